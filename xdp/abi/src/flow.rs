@@ -1,0 +1,150 @@
+//! The flow table: buckets of eight ways, two candidate buckets a key, both in one lock group.
+//!
+//! A bucket is a line of tags and eight flows. A look-up compares tags without a lock; inserting, evicting and removing
+//! take the lock of the group (the lock word of its first bucket). See `docs/decisions/0002-flow-table.md`.
+
+use crate::{plain, tuple::FlowKey};
+
+/// Ways in a bucket.
+pub const WAYS: usize = 8;
+/// Buckets that share a lock; both candidate buckets of a key lie in one group.
+pub const GROUP: u32 = 64;
+
+/// One unit of the flow clock is 2^20 ns (1.05 ms): `now_ns >> TICK_SHIFT`, truncated to 32 bits, which wraps after 52 days.
+pub const TICK_SHIFT: u32 = 20;
+
+/// One flow. 128 bytes: what the fast path reads lies in the first 64.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(8))]
+pub struct Flow {
+    pub key: FlowKey,
+    /// The generation that judged it.
+    pub generation: u32,
+    /// Tick of its last packet.
+    pub last_seen: u32,
+    /// It has expired when `now - last_seen` is above this many ticks.
+    pub timeout: u32,
+    /// See [`tcp`]; zero for other protocols.
+    pub tcp_state: u8,
+    /// See [`flag`].
+    pub flags: u8,
+    /// Zero while the flow passes, else the number of the reason to drop it for.
+    pub drop_reason: u16,
+    /// Index of the service's counter.
+    pub service: u32,
+    /// Zone of the initiator, and zone of its peer.
+    pub zone: u16,
+    pub peer: u16,
+    /// Where packets to the server come in: see [`crate::policy::PortKey`] as one word; zero: from the gateway itself.
+    pub to_server_port: u64,
+    /// Where packets to the client come in; `u64::MAX` until the first reply.
+    pub to_client_port: u64,
+    /// Monotonic time of the first packet, ns.
+    pub start_ns: u64,
+    /// Random-looking identity, below 2^53 so that JSON readers keep it exact.
+    pub id: u64,
+    /// By direction: to-server, to-client. Bytes are those of the IP packet.
+    pub packets: [u64; 2],
+    pub bytes: [u64; 2],
+}
+
+/// Bits of [`Flow::flags`].
+pub mod flag {
+    /// The initiator is the `high` endpoint of the key.
+    pub const INITIATOR_HIGH: u8 = 1;
+    /// A reply was seen: the flow is established, and new flows cannot push it out.
+    pub const ESTABLISHED: u8 = 2;
+    /// Taken in mid-stream.
+    pub const ADOPTED: u8 = 4;
+    /// A translated tuple that left by an outside interface; admitted for its replies, judged elsewhere.
+    pub const LEDGER: u8 = 8;
+    /// FIN seen to the server, to the client.
+    pub const FIN_TO_SERVER: u8 = 16;
+    pub const FIN_TO_CLIENT: u8 = 32;
+    /// The zone's state is loose.
+    pub const LOOSE: u8 = 64;
+}
+
+/// Values of [`Flow::tcp_state`].
+pub mod tcp {
+    /// SYN seen.
+    pub const SYN_SENT: u8 = 1;
+    /// SYN+ACK seen.
+    pub const SYN_RECEIVED: u8 = 2;
+    /// Handshake complete, or adopted.
+    pub const ESTABLISHED: u8 = 3;
+    /// One FIN seen.
+    pub const CLOSING: u8 = 4;
+    /// Both FINs seen: only their retransmissions may come.
+    pub const TIME_WAIT: u8 = 5;
+    /// RST seen.
+    pub const CLOSED: u8 = 6;
+}
+
+/// A cache line of tags and eight flows. A tag of zero is a free way.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Bucket {
+    /// Lock of the group, in the group's first bucket: 0 free, 1 held.
+    pub lock: u32,
+    pub _pad: [u32; 7],
+    pub tags: [u32; WAYS],
+    pub ways: [Flow; WAYS],
+}
+
+plain!(Flow = 128, Bucket = 1088);
+
+/// The two candidate buckets of a hash, and its tag (never zero). `mask` is the number of buckets less one.
+#[inline(always)]
+pub fn place(hash: u64, mask: u32) -> (u32, u32, u32) {
+    let first = (hash >> 32) as u32 & mask;
+    let tag = hash as u32 | 1;
+    // another bucket of the same group, by bits of the hash that choose neither bucket nor tag's low bit
+    let second = first ^ (1 + ((tag >> 8) & (GROUP - 2)));
+    (first, second & mask, tag)
+}
+
+/// Whether a flow's time is up at tick `now`.
+#[inline(always)]
+pub fn expired(now: u32, last_seen: u32, timeout: u32) -> bool {
+    let idle = now.wrapping_sub(last_seen);
+    // a last_seen slightly ahead of this CPU's clock is no expiry
+    idle > timeout && idle < u32::MAX - 0xffff
+}
+
+/// A remembered first fragment. 64 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(8))]
+pub struct Fragment {
+    pub src: crate::tuple::Address,
+    pub dst: crate::tuple::Address,
+    /// Identification: 16 bits in IPv4, 32 in IPv6.
+    pub id: u32,
+    pub protocol: u8,
+    pub family: u8,
+    /// 0: free way, 1: in use.
+    pub used: u8,
+    pub _pad: u8,
+    /// The port it came in by, as in [`Flow::to_server_port`].
+    pub port: u64,
+    pub last_seen: u32,
+    pub generation: u32,
+    /// Reason the first fragment got, and whether it was dropped.
+    pub reason: u16,
+    pub dropped: u16,
+    pub service: u32,
+}
+
+/// Ways in a bucket of the fragment table.
+pub const FRAGMENT_WAYS: usize = 8;
+
+/// Fragments whose keys fall together.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
+pub struct FragmentBucket {
+    pub lock: u32,
+    pub _pad: [u32; 15],
+    pub ways: [Fragment; FRAGMENT_WAYS],
+}
+
+plain!(Fragment = 64, FragmentBucket = 576);

@@ -1,0 +1,234 @@
+//! One generation of policy, as it lies in the maps of a slot.
+
+use crate::{plain, tuple::Address};
+
+/// Slots: one in force, one idle.
+pub const SLOTS: u32 = 2;
+
+/// Highest number of zones, the reserved ones included.
+pub const MAX_ZONES: u32 = 4096 + FIRST_ZONE as u32;
+/// No zone.
+pub const ZONE_NONE: u16 = 0;
+/// The gateway itself.
+pub const ZONE_SELF: u16 = 1;
+/// Everything that is no zone.
+pub const ZONE_OUTSIDE: u16 = 2;
+/// Source of what reaches a published host after translation, whoever sent it.
+pub const ZONE_PUBLISHED: u16 = 3;
+/// In a source scope: a broadcast address of the side.
+pub const ZONE_BROADCAST: u16 = 4;
+/// First number given to a zone of the policy. Numbers are stable: a zone keeps its own over pushes.
+pub const FIRST_ZONE: u16 = 16;
+
+/// A port of the gateway: interface and VLAN tags. Key of `SIDES`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+#[repr(C, align(8))]
+pub struct PortKey {
+    pub ifindex: u32,
+    /// VLAN identifier of the outer tag, 0 for none (and for a priority tag).
+    pub outer: u16,
+    /// VLAN identifier of the inner tag, 0 for none.
+    pub inner: u16,
+}
+
+impl PortKey {
+    /// As one word, the form flows keep.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.ifindex as u64 | (self.outer as u64) << 32 | (self.inner as u64) << 48
+    }
+}
+
+/// What lies at a port. Value of `SIDES`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(8))]
+pub struct Side {
+    /// Scope of this side's sources in [`table::SOURCES`].
+    pub scope: u32,
+    /// What a source is that no prefix there holds: [`ZONE_NONE`] (it is dropped) or [`ZONE_OUTSIDE`].
+    pub fallback: u16,
+    /// 0: a zone side; 1: an outside side; 2: a device of the gateway that is known but carries no side itself.
+    pub kind: u8,
+    pub _pad: u8,
+}
+
+/// Values of [`Side::kind`].
+pub mod side {
+    pub const ZONE: u8 = 0;
+    pub const OUTSIDE: u8 = 1;
+    pub const DEVICE: u8 = 2;
+}
+
+/// The prefix tries of a slot. `PREFIXES` holds that of slot `s` and table `t` at `s * TABLES + t`.
+pub mod table {
+    /// Scope: a side's; address: source; value: its zone.
+    pub const SOURCES: u32 = 0;
+    /// Scope: [`super::DESTINATIONS_SCOPE`]; address: destination; value: zone, [`super::ZONE_SELF`].
+    pub const PEERS: u32 = 1;
+    /// Scope: [`super::BLOCK_FROM`] or [`super::BLOCK_TO`]; value: 1.
+    pub const BLOCKLIST: u32 = 2;
+    /// Scope: a destination group; address: destination; value: the service's place in its list, or [`super::NO_SERVICE`].
+    pub const GROUPS: u32 = 3;
+    /// Scope: `zone << 16 | peer`; address word 0: `protocol << 16 | port`, big endian; value: index into `LISTS`.
+    pub const RANGES: u32 = 4;
+    pub const TABLES: u32 = 5;
+}
+
+pub const DESTINATIONS_SCOPE: u32 = 0;
+pub const BLOCK_FROM: u32 = 0;
+pub const BLOCK_TO: u32 = 1;
+pub const NO_SERVICE: u32 = u32::MAX;
+
+/// Key of the prefix tries, after the prefix length: a scope, then an address. IPv4 and IPv6 of one scope differ in
+/// `scope_be`, which is `(scope << 1 | is_v6)` in network order, so that the trie reads its bits from the top.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+#[repr(C)]
+pub struct PrefixKey {
+    pub scope_be: u32,
+    pub address: Address,
+}
+
+impl PrefixKey {
+    #[inline(always)]
+    pub const fn new(scope: u32, family: u8, address: Address) -> Self {
+        Self { scope_be: (scope << 1 | (family == crate::tuple::V6) as u32).to_be(), address }
+    }
+
+    /// Prefix length of a full address of `family`, in bits: what a look-up uses.
+    #[inline(always)]
+    pub const fn full(family: u8) -> u32 {
+        if family == crate::tuple::V6 { 32 + 128 } else { 32 + 32 }
+    }
+
+    /// Key of [`table::RANGES`]; its full length is [`PrefixKey::full`] of IPv4.
+    #[inline(always)]
+    pub const fn range(zone: u16, peer: u16, protocol: u8, port: u16) -> Self {
+        let scope = (zone as u32) << 16 | peer as u32;
+        Self { scope_be: scope.to_be(), address: [((protocol as u32) << 16 | port as u32).to_be(), 0, 0, 0] }
+    }
+}
+
+/// Key of `SERVICES`: a port that some service names alone. For ICMP the port is the type, for other protocols zero.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+#[repr(C, align(8))]
+pub struct ServiceKey {
+    pub zone: u16,
+    pub peer: u16,
+    pub port: u16,
+    pub protocol: u8,
+    pub _pad: u8,
+}
+
+/// The services that speak about one zone, peer, protocol and port, in file order. Value of `SERVICES` and of `LISTS`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+#[repr(C, align(8))]
+pub struct ServiceList {
+    /// Index of the first one's entry in `CANDIDATES`.
+    pub first: u32,
+    /// Scope in [`table::GROUPS`] that chooses among them by destination; 0: the first one takes every destination.
+    pub group: u32,
+}
+
+/// One service, as an entry of `CANDIDATES`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(8))]
+pub struct Service {
+    /// Index of its counter; stable over pushes.
+    pub counter: u32,
+    /// Line of the policy file, for people.
+    pub line: u32,
+}
+
+/// What one generation decides for the whole gateway. `SETTINGS`, one entry a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C, align(8))]
+pub struct Settings {
+    pub generation: u32,
+    /// 0: route, 1: masquerade.
+    pub kind: u32,
+    /// See [`setting`].
+    pub flags: u32,
+    /// Entries of `ethertypes` in use.
+    pub ethertype_count: u32,
+    /// Non-IP ethertypes that pass.
+    pub ethertypes: [u16; 16],
+    /// By [`class`]: 0 drop, 1 track, 2 pass.
+    pub fragments: [u8; 4],
+    /// In ticks of the flow clock, by [`timeout`].
+    pub timeouts: [u32; 8],
+    /// Events a second for each reason and CPU.
+    pub event_rate: u32,
+}
+
+/// Values of [`Settings::kind`].
+pub mod kind {
+    pub const ROUTE: u32 = 0;
+    pub const MASQUERADE: u32 = 1;
+}
+
+/// Bits of [`Settings::flags`].
+pub mod setting {
+    /// Some prefix is on the blocklist, as source or as destination.
+    pub const BLOCK_FROM: u32 = 1;
+    pub const BLOCK_TO: u32 = 2;
+    /// Unasked ARP replies and neighbour advertisements are dropped.
+    pub const DROP_UNSOLICITED: u32 = 4;
+    /// Denied chatter makes no events.
+    pub const QUIET_CHATTER: u32 = 8;
+    /// Some service has a port range.
+    pub const RANGES: u32 = 16;
+}
+
+/// Classes of fragments: index into [`Settings::fragments`].
+pub mod class {
+    pub const UDP: usize = 0;
+    pub const TCP: usize = 1;
+    pub const ICMP: usize = 2;
+    pub const OTHER: usize = 3;
+}
+
+/// What is done with fragments: values of [`Settings::fragments`].
+pub mod fragments {
+    pub const DROP: u8 = 0;
+    pub const TRACK: u8 = 1;
+    pub const PASS: u8 = 2;
+}
+
+/// Index into [`Settings::timeouts`].
+pub mod timeout {
+    pub const TCP_NEW: usize = 0;
+    pub const TCP_ESTABLISHED: usize = 1;
+    pub const TCP_CLOSING: usize = 2;
+    pub const UDP_NEW: usize = 3;
+    pub const UDP: usize = 4;
+    pub const ICMP: usize = 5;
+    pub const OTHER: usize = 6;
+    pub const FRAGMENT: usize = 7;
+}
+
+/// What one generation decides for one zone. `ZONES`, entry `slot * MAX_ZONES + zone`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(8))]
+pub struct Zone {
+    /// Cap on live flows; 0: none.
+    pub max_flows: u32,
+    /// See [`zone`].
+    pub flags: u32,
+}
+
+/// Bits of [`Zone::flags`].
+pub mod zone {
+    pub const LOOSE: u32 = 1;
+    pub const DHCP: u32 = 2;
+}
+
+plain!(
+    PortKey = 8,
+    Side = 8,
+    PrefixKey = 20,
+    ServiceKey = 8,
+    ServiceList = 8,
+    Service = 8,
+    Settings = 88,
+    Zone = 8,
+);
