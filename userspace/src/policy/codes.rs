@@ -67,6 +67,7 @@ codes! {
     FOREIGN_DESTINATION = "DG057" Warning "a destination in a zone that does not hold it";
     UNUSED_LIST = "DG058" Warning "a list that no line uses";
     PUBLISH_ADDRESS = "DG059" Warning "a published address that is not the gateway's";
+    EMPTY_ZONE = "DG060" Warning "a zone that holds no address";
 }
 
 /// The list as a Markdown table, as it stands in `docs/policy.md`.

@@ -70,7 +70,10 @@ impl Place {
         let shown = if line.len() <= MAX_EXCERPT {
             line
         } else {
-            let first = floor(&source.text, start.saturating_sub(MAX_EXCERPT / 2).max(line.start));
+            let first = floor(
+                &source.text,
+                start.saturating_sub(MAX_EXCERPT / 2).max(line.start),
+            );
             first..floor(&source.text, line.end.min(first + MAX_EXCERPT))
         };
         let caret = start - shown.start..end.min(shown.end) - shown.start;
@@ -86,7 +89,14 @@ impl Place {
 
     /// A file as a whole.
     pub fn file(name: impl Into<String>) -> Self {
-        Self { file: name.into(), line: 0, column: 0, span: 0..0, excerpt: String::new(), caret: 0..0 }
+        Self {
+            file: name.into(),
+            line: 0,
+            column: 0,
+            span: 0..0,
+            excerpt: String::new(),
+            caret: 0..0,
+        }
     }
 }
 
@@ -125,7 +135,10 @@ impl Diagnostic {
 
     /// The same with a second place.
     pub fn related(mut self, place: Place, message: impl Into<String>) -> Self {
-        self.related = Some(Related { place, message: message.into() });
+        self.related = Some(Related {
+            place,
+            message: message.into(),
+        });
         self
     }
 
@@ -168,8 +181,11 @@ impl Diagnostics {
     /// All of them, by file and place.
     pub fn into_sorted(mut self, file: &str) -> Vec<Diagnostic> {
         self.found.sort_by(|a, b| {
-            (&a.place.file, a.place.line, a.place.span.start)
-                .cmp(&(&b.place.file, b.place.line, b.place.span.start))
+            (&a.place.file, a.place.line, a.place.span.start).cmp(&(
+                &b.place.file,
+                b.place.line,
+                b.place.span.start,
+            ))
         });
         if self.left_out > 0 {
             let message = format!("{} more mistakes and warnings are not shown", self.left_out);

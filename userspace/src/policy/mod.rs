@@ -1,6 +1,7 @@
 //! Policy: text in, diagnostics or maps out.
 
 pub mod codes;
+pub mod compile;
 pub mod diagnostic;
 pub mod model;
 mod parse;
@@ -10,6 +11,7 @@ pub mod source;
 use std::{path::Path, sync::Arc};
 
 pub use self::{
+    compile::{Environment, Ids, Image, compile},
     diagnostic::Diagnostic,
     model::Policy,
     prefix::Prefix,

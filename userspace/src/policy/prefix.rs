@@ -34,11 +34,23 @@ pub enum PrefixError {
 
 impl Prefix {
     /// Everything IPv4.
-    pub const ALL_V4: Self = Self { v6: false, bits: 0, length: 0 };
+    pub const ALL_V4: Self = Self {
+        v6: false,
+        bits: 0,
+        length: 0,
+    };
     /// Everything IPv6.
-    pub const ALL_V6: Self = Self { v6: true, bits: 0, length: 0 };
+    pub const ALL_V6: Self = Self {
+        v6: true,
+        bits: 0,
+        length: 0,
+    };
     /// `fe80::/10`.
-    pub const LINK_LOCAL: Self = Self { v6: true, bits: 0xfe80 << 112, length: 10 };
+    pub const LINK_LOCAL: Self = Self {
+        v6: true,
+        bits: 0xfe80 << 112,
+        length: 10,
+    };
 
     /// The prefix of `length` bits that holds `address`; a length beyond the family's is taken as the whole address.
     pub fn holding(address: IpAddr, length: u8) -> Self {
@@ -47,7 +59,11 @@ impl Prefix {
             IpAddr::V6(v6) => (true, v6.to_bits()),
         };
         let length = length.min(if v6 { 128 } else { 32 });
-        Self { v6, bits: bits & mask(length), length }
+        Self {
+            v6,
+            bits: bits & mask(length),
+            length,
+        }
     }
 
     /// One address.
@@ -68,9 +84,11 @@ impl Prefix {
         let full = if address.is_ipv6() { 128 } else { 32 };
         let length = match length {
             None => full,
-            Some(text) if text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit()) => {
-                text.parse().ok().filter(|n| *n <= full).ok_or(PrefixError::Length(full))?
-            }
+            Some(text) if text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit()) => text
+                .parse()
+                .ok()
+                .filter(|n| *n <= full)
+                .ok_or(PrefixError::Length(full))?,
             Some(_) => return Err(PrefixError::Length(full)),
         };
         let prefix = Self::holding(address, length);
@@ -87,7 +105,11 @@ impl Prefix {
 
     /// The last address: in IPv4 the directed broadcast address, where the prefix has one.
     pub fn last(self) -> IpAddr {
-        let end = if self.v6 { u128::MAX } else { u128::from(u32::MAX) << 96 };
+        let end = if self.v6 {
+            u128::MAX
+        } else {
+            u128::from(u32::MAX) << 96
+        };
         address_of(self.v6, self.bits | (end & !mask(self.length)))
     }
 
@@ -136,7 +158,11 @@ pub fn address_words(address: IpAddr) -> Address {
 }
 
 fn mask(length: u8) -> u128 {
-    if length == 0 { 0 } else { u128::MAX << (128 - u32::from(length)) }
+    if length == 0 {
+        0
+    } else {
+        u128::MAX << (128 - u32::from(length))
+    }
 }
 
 fn address_of(v6: bool, bits: u128) -> IpAddr {
@@ -164,10 +190,20 @@ mod tests {
 
     #[test]
     fn text_and_back() {
-        for text in ["10.0.0.0/24", "0.0.0.0/0", "192.0.2.1", "2001:db8::/32", "::/0", "fe80::1"] {
+        for text in [
+            "10.0.0.0/24",
+            "0.0.0.0/0",
+            "192.0.2.1",
+            "2001:db8::/32",
+            "::/0",
+            "fe80::1",
+        ] {
             assert_eq!(Prefix::parse(text).unwrap().to_string(), text);
         }
-        assert_eq!(Prefix::parse("10.0.0.1/32").unwrap().to_string(), "10.0.0.1");
+        assert_eq!(
+            Prefix::parse("10.0.0.1/32").unwrap().to_string(),
+            "10.0.0.1"
+        );
     }
 
     #[test]
@@ -176,7 +212,10 @@ mod tests {
         assert_eq!(Prefix::parse("10.0.0.0/33"), Err(PrefixError::Length(32)));
         assert_eq!(Prefix::parse("::/+1"), Err(PrefixError::Length(128)));
         let meant = Prefix::parse("10.0.0.0/24").unwrap();
-        assert_eq!(Prefix::parse("10.0.0.1/24"), Err(PrefixError::HostBits(meant)));
+        assert_eq!(
+            Prefix::parse("10.0.0.1/24"),
+            Err(PrefixError::HostBits(meant))
+        );
     }
 
     #[test]

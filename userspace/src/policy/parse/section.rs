@@ -21,7 +21,12 @@ pub struct Section<'t> {
 impl<'t> Section<'t> {
     /// A table that messages call `name`.
     pub fn new(name: impl Into<String>, table: &'t DeTable<'t>, at: Range<usize>) -> Self {
-        Self { name: name.into(), table, at, asked: Vec::new() }
+        Self {
+            name: name.into(),
+            table,
+            at,
+            asked: Vec::new(),
+        }
     }
 
     /// What messages call it.
@@ -62,7 +67,9 @@ impl<'t> Section<'t> {
 
     /// The array of tables that stands under a key.
     pub fn tables(&mut self, parser: &mut Parser, key: &'static str) -> Vec<Section<'t>> {
-        let Some(value) = self.get(key) else { return Vec::new() };
+        let Some(value) = self.get(key) else {
+            return Vec::new();
+        };
         let expected = format!("an array of tables: `[[{key}]]`");
         let mut found = Vec::new();
         for element in parser.array(value, &expected) {

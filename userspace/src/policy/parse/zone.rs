@@ -16,7 +16,7 @@ use crate::policy::{
 /// Longest name of a zone or list.
 const LONGEST_NAME: usize = 32;
 /// Names that mean something else where a zone may be named.
-const RESERVED: [&str; 3] = ["self", "outside", "any"];
+const RESERVED: [&str; 4] = ["self", "outside", "any", "publish"];
 
 impl Parser {
     /// Takes the zones' names before anything refers to them.
@@ -25,9 +25,18 @@ impl Parser {
         let entries = section.entries();
         if let Some((_, at, _)) = entries.get(MAX_ZONES) {
             let message = format!("{} zones", entries.len());
-            self.add_expected(&codes::TOO_MANY, at.clone(), message, format!("at most {MAX_ZONES}"));
+            self.add_expected(
+                &codes::TOO_MANY,
+                at.clone(),
+                message,
+                format!("at most {MAX_ZONES}"),
+            );
         }
-        self.zones = entries.iter().take(MAX_ZONES).map(|(name, ..)| (*name).to_owned()).collect();
+        self.zones = entries
+            .iter()
+            .take(MAX_ZONES)
+            .map(|(name, ..)| (*name).to_owned())
+            .collect();
         self.zones.sort_unstable();
     }
 
@@ -66,8 +75,12 @@ impl Parser {
             None => (true, Vec::new()),
         };
         let states = [("strict", false), ("loose", true)];
-        let loose = section.get("state").and_then(|value| self.choice(value, "state", &states));
-        let max_flows = section.get("max_flows").and_then(|value| self.flow_cap(value));
+        let loose = section
+            .get("state")
+            .and_then(|value| self.choice(value, "state", &states));
+        let max_flows = section
+            .get("max_flows")
+            .and_then(|value| self.flow_cap(value));
         let dhcp = section.get("dhcp").and_then(|value| self.boolean(value));
         let egress = section.tables(self, "egress");
         section.finish(self);
@@ -90,7 +103,12 @@ impl Parser {
         let tags = self.one_or_many(value);
         if tags.is_empty() || tags.len() > 2 {
             let message = format!("{} VLAN tags", tags.len());
-            self.add_expected(&codes::VLAN, value.span(), message, "one tag, or two, outer first");
+            self.add_expected(
+                &codes::VLAN,
+                value.span(),
+                message,
+                "one tag, or two, outer first",
+            );
             return None;
         }
         let mut found = [0; 2];
@@ -120,7 +138,9 @@ impl Parser {
         let mut found = Vec::new();
         for element in self.one_or_many(value) {
             let expected = "an address, a prefix or `\"auto\"`";
-            let Some((text, at)) = self.string(element, expected) else { continue };
+            let Some((text, at)) = self.string(element, expected) else {
+                continue;
+            };
             if text == "auto" {
                 auto = true;
             } else if let Some(prefix) = self.prefix(text, at.clone()) {
@@ -146,7 +166,13 @@ impl Parser {
     }
 
     /// Says that a name is used a second time.
-    pub(super) fn duplicate(&mut self, name: &str, what: &str, second: Range<usize>, first: Location) {
+    pub(super) fn duplicate(
+        &mut self,
+        name: &str,
+        what: &str,
+        second: Range<usize>,
+        first: Location,
+    ) {
         let source = &self.source;
         self.diagnostics.add(&codes::DUPLICATE_NAME, || {
             let place = Place::new(source, source.locate(second));
