@@ -1,5 +1,7 @@
 //! The topology without Dropgate: real clients reach real servers through plain kernel forwarding.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{process::Command, time::Duration};
 
 use dropgate_lab::{Finished, Gateway, Kind, Lab, Namespace, RawSocket, address::*, run, trafgen};
