@@ -50,19 +50,17 @@ pub fn clean_up_on_signals() -> Result<()> {
     static ONCE: Once = Once::new();
     let mut outcome = Ok(());
     ONCE.call_once(|| {
-        outcome = Signals::new([SIGINT, SIGTERM, SIGHUP])
-            .map_err(Error::io("handle", "signals"))
-            .map(|mut signals| {
-                thread::spawn(move || {
-                    if let Some(signal) = signals.forever().next() {
-                        let ids = live();
-                        eprintln!("\nsignal {signal}: cleaning up");
-                        ids.iter().for_each(|id| remove(id));
-                        // With the lock still held, so that nothing new is made meanwhile.
-                        std::process::exit(128 + signal);
-                    }
-                });
+        outcome = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Error::io("handle", "signals")).map(|mut signals| {
+            thread::spawn(move || {
+                if let Some(signal) = signals.forever().next() {
+                    let ids = live();
+                    eprintln!("\nsignal {signal}: cleaning up");
+                    ids.iter().for_each(|id| remove(id));
+                    // With the lock still held, so that nothing new is made meanwhile.
+                    std::process::exit(128 + signal);
+                }
             });
+        });
     });
     outcome
 }
@@ -73,9 +71,7 @@ pub fn sweep() {
     ids.extend(namespaces().iter().filter_map(|name| id_of_namespace(name)));
     ids.sort();
     ids.dedup();
-    ids.iter()
-        .filter(|id| !owner_lives(id) && !folder(id).join("kept").exists())
-        .for_each(|id| remove(id));
+    ids.iter().filter(|id| !owner_lives(id) && !folder(id).join("kept").exists()).for_each(|id| remove(id));
 }
 
 /// A laboratory that outlives the run that built it.
@@ -91,10 +87,7 @@ pub struct Kept {
 pub fn kept() -> Vec<Kept> {
     folders()
         .into_iter()
-        .map(|id| Kept {
-            dir: folder(&id),
-            id,
-        })
+        .map(|id| Kept { dir: folder(&id), id })
         .filter(|kept| kept.dir.join("kept").exists() && !owner_lives(&kept.id))
         .collect()
 }
@@ -107,10 +100,8 @@ pub fn take_down(kept: &Kept) {
 /// Ends the processes in the namespaces of `id`, removes the namespaces and the folder. Errors are reported on standard
 /// error, because the rest still has to go.
 pub(crate) fn remove(id: &str) {
-    let names: Vec<String> = namespaces()
-        .into_iter()
-        .filter(|name| id_of_namespace(name).as_deref() == Some(id))
-        .collect();
+    let names: Vec<String> =
+        namespaces().into_iter().filter(|name| id_of_namespace(name).as_deref() == Some(id)).collect();
     for name in &names {
         remove_pins(name);
         end_processes(&Path::new(FOLDER).join(name));
@@ -162,24 +153,13 @@ fn is_in(pid: i32, wanted: (u64, u64)) -> bool {
 
 fn namespaces() -> Vec<String> {
     let entries = fs::read_dir(FOLDER).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 fn folders() -> Vec<String> {
-    let entries = fs::read_dir(std::env::temp_dir())
-        .into_iter()
-        .flatten()
-        .flatten();
+    let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
     entries
-        .filter_map(|entry| {
-            entry
-                .file_name()
-                .to_str()?
-                .strip_prefix(FOLDER_PREFIX)
-                .map(str::to_owned)
-        })
+        .filter_map(|entry| entry.file_name().to_str()?.strip_prefix(FOLDER_PREFIX).map(str::to_owned))
         .filter(|id| parse_id(id).is_some())
         .collect()
 }
@@ -226,22 +206,9 @@ mod tests {
 
     #[test]
     fn names_lead_back_to_their_laboratory() {
-        assert_eq!(
-            id_of_namespace(&namespace_name("12-0", "office")).as_deref(),
-            Some("12-0")
-        );
-        assert_eq!(
-            id_of_namespace(&namespace_name("12-0", "a-b")).as_deref(),
-            Some("12-0")
-        );
-        for foreign in [
-            "dg",
-            "dg12",
-            "dg12-0",
-            "dgx-0-office",
-            "office",
-            "dg12-x-office",
-        ] {
+        assert_eq!(id_of_namespace(&namespace_name("12-0", "office")).as_deref(), Some("12-0"));
+        assert_eq!(id_of_namespace(&namespace_name("12-0", "a-b")).as_deref(), Some("12-0"));
+        for foreign in ["dg", "dg12", "dg12-0", "dgx-0-office", "office", "dg12-x-office"] {
             assert_eq!(id_of_namespace(foreign), None, "{foreign}");
         }
     }

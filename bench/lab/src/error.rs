@@ -9,9 +9,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Namespaces, raw sockets and BPF all need it.
-    #[error(
-        "the laboratory makes network namespaces and must run as root; this process has uid {uid}: use `sudo`"
-    )]
+    #[error("the laboratory makes network namespaces and must run as root; this process has uid {uid}: use `sudo`")]
     NotRoot {
         /// Effective user id of this process.
         uid: u32,
@@ -65,15 +63,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn io(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }

@@ -87,24 +87,13 @@ impl Gateway {
     /// This process is not root, or a step of the set-up fails; what was made is removed again.
     pub fn new(kind: Kind, options: Options) -> Result<Self> {
         let lab = Lab::new(options)?;
-        let [office, iot, gw, servers, far] =
-            ["office", "iot", "gw", "servers", "far"].map(|name| lab.namespace(name));
-        let gateway = Self {
-            lab,
-            kind,
-            office: office?,
-            iot: iot?,
-            gw: gw?,
-            servers: servers?,
-            far: far?,
-        };
+        let [office, iot, gw, servers, far] = ["office", "iot", "gw", "servers", "far"].map(|name| lab.namespace(name));
+        let gateway = Self { lab, kind, office: office?, iot: iot?, gw: gw?, servers: servers?, far: far? };
         gateway.connect()?;
         gateway.configure()?;
         if kind == Kind::Masquerade {
             let rules = gateway.lab.write("gateway.nft", TRANSLATION)?;
-            gateway
-                .gw
-                .check("nft", ["-f".as_ref(), rules.as_os_str()])?;
+            gateway.gw.check("nft", ["-f".as_ref(), rules.as_os_str()])?;
         }
         for host in gateway.all() {
             host.wait_for_addresses()?;
@@ -135,21 +124,14 @@ impl Gateway {
                 ("net/ipv6/conf/default/router_solicitations", "0"),
             ])?;
         }
-        self.gw.sysctl(&[
-            ("net/ipv4/conf/all/rp_filter", "1"),
-            ("net/ipv4/conf/default/rp_filter", "1"),
-        ])?;
+        self.gw.sysctl(&[("net/ipv4/conf/all/rp_filter", "1"), ("net/ipv4/conf/default/rp_filter", "1")])?;
         for router in [&self.gw, &self.servers] {
-            router.sysctl(&[
-                ("net/ipv4/ip_forward", "1"),
-                ("net/ipv6/conf/all/forwarding", "1"),
-            ])?;
+            router.sysctl(&[("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")])?;
         }
         self.lab.veth((&self.gw, "lan0"), (&self.office, "eth0"))?;
         self.lab.veth((&self.gw, "lan1"), (&self.iot, "eth0"))?;
         self.lab.veth((&self.gw, "wan0"), (&self.servers, "eth0"))?;
-        self.lab
-            .veth((&self.servers, "eth1"), (&self.far, "eth0"))?;
+        self.lab.veth((&self.servers, "eth1"), (&self.far, "eth0"))?;
         let ends = [
             (&self.office, "eth0"),
             (&self.iot, "eth0"),
@@ -158,12 +140,7 @@ impl Gateway {
             (&self.far, "eth0"),
         ];
         for (host, interface) in ends {
-            host.check(
-                "ethtool",
-                [
-                    "-K", interface, "tx", "off", "tso", "off", "gso", "off", "gro", "off",
-                ],
-            )?;
+            host.check("ethtool", ["-K", interface, "tx", "off", "tso", "off", "gso", "off", "gro", "off"])?;
         }
         Ok(())
     }

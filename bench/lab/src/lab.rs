@@ -46,15 +46,9 @@ impl Lab {
         fs::create_dir(&dir).map_err(Error::io("create", &dir))?;
         live.push(id.clone());
         drop(live);
-        let lab = Self {
-            id,
-            dir,
-            options,
-            servers: Vec::new(),
-        };
+        let lab = Self { id, dir, options, servers: Vec::new() };
         // Servers that give up root must still reach their files; nobody else may read the keys in here.
-        fs::set_permissions(&lab.dir, fs::Permissions::from_mode(0o711))
-            .map_err(Error::io("protect", &lab.dir))?;
+        fs::set_permissions(&lab.dir, fs::Permissions::from_mode(0o711)).map_err(Error::io("protect", &lab.dir))?;
         lab.write("owner", &cleanup::owner_line(pid).unwrap_or_default())?;
         Ok(lab)
     }
@@ -129,19 +123,9 @@ impl Lab {
     /// It cannot be started.
     pub fn serve(&mut self, name: &str, command: &mut Command) -> Result<&mut Process> {
         let path = self.log(name);
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(Error::io("write", &path))?;
+        let log = fs::File::options().create(true).append(true).open(&path).map_err(Error::io("write", &path))?;
         let copy = log.try_clone().map_err(Error::io("write", &path))?;
-        let server = Process::spawn(
-            command
-                .process_group(0)
-                .stdin(Stdio::null())
-                .stdout(log)
-                .stderr(copy),
-        )?;
+        let server = Process::spawn(command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(copy))?;
         self.servers.push(server);
         let last = self.servers.len() - 1;
         Ok(&mut self.servers[last])
@@ -159,11 +143,7 @@ impl Lab {
     pub fn keep(mut self) -> Result<String> {
         if !self.options.keep {
             let source = std::io::Error::other("it was built without `Options::keep`");
-            return Err(Error::Io {
-                action: "keep",
-                path: self.dir.clone(),
-                source,
-            });
+            return Err(Error::Io { action: "keep", path: self.dir.clone(), source });
         }
         self.write("kept", "")?;
         cleanup::live().retain(|id| *id != self.id);

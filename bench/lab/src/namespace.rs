@@ -33,11 +33,7 @@ impl Namespace {
         process::checked(Command::new("ip").args(["netns", "add", &name]))?;
         let path = Path::new(FOLDER).join(&name);
         let file = File::open(&path).map_err(Error::io("open", &path))?;
-        let namespace = Self {
-            name,
-            file: Arc::new(file),
-            tethered,
-        };
+        let namespace = Self { name, file: Arc::new(file), tethered };
         namespace.ip("link set lo up")?;
         Ok(namespace)
     }
@@ -143,21 +139,13 @@ impl Namespace {
     /// There is no such interface here.
     pub fn mac(&self, interface: &str) -> Result<[u8; 6]> {
         let text = self.check("ip", ["-o", "link", "show", interface])?;
-        let mut fields = text
-            .split_whitespace()
-            .skip_while(|field| *field != "link/ether")
-            .skip(1);
+        let mut fields = text.split_whitespace().skip_while(|field| *field != "link/ether").skip(1);
         let mut mac = [0; 6];
         let mut parts = fields.next().unwrap_or_default().split(':');
         for byte in &mut mac {
-            *byte = parts
-                .next()
-                .and_then(|part| u8::from_str_radix(part, 16).ok())
-                .ok_or_else(|| {
-                    Error::io("read the hardware address of", interface)(
-                        io::ErrorKind::InvalidData.into(),
-                    )
-                })?;
+            *byte = parts.next().and_then(|part| u8::from_str_radix(part, 16).ok()).ok_or_else(|| {
+                Error::io("read the hardware address of", interface)(io::ErrorKind::InvalidData.into())
+            })?;
         }
         Ok(mac)
     }
@@ -165,18 +153,12 @@ impl Namespace {
     /// Waits until every interface but loopback is up and no address is tentative.
     pub(crate) fn wait_for_addresses(&self) -> Result<()> {
         let limit = Duration::from_secs(10);
-        process::wait_until(
-            &format!("link and addresses of `{}`", self.name),
-            limit,
-            || {
-                let tentative = self.check("ip", ["-o", "-6", "addr", "show", "tentative"])?;
-                let links = self.check("ip", ["-o", "link", "show"])?;
-                let down = links
-                    .lines()
-                    .any(|line| !line.contains("LOOPBACK") && !line.contains("state UP"));
-                Ok(tentative.trim().is_empty() && !down)
-            },
-        )
+        process::wait_until(&format!("link and addresses of `{}`", self.name), limit, || {
+            let tentative = self.check("ip", ["-o", "-6", "addr", "show", "tentative"])?;
+            let links = self.check("ip", ["-o", "link", "show"])?;
+            let down = links.lines().any(|line| !line.contains("LOOPBACK") && !line.contains("state UP"));
+            Ok(tentative.trim().is_empty() && !down)
+        })
     }
 }
 

@@ -27,13 +27,8 @@ impl Process {
     /// # Errors
     /// The program cannot be started.
     pub fn spawn(command: &mut Command) -> Result<Self> {
-        let child = command
-            .spawn()
-            .map_err(|source| start_error(command, source))?;
-        Ok(Self {
-            child,
-            line: line(command),
-        })
+        let child = command.spawn().map_err(|source| start_error(command, source))?;
+        Ok(Self { child, line: line(command) })
     }
 
     /// Its process id.
@@ -70,10 +65,7 @@ impl Process {
                 return Ok(status);
             }
             if start.elapsed() > limit {
-                return Err(Error::TimedOut {
-                    command: self.line.clone(),
-                    limit,
-                });
+                return Err(Error::TimedOut { command: self.line.clone(), limit });
             }
             thread::sleep(POLL);
         }
@@ -143,34 +135,20 @@ pub(crate) fn checked_with_input(command: &mut Command, input: &str) -> Result<S
 fn demand_success(command: &mut Command, input: Option<&str>) -> Result<String> {
     let finished = run_with_input(command, input, HELPER_LIMIT)?;
     match finished.status {
-        None => Err(Error::TimedOut {
-            command: line(command),
-            limit: HELPER_LIMIT,
-        }),
+        None => Err(Error::TimedOut { command: line(command), limit: HELPER_LIMIT }),
         Some(status) if status.success() => Ok(finished.stdout),
         Some(status) => Err(Error::Failed {
             command: line(command),
             status: status.to_string(),
-            output: format!("{}{}", finished.stdout, finished.stderr)
-                .trim()
-                .to_owned(),
+            output: format!("{}{}", finished.stdout, finished.stderr).trim().to_owned(),
         }),
     }
 }
 
 fn run_with_input(command: &mut Command, input: Option<&str>, limit: Duration) -> Result<Finished> {
     let start = Instant::now();
-    let stdin = if input.is_some() {
-        Stdio::piped()
-    } else {
-        Stdio::null()
-    };
-    let mut process = Process::spawn(
-        command
-            .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped()),
-    )?;
+    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+    let mut process = Process::spawn(command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     if let (Some(text), Some(mut pipe)) = (input, process.child.stdin.take()) {
         // A program that ends without reading its input says why by its status.
         let _ = pipe.write_all(text.as_bytes());
@@ -202,19 +180,11 @@ fn reader(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String
 ///
 /// # Errors
 /// It fails, or does not hold within `limit`.
-pub fn wait_until(
-    what: &str,
-    limit: Duration,
-    mut condition: impl FnMut() -> Result<bool>,
-) -> Result<()> {
+pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !condition()? {
         if start.elapsed() > limit {
-            return Err(Error::Waited {
-                what: what.to_owned(),
-                limit,
-                detail: String::new(),
-            });
+            return Err(Error::Waited { what: what.to_owned(), limit, detail: String::new() });
         }
         thread::sleep(POLL);
     }
@@ -229,8 +199,5 @@ fn line(command: &Command) -> String {
 }
 
 fn start_error(command: &Command, source: std::io::Error) -> Error {
-    Error::Start {
-        program: command.get_program().to_string_lossy().into_owned(),
-        source,
-    }
+    Error::Start { program: command.get_program().to_string_lossy().into_owned(), source }
 }

@@ -27,10 +27,7 @@ impl RawSocket {
     pub fn open(namespace: &Namespace, interface: &str) -> Result<Self> {
         let opened = namespace.enter(|| open(interface))?;
         let socket = opened.map_err(Error::io("open a packet socket on", interface))?;
-        Ok(Self {
-            socket,
-            interface: interface.to_owned(),
-        })
+        Ok(Self { socket, interface: interface.to_owned() })
     }
 
     /// Sends one frame, starting with its Ethernet header.
@@ -39,19 +36,8 @@ impl RawSocket {
     /// The kernel refuses it (too long for the interface, shorter than an Ethernet header, link down).
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         // SAFETY: pointer and length describe `frame`, which outlives the call.
-        let sent = unsafe {
-            libc::send(
-                self.socket.as_raw_fd(),
-                frame.as_ptr().cast(),
-                frame.len(),
-                0,
-            )
-        };
-        if sent < 0 {
-            Err(self.error("send on", io::Error::last_os_error()))
-        } else {
-            Ok(())
-        }
+        let sent = unsafe { libc::send(self.socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
+        if sent < 0 { Err(self.error("send on", io::Error::last_os_error())) } else { Ok(()) }
     }
 
     /// The next frame for which `wanted` holds, or nothing if none came within `limit`. Frames queue from the moment the
@@ -59,18 +45,11 @@ impl RawSocket {
     ///
     /// # Errors
     /// The interface went away.
-    pub fn receive(
-        &self,
-        limit: Duration,
-        mut wanted: impl FnMut(&[u8]) -> bool,
-    ) -> Result<Option<Vec<u8>>> {
+    pub fn receive(&self, limit: Duration, mut wanted: impl FnMut(&[u8]) -> bool) -> Result<Option<Vec<u8>>> {
         let end = Instant::now() + limit;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            match self
-                .next(left)
-                .map_err(|source| self.error("receive on", source))?
-            {
+            match self.next(left).map_err(|source| self.error("receive on", source))? {
                 Some(frame) if wanted(&frame) => return Ok(Some(frame)),
                 Some(_) => {}
                 None => return Ok(None),
@@ -83,11 +62,7 @@ impl RawSocket {
     /// # Errors
     /// The interface went away.
     pub fn drain(&self) -> Result<()> {
-        while self
-            .next(Duration::ZERO)
-            .map_err(|source| self.error("receive on", source))?
-            .is_some()
-        {}
+        while self.next(Duration::ZERO).map_err(|source| self.error("receive on", source))?.is_some() {}
         Ok(())
     }
 
@@ -96,11 +71,7 @@ impl RawSocket {
     }
 
     fn next(&self, left: Duration) -> io::Result<Option<Vec<u8>>> {
-        let mut poll = libc::pollfd {
-            fd: self.socket.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut poll = libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // Rounded up, or the last millisecond would be spent in a tight loop.
         let milliseconds = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         // SAFETY: one pollfd, on the stack, for the time of the call.
@@ -168,10 +139,7 @@ struct Control([u8; 128]);
 fn receive(fd: RawFd) -> io::Result<Vec<u8>> {
     let mut frame = vec![0u8; FRAME];
     let mut control = Control([0; 128]);
-    let mut part = libc::iovec {
-        iov_base: frame.as_mut_ptr().cast(),
-        iov_len: frame.len(),
-    };
+    let mut part = libc::iovec { iov_base: frame.as_mut_ptr().cast(), iov_len: frame.len() };
     // SAFETY: all zeroes is a valid value of this plain structure.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = &raw mut part;
@@ -207,18 +175,11 @@ fn stripped_tag(message: &libc::msghdr) -> Option<(u16, u16)> {
         // SAFETY: not null, so it points at a whole header within the control buffer; auxiliary data is read only where the
         // kernel says it lies, unaligned if need be.
         unsafe {
-            if (*header).cmsg_level == libc::SOL_PACKET
-                && (*header).cmsg_type == libc::PACKET_AUXDATA
-            {
-                let auxiliary: libc::tpacket_auxdata =
-                    std::ptr::read_unaligned(libc::CMSG_DATA(header).cast());
+            if (*header).cmsg_level == libc::SOL_PACKET && (*header).cmsg_type == libc::PACKET_AUXDATA {
+                let auxiliary: libc::tpacket_auxdata = std::ptr::read_unaligned(libc::CMSG_DATA(header).cast());
                 if auxiliary.tp_status & libc::TP_STATUS_VLAN_VALID != 0 {
                     let named = auxiliary.tp_status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
-                    let protocol = if named {
-                        auxiliary.tp_vlan_tpid
-                    } else {
-                        0x8100
-                    };
+                    let protocol = if named { auxiliary.tp_vlan_tpid } else { 0x8100 };
                     return Some((protocol, auxiliary.tp_vlan_tci));
                 }
             }

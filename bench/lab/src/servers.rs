@@ -41,11 +41,7 @@ impl Gateway {
             listen.extend([format!("{v4}:{rest}"), format!("[{v6}]:{rest}")]);
         }
         self.start_nginx(&self.servers.clone(), "servers", &listen)?;
-        self.start_nginx(
-            &self.iot.clone(),
-            "iot",
-            &[everywhere("80"), everywhere("8080")].concat(),
-        )?;
+        self.start_nginx(&self.iot.clone(), "iot", &[everywhere("80"), everywhere("8080")].concat())?;
         self.start_nginx(&self.far.clone(), "far", &everywhere("80"))?;
         self.start_dns()?;
         self.start_redis()?;
@@ -55,11 +51,9 @@ impl Gateway {
                 self.wait_for_port(&self.servers, address, port)?;
             }
         }
-        for (namespace, addresses, port) in [
-            (&self.iot, [IOT, IOT6], 80),
-            (&self.iot, [IOT, IOT6], 8080),
-            (&self.far, [FAR, FAR6], 80),
-        ] {
+        for (namespace, addresses, port) in
+            [(&self.iot, [IOT, IOT6], 80), (&self.iot, [IOT, IOT6], 8080), (&self.far, [FAR, FAR6], 80)]
+        {
             for address in addresses {
                 self.wait_for_port(namespace, address, port)?;
             }
@@ -70,24 +64,8 @@ impl Gateway {
     /// An `ssh` client in `from` with the laboratory's key; add the destination and the command.
     pub fn ssh(&self, from: &Namespace) -> Command {
         let mut command = from.command("ssh");
-        command.args([
-            "-F",
-            "none",
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "LogLevel=ERROR",
-        ]);
-        command.args([
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-o",
-            "ConnectTimeout=3",
-            "-l",
-            "root",
-        ]);
+        command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"]);
+        command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=3", "-l", "root"]);
         command.arg("-i").arg(self.dir().join("ssh_user"));
         command
     }
@@ -107,12 +85,7 @@ impl Gateway {
                     "-days",
                     "2",
                 ])
-                .args([
-                    "-subj",
-                    "/CN=www.example.test",
-                    "-addext",
-                    "subjectAltName=DNS:www.example.test",
-                ])
+                .args(["-subj", "/CN=www.example.test", "-addext", "subjectAltName=DNS:www.example.test"])
                 .arg("-keyout")
                 .arg(file("tls.key"))
                 .arg("-out")
@@ -120,11 +93,7 @@ impl Gateway {
         )?;
         for name in ["ssh_host", "ssh_user"] {
             let key = file(name);
-            process::checked(
-                Command::new("ssh-keygen")
-                    .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                    .arg(key),
-            )?;
+            process::checked(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(key))?;
         }
         Ok(())
     }
@@ -135,12 +104,8 @@ impl Gateway {
         let page = format!("this is {name}\n");
         fs::write(dir.join("index.html"), page).map_err(Error::io("write", &dir))?;
         let big = fs::File::create(dir.join("big")).map_err(Error::io("create", &dir))?;
-        big.set_len(BIG)
-            .map_err(Error::io("extend", dir.join("big")))?;
-        let listen: String = listen
-            .iter()
-            .map(|one| format!("        listen {one};\n"))
-            .collect();
+        big.set_len(BIG).map_err(Error::io("extend", dir.join("big")))?;
+        let listen: String = listen.iter().map(|one| format!("        listen {one};\n")).collect();
         let text = NGINX
             .replace("DIR", &dir.display().to_string())
             .replace("LAB", &self.dir().display().to_string())
@@ -148,39 +113,19 @@ impl Gateway {
         let config = dir.join("nginx.conf");
         fs::write(&config, text).map_err(Error::io("write", &config))?;
         let mut command = namespace.command("nginx");
-        command
-            .arg("-p")
-            .arg(&dir)
-            .arg("-c")
-            .arg(&config)
-            .arg("-e")
-            .arg(dir.join("error.log"));
+        command.arg("-p").arg(&dir).arg("-c").arg(&config).arg("-e").arg(dir.join("error.log"));
         self.serve(&format!("nginx-{name}"), &mut command)?;
         Ok(())
     }
 
     fn start_dns(&mut self) -> Result<()> {
         let mut command = self.servers.command("dnsmasq");
-        command.args([
-            "--keep-in-foreground",
-            "--conf-file=/dev/null",
-            "--user=root",
-            "--group=root",
-            "--pid-file=",
-        ]);
-        command.args([
-            "--no-resolv",
-            "--no-hosts",
-            "--no-poll",
-            "--log-facility=-",
-            "--bind-interfaces",
-        ]);
+        command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root", "--pid-file="]);
+        command.args(["--no-resolv", "--no-hosts", "--no-poll", "--log-facility=-", "--bind-interfaces"]);
         for address in [SERVER, SERVER_B, SERVER6, SERVER_B6] {
             command.arg(format!("--listen-address={address}"));
         }
-        command
-            .arg(format!("--address=/example.test/{SERVER}"))
-            .arg(format!("--address=/example.test/{SERVER6}"));
+        command.arg(format!("--address=/example.test/{SERVER}")).arg(format!("--address=/example.test/{SERVER6}"));
         self.serve("dns", &mut command)?;
         Ok(())
     }
@@ -209,10 +154,7 @@ impl Gateway {
         // sshd insists on its empty folder, which Debian's service unit makes at each start.
         let empty = PathBuf::from("/run/sshd");
         fs::create_dir_all(&empty).map_err(Error::io("create", &empty))?;
-        let config = self.write(
-            "sshd_config",
-            &SSHD.replace("LAB", &self.dir().display().to_string()),
-        )?;
+        let config = self.write("sshd_config", &SSHD.replace("LAB", &self.dir().display().to_string()))?;
         // sshd runs itself anew for each connection, so it wants its own absolute path.
         let mut command = self.servers.command("/usr/sbin/sshd");
         command.args(["-D", "-e", "-f"]).arg(config);
@@ -221,9 +163,8 @@ impl Gateway {
     }
 
     fn wait_for_port(&self, namespace: &Namespace, address: &str, port: u16) -> Result<()> {
-        let address: IpAddr = address
-            .parse()
-            .map_err(|_| Error::io("parse", address)(std::io::ErrorKind::InvalidInput.into()))?;
+        let address: IpAddr =
+            address.parse().map_err(|_| Error::io("parse", address)(std::io::ErrorKind::InvalidInput.into()))?;
         let target = SocketAddr::new(address, port);
         namespace
             .enter(|| {
@@ -240,26 +181,12 @@ impl Gateway {
             return error;
         };
         let mut detail = String::new();
-        for name in [
-            "nginx-servers",
-            "nginx-iot",
-            "nginx-far",
-            "dns",
-            "redis",
-            "sshd",
-        ] {
+        for name in ["nginx-servers", "nginx-iot", "nginx-far", "dns", "redis", "sshd"] {
             let log = fs::read_to_string(self.log(name)).unwrap_or_default();
             let lines: Vec<&str> = log.lines().rev().take(3).collect();
-            lines
-                .iter()
-                .rev()
-                .for_each(|line| detail.push_str(&format!("\n  {name}: {line}")));
+            lines.iter().rev().for_each(|line| detail.push_str(&format!("\n  {name}: {line}")));
         }
-        Error::Waited {
-            what,
-            limit,
-            detail,
-        }
+        Error::Waited { what, limit, detail }
     }
 }
 

@@ -20,9 +20,6 @@ pub fn config(frames: &[Vec<u8>]) -> String {
 mod tests {
     #[test]
     fn a_frame_is_a_line_of_bytes() {
-        assert_eq!(
-            super::config(&[vec![0, 255], vec![7]]),
-            "{ 0x00, 0xff, }\n{ 0x07, }\n"
-        );
+        assert_eq!(super::config(&[vec![0, 255], vec![7]]), "{ 0x00, 0xff, }\n{ 0x07, }\n");
     }
 }

@@ -22,10 +22,9 @@ fn client(from: &Namespace, program: &str, arguments: &[&str]) -> String {
 
 fn every_client_succeeds(lab: &Gateway) {
     for from in [&lab.office, &lab.iot] {
-        for (server, server_b) in [
-            (SERVER.to_owned(), SERVER_B.to_owned()),
-            (format!("[{SERVER6}]"), format!("[{SERVER_B6}]")),
-        ] {
+        for (server, server_b) in
+            [(SERVER.to_owned(), SERVER_B.to_owned()), (format!("[{SERVER6}]"), format!("[{SERVER_B6}]"))]
+        {
             for url in [
                 format!("http://{server}/"),
                 format!("http://{server}:8088/"),
@@ -41,19 +40,11 @@ fn every_client_succeeds(lab: &Gateway) {
         for server in [SERVER, SERVER6] {
             let at = format!("@{server}");
             assert_eq!(
-                client(
-                    from,
-                    "dig",
-                    &["+short", "+time=3", &at, "www.example.test", "A"]
-                ),
+                client(from, "dig", &["+short", "+time=3", &at, "www.example.test", "A"]),
                 format!("{SERVER}\n")
             );
             assert_eq!(
-                client(
-                    from,
-                    "dig",
-                    &["+short", "+tcp", &at, "www.example.test", "AAAA"]
-                ),
+                client(from, "dig", &["+short", "+tcp", &at, "www.example.test", "AAAA"]),
                 format!("{SERVER6}\n")
             );
             assert_eq!(client(from, "redis-cli", &["-h", server, "ping"]), "PONG\n");
@@ -63,59 +54,22 @@ fn every_client_succeeds(lab: &Gateway) {
             client(from, "ping", &["-c", "1", "-W", "3", server]);
         }
         let route = client(from, "traceroute", &["-n", "-q", "1", "-w", "3", FAR]);
-        assert!(
-            route.contains(SERVER) && route.lines().last().unwrap().contains(FAR),
-            "{route}"
-        );
+        assert!(route.contains(SERVER) && route.lines().last().unwrap().contains(FAR), "{route}");
     }
-    let secure = client(
-        &lab.office,
-        "openssl",
-        &[
-            "s_client",
-            "-connect",
-            &format!("{SERVER_B}:8088"),
-            "-brief",
-        ],
-    );
+    let secure = client(&lab.office, "openssl", &["s_client", "-connect", &format!("{SERVER_B}:8088"), "-brief"]);
     assert!(secure.is_empty(), "{secure}");
     assert_eq!(
-        client(
-            &lab.gw,
-            "dig",
-            &["+short", &format!("@{SERVER}"), "www.example.test", "A"]
-        ),
+        client(&lab.gw, "dig", &["+short", &format!("@{SERVER}"), "www.example.test", "A"]),
         format!("{SERVER}\n")
     );
-    assert_eq!(
-        client(
-            &lab.office,
-            "curl",
-            &["-sf", &format!("http://{IOT}:8080/")]
-        ),
-        "this is iot\n"
-    );
+    assert_eq!(client(&lab.office, "curl", &["-sf", &format!("http://{IOT}:8080/")]), "this is iot\n");
 }
 
 /// An upload in full-sized packets only arrives if the narrow link's ICMP errors come back.
 fn path_mtu_is_discovered(lab: &Gateway) {
     let body = lab.write("body", &"x".repeat(300_000)).unwrap();
-    for url in [
-        format!("http://{FAR}/upload"),
-        format!("http://[{FAR6}]/upload"),
-    ] {
-        let answer = client(
-            &lab.office,
-            "curl",
-            &[
-                "-sf",
-                "--max-time",
-                "10",
-                "-T",
-                body.to_str().unwrap(),
-                &url,
-            ],
-        );
+    for url in [format!("http://{FAR}/upload"), format!("http://[{FAR6}]/upload")] {
+        let answer = client(&lab.office, "curl", &["-sf", "--max-time", "10", "-T", body.to_str().unwrap(), &url]);
         assert_eq!(answer, "300000\n", "{url}");
     }
     let path = client(&lab.office, "ip", &["route", "get", FAR]);
@@ -130,21 +84,12 @@ fn masquerading_gateway() {
     path_mtu_is_discovered(&lab);
     let published = format!("http://{WAN}/");
     for from in [&lab.servers, &lab.office, &lab.iot] {
-        assert_eq!(
-            client(from, "curl", &["-sf", "--max-time", "5", &published]),
-            "this is iot\n",
-            "{}",
-            from.name()
-        );
+        assert_eq!(client(from, "curl", &["-sf", "--max-time", "5", &published]), "this is iot\n", "{}", from.name());
     }
     let sniffer = RawSocket::open(&lab.servers, "eth0").unwrap();
     client(&lab.office, "ping", &["-c", "1", SERVER]);
     let inside = |frame: &[u8]| frame.get(26..30) == Some(&[10, 10, 0, 5]);
-    assert_eq!(
-        sniffer.receive(Duration::from_millis(200), inside).unwrap(),
-        None,
-        "not translated"
-    );
+    assert_eq!(sniffer.receive(Duration::from_millis(200), inside).unwrap(), None, "not translated");
 }
 
 #[test]
@@ -156,13 +101,7 @@ fn routing_gateway() {
     let sniffer = RawSocket::open(&lab.servers, "eth0").unwrap();
     client(&lab.office, "ping", &["-c", "1", SERVER]);
     let inside = |frame: &[u8]| frame.get(26..30) == Some(&[10, 10, 0, 5]);
-    assert!(
-        sniffer
-            .receive(Duration::from_secs(2), inside)
-            .unwrap()
-            .is_some(),
-        "translated"
-    );
+    assert!(sniffer.receive(Duration::from_secs(2), inside).unwrap().is_some(), "translated");
 }
 
 /// A frame of a private ethertype, with these tags.
@@ -182,21 +121,12 @@ fn frames_arrive_as_they_were_sent() {
     let lab = Lab::gateway(Kind::Route).unwrap();
     let sender = RawSocket::open(&lab.office, "eth0").unwrap();
     let receiver = RawSocket::open(&lab.gw, "lan0").unwrap();
-    let cases = [
-        vec![],
-        vec![(0x8100, 10)],
-        vec![(0x8100, 0xe00a)],
-        vec![(0x88a8, 100), (0x8100, 10)],
-        vec![(0x9100, 7)],
-    ];
+    let cases =
+        [vec![], vec![(0x8100, 10)], vec![(0x8100, 0xe00a)], vec![(0x88a8, 100), (0x8100, 10)], vec![(0x9100, 7)]];
     for (marker, tags) in (1..).zip(cases) {
         let sent = frame(&tags, marker);
         sender.send(&sent).unwrap();
-        let got = receiver
-            .receive(Duration::from_secs(2), |bytes| {
-                bytes.last() == Some(&marker)
-            })
-            .unwrap();
+        let got = receiver.receive(Duration::from_secs(2), |bytes| bytes.last() == Some(&marker)).unwrap();
         assert_eq!(got, Some(sent), "{tags:?}");
     }
 }
@@ -206,30 +136,9 @@ fn trafgen_sends_what_it_is_given() {
     let lab = Lab::gateway(Kind::Route).unwrap();
     let receiver = RawSocket::open(&lab.gw, "lan0").unwrap();
     let sent = frame(&[], 0x77);
-    let config = lab
-        .write(
-            "flood.trafgen",
-            &trafgen::config(std::slice::from_ref(&sent)),
-        )
-        .unwrap();
-    client(
-        &lab.office,
-        "trafgen",
-        &[
-            "-o",
-            "eth0",
-            "-i",
-            config.to_str().unwrap(),
-            "-n",
-            "10",
-            "-P",
-            "1",
-            "-q",
-        ],
-    );
-    let got = receiver
-        .receive(Duration::from_secs(2), |bytes| bytes.last() == Some(&0x77))
-        .unwrap();
+    let config = lab.write("flood.trafgen", &trafgen::config(std::slice::from_ref(&sent))).unwrap();
+    client(&lab.office, "trafgen", &["-o", "eth0", "-i", config.to_str().unwrap(), "-n", "10", "-P", "1", "-q"]);
+    let got = receiver.receive(Duration::from_secs(2), |bytes| bytes.last() == Some(&0x77)).unwrap();
     assert_eq!(got, Some(sent));
 }
 
@@ -239,9 +148,7 @@ fn remains(id: &str) -> Vec<String> {
         .iter()
         .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
         .map(|entry| entry.file_name().into_string().unwrap())
-        .filter(|name| {
-            name.starts_with(&format!("dg{id}-")) || *name == format!("dropgate-lab-{id}")
-        })
+        .filter(|name| name.starts_with(&format!("dg{id}-")) || *name == format!("dropgate-lab-{id}"))
         .collect()
 }
 
