@@ -1,1 +1,2 @@
 //! Dropgate
+pub mod capture;
