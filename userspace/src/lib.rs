@@ -1,2 +1,4 @@
 //! Dropgate
 pub mod capture;
+pub mod events;
+pub mod view;

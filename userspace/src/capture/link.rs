@@ -76,7 +76,9 @@ fn by_version(bytes: &[u8]) -> u16 {
 }
 
 fn loopback(bytes: &[u8]) -> Result<Link, SkipReason> {
-    let Some(&[a, b, c, d]) = bytes.get(..4) else { return Err(SkipReason::LinkTruncated) };
+    let Some(&[a, b, c, d]) = bytes.get(..4) else {
+        return Err(SkipReason::LinkTruncated);
+    };
     // the machine that captured need not have the byte order of the file: families are small, so the order shows
     let little = u32::from_le_bytes([a, b, c, d]);
     let family = if little > 0xffff { little.swap_bytes() } else { little };
@@ -88,13 +90,7 @@ fn loopback(bytes: &[u8]) -> Result<Link, SkipReason> {
     }
 }
 
-fn cooked(
-    bytes: &[u8],
-    strip: usize,
-    hardware: u16,
-    protocol: u16,
-    original_len: usize,
-) -> Result<Link, SkipReason> {
+fn cooked(bytes: &[u8], strip: usize, hardware: u16, protocol: u16, original_len: usize) -> Result<Link, SkipReason> {
     if bytes.len() < strip {
         return Err(SkipReason::LinkTruncated);
     }
@@ -164,10 +160,7 @@ mod tests {
         assert_eq!(ethertype(COOKED2, &two), Ok((20, 0x86dd)));
         one[2..4].copy_from_slice(&824u16.to_be_bytes());
         one[14..16].copy_from_slice(&[0, 0]);
-        assert_eq!(
-            ethertype(COOKED, &one),
-            Err(SkipReason::CookedProtocol { hardware: 824, protocol: 0 })
-        );
+        assert_eq!(ethertype(COOKED, &one), Err(SkipReason::CookedProtocol { hardware: 824, protocol: 0 }));
         one[14..16].copy_from_slice(&[0, 4]);
         assert_eq!(ethertype(COOKED, &one), Ok((16, 4)));
         assert_eq!(ethertype(COOKED, &one[..15]), Err(SkipReason::LinkTruncated));

@@ -4,6 +4,7 @@
 //! are given one (see [`link`]), so that everything behind this module sees one kind of frame. What cannot become a frame
 //! is [`Record::Skipped`] with a [`SkipReason`]; it still takes its number, so that numbers agree with other tools.
 
+mod format;
 pub mod link;
 mod ng;
 mod reader;

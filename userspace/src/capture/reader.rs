@@ -1,14 +1,13 @@
 //! The iterator over a capture file's packets.
 
-use super::{
-    PADDED_MAX, Packet, Record, SkipReason, Skipped, link,
-    ng::{self, Interface},
+use super::{Record, format::Format};
+use flate2::read::MultiGzDecoder;
+use pcap_parser::{PcapError, create_reader, traits::PcapReaderIterator};
+use std::{
+    fs::File,
+    io::{Cursor, Read},
+    path::Path,
 };
-use pcap_parser::{
-    Block, PcapBlockOwned, PcapError, create_reader,
-    traits::{PcapNGPacketBlock, PcapReaderIterator},
-};
-use std::{fs::File, io::Read, path::Path};
 
 /// The first look at a file; most packets fit many times over.
 const BUFFER: usize = 256 << 10;
@@ -19,26 +18,18 @@ const BUFFER_MAX: usize = 32 << 20;
 /// Why a capture cannot be read, or not further. Packets before the fault have been given out.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    #[error("cannot read the capture")]
+    #[error("cannot read the capture: {0}")]
     Io(#[from] std::io::Error),
-    #[error("neither pcap nor pcapng: the file starts with {0}; expected a capture written by tcpdump, dumpcap or alike")]
+    #[error(
+        "neither pcap nor pcapng: the file starts with {0}; expected a capture written by tcpdump, dumpcap or alike"
+    )]
     NotACapture(String),
-    #[error("the capture is compressed with gzip; decompress it first, e.g. with `gunzip`")]
-    Gzip,
     #[error("the file is empty; expected a pcap or pcapng capture")]
     Empty,
     #[error("the capture ends in the middle of a record at byte {offset}, after packet {packets}")]
     Truncated { offset: u64, packets: u64 },
     #[error("a record at byte {offset}, after packet {packets}, contradicts itself: {what}")]
     Malformed { offset: u64, packets: u64, what: &'static str },
-}
-
-/// What the file's headers have said so far.
-enum Format {
-    /// No header yet.
-    Unknown,
-    Pcap { link_type: u16, nanoseconds: bool },
-    Ng { big_endian: bool, interfaces: Vec<Interface> },
 }
 
 /// A capture file: an iterator over its packets. It ends at the first error.
@@ -59,24 +50,32 @@ impl Capture {
         Self::new(File::open(path)?)
     }
 
-    /// Reads a capture from anything.
+    /// Reads a capture from anything; one compressed with gzip is decompressed on the way.
     ///
     /// # Errors
     /// When it does not start as a capture does.
     pub fn new(mut source: impl Read + Send + 'static) -> Result<Self, CaptureError> {
-        // the first read must hold the whole file header, however the source chops its bytes
-        let mut head = Vec::new();
-        source.by_ref().take(BUFFER as u64 / 2).read_to_end(&mut head)?;
-        if head.is_empty() {
-            return Err(CaptureError::Empty);
-        }
+        let head = Self::head(&mut source)?;
         if head.starts_with(&[0x1f, 0x8b]) {
-            return Err(CaptureError::Gzip);
+            let mut unpacked = MultiGzDecoder::new(Cursor::new(head).chain(source));
+            let head = Self::head(&mut unpacked)?;
+            return Self::plain(head, unpacked);
         }
+        Self::plain(head, source)
+    }
+
+    /// The first bytes: the parser's first look must hold the whole file header, however the source chops its bytes.
+    fn head(source: &mut impl Read) -> Result<Vec<u8>, CaptureError> {
+        let mut head = Vec::new();
+        source.take(BUFFER as u64 / 2).read_to_end(&mut head)?;
+        if head.is_empty() { Err(CaptureError::Empty) } else { Ok(head) }
+    }
+
+    fn plain(head: Vec<u8>, source: impl Read + Send + 'static) -> Result<Self, CaptureError> {
         let recognised = Self::recognised(&head);
         let length = head.len() as u64;
         let start = head.get(..8.min(head.len())).unwrap_or_default().to_vec();
-        let blocks = create_reader(BUFFER, std::io::Cursor::new(head).chain(source)).map_err(|_| {
+        let blocks = create_reader(BUFFER, Cursor::new(head).chain(source)).map_err(|_| {
             if recognised && length < BUFFER as u64 / 2 {
                 CaptureError::Truncated { offset: 0, packets: 0 }
             } else if recognised {
@@ -127,7 +126,10 @@ impl Capture {
             self.capacity *= 2;
             self.blocks.grow(self.capacity);
         }
-        self.blocks.refill().map_err(|_| CaptureError::Io(std::io::Error::other("read error")))
+        let offset = self.offset();
+        self.blocks
+            .refill()
+            .map_err(|_| CaptureError::Io(std::io::Error::other(format!("read error at byte {offset}"))))
     }
 
     /// The next packet, `None` at the end of the file.
@@ -184,140 +186,12 @@ impl Iterator for Capture {
     }
 }
 
-impl Format {
-    /// Takes in one block: a packet, or something about packets.
-    fn read(&mut self, block: PcapBlockOwned<'_>, number: u64) -> Result<Option<Record>, &'static str> {
-        match block {
-            PcapBlockOwned::LegacyHeader(header) => {
-                *self = Self::Pcap {
-                    // the upper half tells of a frame check sequence
-                    link_type: header.network.0 as u16,
-                    nanoseconds: header.is_nanosecond_precision(),
-                };
-                Ok(None)
-            }
-            PcapBlockOwned::Legacy(block) => {
-                let Self::Pcap { link_type, nanoseconds } = *self else { return Err("a packet before the header") };
-                let fraction = u64::from(block.ts_usec) * if nanoseconds { 1 } else { 1000 };
-                let raw = Raw {
-                    number,
-                    timestamp_ns: u64::from(block.ts_sec) * 1_000_000_000 + fraction,
-                    interface: 0,
-                    original_len: block.origlen,
-                    data: block.data,
-                };
-                Ok(Some(raw.record(link_type)))
-            }
-            PcapBlockOwned::NG(block) => self.read_ng(block, number),
-        }
-    }
-
-    fn read_ng(&mut self, block: Block<'_>, number: u64) -> Result<Option<Record>, &'static str> {
-        if let Block::SectionHeader(header) = &block {
-            *self = Self::Ng { big_endian: header.big_endian(), interfaces: Vec::new() };
-            return Ok(None);
-        }
-        let Self::Ng { big_endian, interfaces } = self else { return Err("a block before the section header") };
-        let raw = match &block {
-            Block::InterfaceDescription(description) => {
-                interfaces.push(Interface::new(description));
-                return Ok(None);
-            }
-            Block::EnhancedPacket(packet) => {
-                let interface = interfaces.get(packet.if_id as usize);
-                Raw {
-                    number,
-                    timestamp_ns: interface.map_or(0, |known| known.nanoseconds(packet.ts_high, packet.ts_low)),
-                    interface: packet.if_id,
-                    original_len: packet.origlen,
-                    data: packet.packet_data(),
-                }
-            }
-            Block::SimplePacket(packet) => {
-                // it has neither a time nor a captured length: that is the interface's snap length
-                let limit = interfaces.first().map_or(0, |known| known.snaplen);
-                let data = packet.packet_data();
-                let captured = if limit == 0 { data.len() } else { data.len().min(limit as usize) };
-                Raw {
-                    number,
-                    timestamp_ns: 0,
-                    interface: 0,
-                    original_len: packet.origlen,
-                    data: data.get(..captured).unwrap_or(data),
-                }
-            }
-            Block::Unknown(unknown) => {
-                let kind = if *big_endian { unknown.block_type.swap_bytes() } else { unknown.block_type };
-                if kind != ng::OBSOLETE_PACKET_BLOCK {
-                    return Ok(None);
-                }
-                let packet = ng::obsolete_packet(unknown.data, *big_endian).ok_or("a packet block cut short")?;
-                let interface = interfaces.get(packet.interface as usize);
-                Raw {
-                    number,
-                    timestamp_ns: interface.map_or(0, |known| known.nanoseconds(packet.high, packet.low)),
-                    interface: packet.interface,
-                    original_len: packet.original_len,
-                    data: packet.data,
-                }
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(match interfaces.get(raw.interface as usize) {
-            Some(interface) => raw.record(interface.link_type),
-            None => raw.skipped(SkipReason::Interface(raw.interface)),
-        }))
-    }
-}
-
-/// A packet as it lies in the file.
-struct Raw<'a> {
-    number: u64,
-    timestamp_ns: u64,
-    interface: u32,
-    original_len: u32,
-    data: &'a [u8],
-}
-
-impl Raw<'_> {
-    fn skipped(&self, reason: SkipReason) -> Record {
-        Record::Skipped(Skipped { number: self.number, timestamp_ns: self.timestamp_ns, reason })
-    }
-
-    fn record(&self, link_type: u16) -> Record {
-        let original = (self.original_len as usize).max(self.data.len());
-        let link = match link::ethernet(link_type, self.data, original) {
-            Ok(link) => link,
-            Err(reason) => return self.skipped(reason),
-        };
-        let header: &[u8] = link.header.as_ref().map_or(&[], |header| header.as_slice());
-        let body = self.data.get(link.strip..).unwrap_or_default();
-        let captured = header.len() + body.len();
-        let wire = header.len() + original.saturating_sub(link.strip);
-        let mut frame = Vec::with_capacity(captured);
-        frame.extend_from_slice(header);
-        frame.extend_from_slice(body);
-        let cut = wire > captured;
-        if cut {
-            frame.resize(wire.min(PADDED_MAX).max(captured), 0);
-        }
-        Record::Packet(Packet {
-            number: self.number,
-            timestamp_ns: self.timestamp_ns,
-            original_len: original as u32,
-            captured_len: self.data.len() as u32,
-            interface: self.interface,
-            frame,
-            cut,
-            synthetic: link.header.is_some(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{super::sample, *};
-    use std::io::Cursor;
+    use super::{
+        super::{PADDED_MAX, Packet, SkipReason, sample},
+        *,
+    };
 
     fn all(bytes: Vec<u8>) -> (Vec<Record>, Option<CaptureError>) {
         let mut records = Vec::new();
@@ -425,7 +299,7 @@ mod tests {
     #[test]
     fn faults_are_named_with_their_place() {
         assert!(matches!(all(Vec::new()).1, Some(CaptureError::Empty)));
-        assert!(matches!(all(vec![0x1f, 0x8b, 8]).1, Some(CaptureError::Gzip)));
+        assert!(matches!(all(vec![0x1f, 0x8b, 8]).1, Some(CaptureError::Io(_))));
         assert!(matches!(all(b"GIF89a..".to_vec()).1, Some(CaptureError::NotACapture(_))));
         let mut long = sample::pcap(false, false, 1, &[(7, 5, &[1; 20], 20), (8, 6, &[2; 60], 60)]);
         long[24 + 16 + 20 + 8..24 + 16 + 20 + 12].copy_from_slice(&u32::MAX.to_le_bytes());
@@ -433,6 +307,18 @@ mod tests {
         assert_eq!(records.len(), 1);
         let text = error.unwrap().to_string();
         assert!(text.contains("byte 60") && text.contains("after packet 1"), "{text}");
+    }
+
+    #[test]
+    fn gzip_is_unpacked() {
+        use std::io::Write;
+        let plain = sample::pcap(false, false, 1, &[(7, 5, &[1; 20], 20), (8, 6, &[2; 60], 60)]);
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(&plain).unwrap();
+        let packed = packed.finish().unwrap();
+        assert_eq!(all(packed.clone()).0, all(plain).0);
+        let (_, error) = all(packed[..packed.len() - 10].to_vec());
+        assert!(error.is_some());
     }
 
     #[test]
