@@ -205,6 +205,7 @@ pub fn sides(
         } else {
             (ZONE_NONE, side::ZONE)
         };
+        let dhcp = here.iter().any(|placed| placed.zone.dhcp);
         found.push(PlacedSide {
             port: PortKey {
                 ifindex: *ifindex,
@@ -215,7 +216,7 @@ pub fn sides(
                 scope,
                 fallback,
                 kind,
-                _pad: 0,
+                flags: if dhcp { side::DHCP } else { 0 },
             },
             sources,
         });
@@ -235,7 +236,7 @@ pub fn sides(
             scope: 0,
             fallback: ZONE_NONE,
             kind: side::DEVICE,
-            _pad: 0,
+            flags: 0,
         };
         let port = PortKey {
             ifindex,
