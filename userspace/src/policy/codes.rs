@@ -55,7 +55,6 @@ codes! {
     TOO_MANY = "DG022" Error "more zones, services or entries than fit";
     INTERFACE = "DG023" Error "an interface that this machine does not have (a warning in `check`)";
     PUBLISHED_HOST = "DG024" Error "a published host that no zone holds";
-    SIDE = "DG025" Error "an interface that cannot be both what the lines say";
     TRUNCATED = "DG049" Error "too many mistakes; the rest is not shown";
     SHARED_PREFIX = "DG050" Warning "zones on different sides hold the same prefix";
     DUPLICATE_SERVICE = "DG051" Warning "two services of a zone match the same packets";

@@ -1,6 +1,6 @@
 //! What is wrong with a policy, and where.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use super::{
     codes::{self, Code, Severity},
@@ -76,13 +76,20 @@ impl Place {
             );
             first..floor(&source.text, line.end.min(first + MAX_EXCERPT))
         };
-        let caret = start - shown.start..end.min(shown.end) - shown.start;
+        let excerpt = source.text[shown.clone()].trim_end_matches('\r');
+        let within = |at: usize| {
+            floor(
+                excerpt,
+                at.clamp(shown.start, shown.start + excerpt.len()) - shown.start,
+            )
+        };
+        let caret = within(start)..within(end);
         Self {
             file: source.name.clone(),
             line: at.line,
             column: column as u32,
             span: at.start..at.end,
-            excerpt: source.text[shown].trim_end_matches('\r').to_owned(),
+            excerpt: excerpt.to_owned(),
             caret,
         }
     }
@@ -173,9 +180,36 @@ impl Diagnostics {
         }
     }
 
+    /// Adds those of another run.
+    pub(super) fn extend(&mut self, others: Vec<Diagnostic>) {
+        for diagnostic in others {
+            self.errors += usize::from(diagnostic.is_error());
+            if self.found.len() < MAX_DIAGNOSTICS || diagnostic.code == codes::TRUNCATED.id {
+                self.found.push(diagnostic);
+            } else {
+                self.left_out += 1;
+            }
+        }
+    }
+
     /// Errors found so far.
     pub fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// Leaves out what was found on a line that is no TOML: it follows from that.
+    pub(super) fn keep_syntax_errors(&mut self) {
+        let of_syntax = |diagnostic: &&Diagnostic| diagnostic.code == codes::SYNTAX.id;
+        let lines: BTreeSet<(String, u32)> = self
+            .found
+            .iter()
+            .filter(of_syntax)
+            .map(|diagnostic| (diagnostic.place.file.clone(), diagnostic.place.line))
+            .collect();
+        self.found.retain(|diagnostic| {
+            of_syntax(&diagnostic)
+                || !lines.contains(&(diagnostic.place.file.clone(), diagnostic.place.line))
+        });
     }
 
     /// All of them, by file and place.

@@ -93,6 +93,8 @@ pub struct Service {
     pub matches: Matches,
     /// Never empty.
     pub to: Vec<Target>,
+    /// Where `to` stands; the line itself when it is left out.
+    pub to_location: Location,
     pub except: Vec<Addresses>,
 }
 

@@ -22,14 +22,27 @@ pub struct Prefix {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PrefixError {
     /// The part before the slash is no address.
-    #[error("expected an address or a prefix such as `10.0.0.0/24` or `2001:db8::/32`")]
+    #[error("no address: expected {}", self.expected())]
     Address,
     /// The part after the slash is no length of this family.
-    #[error("expected a prefix length from 0 to {0}")]
+    #[error("no prefix length: expected {}", self.expected())]
     Length(u8),
     /// Bits beyond the length are set.
-    #[error("host bits must be zero: expected `{0}`")]
+    #[error("host bits are set: expected {}", self.expected())]
     HostBits(Prefix),
+}
+
+impl PrefixError {
+    /// What should stand there.
+    pub fn expected(&self) -> String {
+        match self {
+            Self::Address => {
+                "an address or a prefix such as `10.0.0.0/24` or `2001:db8::/32`".to_owned()
+            }
+            Self::Length(longest) => format!("a prefix length from 0 to {longest}"),
+            Self::HostBits(meant) => format!("`{meant}`: host bits must be zero"),
+        }
+    }
 }
 
 impl Prefix {

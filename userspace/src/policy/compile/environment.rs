@@ -48,6 +48,15 @@ impl Environment {
         }
     }
 
+    /// Whether some interface has an address.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        let mut all = self
+            .interfaces
+            .values()
+            .flat_map(|interface| &interface.addresses);
+        all.any(|(own, _)| *own == address)
+    }
+
     /// The VLAN device on interface `index` for tag `vlan`.
     pub fn vlan_device(&self, index: u32, vlan: u16) -> Option<&Interface> {
         self.interfaces

@@ -213,6 +213,17 @@ fn published_zones(
         .collect();
     let mut found = Vec::new();
     for line in &policy.publish {
+        if policy.gateway.auto_addresses
+            && !policy.gateway.addresses.contains(&line.address)
+            && !environment.synthetic
+            && !environment.has_address(line.address)
+        {
+            diagnostics.add(&codes::PUBLISH_ADDRESS, || {
+                let place = Place::new(&policy.source, line.location);
+                let message = format!("no interface here has the address `{}`", line.address);
+                Diagnostic::new(&codes::PUBLISH_ADDRESS, place, message)
+            });
+        }
         let zone = sides::zone_of(peers, line.to).filter(|zone| zones.contains(zone));
         found.push(zone);
         if zone.is_none() && !environment.synthetic {

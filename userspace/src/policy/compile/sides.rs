@@ -13,13 +13,12 @@ use super::{Environment, image::Attachment};
 use crate::policy::{
     codes,
     diagnostic::{Diagnostic, Diagnostics, Place, quoted},
-    model::{InterfaceName, Policy, Zone},
+    model::{InterfaceName, Policy},
     prefix::Prefix,
 };
 
-/// A zone with its number, side and prefixes on this machine.
-pub struct Placed<'a> {
-    pub zone: &'a Zone,
+/// A zone's number, side and prefixes on this machine.
+pub struct Placed {
     pub number: u16,
     pub port: PortKey,
     pub prefixes: BTreeSet<Prefix>,
@@ -65,13 +64,13 @@ pub fn no_interface(
 }
 
 /// Puts every zone in its place. `numbers` are those of the zones, in the policy's order.
-pub fn place<'a>(
-    policy: &'a Policy,
+pub fn place(
+    policy: &Policy,
     environment: &Environment,
     numbers: &[u16],
     diagnostics: &mut Diagnostics,
-) -> Vec<Placed<'a>> {
-    let mut placed: Vec<Placed<'a>> = Vec::new();
+) -> Vec<Placed> {
+    let mut placed: Vec<Placed> = Vec::new();
     let mut held: BTreeMap<(PortWords, Prefix), &str> = BTreeMap::new();
     for (zone, number) in policy.zones.iter().zip(numbers) {
         let Some(device) = environment.interfaces.get(&zone.interface.name) else {
@@ -117,7 +116,6 @@ pub fn place<'a>(
             });
         }
         placed.push(Placed {
-            zone,
             number: *number,
             port,
             prefixes,
@@ -168,7 +166,7 @@ pub struct PlacedSide {
 pub fn sides(
     policy: &Policy,
     environment: &Environment,
-    zones: &[Placed<'_>],
+    zones: &[Placed],
     own: &BTreeSet<IpAddr>,
 ) -> Vec<PlacedSide> {
     let outside: BTreeSet<u32> = policy
@@ -177,7 +175,7 @@ pub fn sides(
         .iter()
         .filter_map(|interface| Some(environment.interfaces.get(&interface.name)?.index))
         .collect();
-    let mut ports: BTreeMap<PortWords, Vec<&Placed<'_>>> = BTreeMap::new();
+    let mut ports: BTreeMap<PortWords, Vec<&Placed>> = BTreeMap::new();
     for index in &outside {
         ports.entry((*index, 0, 0)).or_default();
     }
@@ -253,7 +251,7 @@ pub fn sides(
 }
 
 /// Whose every destination is: a zone's, the gateway's, or a broadcast address; the rest is the outside.
-pub fn peers(zones: &[Placed<'_>], own: &BTreeSet<IpAddr>) -> BTreeMap<Prefix, u16> {
+pub fn peers(zones: &[Placed], own: &BTreeSet<IpAddr>) -> BTreeMap<Prefix, u16> {
     let mut peers = BTreeMap::new();
     claim(&mut peers, zones);
     peers.extend(
@@ -271,10 +269,7 @@ pub fn zone_of(peers: &BTreeMap<Prefix, u16>, address: IpAddr) -> Option<u16> {
 }
 
 /// Enters the zones' prefixes, the first zone's where two hold the same, and the broadcast addresses of their networks.
-fn claim<'a, 'z: 'a>(
-    table: &mut BTreeMap<Prefix, u16>,
-    zones: impl IntoIterator<Item = &'a Placed<'z>>,
-) {
+fn claim<'a>(table: &mut BTreeMap<Prefix, u16>, zones: impl IntoIterator<Item = &'a Placed>) {
     let mut claimed = BTreeMap::new();
     for zone in zones {
         for prefix in &zone.prefixes {

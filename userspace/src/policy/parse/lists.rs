@@ -76,7 +76,7 @@ fn entries(source: &Source, diagnostics: &mut Diagnostics) -> Vec<Prefix> {
             Ok(prefix) => found.push(prefix),
             Err(error) => diagnostics.add(&codes::ADDRESS, || {
                 let message = format!("{} is not a prefix", quoted(text));
-                Diagnostic::new(&codes::ADDRESS, place(), message).expected(error.to_string())
+                Diagnostic::new(&codes::ADDRESS, place(), message).expected(error.expected())
             }),
         }
     }

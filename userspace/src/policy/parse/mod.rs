@@ -14,6 +14,7 @@ use toml::de::DeTable;
 
 use self::section::Section;
 use super::{
+    check,
     codes::{self, Code},
     diagnostic::{Diagnostic, Diagnostics, Place, nearest, quoted},
     model::{Addresses, Policy},
@@ -53,6 +54,13 @@ pub(super) fn parse(source: Arc<Source>, directory: &Path) -> (Option<Policy>, D
         parser.add(&codes::SYNTAX, at, message);
     }
     let policy = parser.policy(tree.get_ref(), tree.span(), directory);
+    if let Some(policy) = &policy {
+        let complete = parser.diagnostics.errors() == 0;
+        check::check(policy, complete, &mut parser.diagnostics);
+    }
+    if parser.broken {
+        parser.diagnostics.keep_syntax_errors();
+    }
     let sound = parser.diagnostics.errors() == 0;
     (policy.filter(|_| sound), parser.diagnostics)
 }
@@ -69,7 +77,7 @@ impl Parser {
         let zones = top.table(self, "zone");
         let own = top.table(self, "self");
         let outside = top.table(self, "outside");
-        let publish = top.tables(self, "publish");
+        let publish = top.tables(self, "publish", "publish");
         let blocklist = top.table(self, "blocklist");
         let lists = top.table(self, "lists");
         let fragments = top.table(self, "fragments");

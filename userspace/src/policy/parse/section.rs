@@ -65,17 +65,22 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// The array of tables that stands under a key.
-    pub fn tables(&mut self, parser: &mut Parser, key: &'static str) -> Vec<Section<'t>> {
+    /// The array of tables that stands under a key; `path` is how a header names it.
+    pub fn tables(
+        &mut self,
+        parser: &mut Parser,
+        key: &'static str,
+        path: &str,
+    ) -> Vec<Section<'t>> {
         let Some(value) = self.get(key) else {
             return Vec::new();
         };
-        let expected = format!("an array of tables: `[[{key}]]`");
+        let expected = format!("an array of tables: `[[{path}]]`");
         let mut found = Vec::new();
         for element in parser.array(value, &expected) {
             match element.get_ref() {
                 DeValue::Table(table) => {
-                    found.push(Section::new(format!("`[[{key}]]`"), table, element.span()));
+                    found.push(Section::new(format!("`[[{path}]]`"), table, element.span()));
                 }
                 _ => {
                     let _: Option<()> = parser.wrong_type(element, &expected);

@@ -67,7 +67,7 @@ const ALL_TYPES: PortRange = PortRange {
 impl Parser {
     /// `[self]` or `[outside]`.
     pub(super) fn egress_of(&mut self, mut section: Section<'_>, owner: &str) -> Vec<Service> {
-        let egress = section.tables(self, "egress");
+        let egress = section.tables(self, "egress", &format!("{owner}.egress"));
         section.finish(self);
         self.services(egress, owner)
     }
@@ -105,6 +105,7 @@ impl Parser {
         let name = self.line_name(&mut section, "services", names);
         let matches = self.matches(&mut section);
         let to = section.get("to");
+        let to_location = self.location(to.map_or_else(|| at.clone(), |value| value.span()));
         let to = match to {
             Some(value) => self.targets(value, owner),
             None if owner == "outside" => {
@@ -138,6 +139,7 @@ impl Parser {
             location: self.location(at),
             matches,
             to,
+            to_location,
             except,
         })
     }
@@ -303,10 +305,11 @@ impl Parser {
                     None if self.lists.contains_key(text) => {
                         Some(format!("did you mean `@{text}`?"))
                     }
-                    None => None,
+                    None => nearest(text, zones.iter().map(String::as_str))
+                        .map(|near| format!("did you mean `zone:{near}`?")),
                 };
                 let expected = match Prefix::parse(text) {
-                    Err(error) if text.contains('/') => error.to_string(),
+                    Err(error) if text.contains('/') => error.expected(),
                     _ => "`any`, a prefix, `@list`, `zone:NAME` or `self`".to_owned(),
                 };
                 let message = format!("{} is not a destination", quoted(text));

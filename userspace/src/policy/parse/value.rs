@@ -244,7 +244,7 @@ impl Parser {
         Prefix::parse(text)
             .map_err(|error| {
                 let message = format!("{} is not a prefix", quoted(text));
-                self.add_expected(&codes::ADDRESS, at, message, error.to_string());
+                self.add_expected(&codes::ADDRESS, at, message, error.expected());
             })
             .ok()
     }

@@ -82,7 +82,7 @@ impl Parser {
             .get("max_flows")
             .and_then(|value| self.flow_cap(value));
         let dhcp = section.get("dhcp").and_then(|value| self.boolean(value));
-        let egress = section.tables(self, "egress");
+        let egress = section.tables(self, "egress", &format!("zone.{name}.egress"));
         section.finish(self);
         let egress = self.services(egress, name);
         Some(Zone {
