@@ -1,6 +1,9 @@
 //! Parts of a policy in words, always the same for the same meaning.
 
-use std::fmt::{self, Display, Formatter};
+use std::{
+    fmt::{self, Display, Formatter},
+    time::Duration,
+};
 
 use super::model::{
     Addresses, Fragment, Kind, Matches, Peer, PortRange, Publish, Service, Target, Zone, protocol,
@@ -134,6 +137,18 @@ impl Display for Fragment {
             Self::Track => "track",
             Self::Pass => "pass",
         })
+    }
+}
+
+/// A duration as the policy file has it, in the largest unit that leaves no rest.
+pub(super) fn duration(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let fits = |(unit, _): &(u128, &str)| milliseconds > 0 && milliseconds.is_multiple_of(*unit);
+    match units.into_iter().find(fits) {
+        Some((unit, name)) => format!("{}{name}", milliseconds / unit),
+        None if milliseconds == 0 => "0s".to_owned(),
+        None => format!("{milliseconds}ms"),
     }
 }
 

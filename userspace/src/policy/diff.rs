@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    describe::{joined, sorted},
+    describe::{duration, joined, sorted},
     model::{List, Policy, Service},
 };
 
@@ -210,7 +210,7 @@ fn gateway(policy: &Policy) -> Words {
         ("kind", gateway.kind.to_string()),
         ("outside", joined(outside.iter())),
         ("addresses", joined(addresses)),
-        ("adopt", format!("{:?}", gateway.adopt)),
+        ("adopt", duration(gateway.adopt)),
         ("ethertypes", joined(ethertypes)),
         (
             "unsolicited",
@@ -240,20 +240,17 @@ fn settings(policy: &Policy) -> Words {
         ("fragments.tcp", fragments.tcp.to_string()),
         ("fragments.icmp", fragments.icmp.to_string()),
         ("fragments.other", fragments.other.to_string()),
-        ("timeouts.tcp_new", format!("{:?}", timeouts.tcp_new)),
+        ("timeouts.tcp_new", duration(timeouts.tcp_new)),
         (
             "timeouts.tcp_established",
-            format!("{:?}", timeouts.tcp_established),
+            duration(timeouts.tcp_established),
         ),
-        (
-            "timeouts.tcp_closing",
-            format!("{:?}", timeouts.tcp_closing),
-        ),
-        ("timeouts.udp_new", format!("{:?}", timeouts.udp_new)),
-        ("timeouts.udp", format!("{:?}", timeouts.udp)),
-        ("timeouts.icmp", format!("{:?}", timeouts.icmp)),
-        ("timeouts.other", format!("{:?}", timeouts.other)),
-        ("timeouts.fragment", format!("{:?}", timeouts.fragment)),
+        ("timeouts.tcp_closing", duration(timeouts.tcp_closing)),
+        ("timeouts.udp_new", duration(timeouts.udp_new)),
+        ("timeouts.udp", duration(timeouts.udp)),
+        ("timeouts.icmp", duration(timeouts.icmp)),
+        ("timeouts.other", duration(timeouts.other)),
+        ("timeouts.fragment", duration(timeouts.fragment)),
         ("limits.flows", policy.limits.flows.to_string()),
         ("limits.zone_flows", policy.limits.zone_flows.to_string()),
         ("events.rate", policy.events.rate.to_string()),

@@ -10,7 +10,7 @@ mod zone;
 
 use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
-use toml::de::DeTable;
+use toml::{Spanned, de::DeTable};
 
 use self::section::Section;
 use super::{
@@ -20,6 +20,9 @@ use super::{
     model::{Addresses, Policy},
     source::{Location, Source},
 };
+
+/// Largest text, in bytes, in which every syntax mistake is looked for.
+const RECOVERABLE: usize = 1 << 20;
 
 /// What a walk has found so far.
 pub(super) struct Parser {
@@ -39,7 +42,7 @@ pub(super) struct Parser {
 ///
 /// The policy is `None` when some diagnostic is an error.
 pub(super) fn parse(source: Arc<Source>, directory: &Path) -> (Option<Policy>, Diagnostics) {
-    let (tree, syntax) = DeTable::parse_recoverable(&source.text);
+    let (tree, syntax) = tree(&source.text);
     let mut parser = Parser {
         source: Arc::clone(&source),
         diagnostics: Diagnostics::default(),
@@ -63,6 +66,18 @@ pub(super) fn parse(source: Arc<Source>, directory: &Path) -> (Option<Policy>, D
     }
     let sound = parser.diagnostics.errors() == 0;
     (policy.filter(|_| sound), parser.diagnostics)
+}
+
+/// The TOML tree of a text, and what is wrong with it: everything in a file of ordinary size, the first mistake in a
+/// larger one, where the parser's memory for millions of mistakes would have no bound worth the name.
+fn tree(text: &str) -> (Spanned<DeTable<'_>>, Vec<toml::de::Error>) {
+    if text.len() <= RECOVERABLE {
+        return DeTable::parse_recoverable(text);
+    }
+    match DeTable::parse(text) {
+        Ok(tree) => (tree, Vec::new()),
+        Err(error) => (Spanned::new(0..0, DeTable::new()), vec![error]),
+    }
 }
 
 impl Parser {

@@ -7,6 +7,7 @@ use toml::{Spanned, de::DeValue};
 use super::Parser;
 use crate::policy::{
     codes,
+    describe::duration as words,
     diagnostic::{nearest, quoted},
     model::PortRange,
     prefix::Prefix,
@@ -163,7 +164,7 @@ impl Parser {
                 &codes::DURATION,
                 at,
                 message,
-                format!("from {least:?} to 720h"),
+                format!("from {} to {}", words(least), words(LONGEST)),
             );
         }
         found
