@@ -18,11 +18,7 @@ use super::{
 /// Checks a policy. `complete` is false when parts of the file were not understood: nothing is said then about what is
 /// not there.
 pub(super) fn check(policy: &Policy, complete: bool, diagnostics: &mut Diagnostics) {
-    let mut checker = Checker {
-        policy,
-        diagnostics,
-        zones: ZoneTable::new(policy),
-    };
+    let mut checker = Checker { policy, diagnostics, zones: ZoneTable::new(policy) };
     checker.shared_prefixes();
     for zone in &policy.zones {
         checker.outside_zone(zone);
@@ -67,23 +63,13 @@ impl<'a> ZoneTable<'a> {
         }
         let lengths = by_prefix.keys().map(|prefix| prefix.length()).collect();
         let some_auto = policy.zones.iter().any(|zone| zone.auto_prefixes);
-        Self {
-            by_prefix,
-            lengths,
-            some_auto,
-        }
+        Self { by_prefix, lengths, some_auto }
     }
 
     /// The zone that holds all of a prefix.
     fn holding(&self, prefix: Prefix) -> Option<&'a Zone> {
         let lengths = self.lengths.range(..=prefix.length()).rev();
-        lengths
-            .filter_map(|length| {
-                self.by_prefix
-                    .get(&Prefix::holding(prefix.network(), *length))
-            })
-            .copied()
-            .next()
+        lengths.filter_map(|length| self.by_prefix.get(&Prefix::holding(prefix.network(), *length))).copied().next()
     }
 
     fn holds(&self, address: IpAddr) -> bool {
@@ -105,9 +91,7 @@ impl Checker<'_> {
                 held.entry(Some(*prefix)).or_default().push((zone, *at));
             }
             if zone.auto_prefixes {
-                held.entry(None)
-                    .or_default()
-                    .push((zone, zone.interface.location));
+                held.entry(None).or_default().push((zone, zone.interface.location));
             }
         }
         for (prefix, zones) in held {
@@ -116,14 +100,11 @@ impl Checker<'_> {
             for (zone, at) in zones {
                 let side = (&zone.interface.name, zone.vlan);
                 let before = sides.insert(side, (zone, at));
-                let what =
-                    prefix.map_or("the interface's addresses".to_owned(), |p| format!("`{p}`"));
+                let what = prefix.map_or("the interface's addresses".to_owned(), |p| format!("`{p}`"));
                 let (code, (other, other_at), message) = match before {
-                    Some(before) if before.0.name == zone.name => (
-                        &codes::SAME_PREFIX,
-                        before,
-                        format!("zone {} names {what} twice", quoted(&zone.name)),
-                    ),
+                    Some(before) if before.0.name == zone.name => {
+                        (&codes::SAME_PREFIX, before, format!("zone {} names {what} twice", quoted(&zone.name)))
+                    }
                     Some(before) => (
                         &codes::SAME_PREFIX,
                         before,
@@ -147,9 +128,7 @@ impl Checker<'_> {
                 };
                 let (place, other_place) = (self.place(at), self.place(other_at));
                 let other = format!("zone {} holds it here", quoted(&other.name));
-                self.diagnostics.add(code, || {
-                    Diagnostic::new(code, place, message).related(other_place, other)
-                });
+                self.diagnostics.add(code, || Diagnostic::new(code, place, message).related(other_place, other));
             }
         }
     }
@@ -183,29 +162,18 @@ impl Checker<'_> {
 
     /// Two services of a list that match the same packets.
     fn duplicates(&mut self, services: &[Service]) {
-        type Meaning<'s> = (
-            &'s Matches,
-            BTreeSet<(&'s Peer, &'s Addresses)>,
-            BTreeSet<&'s Addresses>,
-        );
+        type Meaning<'s> = (&'s Matches, BTreeSet<(&'s Peer, &'s Addresses)>, BTreeSet<&'s Addresses>);
         let mut seen: HashMap<Meaning<'_>, &Service> = HashMap::new();
         for service in services {
-            let to = service
-                .to
-                .iter()
-                .map(|target| (&target.peer, &target.addresses))
-                .collect();
+            let to = service.to.iter().map(|target| (&target.peer, &target.addresses)).collect();
             let meaning = (&service.matches, to, service.except.iter().collect());
             let Some(first) = seen.get(&meaning) else {
                 seen.insert(meaning, service);
                 continue;
             };
             let (place, first_place) = (self.place(service.location), self.place(first.location));
-            let message = format!(
-                "services {} and {} match the same packets",
-                quoted(&first.name),
-                quoted(&service.name)
-            );
+            let message =
+                format!("services {} and {} match the same packets", quoted(&first.name), quoted(&service.name));
             self.diagnostics.add(&codes::DUPLICATE_SERVICE, || {
                 Diagnostic::new(&codes::DUPLICATE_SERVICE, place, message)
                     .related(first_place, "the first one takes them all")
@@ -221,9 +189,7 @@ impl Checker<'_> {
                 _ => None,
             };
             match (&target.peer, prefix) {
-                (Peer::Zone(zone), _)
-                    if owner == "outside" && self.policy.gateway.kind == Kind::Masquerade =>
-                {
+                (Peer::Zone(zone), _) if owner == "outside" && self.policy.gateway.kind == Kind::Masquerade => {
                     let message = format!(
                         "the outside reaches zone {} by translation only on a masquerading gateway",
                         quoted(zone)
@@ -239,24 +205,13 @@ impl Checker<'_> {
     }
 
     fn inside_destination(&mut self, service: &Service, prefix: Prefix) {
-        let own = self
-            .policy
-            .gateway
-            .addresses
-            .iter()
-            .any(|own| Prefix::host(*own) == prefix);
+        let own = self.policy.gateway.addresses.iter().any(|own| Prefix::host(*own) == prefix);
         let (holder, write) = match self.zones.holding(prefix) {
             _ if own => ("is the gateway's own".to_owned(), "self".to_owned()),
-            Some(zone) => (
-                format!("lies within zone {}", quoted(&zone.name)),
-                format!("zone:{}/{prefix}", zone.name),
-            ),
+            Some(zone) => (format!("lies within zone {}", quoted(&zone.name)), format!("zone:{}/{prefix}", zone.name)),
             None => return,
         };
-        let message = format!(
-            "{} matches nothing at `{prefix}`, which {holder}",
-            quoted(&service.name)
-        );
+        let message = format!("{} matches nothing at `{prefix}`, which {holder}", quoted(&service.name));
         let help = format!("write `to = [\"{write}\"]`");
         self.add_target(&codes::INSIDE_DESTINATION, service, message, help);
     }
@@ -270,19 +225,14 @@ impl Checker<'_> {
             return;
         }
         let message = format!("zone {} does not hold `{prefix}`", quoted(&zone.name));
-        let own: Vec<String> = zone
-            .prefixes
-            .iter()
-            .map(|(own, _)| format!("`{own}`"))
-            .collect();
+        let own: Vec<String> = zone.prefixes.iter().map(|(own, _)| format!("`{own}`")).collect();
         let help = format!("its prefixes: {}", own.join(", "));
         self.add_target(&codes::FOREIGN_DESTINATION, service, message, help);
     }
 
     fn add_target(&mut self, code: &codes::Code, service: &Service, message: String, help: String) {
         let place = self.place(service.to_location);
-        self.diagnostics
-            .add(code, || Diagnostic::new(code, place, message).help(help));
+        self.diagnostics.add(code, || Diagnostic::new(code, place, message).help(help));
     }
 
     fn publish(&mut self, complete: bool) {
@@ -313,10 +263,8 @@ impl Checker<'_> {
             }
             if !gateway.auto_addresses && !gateway.addresses.contains(&line.address) {
                 self.diagnostics.add(&codes::PUBLISH_ADDRESS, || {
-                    let message =
-                        format!("`{}` is not among the gateway's addresses", line.address);
-                    Diagnostic::new(&codes::PUBLISH_ADDRESS, place, message)
-                        .help("add it to `gateway.addresses`")
+                    let message = format!("`{}` is not among the gateway's addresses", line.address);
+                    Diagnostic::new(&codes::PUBLISH_ADDRESS, place, message).help("add it to `gateway.addresses`")
                 });
             }
         }

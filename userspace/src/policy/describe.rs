@@ -5,17 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::model::{
-    Addresses, Fragment, Kind, Matches, Peer, PortRange, Publish, Service, Target, Zone, protocol,
-};
+use super::model::{Addresses, Fragment, Kind, Matches, Peer, PortRange, Publish, Service, Target, Zone, protocol};
 
 impl Display for PortRange {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.first == self.last {
-            write!(f, "{}", self.first)
-        } else {
-            write!(f, "{}-{}", self.first, self.last)
-        }
+        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
     }
 }
 
@@ -78,15 +72,8 @@ impl Display for Publish {
             protocol::UDP => "udp",
             _ => "sctp",
         };
-        write!(
-            f,
-            "{transport} {} at {} to {}",
-            joined(self.ports.iter()),
-            self.address,
-            self.to
-        )?;
-        self.to_port
-            .map_or(Ok(()), |port| write!(f, " port {port}"))
+        write!(f, "{transport} {} at {} to {}", joined(self.ports.iter()), self.address, self.to)?;
+        self.to_port.map_or(Ok(()), |port| write!(f, " port {port}"))
     }
 }
 
@@ -95,18 +82,12 @@ impl Display for Zone {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "interface {}", self.interface.name)?;
         if self.is_tagged() {
-            write!(
-                f,
-                ", vlan {}",
-                joined(self.vlan.iter().filter(|tag| **tag != 0))
-            )?;
+            write!(f, ", vlan {}", joined(self.vlan.iter().filter(|tag| **tag != 0)))?;
         }
         let auto = self.auto_prefixes.then(|| "auto".to_owned());
         let mut prefixes: Vec<_> = self.prefixes.iter().map(|(prefix, _)| *prefix).collect();
         prefixes.sort_unstable();
-        let prefixes = auto
-            .into_iter()
-            .chain(prefixes.iter().map(ToString::to_string));
+        let prefixes = auto.into_iter().chain(prefixes.iter().map(ToString::to_string));
         write!(f, ", prefixes {}", joined(prefixes))?;
         if self.loose {
             f.write_str(", loose")?;
@@ -154,10 +135,7 @@ pub(super) fn duration(duration: Duration) -> String {
 
 /// Parts with commas between them.
 pub(super) fn joined(parts: impl Iterator<Item: Display>) -> String {
-    parts
-        .map(|part| part.to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+    parts.map(|part| part.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Parts in the order of their words.

@@ -70,19 +70,11 @@ impl Place {
         let shown = if line.len() <= MAX_EXCERPT {
             line
         } else {
-            let first = floor(
-                &source.text,
-                start.saturating_sub(MAX_EXCERPT / 2).max(line.start),
-            );
+            let first = floor(&source.text, start.saturating_sub(MAX_EXCERPT / 2).max(line.start));
             first..floor(&source.text, line.end.min(first + MAX_EXCERPT))
         };
         let excerpt = source.text[shown.clone()].trim_end_matches('\r');
-        let within = |at: usize| {
-            floor(
-                excerpt,
-                at.clamp(shown.start, shown.start + excerpt.len()) - shown.start,
-            )
-        };
+        let within = |at: usize| floor(excerpt, at.clamp(shown.start, shown.start + excerpt.len()) - shown.start);
         let caret = within(start)..within(end);
         Self {
             file: source.name.clone(),
@@ -96,14 +88,7 @@ impl Place {
 
     /// A file as a whole.
     pub fn file(name: impl Into<String>) -> Self {
-        Self {
-            file: name.into(),
-            line: 0,
-            column: 0,
-            span: 0..0,
-            excerpt: String::new(),
-            caret: 0..0,
-        }
+        Self { file: name.into(), line: 0, column: 0, span: 0..0, excerpt: String::new(), caret: 0..0 }
     }
 }
 
@@ -142,10 +127,7 @@ impl Diagnostic {
 
     /// The same with a second place.
     pub fn related(mut self, place: Place, message: impl Into<String>) -> Self {
-        self.related = Some(Related {
-            place,
-            message: message.into(),
-        });
+        self.related = Some(Related { place, message: message.into() });
         self
     }
 
@@ -207,19 +189,14 @@ impl Diagnostics {
             .map(|diagnostic| (diagnostic.place.file.clone(), diagnostic.place.line))
             .collect();
         self.found.retain(|diagnostic| {
-            of_syntax(&diagnostic)
-                || !lines.contains(&(diagnostic.place.file.clone(), diagnostic.place.line))
+            of_syntax(&diagnostic) || !lines.contains(&(diagnostic.place.file.clone(), diagnostic.place.line))
         });
     }
 
     /// All of them, by file and place.
     pub fn into_sorted(mut self, file: &str) -> Vec<Diagnostic> {
         self.found.sort_by(|a, b| {
-            (&a.place.file, a.place.line, a.place.span.start).cmp(&(
-                &b.place.file,
-                b.place.line,
-                b.place.span.start,
-            ))
+            (&a.place.file, a.place.line, a.place.span.start).cmp(&(&b.place.file, b.place.line, b.place.span.start))
         });
         if self.left_out > 0 {
             let message = format!("{} more mistakes and warnings are not shown", self.left_out);

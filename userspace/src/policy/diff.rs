@@ -47,35 +47,19 @@ pub enum ChangeKind {
 pub fn diff(old: &Policy, new: &Policy) -> Diff {
     let mut diff = Diff::default();
     diff.compare("gateway", gateway(old), gateway(new));
-    let zones = |policy: &Policy| -> Words {
-        policy
-            .zones
-            .iter()
-            .map(|zone| (zone.name.clone(), zone.to_string()))
-            .collect()
-    };
+    let zones =
+        |policy: &Policy| -> Words { policy.zones.iter().map(|zone| (zone.name.clone(), zone.to_string())).collect() };
     diff.compare("zone", zones(old), zones(new));
     diff.compare("service", services(old), services(new));
     diff.compare_order(old, new);
     let publish = |policy: &Policy| -> Words {
-        policy
-            .publish
-            .iter()
-            .map(|line| (line.name.clone(), line.to_string()))
-            .collect()
+        policy.publish.iter().map(|line| (line.name.clone(), line.to_string())).collect()
     };
     diff.compare("publish", publish(old), publish(new));
     let blocklist = |policy: &Policy| -> Words {
-        let both = [
-            ("from", &policy.blocklist.from),
-            ("to", &policy.blocklist.to),
-        ];
-        let named = both
-            .into_iter()
-            .filter(|(_, addresses)| !addresses.is_empty());
-        named
-            .map(|(name, addresses)| (name.to_owned(), sorted(addresses)))
-            .collect()
+        let both = [("from", &policy.blocklist.from), ("to", &policy.blocklist.to)];
+        let named = both.into_iter().filter(|(_, addresses)| !addresses.is_empty());
+        named.map(|(name, addresses)| (name.to_owned(), sorted(addresses))).collect()
     };
     diff.compare("blocklist", blocklist(old), blocklist(new));
     diff.compare_lists(&old.lists, &new.lists);
@@ -105,21 +89,8 @@ impl Diff {
         }
     }
 
-    fn add(
-        &mut self,
-        kind: ChangeKind,
-        what: &'static str,
-        name: String,
-        old: Option<String>,
-        new: Option<String>,
-    ) {
-        self.changes.push(Change {
-            kind,
-            what,
-            name,
-            old,
-            new,
-        });
+    fn add(&mut self, kind: ChangeKind, what: &'static str, name: String, old: Option<String>, new: Option<String>) {
+        self.changes.push(Change { kind, what, name, old, new });
     }
 
     fn compare_order(&mut self, old: &Policy, new: &Policy) {
@@ -131,13 +102,7 @@ impl Diff {
             let (before, after) = (kept(before, after), kept(after, before));
             if before != after {
                 let (before, after) = (joined(before.iter()), joined(after.iter()));
-                self.add(
-                    ChangeKind::Changed,
-                    "order",
-                    owner.to_owned(),
-                    Some(before),
-                    Some(after),
-                );
+                self.add(ChangeKind::Changed, "order", owner.to_owned(), Some(before), Some(after));
             }
         }
     }
@@ -156,16 +121,9 @@ impl Diff {
             let mut words = after.map(size);
             if let (Some(before), Some(after)) = (before, after) {
                 let old: HashSet<_> = before.prefixes.iter().collect();
-                let same = after
-                    .prefixes
-                    .iter()
-                    .filter(|prefix| old.contains(prefix))
-                    .count();
+                let same = after.prefixes.iter().filter(|prefix| old.contains(prefix)).count();
                 let (gone, come) = (old.len() - same, after.prefixes.len() - same);
-                words = Some(format!(
-                    "{} entries: {come} added, {gone} removed",
-                    after.prefixes.len()
-                ));
+                words = Some(format!("{} entries: {come} added, {gone} removed", after.prefixes.len()));
             }
             self.add(kind, "list", name.clone(), before.map(size), words);
         }
@@ -175,61 +133,32 @@ impl Diff {
 /// Names of the services of one list that the other has too, in order.
 fn kept<'a>(list: &'a [Service], other: &[Service]) -> Vec<&'a str> {
     let names: HashSet<&str> = other.iter().map(|service| service.name.as_str()).collect();
-    list.iter()
-        .map(|service| service.name.as_str())
-        .filter(|name| names.contains(name))
-        .collect()
+    list.iter().map(|service| service.name.as_str()).filter(|name| names.contains(name)).collect()
 }
 
 fn services(policy: &Policy) -> Words {
     let all = policy.allowlists().flat_map(|(owner, services)| {
-        services
-            .iter()
-            .map(move |service| (format!("{owner}/{}", service.name), service.to_string()))
+        services.iter().map(move |service| (format!("{owner}/{}", service.name), service.to_string()))
     });
     all.collect()
 }
 
 fn gateway(policy: &Policy) -> Words {
     let gateway = &policy.gateway;
-    let mut outside: Vec<&str> = gateway
-        .outside
-        .iter()
-        .map(|name| name.name.as_str())
-        .collect();
+    let mut outside: Vec<&str> = gateway.outside.iter().map(|name| name.name.as_str()).collect();
     outside.sort_unstable();
     let auto = gateway.auto_addresses.then(|| "auto".to_owned());
-    let addresses = auto
-        .into_iter()
-        .chain(gateway.addresses.iter().map(ToString::to_string));
-    let ethertypes = gateway
-        .ethertypes
-        .iter()
-        .map(|number| format!("{number:#06x}"));
+    let addresses = auto.into_iter().chain(gateway.addresses.iter().map(ToString::to_string));
+    let ethertypes = gateway.ethertypes.iter().map(|number| format!("{number:#06x}"));
     words([
         ("kind", gateway.kind.to_string()),
         ("outside", joined(outside.iter())),
         ("addresses", joined(addresses)),
         ("adopt", duration(gateway.adopt)),
         ("ethertypes", joined(ethertypes)),
-        (
-            "unsolicited",
-            if gateway.drop_unsolicited {
-                "drop"
-            } else {
-                "count"
-            }
-            .to_owned(),
-        ),
-        (
-            "chatter",
-            if gateway.quiet_chatter {
-                "quiet"
-            } else {
-                "log"
-            }
-            .to_owned(),
-        ),
+        ("dhcp", gateway.dhcp.to_string()),
+        ("unsolicited", if gateway.drop_unsolicited { "drop" } else { "count" }.to_owned()),
+        ("chatter", if gateway.quiet_chatter { "quiet" } else { "log" }.to_owned()),
     ])
 }
 
@@ -241,10 +170,7 @@ fn settings(policy: &Policy) -> Words {
         ("fragments.icmp", fragments.icmp.to_string()),
         ("fragments.other", fragments.other.to_string()),
         ("timeouts.tcp_new", duration(timeouts.tcp_new)),
-        (
-            "timeouts.tcp_established",
-            duration(timeouts.tcp_established),
-        ),
+        ("timeouts.tcp_established", duration(timeouts.tcp_established)),
         ("timeouts.tcp_closing", duration(timeouts.tcp_closing)),
         ("timeouts.udp_new", duration(timeouts.udp_new)),
         ("timeouts.udp", duration(timeouts.udp)),
@@ -258,10 +184,7 @@ fn settings(policy: &Policy) -> Words {
 }
 
 fn words<const N: usize>(parts: [(&str, String); N]) -> Words {
-    parts
-        .into_iter()
-        .map(|(name, words)| (name.to_owned(), words))
-        .collect()
+    parts.into_iter().map(|(name, words)| (name.to_owned(), words)).collect()
 }
 
 impl Display for Diff {

@@ -22,7 +22,8 @@ pub(super) fn warn(policy: &Policy, diagnostics: &mut Diagnostics) {
         return;
     };
     diagnostics.add(&codes::LOCKOUT, || {
-        Diagnostic::new(&codes::LOCKOUT, Place::file(&policy.source.name), message)
-            .help("unless there is a console, give an administrator's zone a service with `tcp = [22]` and `to = [\"self\"]`")
+        Diagnostic::new(&codes::LOCKOUT, Place::file(&policy.source.name), message).help(
+            "unless there is a console, give an administrator's zone a service with `tcp = [22]` and `to = [\"self\"]`",
+        )
     });
 }

@@ -44,10 +44,7 @@ pub fn load(path: &Path) -> (Option<Policy>, Vec<Diagnostic>) {
         Ok(source) => parse(source, path.parent().unwrap_or(Path::new(""))),
         Err(error) => {
             let place = Place::file(name);
-            (
-                None,
-                vec![Diagnostic::new(&codes::READ, place, error.to_string())],
-            )
+            (None, vec![Diagnostic::new(&codes::READ, place, error.to_string())])
         }
     }
 }
@@ -89,10 +86,7 @@ pub fn check(path: &Path, environment: Option<&Environment>) -> (Option<Policy>,
     all.retain(|d| d.code != codes::SHADOWED.id || !duplicates.contains(&d.place.line));
     let mut sorted = Diagnostics::default();
     sorted.extend(all);
-    (
-        Some(policy).filter(|_| sound),
-        sorted.into_sorted(&path.display().to_string()),
-    )
+    (Some(policy).filter(|_| sound), sorted.into_sorted(&path.display().to_string()))
 }
 
 /// The interfaces of a policy that a machine lacks, as warnings.

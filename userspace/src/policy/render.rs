@@ -9,11 +9,7 @@ use super::{
 
 /// Renders diagnostics one after another, each with an empty line behind it. `colour`: with terminal escapes.
 pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
-    let renderer = if colour {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.decor_style(DecorStyle::Ascii);
     let mut text = String::new();
     for diagnostic in diagnostics {
@@ -25,16 +21,9 @@ pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
 
 /// The last line: how many errors and warnings there are.
 pub fn summary(diagnostics: &[Diagnostic]) -> String {
-    let errors = diagnostics
-        .iter()
-        .filter(|diagnostic| diagnostic.is_error())
-        .count();
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    format!(
-        "{}, {}",
-        count(errors, "error"),
-        count(diagnostics.len() - errors, "warning")
-    )
+    format!("{}, {}", count(errors, "error"), count(diagnostics.len() - errors, "warning"))
 }
 
 fn groups(diagnostic: &Diagnostic) -> Vec<Group<'_>> {
@@ -42,20 +31,13 @@ fn groups(diagnostic: &Diagnostic) -> Vec<Group<'_>> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level
-        .primary_title(diagnostic.message.as_str())
-        .id(diagnostic.code);
+    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
     let mut group = Group::with_title(title);
     if diagnostic.place.line > 0 {
-        let label = diagnostic
-            .expected
-            .as_ref()
-            .map(|expected| format!("expected {expected}"));
+        let label = diagnostic.expected.as_ref().map(|expected| format!("expected {expected}"));
         group = group.element(snippet(&diagnostic.place, label, AnnotationKind::Primary));
     } else {
-        group = group.element(annotate_snippets::Origin::path(
-            diagnostic.place.file.as_str(),
-        ));
+        group = group.element(annotate_snippets::Origin::path(diagnostic.place.file.as_str()));
         if let Some(expected) = &diagnostic.expected {
             group = group.element(Level::NOTE.message(format!("expected {expected}")));
         }

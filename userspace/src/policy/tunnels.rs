@@ -38,17 +38,11 @@ const TCP: [(u16, &str); 2] = [(1194, "OpenVPN"), (1723, "PPTP")];
 /// Warns when a service lets a tunnel through.
 pub(super) fn warn(policy: &Policy, service: &Service, diagnostics: &mut Diagnostics) {
     let matches = &service.matches;
-    let protocols = PROTOCOLS
-        .iter()
-        .filter(|(number, _)| matches.protocols.contains(number));
+    let protocols = PROTOCOLS.iter().filter(|(number, _)| matches.protocols.contains(number));
     let mut names: Vec<&str> = protocols.map(|(_, name)| *name).collect();
     let over = |known: &[(u16, &'static str)], ranges: &[PortRange]| -> Vec<&'static str> {
         let open = |port: u16| ranges.iter().any(|range| range.holds(port));
-        known
-            .iter()
-            .filter(|(port, _)| open(*port))
-            .map(|(_, name)| *name)
-            .collect()
+        known.iter().filter(|(port, _)| open(*port)).map(|(_, name)| *name).collect()
     };
     names.extend(over(&UDP, &matches.udp));
     names.extend(over(&TCP, &matches.tcp));
@@ -62,11 +56,7 @@ pub(super) fn warn(policy: &Policy, service: &Service, diagnostics: &mut Diagnos
             quoted(&service.name),
             names.join(", ")
         );
-        Diagnostic::new(
-            &codes::TUNNEL,
-            Place::new(&policy.source, service.location),
-            message,
-        )
-        .help("name in `to` the one host at the other end")
+        Diagnostic::new(&codes::TUNNEL, Place::new(&policy.source, service.location), message)
+            .help("name in `to` the one host at the other end")
     });
 }

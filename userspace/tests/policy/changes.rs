@@ -35,31 +35,20 @@ tcp = [443]
 "#;
 
 fn parse(text: &str) -> Policy {
-    policy::parse(Source::new("policy.toml", text), Path::new("."))
-        .0
-        .expect("no errors")
+    policy::parse(Source::new("policy.toml", text), Path::new(".")).0.expect("no errors")
 }
 
 #[test]
 fn a_diff_speaks_of_meaning() {
     let old = parse(OLD);
-    let moved = format!(
-        "# a comment\n\n{}",
-        OLD.replace("[80, 443]", "[443, \"80\"]")
-    );
+    let moved = format!("# a comment\n\n{}", OLD.replace("[80, 443]", "[443, \"80\"]"));
     assert!(policy::diff(&old, &parse(&moved)).is_empty());
 
     let new = OLD
-        .replace(
-            "tcp = [80, 443]",
-            "tcp = [443]\nexcept = [\"203.0.113.0/24\"]",
-        )
+        .replace("tcp = [80, 443]", "tcp = [443]\nexcept = [\"203.0.113.0/24\"]")
         .replace("kind = \"masquerade\"", "kind = \"route\"\nadopt = \"0s\"")
         .replace("name = \"mail\"\ntcp = [587]", "name = \"dns\"\nudp = [53]")
-        .replace(
-            "[[zone.office.egress]]\nname = \"dns\"\nudp = [53]\n\n[zone.iot]",
-            "[zone.iot]",
-        )
+        .replace("[[zone.office.egress]]\nname = \"dns\"\nudp = [53]\n\n[zone.iot]", "[zone.iot]")
         .replace("interface = \"lan1\"", "interface = \"lan2\"\nvlan = 7")
         .replace("[zone.iot]", "[zone.guests]")
         .replace("[[zone.iot.egress]]", "[[zone.guests.egress]]");
@@ -80,25 +69,15 @@ fn a_diff_speaks_of_meaning() {
 #[test]
 fn a_change_of_order_is_a_change() {
     let new = OLD.replace("\"mail\"\ntcp = [587]", "\"x\"\nudp = [53]");
-    let new = new
-        .replace("\"dns\"\nudp = [53]", "\"mail\"\ntcp = [587]")
-        .replace("\"x\"", "\"dns\"");
+    let new = new.replace("\"dns\"\nudp = [53]", "\"mail\"\ntcp = [587]").replace("\"x\"", "\"dns\"");
     let diff = policy::diff(&parse(OLD), &parse(&new));
-    assert_eq!(
-        diff.to_string(),
-        "~ order office: web, mail, dns -> web, dns, mail\n"
-    );
+    assert_eq!(diff.to_string(), "~ order office: web, mail, dns -> web, dns, mail\n");
 }
 
 #[test]
 fn numbers_stay_over_pushes() {
-    let (old, new) = (
-        parse(OLD),
-        parse(
-            &OLD.replace("[zone.iot]", "[zone.guests]")
-                .replace("[[zone.iot.", "[[zone.guests."),
-        ),
-    );
+    let (old, new) =
+        (parse(OLD), parse(&OLD.replace("[zone.iot]", "[zone.guests]").replace("[[zone.iot.", "[[zone.guests.")));
     let mut ids = Ids::default();
     let compile = |policy: &Policy, ids: &mut Ids| {
         compile::compile(policy, &Environment::synthetic(policy), ids).expect("it fits")
@@ -106,12 +85,7 @@ fn numbers_stay_over_pushes() {
     let first = compile(&old, &mut ids);
     let second = compile(&new, &mut ids);
     let number = |image: &policy::Image, zone: &str| {
-        image
-            .names
-            .zones
-            .iter()
-            .find(|(_, name)| *name == zone)
-            .map(|(number, _)| *number)
+        image.names.zones.iter().find(|(_, name)| *name == zone).map(|(number, _)| *number)
     };
     assert_eq!(number(&first, "office"), number(&second, "office"));
     assert_eq!(number(&second, "iot"), None);

@@ -8,8 +8,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use crate::reference::example;
 
 fn answer(text: &str) {
-    let (policy, diagnostics) =
-        policy::parse(Source::new("hostile.toml", text), Path::new("/nonexistent"));
+    let (policy, diagnostics) = policy::parse(Source::new("hostile.toml", text), Path::new("/nonexistent"));
     assert!(policy.is_some() || !diagnostics.is_empty());
     assert!(diagnostics.len() <= MAX_DIAGNOSTICS + 1);
     let rendered = policy::render(&diagnostics, false);
@@ -31,38 +30,15 @@ fn shapes_that_grow() {
         ("the same table many times", "[a]\n".repeat(mega / 2)),
         ("one long line", format!("a = \"{}\"", "x".repeat(mega))),
         ("a long key", format!("{} = 1", "k".repeat(mega))),
-        (
-            "one line of many ports",
-            format!("[zone.a]\negress = [{{tcp = [{}]}}]", "0,".repeat(mega)),
-        ),
+        ("one line of many ports", format!("[zone.a]\negress = [{{tcp = [{}]}}]", "0,".repeat(mega))),
         (
             "many zones in one line",
-            format!(
-                "zone = {{{}}}",
-                (0..50_000)
-                    .map(|n| format!("z{n}={{}},"))
-                    .collect::<String>()
-            ),
+            format!("zone = {{{}}}", (0..50_000).map(|n| format!("z{n}={{}},")).collect::<String>()),
         ),
-        (
-            "many services in one line",
-            format!(
-                "self = {{egress = [{}]}}",
-                "{name=\"a\",tcp=1},".repeat(50_000)
-            ),
-        ),
-        (
-            "carriage returns",
-            "[gateway]\r\nkind = \"x\"\r\n".to_owned(),
-        ),
-        (
-            "a byte order mark",
-            "\u{feff}[gateway]\nkind = 1".to_owned(),
-        ),
-        (
-            "control characters",
-            "[gateway]\nkind = \"\u{1b}[31m\"\n\"\u{7f}\u{9b}\" = 1".to_owned(),
-        ),
+        ("many services in one line", format!("self = {{egress = [{}]}}", "{name=\"a\",tcp=1},".repeat(50_000))),
+        ("carriage returns", "[gateway]\r\nkind = \"x\"\r\n".to_owned()),
+        ("a byte order mark", "\u{feff}[gateway]\nkind = 1".to_owned()),
+        ("control characters", "[gateway]\nkind = \"\u{1b}[31m\"\n\"\u{7f}\u{9b}\" = 1".to_owned()),
     ];
     for (name, text) in cases {
         let started = Instant::now();

@@ -2,31 +2,19 @@
 
 use std::{fmt::Write, net::IpAddr, path::Path, time::Instant};
 
-use dropgate::policy::{
-    self, Diagnostic, Environment, Ids, Policy, Source, compile::Interface, diagnostic,
-};
+use dropgate::policy::{self, Diagnostic, Environment, Ids, Policy, Source, compile::Interface, diagnostic};
 
 fn parse(text: &str) -> (Option<Policy>, Vec<Diagnostic>) {
     policy::parse(Source::new("policy.toml", text), Path::new("."))
 }
 
 fn codes(diagnostics: &[Diagnostic]) -> Vec<&'static str> {
-    diagnostics
-        .iter()
-        .map(|diagnostic| diagnostic.code)
-        .collect()
+    diagnostics.iter().map(|diagnostic| diagnostic.code).collect()
 }
 
 fn interface(index: u32, addresses: &[(&str, u8)]) -> Interface {
-    let addresses = addresses
-        .iter()
-        .map(|(a, n)| (a.parse::<IpAddr>().unwrap(), *n))
-        .collect();
-    Interface {
-        index,
-        addresses,
-        vlan_of: None,
-    }
+    let addresses = addresses.iter().map(|(a, n)| (a.parse::<IpAddr>().unwrap(), *n)).collect();
+    Interface { index, addresses, vlan_of: None }
 }
 
 const AUTO: &str = r#"
@@ -55,12 +43,8 @@ tcp = [443]
 fn a_missing_interface_stops_apply_and_warns_in_check() {
     let policy = parse(AUTO).0.unwrap();
     let mut environment = Environment::default();
-    environment
-        .interfaces
-        .insert("wan0".to_owned(), interface(2, &[]));
-    environment
-        .interfaces
-        .insert("lan1".to_owned(), interface(3, &[]));
+    environment.interfaces.insert("wan0".to_owned(), interface(2, &[]));
+    environment.interfaces.insert("lan1".to_owned(), interface(3, &[]));
     let mut ids = Ids::default();
     let errors = policy::compile(&policy, &environment, &mut ids).unwrap_err();
     assert_eq!(codes(&errors), ["DG023"]);
@@ -76,30 +60,16 @@ fn a_missing_interface_stops_apply_and_warns_in_check() {
 fn automatic_prefixes_follow_the_vlan_device() {
     let policy = parse(AUTO).0.unwrap();
     let mut environment = Environment::default();
-    environment
-        .interfaces
-        .insert("wan0".to_owned(), interface(2, &[("203.0.113.1", 24)]));
-    environment
-        .interfaces
-        .insert("lan0".to_owned(), interface(3, &[]));
+    environment.interfaces.insert("wan0".to_owned(), interface(2, &[("203.0.113.1", 24)]));
+    environment.interfaces.insert("lan0".to_owned(), interface(3, &[]));
     let mut tagged = interface(4, &[("10.10.0.1", 24), ("fe80::1", 64)]);
     tagged.vlan_of = Some((3, 10));
     environment.interfaces.insert("lan0.10".to_owned(), tagged);
     let image = policy::compile(&policy, &environment, &mut Ids::default()).unwrap();
     assert_eq!(codes(&image.warnings), ["DG060"], "zone iot has no address");
-    let sides: Vec<_> = image
-        .sides
-        .iter()
-        .map(|(port, side)| (port.ifindex, port.outer, side.kind))
-        .collect();
+    let sides: Vec<_> = image.sides.iter().map(|(port, side)| (port.ifindex, port.outer, side.kind)).collect();
     assert_eq!(sides, [(2, 0, 1), (3, 0, 0), (3, 10, 0), (4, 0, 2)]);
-    let office = image
-        .names
-        .zones
-        .iter()
-        .find(|(_, name)| *name == "office")
-        .unwrap()
-        .0;
+    let office = image.names.zones.iter().find(|(_, name)| *name == "office").unwrap().0;
     let scope = image.sides[2].1.scope;
     let sources: Vec<_> = image.prefixes[0]
         .iter()
@@ -108,17 +78,7 @@ fn automatic_prefixes_follow_the_vlan_device() {
         .collect();
     // 10.10.0.0/24, .1 is the gateway, .255 broadcast, 203.0.113.1, fe80::/10, fe80::1
     let office = u32::from(*office);
-    assert_eq!(
-        sources,
-        [
-            (24, office),
-            (32, 1),
-            (32, 4),
-            (32, 1),
-            (10, office),
-            (128, 1)
-        ]
-    );
+    assert_eq!(sources, [(24, office), (32, 1), (32, 4), (32, 1), (10, office), (128, 1)]);
 }
 
 #[test]
@@ -137,13 +97,8 @@ fn many_mistakes_are_bounded() {
 fn too_many_zones_are_refused() {
     let mut text = String::from("[gateway]\nkind = \"route\"\noutside = []\n");
     for n in 0..4097 {
-        writeln!(
-            text,
-            "[zone.z{n}]\ninterface = \"lan{n}\"\nprefixes = [\"10.{}.{}.0/24\"]",
-            n / 256,
-            n % 256
-        )
-        .unwrap();
+        writeln!(text, "[zone.z{n}]\ninterface = \"lan{n}\"\nprefixes = [\"10.{}.{}.0/24\"]", n / 256, n % 256)
+            .unwrap();
     }
     let (policy, diagnostics) = parse(&text);
     assert!(policy.is_none());
@@ -168,12 +123,7 @@ fn overlapping_ranges_without_end_are_refused() {
     }
     let policy = parse(&text).0.unwrap();
     let started = Instant::now();
-    let errors = policy::compile(
-        &policy,
-        &Environment::synthetic(&policy),
-        &mut Ids::default(),
-    )
-    .unwrap_err();
+    let errors = policy::compile(&policy, &Environment::synthetic(&policy), &mut Ids::default()).unwrap_err();
     assert_eq!(codes(&errors), ["DG022"]);
     println!("refused in {:?}", started.elapsed());
 }
@@ -182,12 +132,8 @@ fn overlapping_ranges_without_end_are_refused() {
 fn a_large_policy_compiles() {
     let mut text = String::from("[gateway]\nkind = \"route\"\noutside = [\"wan0\"]\n");
     for zone in 0..256 {
-        writeln!(
-            text,
-            "[zone.z{zone}]\ninterface = \"lan0\"\nvlan = {}\nprefixes = [\"10.{zone}.0.0/16\"]",
-            zone + 1
-        )
-        .unwrap();
+        writeln!(text, "[zone.z{zone}]\ninterface = \"lan0\"\nvlan = {}\nprefixes = [\"10.{zone}.0.0/16\"]", zone + 1)
+            .unwrap();
         for service in 0..40 {
             let to = match service % 4 {
                 0 => "\"any\"".to_owned(),
@@ -208,12 +154,7 @@ fn a_large_policy_compiles() {
     let started = Instant::now();
     let policy = parse(&text).0.unwrap();
     let parsed = started.elapsed();
-    let image = policy::compile(
-        &policy,
-        &Environment::synthetic(&policy),
-        &mut Ids::default(),
-    )
-    .unwrap();
+    let image = policy::compile(&policy, &Environment::synthetic(&policy), &mut Ids::default()).unwrap();
     println!(
         "parsed in {parsed:?}, compiled in {:?}: {} services, {} ranges, {} group prefixes",
         started.elapsed() - parsed,
@@ -230,12 +171,7 @@ fn a_large_list_compiles_and_is_shared() {
     let directory = tempfile::tempdir().unwrap();
     let mut list = String::new();
     for n in 0..1_000_000u32 {
-        writeln!(
-            list,
-            "{}",
-            std::net::Ipv4Addr::from_bits(n.wrapping_mul(2_654_435_761))
-        )
-        .unwrap();
+        writeln!(list, "{}", std::net::Ipv4Addr::from_bits(n.wrapping_mul(2_654_435_761))).unwrap();
     }
     std::fs::write(directory.path().join("bad.txt"), list).unwrap();
     let mut text = String::from("[gateway]\nkind = \"route\"\noutside = [\"wan0\"]\n");
@@ -250,20 +186,10 @@ fn a_large_list_compiles_and_is_shared() {
     text.push_str("[blocklist]\nfrom = [\"@bad\"]\n[lists]\nbad = \"bad.txt\"\n");
     std::fs::write(directory.path().join("policy.toml"), text).unwrap();
     let started = Instant::now();
-    let policy = policy::load(&directory.path().join("policy.toml"))
-        .0
-        .unwrap();
+    let policy = policy::load(&directory.path().join("policy.toml")).0.unwrap();
     let parsed = started.elapsed();
-    let image = policy::compile(
-        &policy,
-        &Environment::synthetic(&policy),
-        &mut Ids::default(),
-    )
-    .unwrap();
-    println!(
-        "read in {parsed:?}, compiled in {:?}",
-        started.elapsed() - parsed
-    );
+    let image = policy::compile(&policy, &Environment::synthetic(&policy), &mut Ids::default()).unwrap();
+    println!("read in {parsed:?}, compiled in {:?}", started.elapsed() - parsed);
     let entries = policy.lists["bad"].prefixes.len();
     assert_eq!(image.prefixes[2].len(), entries);
     // the default routes of both families and the exceptions, once for all zones

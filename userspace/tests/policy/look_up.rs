@@ -4,8 +4,7 @@ use dropgate::policy::{Image, compile::PrefixEntry};
 use dropgate_abi::{
     bytes_of,
     policy::{
-        DESTINATIONS_SCOPE, NO_SERVICE, PortKey, PrefixKey, ServiceKey, ServiceList, ZONE_OUTSIDE,
-        setting, table,
+        DESTINATIONS_SCOPE, NO_SERVICE, PortKey, PrefixKey, ServiceKey, ServiceList, ZONE_OUTSIDE, setting, side, table,
     },
     tuple::Address,
 };
@@ -24,68 +23,38 @@ pub struct Packet {
 /// The source's zone by the tables of its side.
 pub fn source(image: &Image, packet: &Packet) -> Option<u16> {
     let side = image.sides.iter().find(|(port, _)| *port == packet.at)?.1;
+    if side.kind == side::DEVICE {
+        return None;
+    }
     let key = PrefixKey::new(side.scope, packet.family, packet.source);
-    let found = longest(
-        &image.prefixes[table::SOURCES as usize],
-        PrefixKey::full(packet.family),
-        key,
-    );
+    let found = longest(&image.prefixes[table::SOURCES as usize], PrefixKey::full(packet.family), key);
     Some(found.map_or(side.fallback, |zone| zone as u16))
 }
 
 /// Whose the destination is.
 pub fn peer(image: &Image, packet: &Packet) -> u16 {
     let key = PrefixKey::new(DESTINATIONS_SCOPE, packet.family, packet.destination);
-    let found = longest(
-        &image.prefixes[table::PEERS as usize],
-        PrefixKey::full(packet.family),
-        key,
-    );
+    let found = longest(&image.prefixes[table::PEERS as usize], PrefixKey::full(packet.family), key);
     found.map_or(ZONE_OUTSIDE, |zone| zone as u16)
 }
 
 /// Whether an address is on the blocklist of one direction.
 pub fn blocked(image: &Image, scope: u32, family: u8, address: Address) -> bool {
     let key = PrefixKey::new(scope, family, address);
-    longest(
-        &image.prefixes[table::BLOCKLIST as usize],
-        PrefixKey::full(family),
-        key,
-    )
-    .is_some()
+    longest(&image.prefixes[table::BLOCKLIST as usize], PrefixKey::full(family), key).is_some()
 }
 
 /// The counter of the service that allows a packet from `zone` to `peer`.
 pub fn service(image: &Image, zone: u16, peer: u16, packet: &Packet) -> Option<u32> {
-    let Packet {
-        protocol,
-        port,
-        family,
-        destination,
-        ..
-    } = *packet;
-    let key = ServiceKey {
-        zone,
-        peer,
-        port,
-        protocol,
-        _pad: 0,
-    };
-    let list = image
-        .services
-        .iter()
-        .find(|(other, _)| *other == key)
-        .map(|(_, list)| *list);
+    let Packet { protocol, port, family, destination, .. } = *packet;
+    let key = ServiceKey { zone, peer, port, protocol, _pad: 0 };
+    let list = image.services.iter().find(|(other, _)| *other == key).map(|(_, list)| *list);
     let list = list.or_else(|| range(image, zone, peer, protocol, port))?;
     let ordinal = if list.group == 0 {
         0
     } else {
         let key = PrefixKey::new(list.group, family, destination);
-        longest(
-            &image.prefixes[table::GROUPS as usize],
-            PrefixKey::full(family),
-            key,
-        )?
+        longest(&image.prefixes[table::GROUPS as usize], PrefixKey::full(family), key)?
     };
     if ordinal == NO_SERVICE {
         return None;
@@ -103,12 +72,10 @@ fn range(image: &Image, zone: u16, peer: u16, protocol: u8, port: u16) -> Option
 }
 
 fn longest(entries: &[PrefixEntry], full: u32, key: PrefixKey) -> Option<u32> {
-    let holding = entries.iter().filter(|entry| {
-        entry.length <= full && agree(bytes_of(&entry.key), bytes_of(&key), entry.length)
-    });
-    holding
-        .max_by_key(|entry| entry.length)
-        .map(|entry| entry.value)
+    let holding = entries
+        .iter()
+        .filter(|entry| entry.length <= full && agree(bytes_of(&entry.key), bytes_of(&key), entry.length));
+    holding.max_by_key(|entry| entry.length).map(|entry| entry.value)
 }
 
 /// Whether two keys agree in their first bits.

@@ -9,10 +9,7 @@ use dropgate::policy::{
     prefix::address_words,
 };
 use dropgate_abi::{
-    policy::{
-        BLOCK_FROM, BLOCK_TO, PortKey, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED,
-        ZONE_SELF,
-    },
+    policy::{BLOCK_FROM, BLOCK_TO, PortKey, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF},
     tuple::{V4, V6},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -61,13 +58,7 @@ const ADDRESSES: [&str; 20] = [
 ];
 const OWN: [&str; 3] = ["10.0.0.1", "203.0.113.1", "2001:db8::1"];
 const PORTS: [u16; 12] = [1, 2, 31, 32, 33, 80, 100, 131, 132, 133, 443, 65535];
-const SIDES: [(&str, u16); 5] = [
-    ("lan0", 0),
-    ("lan0", 7),
-    ("lan1", 0),
-    ("wan0", 0),
-    ("wan0", 7),
-];
+const SIDES: [(&str, u16); 5] = [("lan0", 0), ("lan0", 7), ("lan1", 0), ("wan0", 0), ("wan0", 7)];
 
 #[derive(Clone, Debug)]
 struct ZoneText {
@@ -86,20 +77,13 @@ struct ServiceText {
 fn ports() -> impl Strategy<Value = String> {
     let bound = || select(&PORTS[..]);
     vec((bound(), bound()), 1..4).prop_map(|ranges| {
-        let words = ranges
-            .iter()
-            .map(|(a, b)| format!("\"{}-{}\"", a.min(b), a.max(b)));
+        let words = ranges.iter().map(|(a, b)| format!("\"{}-{}\"", a.min(b), a.max(b)));
         words.collect::<Vec<_>>().join(", ")
     })
 }
 
 fn service(peers: Vec<&'static str>) -> impl Strategy<Value = ServiceText> {
-    let other = select(vec![
-        "icmp = [8, 0]",
-        "icmpv6 = [128]",
-        "protocol = [47, 6]",
-        "protocol = [17]",
-    ]);
+    let other = select(vec!["icmp = [8, 0]", "icmpv6 = [128]", "protocol = [47, 6]", "protocol = [17]"]);
     let matches = prop_oneof![
         4 => ports().prop_map(|ports| vec![format!("tcp = [{ports}]")]),
         2 => (ports(), ports()).prop_map(|(a, b)| vec![format!("tcp = [{a}]"), format!("udp = [{b}]")]),
@@ -120,29 +104,12 @@ fn service(peers: Vec<&'static str>) -> impl Strategy<Value = ServiceText> {
 }
 
 fn peers() -> Vec<&'static str> {
-    vec![
-        "any",
-        "prefix",
-        "prefix",
-        "prefix",
-        "self",
-        "zone:z0",
-        "zone:z0/*",
-        "zone:z1/*",
-    ]
+    vec!["any", "prefix", "prefix", "prefix", "self", "zone:z0", "zone:z0/*", "zone:z1/*"]
 }
 
 fn zone() -> impl Strategy<Value = ZoneText> {
-    (
-        0..SIDES.len(),
-        vec(select(&PREFIXES[..]), 1..4),
-        vec(service(peers()), 0..6),
-    )
-        .prop_map(|(side, prefixes, egress)| ZoneText {
-            side,
-            prefixes,
-            egress,
-        })
+    (0..SIDES.len(), vec(select(&PREFIXES[..]), 1..4), vec(service(peers()), 0..6))
+        .prop_map(|(side, prefixes, egress)| ZoneText { side, prefixes, egress })
 }
 
 prop_compose! {
@@ -188,35 +155,17 @@ prop_compose! {
 
 fn write_services(text: &mut String, owner: &str, services: &[ServiceText]) {
     for (n, service) in services.iter().enumerate() {
-        let ServiceText {
-            matches,
-            to,
-            except,
-        } = service;
-        writeln!(
-            text,
-            "[[{owner}.egress]]\nname = \"s{n}\"\n{}\nto = {to:?}\nexcept = {except:?}",
-            matches.join("\n")
-        )
-        .unwrap();
+        let ServiceText { matches, to, except } = service;
+        writeln!(text, "[[{owner}.egress]]\nname = \"s{n}\"\n{}\nto = {to:?}\nexcept = {except:?}", matches.join("\n"))
+            .unwrap();
     }
 }
 
 fn environment() -> Environment {
     let mut environment = Environment::default();
     for (index, name) in (1..).zip(["lan0", "lan1", "wan0"]) {
-        let addresses = OWN
-            .iter()
-            .map(|address| (address.parse().unwrap(), 24))
-            .collect();
-        environment.interfaces.insert(
-            name.to_owned(),
-            Interface {
-                index,
-                addresses,
-                vlan_of: None,
-            },
-        );
+        let addresses = OWN.iter().map(|address| (address.parse().unwrap(), 24)).collect();
+        environment.interfaces.insert(name.to_owned(), Interface { index, addresses, vlan_of: None });
     }
     environment
 }
@@ -241,8 +190,7 @@ impl Meaning<'_> {
         let mut best: Option<(u16, Prefix)> = None;
         for zone in &self.policy.zones {
             for (prefix, _) in &zone.prefixes {
-                let holds =
-                    here(&zone.interface.name, zone.vlan[0]) && prefix.holds(Prefix::host(address));
+                let holds = here(&zone.interface.name, zone.vlan[0]) && prefix.holds(Prefix::host(address));
                 if holds && best.is_none_or(|(_, other)| other.length() < prefix.length()) {
                     best = Some((self.number(&zone.name), *prefix));
                 }
@@ -253,20 +201,13 @@ impl Meaning<'_> {
 
     /// The last address of a network that a zone of these sides holds is no host, unless a narrower one says it is.
     fn is_broadcast(&self, address: IpAddr, here: impl Fn(&str, u16) -> bool) -> bool {
-        let narrowest = self
-            .holder(address, &here)
-            .map_or(32, |(_, prefix)| prefix.length());
+        let narrowest = self.holder(address, &here).map_or(32, |(_, prefix)| prefix.length());
         narrowest <= 30
-            && self
-                .policy
-                .zones
-                .iter()
-                .filter(|zone| here(&zone.interface.name, zone.vlan[0]))
-                .any(|zone| {
-                    zone.prefixes.iter().any(|(prefix, _)| {
-                        !prefix.is_v6() && prefix.length() <= 30 && prefix.last() == address
-                    })
-                })
+            && self.policy.zones.iter().filter(|zone| here(&zone.interface.name, zone.vlan[0])).any(|zone| {
+                zone.prefixes
+                    .iter()
+                    .any(|(prefix, _)| !prefix.is_v6() && prefix.length() <= 30 && prefix.last() == address)
+            })
     }
 
     fn source(&self, side: (&str, u16), address: IpAddr) -> u16 {
@@ -289,12 +230,7 @@ impl Meaning<'_> {
         if let Some((zone, _)) = local {
             return zone;
         }
-        let zones: Vec<_> = self
-            .policy
-            .zones
-            .iter()
-            .filter(|zone| here(&zone.interface.name, zone.vlan[0]))
-            .collect();
+        let zones: Vec<_> = self.policy.zones.iter().filter(|zone| here(&zone.interface.name, zone.vlan[0])).collect();
         match zones.as_slice() {
             [zone] if Prefix::LINK_LOCAL.holds(Prefix::host(address)) => self.number(&zone.name),
             _ => ZONE_NONE,
@@ -308,8 +244,7 @@ impl Meaning<'_> {
         } else if self.is_broadcast(address, everywhere) {
             ZONE_BROADCAST
         } else {
-            self.holder(address, everywhere)
-                .map_or(ZONE_OUTSIDE, |(zone, _)| zone)
+            self.holder(address, everywhere).map_or(ZONE_OUTSIDE, |(zone, _)| zone)
         }
     }
 
@@ -337,11 +272,7 @@ impl Meaning<'_> {
             ZONE_SELF => ("self", &self.policy.self_egress),
             ZONE_OUTSIDE => ("outside", &self.policy.outside_egress),
             _ => {
-                let zone = self
-                    .policy
-                    .zones
-                    .iter()
-                    .find(|z| self.number(&z.name) == zone)?;
+                let zone = self.policy.zones.iter().find(|z| self.number(&z.name) == zone)?;
                 (&zone.name, &zone.egress)
             }
         };
@@ -366,16 +297,15 @@ impl Meaning<'_> {
                 58 => &service.matches.icmpv6,
                 _ => &[],
             };
-            let port_holds = ranges.iter().any(|range| range.holds(port))
-                || service.matches.protocols.contains(&protocol);
+            let port_holds =
+                ranges.iter().any(|range| range.holds(port)) || service.matches.protocols.contains(&protocol);
             to && port_holds && !service.except.iter().any(holds)
         });
         found.map(|service| format!("{owner}/{}", service.name))
     }
 
     fn blocked(set: &[Addresses], address: IpAddr) -> bool {
-        set.iter()
-            .any(|set| matches!(set, Addresses::Prefix(p) if p.holds(Prefix::host(address))))
+        set.iter().any(|set| matches!(set, Addresses::Prefix(p) if p.holds(Prefix::host(address))))
     }
 }
 
@@ -388,25 +318,10 @@ fn compare(policy: &Policy, image: &Image, ids: &Ids, packets: &[[usize; 5]]) {
             continue;
         }
         let (interface, vlan) = SIDES[*side];
-        let (protocol, port) = [
-            (6, PORTS[*port]),
-            (17, PORTS[*port]),
-            (1, 8),
-            (58, 128),
-            (47, 0),
-            (6, 8080),
-        ][*kind];
-        let ifindex = ["lan0", "lan1", "wan0"]
-            .iter()
-            .position(|name| *name == interface)
-            .unwrap() as u32
-            + 1;
+        let (protocol, port) = [(6, PORTS[*port]), (17, PORTS[*port]), (1, 8), (58, 128), (47, 0), (6, 8080)][*kind];
+        let ifindex = ["lan0", "lan1", "wan0"].iter().position(|name| *name == interface).unwrap() as u32 + 1;
         let packet = Packet {
-            at: PortKey {
-                ifindex,
-                outer: vlan,
-                inner: 0,
-            },
+            at: PortKey { ifindex, outer: vlan, inner: 0 },
             family: if source.is_ipv4() { V4 } else { V6 },
             source: address_words(source),
             destination: address_words(destination),
@@ -416,33 +331,18 @@ fn compare(policy: &Policy, image: &Image, ids: &Ids, packets: &[[usize; 5]]) {
         let peer = look_up::peer(image, &packet);
         assert_eq!(peer, meaning.peer(destination), "peer {destination}");
         let zone = look_up::source(image, &packet);
-        let known = policy
-            .zones
-            .iter()
-            .any(|z| (z.interface.name.as_str(), z.vlan[0]) == SIDES[*side]);
+        let known = policy.zones.iter().any(|z| (z.interface.name.as_str(), z.vlan[0]) == SIDES[*side]);
         assert_eq!(zone.is_some(), known || SIDES[*side] == ("wan0", 0));
         if let Some(zone) = zone {
-            assert_eq!(
-                zone,
-                meaning.source(SIDES[*side], source),
-                "source {source} at {interface}.{vlan}"
-            );
+            assert_eq!(zone, meaning.source(SIDES[*side], source), "source {source} at {interface}.{vlan}");
         }
-        for zone in [
-            zone.unwrap_or(ZONE_NONE),
-            ZONE_SELF,
-            ZONE_OUTSIDE,
-            ZONE_PUBLISHED,
-        ] {
+        for zone in [zone.unwrap_or(ZONE_NONE), ZONE_SELF, ZONE_OUTSIDE, ZONE_PUBLISHED] {
             let found = look_up::service(image, zone, peer, &packet).map(|counter| {
                 let name = &image.names.services[&counter];
                 format!("{}/{}", name.owner, name.name)
             });
             let expected = meaning.allowed(zone, destination, protocol, port);
-            assert_eq!(
-                found, expected,
-                "zone {zone} to {destination}, {protocol}/{port}"
-            );
+            assert_eq!(found, expected, "zone {zone} to {destination}, {protocol}/{port}");
         }
         let blocked = look_up::blocked(image, BLOCK_FROM, packet.family, packet.source);
         assert_eq!(blocked, Meaning::blocked(&policy.blocklist.from, source));

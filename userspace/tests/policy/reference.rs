@@ -21,30 +21,11 @@ fn the_example_compiles() {
     let (policy, diagnostics) = policy::parse(Source::new("policy.md", example()), &directory);
     let policy = policy.unwrap_or_else(|| panic!("{}", policy::render(&diagnostics, false)));
     // the example has a tunnel, and a zone that is only reached
-    assert_eq!(
-        diagnostics.iter().map(|d| d.code).collect::<Vec<_>>(),
-        ["DG053", "DG055"]
-    );
-    let image = policy::compile(
-        &policy,
-        &Environment::synthetic(&policy),
-        &mut Ids::default(),
-    )
-    .unwrap();
-    assert!(
-        image.warnings.is_empty(),
-        "{}",
-        policy::render(&image.warnings, false)
-    );
-    let interfaces: Vec<_> = image
-        .interfaces
-        .iter()
-        .map(|i| (i.name.as_str(), i.outside))
-        .collect();
-    assert_eq!(
-        interfaces,
-        [("lan0", false), ("lan1", false), ("wan0", true)]
-    );
+    assert_eq!(diagnostics.iter().map(|d| d.code).collect::<Vec<_>>(), ["DG053", "DG055"]);
+    let image = policy::compile(&policy, &Environment::synthetic(&policy), &mut Ids::default()).unwrap();
+    assert!(image.warnings.is_empty(), "{}", policy::render(&image.warnings, false));
+    let interfaces: Vec<_> = image.interfaces.iter().map(|i| (i.name.as_str(), i.outside)).collect();
+    assert_eq!(interfaces, [("lan0", false), ("lan1", false), ("wan0", true)]);
     assert_eq!((image.flows, image.adopt.as_secs()), (1_000_000, 60));
     assert_eq!(image.names.services.len(), 8);
     assert_eq!(image.settings.ethertypes[..2], [0x0806, 0]);
@@ -54,9 +35,7 @@ fn the_example_compiles() {
 #[test]
 fn the_codes_are_listed() {
     let document = document();
-    let (before, listed) = document
-        .split_once("<!-- codes")
-        .expect("the marker of the table");
+    let (before, listed) = document.split_once("<!-- codes").expect("the marker of the table");
     let (marker, table) = listed.split_once("-->\n").expect("the end of the marker");
     if std::env::var_os("DROPGATE_BLESS").is_some() {
         let text = format!("{before}<!-- codes{marker}-->\n{}", codes::markdown());
@@ -65,10 +44,6 @@ fn the_codes_are_listed() {
         fs::write(path.with_extension("new"), text).unwrap();
         fs::rename(path.with_extension("new"), path).unwrap();
     } else {
-        assert_eq!(
-            table,
-            codes::markdown(),
-            "run `DROPGATE_BLESS=1 cargo test -p dropgate`"
-        );
+        assert_eq!(table, codes::markdown(), "run `DROPGATE_BLESS=1 cargo test -p dropgate`");
     }
 }

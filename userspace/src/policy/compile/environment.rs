@@ -32,36 +32,20 @@ impl Environment {
             .interfaces()
             .keys()
             .zip(1..)
-            .map(|(name, index)| {
-                (
-                    (*name).to_owned(),
-                    Interface {
-                        index,
-                        ..Interface::default()
-                    },
-                )
-            })
+            .map(|(name, index)| ((*name).to_owned(), Interface { index, ..Interface::default() }))
             .collect();
-        Self {
-            interfaces,
-            synthetic: true,
-        }
+        Self { interfaces, synthetic: true }
     }
 
     /// Whether some interface has an address.
     pub fn has_address(&self, address: IpAddr) -> bool {
-        let mut all = self
-            .interfaces
-            .values()
-            .flat_map(|interface| &interface.addresses);
+        let mut all = self.interfaces.values().flat_map(|interface| &interface.addresses);
         all.any(|(own, _)| *own == address)
     }
 
     /// The VLAN device on interface `index` for tag `vlan`.
     pub fn vlan_device(&self, index: u32, vlan: u16) -> Option<&Interface> {
-        self.interfaces
-            .values()
-            .find(|interface| interface.vlan_of == Some((index, vlan)))
+        self.interfaces.values().find(|interface| interface.vlan_of == Some((index, vlan)))
     }
 
     /// The device whose addresses a zone behind `interface` and some tags follows: the VLAN device where there is one.
@@ -82,8 +66,7 @@ impl Environment {
         let mut at = 0;
         while at < found.len() {
             let children = self.interfaces.values().filter(|child| {
-                child.vlan_of.is_some_and(|(parent, _)| parent == found[at])
-                    && !found.contains(&child.index)
+                child.vlan_of.is_some_and(|(parent, _)| parent == found[at]) && !found.contains(&child.index)
             });
             let children: Vec<u32> = children.map(|child| child.index).collect();
             found.extend(children);

@@ -5,9 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use dropgate_abi::policy::{
-    PortKey, Side, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, side,
-};
+use dropgate_abi::policy::{PortKey, Side, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, side};
 
 use super::{Environment, image::Attachment};
 use crate::policy::{
@@ -19,39 +17,28 @@ use crate::policy::{
 
 /// A zone's number, side and prefixes on this machine.
 pub struct Placed {
+    pub dhcp: bool,
     pub number: u16,
     pub port: PortKey,
     pub prefixes: BTreeSet<Prefix>,
 }
 
 /// Finds every interface.
-pub fn attachments(
-    policy: &Policy,
-    environment: &Environment,
-    diagnostics: &mut Diagnostics,
-) -> Vec<Attachment> {
+pub fn attachments(policy: &Policy, environment: &Environment, diagnostics: &mut Diagnostics) -> Vec<Attachment> {
     let mut found = Vec::new();
     for (name, interface) in policy.interfaces() {
         match environment.interfaces.get(name) {
-            Some(device) => found.push(Attachment {
-                name: name.to_owned(),
-                index: device.index,
-                outside: policy.is_outside(name),
-            }),
-            None => diagnostics.add(&codes::INTERFACE, || {
-                no_interface(policy, environment, interface)
-            }),
+            Some(device) => {
+                found.push(Attachment { name: name.to_owned(), index: device.index, outside: policy.is_outside(name) })
+            }
+            None => diagnostics.add(&codes::INTERFACE, || no_interface(policy, environment, interface)),
         }
     }
     found
 }
 
 /// Says that this machine lacks an interface.
-pub fn no_interface(
-    policy: &Policy,
-    environment: &Environment,
-    interface: &InterfaceName,
-) -> Diagnostic {
+pub fn no_interface(policy: &Policy, environment: &Environment, interface: &InterfaceName) -> Diagnostic {
     let names = environment.interfaces.keys().map(String::as_str);
     let near = crate::policy::diagnostic::nearest(&interface.name, names.clone());
     let help = match near {
@@ -76,20 +63,11 @@ pub fn place(
         let Some(device) = environment.interfaces.get(&zone.interface.name) else {
             continue;
         };
-        let port = PortKey {
-            ifindex: device.index,
-            outer: zone.vlan[0],
-            inner: zone.vlan[1],
-        };
-        let mut prefixes: BTreeSet<Prefix> =
-            zone.prefixes.iter().map(|(prefix, _)| *prefix).collect();
+        let port = PortKey { ifindex: device.index, outer: zone.vlan[0], inner: zone.vlan[1] };
+        let mut prefixes: BTreeSet<Prefix> = zone.prefixes.iter().map(|(prefix, _)| *prefix).collect();
         if zone.auto_prefixes {
             let device = environment.addressed(&zone.interface.name, zone.vlan);
-            prefixes.extend(
-                device
-                    .into_iter()
-                    .flat_map(|device| networks(&device.addresses)),
-            );
+            prefixes.extend(device.into_iter().flat_map(|device| networks(&device.addresses)));
         }
         if prefixes.is_empty() && !environment.synthetic {
             diagnostics.add(&codes::EMPTY_ZONE, || {
@@ -115,11 +93,7 @@ pub fn place(
                     .help("give each zone a prefix, or a VLAN, of its own")
             });
         }
-        placed.push(Placed {
-            number: *number,
-            port,
-            prefixes,
-        });
+        placed.push(Placed { dhcp: zone.dhcp, number: *number, port, prefixes });
     }
     placed
 }
@@ -132,9 +106,7 @@ fn words(port: PortKey) -> PortWords {
 
 /// The networks that an interface's addresses lie in. Link-local ones are every interface's.
 fn networks(addresses: &[(IpAddr, u8)]) -> impl Iterator<Item = Prefix> {
-    let own = addresses
-        .iter()
-        .map(|(address, length)| Prefix::holding(*address, *length));
+    let own = addresses.iter().map(|(address, length)| Prefix::holding(*address, *length));
     own.filter(|prefix| !prefix.network().is_loopback() && !Prefix::LINK_LOCAL.overlaps(*prefix))
 }
 
@@ -143,14 +115,8 @@ pub fn own_addresses(policy: &Policy, environment: &Environment) -> BTreeSet<IpA
     let mut own: BTreeSet<IpAddr> = policy.gateway.addresses.iter().copied().collect();
     own.extend(policy.publish.iter().map(|line| line.address));
     if policy.gateway.auto_addresses {
-        let all = environment
-            .interfaces
-            .values()
-            .flat_map(|interface| &interface.addresses);
-        own.extend(
-            all.map(|(address, _)| *address)
-                .filter(|address| !address.is_loopback()),
-        );
+        let all = environment.interfaces.values().flat_map(|interface| &interface.addresses);
+        own.extend(all.map(|(address, _)| *address).filter(|address| !address.is_loopback()));
     }
     own
 }
@@ -162,13 +128,8 @@ pub struct PlacedSide {
     pub sources: BTreeMap<Prefix, u16>,
 }
 
-/// All sides, the VLAN devices of the gateway among them, in key order.
-pub fn sides(
-    policy: &Policy,
-    environment: &Environment,
-    zones: &[Placed],
-    own: &BTreeSet<IpAddr>,
-) -> Vec<PlacedSide> {
+/// All sides, and the devices of the gateway that carry none themselves, in key order.
+pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: &BTreeSet<IpAddr>) -> Vec<PlacedSide> {
     let outside: BTreeSet<u32> = policy
         .gateway
         .outside
@@ -194,57 +155,26 @@ pub fn sides(
         if let ([zone], false) = (here.as_slice(), is_outside) {
             sources.entry(Prefix::LINK_LOCAL).or_insert(zone.number);
         }
-        sources.extend(
-            own.iter()
-                .map(|address| (Prefix::host(*address), ZONE_SELF)),
-        );
-        let (fallback, kind) = if is_outside {
-            (ZONE_OUTSIDE, side::OUTSIDE)
-        } else {
-            (ZONE_NONE, side::ZONE)
-        };
+        sources.extend(own.iter().map(|address| (Prefix::host(*address), ZONE_SELF)));
+        let mut flags = 0;
+        flags |= if here.iter().any(|zone| zone.dhcp) { side::DHCP } else { 0 };
+        flags |= if is_outside && policy.gateway.dhcp { side::DHCP_CLIENT } else { 0 };
+        let (fallback, kind) = if is_outside { (ZONE_OUTSIDE, side::OUTSIDE) } else { (ZONE_NONE, side::ZONE) };
         found.push(PlacedSide {
-            port: PortKey {
-                ifindex: *ifindex,
-                outer: *outer,
-                inner: *inner,
-            },
-            side: Side {
-                scope,
-                fallback,
-                kind,
-                _pad: 0,
-            },
+            port: PortKey { ifindex: *ifindex, outer: *outer, inner: *inner },
+            side: Side { scope, fallback, kind, flags },
             sources,
         });
     }
+    // an interface whose zones are all tagged is known, and so are the VLAN devices that packets leave by
     let named = policy.interfaces();
-    let named = named
-        .keys()
-        .filter_map(|name| environment.interfaces.get(*name));
-    let devices: BTreeSet<u32> = named
-        .flat_map(|device| environment.vlan_devices_on(device.index))
-        .collect();
-    for ifindex in devices
-        .into_iter()
-        .filter(|index| !ports.contains_key(&(*index, 0, 0)))
-    {
-        let side = Side {
-            scope: 0,
-            fallback: ZONE_NONE,
-            kind: side::DEVICE,
-            _pad: 0,
-        };
-        let port = PortKey {
-            ifindex,
-            outer: 0,
-            inner: 0,
-        };
-        found.push(PlacedSide {
-            port,
-            side,
-            sources: BTreeMap::new(),
-        });
+    let named = named.keys().filter_map(|name| environment.interfaces.get(*name));
+    let devices: BTreeSet<u32> =
+        named.flat_map(|device| environment.vlan_devices_on(device.index).into_iter().chain([device.index])).collect();
+    for ifindex in devices.into_iter().filter(|index| !ports.contains_key(&(*index, 0, 0))) {
+        let side = Side { scope: 0, fallback: ZONE_NONE, kind: side::DEVICE, flags: 0 };
+        let port = PortKey { ifindex, outer: 0, inner: 0 };
+        found.push(PlacedSide { port, side, sources: BTreeMap::new() });
     }
     found.sort_by_key(|side| words(side.port));
     found
@@ -254,18 +184,13 @@ pub fn sides(
 pub fn peers(zones: &[Placed], own: &BTreeSet<IpAddr>) -> BTreeMap<Prefix, u16> {
     let mut peers = BTreeMap::new();
     claim(&mut peers, zones);
-    peers.extend(
-        own.iter()
-            .map(|address| (Prefix::host(*address), ZONE_SELF)),
-    );
+    peers.extend(own.iter().map(|address| (Prefix::host(*address), ZONE_SELF)));
     peers
 }
 
 /// The zone that an address belongs to as a destination.
 pub fn zone_of(peers: &BTreeMap<Prefix, u16>, address: IpAddr) -> Option<u16> {
-    (0..=Prefix::host(address).length())
-        .rev()
-        .find_map(|length| peers.get(&Prefix::holding(address, length)).copied())
+    (0..=Prefix::host(address).length()).rev().find_map(|length| peers.get(&Prefix::holding(address, length)).copied())
 }
 
 /// Enters the zones' prefixes, the first zone's where two hold the same, and the broadcast addresses of their networks.
@@ -276,9 +201,7 @@ fn claim<'a>(table: &mut BTreeMap<Prefix, u16>, zones: impl IntoIterator<Item = 
             claimed.entry(*prefix).or_insert(zone.number);
         }
     }
-    let networks = claimed
-        .keys()
-        .filter(|prefix| !prefix.is_v6() && prefix.length() <= 30);
+    let networks = claimed.keys().filter(|prefix| !prefix.is_v6() && prefix.length() <= 30);
     let broadcast: Vec<Prefix> = networks
         .map(|prefix| prefix.last())
         // a network of two addresses has no broadcast address (RFC 3021)

@@ -15,35 +15,21 @@ use crate::policy::{
 const MAX_ENTRIES: usize = 2_000_000;
 
 impl Parser {
-    pub(super) fn read_lists(
-        &mut self,
-        section: Section<'_>,
-        directory: &Path,
-    ) -> BTreeMap<String, List> {
+    pub(super) fn read_lists(&mut self, section: Section<'_>, directory: &Path) -> BTreeMap<String, List> {
         let mut lists = BTreeMap::new();
         for (name, at, value) in section.entries() {
             self.name(name, at.clone(), "list");
-            self.lists
-                .insert(name.to_owned(), (self.location(at), false));
+            self.lists.insert(name.to_owned(), (self.location(at), false));
             let Some((path, at)) = self.string(value, "the path of a file") else {
                 continue;
             };
             match Source::read(&directory.join(path), path, MAX_LIST_BYTES) {
                 Ok(source) => {
                     let prefixes = entries(&source, &mut self.diagnostics).into();
-                    lists.insert(
-                        name.to_owned(),
-                        List {
-                            path: path.to_owned(),
-                            prefixes,
-                        },
-                    );
+                    lists.insert(name.to_owned(), List { path: path.to_owned(), prefixes });
                 }
                 Err(error) => {
-                    let help = format!(
-                        "the path is relative to {}",
-                        quoted(&directory.display().to_string())
-                    );
+                    let help = format!("the path is relative to {}", quoted(&directory.display().to_string()));
                     self.add_full(&codes::READ, at, error.to_string(), None, Some(help));
                 }
             }

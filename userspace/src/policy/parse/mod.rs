@@ -81,12 +81,7 @@ fn tree(text: &str) -> (Spanned<DeTable<'_>>, Vec<toml::de::Error>) {
 }
 
 impl Parser {
-    fn policy(
-        &mut self,
-        tree: &DeTable<'_>,
-        span: Range<usize>,
-        directory: &Path,
-    ) -> Option<Policy> {
+    fn policy(&mut self, tree: &DeTable<'_>, span: Range<usize>, directory: &Path) -> Option<Policy> {
         let mut top = Section::new("the policy", tree, span);
         let gateway = top.table(self, "gateway");
         let zones = top.table(self, "zone");
@@ -100,32 +95,18 @@ impl Parser {
         let limits = top.table(self, "limits");
         let events = top.table(self, "events");
         if gateway.is_none() {
-            self.missing(
-                &top,
-                "gateway",
-                "[gateway]\nkind = \"route\"\noutside = [\"wan0\"]",
-            );
+            self.missing(&top, "gateway", "[gateway]\nkind = \"route\"\noutside = [\"wan0\"]");
         }
         top.finish(self);
 
-        let lists = lists
-            .map(|section| self.read_lists(section, directory))
-            .unwrap_or_default();
+        let lists = lists.map(|section| self.read_lists(section, directory)).unwrap_or_default();
         let gateway = gateway.map(|section| self.gateway(section));
         self.name_zones(zones.as_ref());
-        let zones = zones
-            .map(|section| self.read_zones(section))
-            .unwrap_or_default();
-        let self_egress = own
-            .map(|section| self.egress_of(section, "self"))
-            .unwrap_or_default();
-        let outside_egress = outside
-            .map(|section| self.egress_of(section, "outside"))
-            .unwrap_or_default();
+        let zones = zones.map(|section| self.read_zones(section)).unwrap_or_default();
+        let self_egress = own.map(|section| self.egress_of(section, "self")).unwrap_or_default();
+        let outside_egress = outside.map(|section| self.egress_of(section, "outside")).unwrap_or_default();
         let publish = self.publish(publish);
-        let blocklist = blocklist
-            .map(|section| self.blocklist(section))
-            .unwrap_or_default();
+        let blocklist = blocklist.map(|section| self.blocklist(section)).unwrap_or_default();
         let policy = Policy {
             source: Arc::clone(&self.source),
             gateway: gateway.flatten()?,
@@ -135,28 +116,16 @@ impl Parser {
             publish,
             blocklist,
             lists,
-            fragments: fragments
-                .map(|section| self.fragments(section))
-                .unwrap_or_default(),
-            timeouts: timeouts
-                .map(|section| self.timeouts(section))
-                .unwrap_or_default(),
-            limits: limits
-                .map(|section| self.limits(section))
-                .unwrap_or_default(),
-            events: events
-                .map(|section| self.events(section))
-                .unwrap_or_default(),
+            fragments: fragments.map(|section| self.fragments(section)).unwrap_or_default(),
+            timeouts: timeouts.map(|section| self.timeouts(section)).unwrap_or_default(),
+            limits: limits.map(|section| self.limits(section)).unwrap_or_default(),
+            events: events.map(|section| self.events(section)).unwrap_or_default(),
         };
         for (name, (location, used)) in &self.lists {
             if !used {
                 let message = format!("no line uses the list {}", quoted(name));
                 self.diagnostics.add(&codes::UNUSED_LIST, || {
-                    Diagnostic::new(
-                        &codes::UNUSED_LIST,
-                        Place::new(&self.source, *location),
-                        message,
-                    )
+                    Diagnostic::new(&codes::UNUSED_LIST, Place::new(&self.source, *location), message)
                 });
             }
         }
@@ -190,13 +159,7 @@ impl Parser {
         self.add_full(code, at, message, None, None);
     }
 
-    fn add_expected(
-        &mut self,
-        code: &Code,
-        at: Range<usize>,
-        message: impl Into<String>,
-        expected: impl Into<String>,
-    ) {
+    fn add_expected(&mut self, code: &Code, at: Range<usize>, message: impl Into<String>, expected: impl Into<String>) {
         self.add_full(code, at, message, Some(expected.into()), None);
     }
 
@@ -211,11 +174,7 @@ impl Parser {
         let source = &self.source;
         self.diagnostics.add(code, || {
             let place = Place::new(source, source.locate(at));
-            Diagnostic {
-                expected,
-                help,
-                ..Diagnostic::new(code, place, message)
-            }
+            Diagnostic { expected, help, ..Diagnostic::new(code, place, message) }
         });
     }
 

@@ -21,12 +21,7 @@ pub struct Section<'t> {
 impl<'t> Section<'t> {
     /// A table that messages call `name`.
     pub fn new(name: impl Into<String>, table: &'t DeTable<'t>, at: Range<usize>) -> Self {
-        Self {
-            name: name.into(),
-            table,
-            at,
-            asked: Vec::new(),
-        }
+        Self { name: name.into(), table, at, asked: Vec::new() }
     }
 
     /// What messages call it.
@@ -47,11 +42,7 @@ impl<'t> Section<'t> {
 
     /// All entries in file order, for tables whose keys are names.
     pub fn entries(&self) -> Vec<(&'t str, Range<usize>, Value<'t>)> {
-        let mut all: Vec<_> = self
-            .table
-            .iter()
-            .map(|(key, value)| (&**key.get_ref(), key.span(), value))
-            .collect();
+        let mut all: Vec<_> = self.table.iter().map(|(key, value)| (&**key.get_ref(), key.span(), value)).collect();
         all.sort_by_key(|(_, at, _)| at.start);
         all
     }
@@ -66,12 +57,7 @@ impl<'t> Section<'t> {
     }
 
     /// The array of tables that stands under a key; `path` is how a header names it.
-    pub fn tables(
-        &mut self,
-        parser: &mut Parser,
-        key: &'static str,
-        path: &str,
-    ) -> Vec<Section<'t>> {
+    pub fn tables(&mut self, parser: &mut Parser, key: &'static str, path: &str) -> Vec<Section<'t>> {
         let Some(value) = self.get(key) else {
             return Vec::new();
         };
