@@ -195,3 +195,39 @@ fn a_large_list_compiles_and_is_shared() {
     // the default routes of both families and the exceptions, once for all zones
     assert_eq!(image.prefixes[3].len(), entries + 2);
 }
+
+/// A gateway with an address on each of many VLANs: own addresses times sides must not fill the tables.
+#[test]
+fn many_vlan_devices_fit() {
+    let mut text = String::from("[gateway]\nkind = \"route\"\noutside = [\"wan0\"]\n");
+    let mut environment = Environment::default();
+    environment.interfaces.insert("wan0".to_owned(), interface(1, &[("203.0.113.1", 24)]));
+    environment.interfaces.insert("lan0".to_owned(), interface(2, &[]));
+    for n in 1..4000u16 {
+        writeln!(text, "[zone.z{n}]\ninterface = \"lan0\"\nvlan = {n}").unwrap();
+        let address = format!("10.{}.{}.1", n / 256, n % 256);
+        let mut device = interface(u32::from(n) + 10, &[(&address, 24)]);
+        device.vlan_of = Some((2, n));
+        environment.interfaces.insert(format!("lan0.{n}"), device);
+    }
+    let policy = parse(&text).0.unwrap();
+    let started = Instant::now();
+    let image = policy::compile(&policy, &environment, &mut Ids::default()).unwrap();
+    println!("compiled in {:?}", started.elapsed());
+    // a zone's network, its gateway, broadcast and link-local addresses; on the outside all networks and gateways
+    assert_eq!(image.prefixes[0].len(), 3999 * 4 + 3999 * 2 + 1);
+}
+
+/// Without its VLAN device a tagged zone on an outside interface must not take the outside's network.
+#[test]
+fn the_outside_network_is_no_zone() {
+    let text = AUTO.replace("interface = \"lan0\"\nvlan = 10", "interface = \"wan0\"\nvlan = 10");
+    let policy = parse(&text).0.unwrap();
+    let mut environment = Environment::default();
+    environment.interfaces.insert("wan0".to_owned(), interface(2, &[("203.0.113.1", 24)]));
+    environment.interfaces.insert("lan0".to_owned(), interface(3, &[("10.20.0.1", 24)]));
+    let image = policy::compile(&policy, &environment, &mut Ids::default()).unwrap();
+    assert_eq!(codes(&image.warnings), ["DG060"]);
+    // 10.20.0.0/24 with its broadcast address, and two addresses of the gateway
+    assert_eq!(image.prefixes[1].len(), 4);
+}

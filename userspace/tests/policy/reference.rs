@@ -47,3 +47,22 @@ fn the_codes_are_listed() {
         assert_eq!(table, codes::markdown(), "run `DROPGATE_BLESS=1 cargo test -p dropgate`");
     }
 }
+
+/// The sample policies have no errors, and no warning but that a console is needed.
+#[test]
+fn the_samples_compile() {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/examples");
+    let mut count = 0;
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let (policy, diagnostics) = policy::check(&path, None);
+        let rendered = policy::render(&diagnostics, false);
+        assert!(policy.is_some(), "{rendered}");
+        assert!(diagnostics.iter().all(|d| d.code == codes::LOCKOUT.id), "{rendered}");
+        count += 1;
+    }
+    assert!(count > 0);
+}

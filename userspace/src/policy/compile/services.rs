@@ -16,7 +16,7 @@ const EXACT: u32 = 32;
 /// Most entries of `SERVICES`.
 const MAX_ENTRIES: usize = 4 << 20;
 /// Most services in all lists, before equal ones are made one: a bound on the compiler's work.
-const MAX_LISTED: usize = 4 << 20;
+const MAX_LISTED: usize = 2 << 20;
 
 /// A line of an allowlist, ready to be placed.
 pub struct Line {

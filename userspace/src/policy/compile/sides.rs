@@ -15,6 +15,9 @@ use crate::policy::{
     prefix::Prefix,
 };
 
+/// Sides times own addresses up to which every side names all of them.
+const MAX_OWN: usize = 1 << 20;
+
 /// A zone's number, side and prefixes on this machine.
 pub struct Placed {
     pub dhcp: bool,
@@ -67,6 +70,9 @@ pub fn place(
         let mut prefixes: BTreeSet<Prefix> = zone.prefixes.iter().map(|(prefix, _)| *prefix).collect();
         if zone.auto_prefixes {
             let device = environment.addressed(&zone.interface.name, zone.vlan);
+            // the networks of an outside interface itself are never a zone's
+            let device =
+                device.filter(|device| device.index != port.ifindex || !policy.is_outside(&zone.interface.name));
             prefixes.extend(device.into_iter().flat_map(|device| networks(&device.addresses)));
         }
         if prefixes.is_empty() && !environment.synthetic {
@@ -111,14 +117,14 @@ fn networks(addresses: &[(IpAddr, u8)]) -> impl Iterator<Item = Prefix> {
 }
 
 /// The gateway's own addresses.
-pub fn own_addresses(policy: &Policy, environment: &Environment) -> BTreeSet<IpAddr> {
+pub fn own_addresses(policy: &Policy, environment: &Environment) -> BTreeSet<Prefix> {
     let mut own: BTreeSet<IpAddr> = policy.gateway.addresses.iter().copied().collect();
     own.extend(policy.publish.iter().map(|line| line.address));
     if policy.gateway.auto_addresses {
         let all = environment.interfaces.values().flat_map(|interface| &interface.addresses);
         own.extend(all.map(|(address, _)| *address).filter(|address| !address.is_loopback()));
     }
-    own
+    own.into_iter().map(Prefix::host).collect()
 }
 
 /// One side and the sources that belong there.
@@ -129,7 +135,7 @@ pub struct PlacedSide {
 }
 
 /// All sides, and the devices of the gateway that carry none themselves, in key order.
-pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: &BTreeSet<IpAddr>) -> Vec<PlacedSide> {
+pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: &BTreeSet<Prefix>) -> Vec<PlacedSide> {
     let outside: BTreeSet<u32> = policy
         .gateway
         .outside
@@ -143,6 +149,7 @@ pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: 
     for zone in zones {
         ports.entry(words(zone.port)).or_default().push(zone);
     }
+    let all_own_fit = ports.len() * own.len() <= MAX_OWN;
     let mut found = Vec::new();
     for (((ifindex, outer, inner), here), scope) in ports.iter().zip(1..) {
         let is_outside = outside.contains(ifindex) && *outer == 0;
@@ -155,7 +162,15 @@ pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: 
         if let ([zone], false) = (here.as_slice(), is_outside) {
             sources.entry(Prefix::LINK_LOCAL).or_insert(zone.number);
         }
-        sources.extend(own.iter().map(|address| (Prefix::host(*address), ZONE_SELF)));
+        // with many sides and many addresses only those are named that a side would take for a zone's: no zone there holds
+        // the others, and they are dropped all the same
+        let named: Vec<Prefix> = if is_outside || all_own_fit {
+            own.iter().copied().collect()
+        } else {
+            let within = |prefix: &Prefix| Prefix::host(prefix.network())..=Prefix::host(prefix.last());
+            sources.keys().flat_map(|prefix| own.range(within(prefix))).copied().collect()
+        };
+        sources.extend(named.into_iter().map(|host| (host, ZONE_SELF)));
         let mut flags = 0;
         flags |= if here.iter().any(|zone| zone.dhcp) { side::DHCP } else { 0 };
         flags |= if is_outside && policy.gateway.dhcp { side::DHCP_CLIENT } else { 0 };
@@ -181,10 +196,10 @@ pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: 
 }
 
 /// Whose every destination is: a zone's, the gateway's, or a broadcast address; the rest is the outside.
-pub fn peers(zones: &[Placed], own: &BTreeSet<IpAddr>) -> BTreeMap<Prefix, u16> {
+pub fn peers(zones: &[Placed], own: &BTreeSet<Prefix>) -> BTreeMap<Prefix, u16> {
     let mut peers = BTreeMap::new();
     claim(&mut peers, zones);
-    peers.extend(own.iter().map(|address| (Prefix::host(*address), ZONE_SELF)));
+    peers.extend(own.iter().map(|host| (*host, ZONE_SELF)));
     peers
 }
 
