@@ -67,6 +67,7 @@ codes! {
     UNUSED_LIST = "DG058" Warning "a list that no line uses";
     PUBLISH_ADDRESS = "DG059" Warning "a published address that is not the gateway's";
     EMPTY_ZONE = "DG060" Warning "a zone that holds no address";
+    VLAN_DEVICE = "DG061" Warning "a VLAN device named as an interface beside the one it lies on";
 }
 
 /// The list as a Markdown table, as it stands in `docs/policy.md`.

@@ -4,6 +4,8 @@ use std::{fs::File, io::Read, ops::Range, path::Path};
 
 /// Largest policy file, in bytes.
 pub const MAX_POLICY_BYTES: u64 = 16 << 20;
+/// Largest size of all list files together, in bytes.
+pub const MAX_LISTS_BYTES: u64 = 256 << 20;
 /// Largest list file, in bytes.
 pub const MAX_LIST_BYTES: u64 = 64 << 20;
 

@@ -231,3 +231,17 @@ fn the_outside_network_is_no_zone() {
     // 10.20.0.0/24 with its broadcast address, and two addresses of the gateway
     assert_eq!(image.prefixes[1].len(), 4);
 }
+
+#[test]
+fn a_vlan_device_beside_its_interface_is_warned_of() {
+    let text = AUTO.replace("interface = \"lan0\"\nvlan = 10", "interface = \"lan0.10\"");
+    let policy = parse(&text).0.unwrap();
+    let mut environment = Environment::default();
+    environment.interfaces.insert("wan0".to_owned(), interface(2, &[("203.0.113.1", 24)]));
+    environment.interfaces.insert("lan0".to_owned(), interface(3, &[("10.20.0.1", 24)]));
+    let device = Interface { vlan_of: Some((3, 10)), ..interface(4, &[("10.10.0.1", 24)]) };
+    environment.interfaces.insert("lan0.10".to_owned(), device);
+    let image = policy::compile(&policy, &environment, &mut Ids::default()).unwrap();
+    assert_eq!(codes(&image.warnings), ["DG061"]);
+    assert_eq!(image.warnings[0].help.as_deref(), Some("write `interface = \"lan0\"` and `vlan = 10`"));
+}

@@ -298,7 +298,8 @@ fn shadowed(
             return;
         }
         diagnostics.add(&codes::SHADOWED, || {
-            let message = format!("no packet reaches {}: earlier lines take them all", quoted(name));
+            let message =
+                format!("no packet reaches {}: earlier lines or its own exceptions take them all", quoted(name));
             Diagnostic::new(&codes::SHADOWED, Place::new(&policy.source, at), message)
         });
     };

@@ -29,7 +29,19 @@ pub struct Placed {
 /// Finds every interface.
 pub fn attachments(policy: &Policy, environment: &Environment, diagnostics: &mut Diagnostics) -> Vec<Attachment> {
     let mut found = Vec::new();
-    for (name, interface) in policy.interfaces() {
+    let named = policy.interfaces();
+    let indices: BTreeMap<u32, &str> =
+        named.keys().filter_map(|name| Some((environment.interfaces.get(*name)?.index, *name))).collect();
+    for (name, interface) in named {
+        let on = environment.interfaces.get(name).and_then(|device| device.vlan_of);
+        if let Some((parent, tag)) = on.and_then(|(parent, tag)| Some((indices.get(&parent)?, tag))) {
+            diagnostics.add(&codes::VLAN_DEVICE, || {
+                let message =
+                    format!("{} lies on {}, where its frames are judged with their tag", quoted(name), quoted(parent));
+                Diagnostic::new(&codes::VLAN_DEVICE, Place::new(&policy.source, interface.location), message)
+                    .help(format!("write `interface = \"{parent}\"` and `vlan = {tag}`"))
+            });
+        }
         match environment.interfaces.get(name) {
             Some(device) => {
                 found.push(Attachment { name: name.to_owned(), index: device.index, outside: policy.is_outside(name) })
