@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -125,7 +125,7 @@ impl Lab {
         let path = self.log(name);
         let log = fs::File::options().create(true).append(true).open(&path).map_err(Error::io("write", &path))?;
         let copy = log.try_clone().map_err(Error::io("write", &path))?;
-        let server = Process::spawn(command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(copy))?;
+        let server = Process::spawn_group(command.stdin(Stdio::null()).stdout(log).stderr(copy))?;
         self.servers.push(server);
         let last = self.servers.len() - 1;
         Ok(&mut self.servers[last])

@@ -131,7 +131,7 @@ fn generator(lab: &Gateway, config: &Path, rate: Option<&str>) -> Result<Process
     if let Some(rate) = rate {
         command.args(["-b", rate]);
     }
-    Ok(Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))?)
+    Ok(Process::spawn_group(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))?)
 }
 
 /// A download in the background, at the server's own slow pace.
