@@ -222,7 +222,7 @@ fn install_bpf_linker() -> Result<()> {
     }
     shell::step("building bpf-linker takes a minute or two");
     // Beside the workspace's own target folder, so that nothing of it is built anew.
-    shell::cargo_nightly(&["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--force"])?;
+    shell::cargo_nightly(&["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--force"], &[])?;
     let found = shell::output("bpf-linker", &["--version"]).unwrap_or_default();
     ensure!(
         found.trim() == wanted,

@@ -11,9 +11,7 @@ const USERSPACE: [&str; 3] = ["--workspace", "--exclude", "dropgate-xdp"];
 pub fn run() -> Result<()> {
     shell::cargo(&["fmt", "--all", "--check"])?;
     shell::cargo(&[&["clippy", "--all-targets"], &USERSPACE[..], &["--", "-D", "warnings"]].concat())?;
-    let bpf =
-        ["clippy", "--package", "dropgate-xdp", "--target", "bpfel-unknown-none", "-Z", "build-std=core", "--release"];
-    shell::cargo_nightly(&[&bpf[..], &["--", "-D", "warnings"]].concat())?;
+    lint_bpf()?;
     // The privileged tests start the program itself.
     shell::cargo(&["build", "--release", "--package", "dropgate"])?;
     let test = [&["test", "--release", "--no-fail-fast"], &USERSPACE[..]].concat();
@@ -21,4 +19,13 @@ pub fn run() -> Result<()> {
     shell::cargo(&[&test[..], &["--doc"]].concat())?;
     // Integration tests share the machine's two cores, its BPF file system and the clock with the traffic they send.
     shell::cargo(&[&test[..], &["--test", "*", "--", "--test-threads=1"]].concat())
+}
+
+/// The eBPF programs, with the flags that `userspace/build.rs` builds them with.
+fn lint_bpf() -> Result<()> {
+    let target = ["--target", "bpfel-unknown-none", "-Z", "build-std=core", "--target-dir", "target/bpf"];
+    let arguments =
+        [&["clippy", "--locked", "--release", "--package", "dropgate-xdp"], &target[..], &["--", "-D", "warnings"]];
+    let arch = format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH);
+    shell::cargo_nightly(&arguments.concat(), &["-Ctarget-cpu=v3", &arch])
 }
