@@ -193,11 +193,18 @@ fn install_rust_src() -> Result<()> {
     );
     let sysroot = nightly(&["--print", "sysroot"]).context("the nightly toolchain does not name its sysroot")?;
     let sysroot = Path::new(sysroot.trim());
-    if !sysroot.join("lib/rustlib/src/rust/library/core").is_dir() {
+    let core = sysroot.join("lib/rustlib/src/rust/library/core");
+    if !core.is_dir() {
         component("rust-src").context(
             "`-Z build-std=core` needs the sources of `core`; where rustup cannot fetch them, unpack Debian's \
              `rust-web-src` into the nightly's sysroot",
         )?;
+        ensure!(
+            core.is_dir(),
+            "rustup believes that `rust-src` is installed, but `{}` is missing: `rustup component remove rust-src \
+             --toolchain nightly`, then run this again",
+            core.display()
+        );
     }
     for (program, name) in [("cargo-clippy", "clippy"), ("rustfmt", "rustfmt")] {
         if !sysroot.join("bin").join(program).exists() {
