@@ -130,7 +130,7 @@ fn install_packages() -> Result<()> {
     let _services_stay_off = NoServices::new()?;
     let apt = || {
         let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive").args(["-y", "-q"]);
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(["-y", "-q", "-o", "DPkg::Lock::Timeout=120"]);
         command
     };
     shell::call(apt().arg("update")).context("the package lists cannot be fetched: is this machine online?")?;
