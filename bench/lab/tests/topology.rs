@@ -137,7 +137,7 @@ fn trafgen_sends_what_it_is_given() {
     let receiver = RawSocket::open(&lab.gw, "lan0").unwrap();
     let sent = frame(&[], 0x77);
     let config = lab.write("flood.trafgen", &trafgen::config(std::slice::from_ref(&sent))).unwrap();
-    client(&lab.office, "trafgen", &["-o", "eth0", "-i", config.to_str().unwrap(), "-n", "10", "-P", "1", "-q"]);
+    client(&lab.office, "trafgen", &["-o", "eth0", "-i", config.to_str().unwrap(), "-n", "10", "-P", "1"]);
     let got = receiver.receive(Duration::from_secs(2), |bytes| bytes.last() == Some(&0x77)).unwrap();
     assert_eq!(got, Some(sent));
 }
