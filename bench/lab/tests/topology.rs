@@ -37,6 +37,9 @@ fn every_client_succeeds(lab: &Gateway) {
                 assert_eq!(page, "this is servers\n", "{url}");
             }
         }
+        let mut ssh = lab.ssh(from);
+        ssh.args([GW_OFFICE, "echo", "hello"]);
+        assert_eq!(finish(ssh).stdout, "hello\n");
         for server in [SERVER, SERVER6] {
             let at = format!("@{server}");
             assert_eq!(
