@@ -266,7 +266,6 @@ mod tests {
             peer: 2,
             service: u32::MAX,
             reason: Reason::not_allowed,
-            stage: Stage::Policy as u8,
             action: action::DROP,
             ..Walk::default()
         }
@@ -311,7 +310,7 @@ mod tests {
     fn a_pass_makes_none_and_unknown_numbers_do_not_panic() {
         let pass = Walk { action: action::PASS, reason: Reason::allowed, ..walk() };
         assert!(packet(&pass, &names(), &Clock::fixed(0, 0)).is_empty());
-        let odd = Walk { reason: Reason(60_000), stage: 200, family: 9, zone: 9999, port: 77, ..walk() };
+        let odd = Walk { reason: Reason(60_000), family: 9, zone: 9999, port: 77, ..walk() };
         let events = json_of(&packet(&odd, &names(), &Clock::fixed(u64::MAX, 0)));
         assert_eq!(events[0]["drop"]["reason"], "unknown");
         assert_eq!(events[0]["dropgate"]["zone"], "zone-9999");

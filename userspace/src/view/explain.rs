@@ -71,19 +71,24 @@ pub struct StageAnswer {
 /// Explains a walk.
 pub fn explain(walk: &Walk, names: &Names, policy: Option<&PolicyText>) -> Explanation {
     let info = walk.reason.info();
-    let decided =
-        Stage::ALL.into_iter().find(|stage| *stage as u8 == walk.stage).or_else(|| info.map(|info| info.stage));
+    let decided = info.map(|info| info.stage);
+    // what the policy allows, the state stage has still to agree to: it has, if there is a flow
+    let kept = walk.action == action::PASS && walk.flow_id != 0 && decided == Some(Stage::Policy);
     let stages = Stage::ALL
         .into_iter()
         // it has its place in the datapath, and nothing to say yet
         .filter(|stage| *stage != Stage::Content)
         .map(|stage| {
             let last = stage == Stage::Verdict;
-            let reached = last || decided.is_none_or(|decided| stage <= decided);
+            let reached = last || kept && stage == Stage::State || decided.is_none_or(|decided| stage <= decided);
             let decides = decided == Some(stage);
             let answer = match (reached, decides && !last) {
                 (false, _) => "not reached".to_owned(),
-                (true, true) => format!("{}: {}", walk.reason.name(), info.map_or("", |info| info.meaning)),
+                (true, true) => {
+                    let found =
+                        if stage == Stage::Policy { passed_on(stage, walk, names) + "; " } else { String::new() };
+                    format!("{found}{}: {}", walk.reason.name(), info.map_or("", |info| info.meaning))
+                }
                 (true, false) => passed_on(stage, walk, names),
             };
             StageAnswer { stage: stage.name(), reached, decided: decides, answer }
@@ -162,7 +167,7 @@ fn passed_on(stage: Stage, walk: &Walk, names: &Names) -> String {
                 None => format!("to `{peer}`"),
             }
         }
-        Stage::State => if walk.flow_id != 0 { "has a flow" } else { "nothing to keep" }.into(),
+        Stage::State => if walk.flow_id != 0 { "keeps a flow" } else { "nothing to keep" }.into(),
         Stage::Content => "not inspected".into(),
         Stage::Verdict => format!("{} ({})", verdict(walk), walk.reason.name()),
     }
@@ -255,7 +260,6 @@ mod tests {
             service: u32::MAX,
             generation: 7,
             reason: Reason::not_allowed,
-            stage: Stage::Policy as u8,
             action: action::DROP,
             ..Walk::default()
         }
@@ -270,7 +274,7 @@ mod tests {
             "  ingress   comes in by `lan0`: a zone's side",
             "  flow      belongs to no flow",
             "  zone      source in zone `office`",
-            "* policy    not_allowed: no service of the zone allows it",
+            "* policy    to `outside`; not_allowed: no service of the zone allows it",
             "  state     not reached",
             "  verdict   drop (not_allowed)",
             "policy      no line",
@@ -284,15 +288,7 @@ mod tests {
     #[test]
     fn an_allowance_shows_its_line() {
         let policy = PolicyText { path: "p.toml".into(), text: "a\n  name = \"web\"\n".into() };
-        let allowed = Walk {
-            reason: Reason::allowed,
-            action: action::PASS,
-            service: 1,
-            line: 2,
-            flow_id: 9,
-            stage: Stage::State as u8,
-            ..walk()
-        };
+        let allowed = Walk { reason: Reason::allowed, action: action::PASS, service: 1, line: 2, flow_id: 9, ..walk() };
         let text = explain(&allowed, &names(), Some(&policy)).to_string();
         assert!(text.contains("policy      p.toml:2: name = \"web\""), "{text}");
         assert!(text.contains("to `outside` by service `web` of `office`"), "{text}");
@@ -302,7 +298,7 @@ mod tests {
 
     #[test]
     fn numbers_nobody_knows_do_not_panic() {
-        let odd = Walk { stage: 99, reason: Reason(9999), found: 77, side_kind: 9, family: 3, action: 9, ..walk() };
+        let odd = Walk { reason: Reason(9999), found: 77, side_kind: 9, family: 3, action: 9, ..walk() };
         let text = explain(&odd, &names(), None).to_string();
         assert!(text.contains("a reason this version does not know"), "{text}");
     }
