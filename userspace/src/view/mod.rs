@@ -11,5 +11,6 @@ pub mod reasons;
 pub mod replay;
 pub mod sides;
 pub mod status;
+pub mod subject;
 pub mod target;
 pub mod text;

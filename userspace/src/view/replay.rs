@@ -24,12 +24,18 @@ pub trait Judge {
     /// # Errors
     /// When the frame could not be shown to the program; that says nothing about the frame.
     fn judge(&mut self, hook: u8, ifindex: u32, from_ifindex: u32, now_ns: u64, frame: &[u8]) -> anyhow::Result<Walk>;
+
+    /// Forgets all flows and fragments: between captures, which have nothing to do with one another.
+    fn forget(&mut self);
 }
 
 /// Monotonic time of the first packet: late enough that nothing underflows.
 pub const START_NS: u64 = 1_000_000_000_000;
-/// Between the files of one run: longer than any flow lives, so that one capture does not answer another's packets.
+/// Longest step of the clock: longer than any flow lives, and short of the wrap of the flow table's own clock.
 pub const GAP_NS: u64 = 8 * 86_400 * 1_000_000_000;
+
+/// The least that `BPF_PROG_TEST_RUN` takes: an Ethernet header.
+const SHORTEST: usize = 14;
 
 /// How a replay decides who is inside.
 #[derive(Clone, Copy, Debug, Default)]
@@ -125,7 +131,12 @@ impl<'a, J: Judge> Replay<'a, J> {
         &self.summary
     }
 
-    /// Replays one capture. Returns the fault at which the capture ended, if it did not end well.
+    /// Counts a capture that could not even be opened.
+    pub fn unreadable(&mut self) {
+        self.summary.errors += 1;
+    }
+
+    /// Replays one capture, from an empty flow table on. Returns the fault at which the capture ended, if it did not end well.
     ///
     /// # Errors
     /// Those of the sink, which end the run.
@@ -135,9 +146,8 @@ impl<'a, J: Judge> Replay<'a, J> {
         records: impl Iterator<Item = Result<Record, CaptureError>>,
         sink: &mut Sink<'_>,
     ) -> anyhow::Result<Option<CaptureError>> {
-        if self.summary.packets > 0 {
-            self.now_ns += GAP_NS;
-        }
+        self.judge.forget();
+        self.now_ns = START_NS;
         let mut capture = OneCapture {
             placer: Placer::default(),
             sides: Sides::default(),
@@ -189,6 +199,11 @@ impl<'a, J: Judge> Replay<'a, J> {
             return unjudged("skip", "no_port", Some(detail.to_owned()));
         };
         let frame = tagged(&packet.frame, &seen, &place, &mut capture.room);
+        if frame.len() < SHORTEST {
+            let detail =
+                format!("{} bytes are no Ethernet header, and the kernel runs no program on them", frame.len());
+            return unjudged("skip", "short_frame", Some(detail));
+        }
         match self.judge.judge(place.hook, place.ifindex, place.from_ifindex, self.now_ns, frame) {
             Ok(walk) => {
                 let mut line = Line::judged(packet.number, packet.timestamp_ns, &walk, &place, self.names);
