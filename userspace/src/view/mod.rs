@@ -2,6 +2,7 @@
 //!
 //! Functions here turn plain data into text or JSON. They neither load programs nor speak to a daemon.
 
+pub mod bench;
 pub mod cli;
 pub mod explain;
 pub mod filter;
