@@ -1,1 +1,3 @@
 //! Dropgate
+
+pub mod policy;

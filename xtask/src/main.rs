@@ -1,1 +1,65 @@
-fn main() {}
+//! `cargo xtask`: set-up, tests, demo and benches of the workspace.
+
+mod demo;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Set-up, tests, demo and benches of Dropgate. All of them need root.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building and testing need; does nothing where it is there already.
+    Setup,
+    /// Run every test, the privileged ones included, and the format and lint checks.
+    Test,
+    /// Build a gateway in network namespaces, run Dropgate on it, drive real clients, print what happened.
+    Demo(demo::Arguments),
+    /// Measure; arguments go to the bench program.
+    Bench {
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    std::env::set_current_dir(shell::root())?;
+    match task {
+        Task::Setup => setup::run()?,
+        Task::Test => {
+            setup::run()?;
+            test::run()?;
+        }
+        Task::Demo(arguments) => return demo::run(&arguments),
+        Task::Bench { arguments } => {
+            setup::run()?;
+            shell::cargo(&["build", "--release", "--package", "dropgate"])?;
+            let mut bench = vec!["run", "--release", "--package", "dropgate-bench", "--"];
+            bench.extend(arguments.iter().map(String::as_str));
+            shell::cargo(&bench)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

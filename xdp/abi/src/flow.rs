@@ -112,7 +112,7 @@ pub fn expired(now: u32, last_seen: u32, timeout: u32) -> bool {
     idle > timeout && idle < u32::MAX - 0xffff
 }
 
-/// A remembered first fragment. 64 bytes.
+/// A remembered first fragment. 72 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(8))]
 pub struct Fragment {
@@ -120,19 +120,22 @@ pub struct Fragment {
     pub dst: crate::tuple::Address,
     /// Identification: 16 bits in IPv4, 32 in IPv6.
     pub id: u32,
+    /// Zero in IPv6, where later fragments may name another.
     pub protocol: u8,
     pub family: u8,
     /// 0: free way, 1: in use.
     pub used: u8,
-    pub _pad: u8,
+    /// 1: the first fragment was dropped.
+    pub dropped: u8,
     /// The port it came in by, as in [`Flow::to_server_port`].
     pub port: u64,
+    /// Tick of the first fragment; its entry has expired after `timeout` ticks.
     pub last_seen: u32,
+    pub timeout: u32,
     pub generation: u32,
-    /// Reason the first fragment got, and whether it was dropped.
-    pub reason: u16,
-    pub dropped: u16,
     pub service: u32,
+    pub zone: u16,
+    pub _pad: [u16; 3],
 }
 
 /// Ways in a bucket of the fragment table.
@@ -143,8 +146,8 @@ pub const FRAGMENT_WAYS: usize = 8;
 #[repr(C, align(8))]
 pub struct FragmentBucket {
     pub lock: u32,
-    pub _pad: [u32; 15],
+    pub _pad: [u32; 1],
     pub ways: [Fragment; FRAGMENT_WAYS],
 }
 
-plain!(Fragment = 64, FragmentBucket = 576);
+plain!(Fragment = 72, FragmentBucket = 584);

@@ -49,14 +49,19 @@ pub struct Side {
     pub fallback: u16,
     /// 0: a zone side; 1: an outside side; 2: a device of the gateway that is known but carries no side itself.
     pub kind: u8,
-    pub _pad: u8,
+    /// See [`side`]: some zone at this port has the flag.
+    pub flags: u8,
 }
 
-/// Values of [`Side::kind`].
+/// Values of [`Side::kind`], bits of [`Side::flags`].
 pub mod side {
     pub const ZONE: u8 = 0;
     pub const OUTSIDE: u8 = 1;
     pub const DEVICE: u8 = 2;
+    /// Hosts at this port may speak DHCP to the gateway.
+    pub const DHCP: u8 = 1;
+    /// The gateway may ask for its own address at this port by DHCP.
+    pub const DHCP_CLIENT: u8 = 2;
 }
 
 /// The prefix tries of a slot. `PREFIXES` holds that of slot `s` and table `t` at `s * TABLES + t`.

@@ -193,7 +193,7 @@ reasons! {
     132 dhcp_denied              Policy Drop "" "DHCP where the policy does not allow it"
     133 dns_unsolicited          Policy Drop "" "a DNS answer that nobody asked for"
     134 not_published            Policy Drop "" "from the outside to an address or port that nothing is published on"
-    135 redirect_from_outside    Policy Drop "" "an ICMP redirect"
+    135 icmp_redirect            Policy Drop "T1557" "an ICMP redirect"
     136 reply_unsolicited        Policy Drop "" "an echo or timestamp reply that nobody asked for"
 
     150 tcp_no_flow              State Drop "" "a TCP segment that belongs to no flow and starts none"

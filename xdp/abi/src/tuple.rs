@@ -13,7 +13,7 @@ pub const V6: u8 = 6;
 
 /// The key of a flow: both directions of a five-tuple, the smaller endpoint first. 40 bytes.
 ///
-/// For ICMP queries both ports hold the identifier; for protocols without ports they are zero.
+/// For ICMP see [`crate::walk::Walk::sport`]; for protocols without ports both are zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 #[repr(C, align(8))]
 pub struct FlowKey {

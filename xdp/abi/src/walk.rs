@@ -22,7 +22,8 @@ pub struct Walk {
     pub ip_len: u16,
     pub src: Address,
     pub dst: Address,
-    /// Host order; ICMP queries: the identifier in both; no ports: 0.
+    /// Host order. ICMP: the asker's is the identifier of a query, the other's is the type of the query; messages that
+    /// are no queries have 0 and their type. Protocols without ports: 0.
     pub sport: u16,
     pub dport: u16,
     /// 4, 6, or 0 for a non-IP frame.
@@ -52,7 +53,8 @@ pub struct Walk {
     pub port: u64,
     pub scope: u32,
     pub side_kind: u8,
-    pub _pad0: u8,
+    /// [`crate::policy::Side::flags`].
+    pub side_flags: u8,
     pub fallback: u16,
     pub realm: u16,
     // flow, zone, policy, state
@@ -69,11 +71,9 @@ pub struct Walk {
     pub flow_id: u64,
     // verdict
     pub reason: Reason,
-    /// Stage that decided: [`crate::reason::Stage`] as a number.
-    pub stage: u8,
     /// See [`action`].
     pub action: u8,
-    pub _pad2: u32,
+    pub _pad: [u8; 5],
 }
 
 /// Values of [`Walk::hook`].

@@ -1,0 +1,169 @@
+//! The BPF object: its bytes, its sizes, its maps by name.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, BorrowedFd},
+    path::Path,
+};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Map, MapData},
+    programs::{ProgramFd, SchedClassifier, Xdp},
+};
+use dropgate_abi::{Plain, policy::MAX_ZONES};
+
+use super::Mapped;
+
+/// The object, as the build script made it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("DROPGATE_OBJECT"));
+
+/// Maps that outlive the daemon, by name.
+pub const PINNED: &[&str] = &[
+    "CONTROL", "SETTINGS", "ZONES", "SIDES", "PREFIXES", "SERVICES", "LISTS", "CANDIDATES", "FLOWS", "ZONE_FLOWS",
+    "FRAGMENTS", "ASKED", "REASON_COUNTERS", "ZONE_COUNTERS", "SERVICE_COUNTERS", "LIMITERS", "EVENTS", "TRACE", "SWEEP",
+    "SCRATCH",
+];
+
+/// Names of the programs.
+pub mod program {
+    pub const INGRESS: &str = "dropgate_ingress";
+    pub const EGRESS: &str = "dropgate_egress";
+    pub const SWEEP: &str = "dropgate_sweep";
+}
+
+/// Sizes that are fixed when the maps are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Sizes {
+    /// Buckets of eight flows; a power of two, at least 64.
+    pub flow_buckets: u32,
+    /// Buckets of eight first fragments; a power of two.
+    pub fragment_buckets: u32,
+    /// Entries of `LISTS` and of `CANDIDATES` for each slot.
+    pub lists: u32,
+    pub candidates: u32,
+    /// Counters of services.
+    pub services: u32,
+}
+
+impl Sizes {
+    /// Room for `flows` live flows with a fifth to spare, so that a full bucket is rare before the table is full.
+    pub fn for_flows(flows: u32) -> Self {
+        let buckets = (u64::from(flows) * 6 / 5).div_ceil(8).next_power_of_two().clamp(64, 1 << 22) as u32;
+        Self { flow_buckets: buckets, fragment_buckets: 4096, lists: 1 << 16, candidates: 1 << 18, services: 1 << 17 }
+    }
+
+    /// Small tables, for runs over a few packets.
+    pub const fn small() -> Self {
+        Self { flow_buckets: 64, fragment_buckets: 16, lists: 1 << 12, candidates: 1 << 14, services: 1 << 14 }
+    }
+}
+
+/// What can go wrong with the object.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    #[error("the kernel does not take the object")]
+    Load(#[source] aya::EbpfError),
+    #[error("the kernel does not take program `{name}`")]
+    Program {
+        name: &'static str,
+        #[source]
+        source: Box<aya::programs::ProgramError>,
+    },
+    #[error("the object has no `{name}`; it was built from another version")]
+    Missing { name: String },
+    #[error("`{name}` cannot be mapped into memory")]
+    Mmap {
+        name: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("map `{name}`")]
+    Map {
+        name: String,
+        #[source]
+        source: Box<aya::maps::MapError>,
+    },
+}
+
+/// The loaded object. Programs are loaded, attached to nothing.
+pub struct Object {
+    pub(crate) ebpf: Ebpf,
+    pub(crate) sizes: Sizes,
+}
+
+impl Object {
+    /// Loads maps and programs. With `pins`, maps that are pinned there are taken over and the others pinned there.
+    pub fn load(sizes: Sizes, pins: Option<&Path>) -> Result<Self, ObjectError> {
+        let mut loader = EbpfLoader::new();
+        loader
+            .map_max_entries("FLOWS", sizes.flow_buckets)
+            .map_max_entries("FRAGMENTS", sizes.fragment_buckets)
+            .map_max_entries("LISTS", 2 * sizes.lists)
+            .map_max_entries("CANDIDATES", 2 * sizes.candidates)
+            .map_max_entries("SERVICE_COUNTERS", sizes.services);
+        if let Some(pins) = pins {
+            for name in PINNED {
+                loader.map_pin_path(name, pins.join(name));
+            }
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(ObjectError::Load)?;
+        for name in [program::INGRESS, program::SWEEP] {
+            let loaded: &mut Xdp = find(&mut ebpf, name)?;
+            loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
+        }
+        let name = program::EGRESS;
+        let loaded: &mut SchedClassifier = find(&mut ebpf, name)?;
+        loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
+        Ok(Self { ebpf, sizes })
+    }
+
+    /// The data of a map.
+    pub fn map(&self, name: &str) -> Result<&MapData, ObjectError> {
+        let missing = || ObjectError::Missing { name: name.to_owned() };
+        match self.ebpf.map(name).ok_or_else(missing)? {
+            Map::Array(data)
+            | Map::PerCpuArray(data)
+            | Map::HashMap(data)
+            | Map::LruHashMap(data)
+            | Map::ArrayOfMaps(data)
+            | Map::RingBuf(data) => Ok(data),
+            _ => Err(missing()),
+        }
+    }
+
+    /// The descriptor of a map.
+    pub fn map_fd(&self, name: &str) -> Result<BorrowedFd<'_>, ObjectError> {
+        Ok(self.map(name)?.fd().as_fd())
+    }
+
+    /// An array map, mapped into memory.
+    pub fn mapped<T: Plain>(&self, name: &str, len: u32) -> Result<Mapped<T>, ObjectError> {
+        Mapped::new(self.map_fd(name)?, len as usize)
+            .map_err(|source| ObjectError::Mmap { name: name.to_owned(), source })
+    }
+
+    /// The descriptor of a program.
+    pub fn program_fd(&self, name: &'static str) -> Result<&ProgramFd, ObjectError> {
+        let program = self.ebpf.program(name).ok_or_else(|| ObjectError::Missing { name: name.to_owned() })?;
+        program.fd().map_err(|source| ObjectError::Program { name, source: Box::new(source) })
+    }
+
+    /// Sizes the maps were made with.
+    pub const fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    /// Entries of the maps that hold something for each zone.
+    pub const fn zones(&self) -> u32 {
+        MAX_ZONES
+    }
+}
+
+pub(crate) fn find<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, ObjectError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or_else(|| ObjectError::Missing { name: name.to_owned() })?;
+    program.try_into().map_err(|source| ObjectError::Program { name, source: Box::new(source) })
+}

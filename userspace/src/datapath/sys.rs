@@ -1,0 +1,96 @@
+//! bpf(2) commands that aya does not offer: batched updates and test runs of either program type.
+//!
+//! Layouts from `include/uapi/linux/bpf.h`, `union bpf_attr`.
+
+use std::{
+    io,
+    os::fd::{AsRawFd as _, BorrowedFd},
+};
+
+use dropgate_abi::Plain;
+
+const BPF_PROG_TEST_RUN: libc::c_long = 10;
+const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
+
+#[repr(C)]
+#[derive(Default)]
+struct Batch {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct TestRun {
+    prog_fd: u32,
+    retval: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    ctx_size_in: u32,
+    ctx_size_out: u32,
+    ctx_in: u64,
+    ctx_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch_size: u32,
+    _pad: u32,
+}
+
+fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<()> {
+    // SAFETY: `attr` is a `repr(C)` prefix of `union bpf_attr` of the size given, and what it points to outlives the call.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sets many entries of a map with one call. For maps of maps the values are file descriptors, and the call waits for
+/// one RCU grace period at its end.
+pub fn update_batch<K: Plain, V: Plain>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) -> io::Result<()> {
+    assert_eq!(keys.len(), values.len());
+    let mut done = 0;
+    while done < keys.len() {
+        let mut attr = Batch {
+            keys: keys[done..].as_ptr() as u64,
+            values: values[done..].as_ptr() as u64,
+            count: (keys.len() - done).min(1 << 20) as u32,
+            map_fd: map.as_raw_fd() as u32,
+            ..Batch::default()
+        };
+        let asked = attr.count as usize;
+        bpf(BPF_MAP_UPDATE_BATCH, &mut attr)?;
+        done += asked;
+    }
+    Ok(())
+}
+
+/// What a test run returned.
+#[derive(Clone, Copy, Debug)]
+pub struct Ran {
+    /// The program's return value.
+    pub action: u32,
+    /// Mean time of one run, ns.
+    pub mean_ns: u32,
+}
+
+/// Runs a program on a frame, `repeat` times on the same bytes. Frames shorter than an Ethernet header are refused by
+/// the kernel.
+pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<Ran> {
+    let mut attr = TestRun {
+        prog_fd: program.as_raw_fd() as u32,
+        data_size_in: frame.len() as u32,
+        data_in: frame.as_ptr() as u64,
+        repeat,
+        ..TestRun::default()
+    };
+    bpf(BPF_PROG_TEST_RUN, &mut attr)?;
+    Ok(Ran { action: attr.retval, mean_ns: attr.duration })
+}

@@ -1,0 +1,95 @@
+//! The one list of diagnostic codes. `docs/policy.md` carries a table generated from it. A code is never reused.
+
+use std::fmt::Write;
+
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The policy cannot be put in force.
+    Error,
+    /// It can, but probably does not do what was meant.
+    Warning,
+}
+
+/// One line of the list.
+#[derive(Debug)]
+pub struct Code {
+    /// Stable: scripts may depend on it.
+    pub id: &'static str,
+    pub severity: Severity,
+    /// One line for people.
+    pub meaning: &'static str,
+}
+
+macro_rules! codes {
+    ($($name:ident = $id:literal $severity:ident $meaning:literal;)+) => {
+        $(#[doc = $meaning] pub static $name: Code = Code { id: $id, severity: Severity::$severity, meaning: $meaning };)+
+        /// The whole list, in order.
+        pub static ALL: &[&Code] = &[$(&$name),+];
+    };
+}
+
+codes! {
+    READ = "DG001" Error "a file cannot be read, is too large or is not UTF-8";
+    SYNTAX = "DG002" Error "the file is not TOML";
+    UNKNOWN_KEY = "DG003" Error "a key that has no meaning here";
+    WRONG_TYPE = "DG004" Error "a value of the wrong type";
+    MISSING_KEY = "DG005" Error "a required key is missing";
+    NAME = "DG006" Error "a name with wrong letters, too long or reserved";
+    CHOICE = "DG007" Error "a word that is not among the known ones";
+    RANGE = "DG008" Error "a number out of range";
+    DURATION = "DG009" Error "not a duration";
+    PORT = "DG010" Error "not a port or a range of ports";
+    ADDRESS = "DG011" Error "not an address or prefix, or host bits that are not zero";
+    UNKNOWN_LIST = "DG012" Error "a list that `[lists]` does not name";
+    UNKNOWN_ZONE = "DG013" Error "a zone that the file does not have";
+    VLAN = "DG014" Error "not a VLAN identifier, or too many tags";
+    NOTHING_MATCHED = "DG015" Error "a service or published line that names no protocol or port";
+    DUPLICATE_NAME = "DG016" Error "a name that is used twice";
+    SAME_PREFIX = "DG017" Error "two zones on one side hold the same prefix";
+    OUTSIDE_PREFIXES = "DG018" Error "a zone on an outside interface without prefixes of its own";
+    PUBLISH_ROUTE = "DG019" Error "a published line where nothing is translated";
+    PUBLISH_TRANSPORT = "DG020" Error "a published line with more than one transport";
+    TARGET = "DG021" Error "a destination that has no meaning for this allowlist";
+    TOO_MANY = "DG022" Error "more zones, services or entries than fit";
+    INTERFACE = "DG023" Error "an interface that this machine does not have (a warning in `check`)";
+    PUBLISHED_HOST = "DG024" Error "a published host that no zone holds";
+    SIDE = "DG025" Error "an interface that cannot be both what the lines say";
+    TRUNCATED = "DG049" Error "too many mistakes; the rest is not shown";
+    SHARED_PREFIX = "DG050" Warning "zones on different sides hold the same prefix";
+    DUPLICATE_SERVICE = "DG051" Warning "two services of a zone match the same packets";
+    SHADOWED = "DG052" Warning "a service that earlier ones leave no packet to";
+    TUNNEL = "DG053" Warning "a tunnel: its inner packets are not judged";
+    LOCKOUT = "DG054" Warning "no line lets an administrator reach the gateway";
+    NO_EGRESS = "DG055" Warning "a zone that may reach nothing";
+    INSIDE_DESTINATION = "DG056" Warning "a destination that lies within a zone which the line does not name";
+    FOREIGN_DESTINATION = "DG057" Warning "a destination in a zone that does not hold it";
+    UNUSED_LIST = "DG058" Warning "a list that no line uses";
+    PUBLISH_ADDRESS = "DG059" Warning "a published address that is not the gateway's";
+    EMPTY_ZONE = "DG060" Warning "a zone that holds no address";
+}
+
+/// The list as a Markdown table, as it stands in `docs/policy.md`.
+pub fn markdown() -> String {
+    let mut text = String::from("| code | severity | meaning |\n| --- | --- | --- |\n");
+    for code in ALL {
+        let severity = match code.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        // writing to a `String` cannot fail
+        let _ = writeln!(text, "| {} | {severity} | {} |", code.id, code.meaning);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_ascend() {
+        assert!(ALL.windows(2).all(|pair| pair[0].id < pair[1].id));
+    }
+}

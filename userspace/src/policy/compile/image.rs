@@ -1,0 +1,78 @@
+//! A compiled policy: what the loader writes into the maps of a slot, and what it needs besides.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use dropgate_abi::policy::{
+    PortKey, PrefixKey, Service, ServiceKey, ServiceList, Settings, Side, Zone, table,
+};
+
+use crate::policy::diagnostic::Diagnostic;
+
+/// One generation, not yet numbered.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Entries of `SIDES`, in key order.
+    pub sides: Vec<(PortKey, Side)>,
+    /// Entries of the prefix tries, by [`table`].
+    pub prefixes: [Vec<PrefixEntry>; table::TABLES as usize],
+    /// Entries of `SERVICES`.
+    pub services: Vec<(ServiceKey, ServiceList)>,
+    /// `LISTS`, by index.
+    pub lists: Vec<ServiceList>,
+    /// `CANDIDATES`, by index.
+    pub candidates: Vec<Service>,
+    /// Entries of `ZONES`: number and value.
+    pub zones: Vec<(u16, Zone)>,
+    /// `SETTINGS`; the commit fills in the generation.
+    pub settings: Settings,
+    /// Where programs are attached, in name order.
+    pub interfaces: Vec<Attachment>,
+    pub names: Names,
+    /// Flows that the table has room for. Takes effect at the first attach only.
+    pub flows: u32,
+    /// How long mid-stream TCP is taken in after the first attach.
+    pub adopt: Duration,
+    /// Counters of services that had another name in an earlier generation: to be zeroed before the commit.
+    pub reused_services: Vec<u32>,
+    /// Zone numbers that had another name in an earlier generation: likewise.
+    pub reused_zones: Vec<u32>,
+    /// What only the compiler or this machine could tell.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// An entry of a prefix trie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PrefixEntry {
+    /// In bits, the 32 of the scope included.
+    pub length: u32,
+    pub key: PrefixKey,
+    pub value: u32,
+}
+
+/// An interface that programs are attached to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Attachment {
+    pub name: String,
+    pub index: u32,
+    /// It faces the outside; else zones alone.
+    pub outside: bool,
+}
+
+/// Names behind numbers.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Names {
+    /// By zone number, the reserved ones included.
+    pub zones: BTreeMap<u16, String>,
+    /// By counter.
+    pub services: BTreeMap<u32, ServiceName>,
+}
+
+/// Whose line it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServiceName {
+    /// A zone, `self`, `outside` or `publish`.
+    pub owner: String,
+    pub name: String,
+    /// Line of the policy file.
+    pub line: u32,
+}

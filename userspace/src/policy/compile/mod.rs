@@ -1,0 +1,390 @@
+//! A checked policy to the tables that `xdp/abi/src/policy.rs` describes.
+
+mod environment;
+mod groups;
+mod ids;
+mod image;
+mod services;
+mod settings;
+mod sides;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dropgate_abi::policy::{
+    BLOCK_FROM, BLOCK_TO, DESTINATIONS_SCOPE, Service as Candidate, ZONE_OUTSIDE, ZONE_PUBLISHED,
+    ZONE_SELF, setting, table,
+};
+
+pub use self::{
+    environment::{Environment, Interface},
+    ids::{Ids, Numbers, SERVICE_COUNTERS},
+    image::{Attachment, Image, Names, PrefixEntry, ServiceName},
+};
+use self::{
+    groups::{DestinationSet, entries_of, entry},
+    services::{Line, Services},
+};
+use super::{
+    codes,
+    diagnostic::{Diagnostic, Diagnostics, Place, quoted},
+    model::{Addresses, Peer, Policy, PortRange, Publish, Service},
+    prefix::Prefix,
+    source::Location,
+};
+pub(super) use sides::no_interface;
+
+/// Most entries of all prefix tables of one kind.
+const MAX_PREFIXES: usize = 8_000_000;
+
+/// A bound that the policy runs into.
+#[derive(Clone, Copy, Debug)]
+enum Full {
+    Services,
+    Prefixes,
+}
+
+/// Compiles a policy for a machine. `ids` takes the new numbers when it succeeds and stays as it was when it does not.
+///
+/// # Errors
+/// Everything that only this machine could tell is wrong, such as interfaces it does not have; and bounds of the tables.
+pub fn compile(
+    policy: &Policy,
+    environment: &Environment,
+    ids: &mut Ids,
+) -> Result<Image, Vec<Diagnostic>> {
+    let mut diagnostics = Diagnostics::default();
+    let mut new_ids = ids.clone();
+    let image = compile_with(policy, environment, &mut new_ids, &mut diagnostics);
+    let errors = diagnostics.errors();
+    let found = diagnostics.into_sorted(&policy.source.name);
+    match image {
+        Some(image) if errors == 0 => {
+            *ids = new_ids;
+            Ok(Image {
+                warnings: found,
+                ..image
+            })
+        }
+        _ => Err(found),
+    }
+}
+
+fn compile_with(
+    policy: &Policy,
+    environment: &Environment,
+    ids: &mut Ids,
+    diagnostics: &mut Diagnostics,
+) -> Option<Image> {
+    let interfaces = sides::attachments(policy, environment, diagnostics);
+    let (reused_zones, reused_services) = number(policy, ids, diagnostics)?;
+    let numbers: Vec<u16> = policy
+        .zones
+        .iter()
+        .map(|zone| zone_number(ids, &zone.name))
+        .collect();
+    let zones = sides::place(policy, environment, &numbers, diagnostics);
+    let own = sides::own_addresses(policy, environment);
+    let sides = sides::sides(policy, environment, &zones, &own);
+    let peers = sides::peers(&zones, &own);
+    let published = published_zones(policy, environment, &peers, ids, diagnostics);
+    if diagnostics.errors() > 0 {
+        return None;
+    }
+    let mut tables = Services::new(policy);
+    let names = match place_services(policy, ids, &published, &mut tables) {
+        Ok(names) => names,
+        Err(full) => {
+            report(policy, diagnostics, full);
+            return None;
+        }
+    };
+    shadowed(policy, ids, &published, &tables, diagnostics);
+
+    let mut settings = settings::settings(policy);
+    let mut prefixes: [Vec<PrefixEntry>; table::TABLES as usize] = Default::default();
+    for side in &sides {
+        prefixes[table::SOURCES as usize].extend(entries_of(side.side.scope, &side.sources));
+    }
+    prefixes[table::PEERS as usize].extend(entries_of(DESTINATIONS_SCOPE, &peers));
+    for (scope, flag, addresses) in [
+        (BLOCK_FROM, setting::BLOCK_FROM, &policy.blocklist.from),
+        (BLOCK_TO, setting::BLOCK_TO, &policy.blocklist.to),
+    ] {
+        let blocked = widest(
+            addresses
+                .iter()
+                .flat_map(|set| policy.prefixes(set))
+                .copied(),
+        );
+        settings.flags |= if blocked.is_empty() { 0 } else { flag };
+        prefixes[table::BLOCKLIST as usize]
+            .extend(blocked.into_iter().map(|prefix| entry(scope, prefix, 1)));
+    }
+    prefixes[table::GROUPS as usize] = tables.groups.entries;
+    settings.flags |= if tables.ranges.is_empty() {
+        0
+    } else {
+        setting::RANGES
+    };
+    prefixes[table::RANGES as usize] = tables.ranges;
+    if prefixes.iter().map(Vec::len).sum::<usize>() > MAX_PREFIXES {
+        report(policy, diagnostics, Full::Prefixes);
+        return None;
+    }
+    Some(Image {
+        sides: sides.iter().map(|side| (side.port, side.side)).collect(),
+        prefixes,
+        services: tables.exact,
+        lists: tables.lists,
+        candidates: tables.candidates,
+        zones: policy
+            .zones
+            .iter()
+            .zip(numbers)
+            .map(|(zone, n)| (n, settings::zone(policy, zone)))
+            .collect(),
+        settings,
+        interfaces,
+        names,
+        flows: policy.limits.flows,
+        adopt: policy.gateway.adopt,
+        reused_services,
+        reused_zones,
+        warnings: Vec::new(),
+    })
+}
+
+/// Gives every zone and service its number; the answer lists the zone and service numbers that had another name.
+fn number(
+    policy: &Policy,
+    ids: &mut Ids,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Vec<u32>, Vec<u32>)> {
+    let zones: Vec<String> = policy.zones.iter().map(|zone| zone.name.clone()).collect();
+    let services: Vec<String> = policy
+        .allowlists()
+        .flat_map(|(owner, list)| list.iter().map(move |service| key(owner, &service.name)))
+        .chain(policy.publish.iter().map(|line| key("publish", &line.name)))
+        .collect();
+    let numbers = ids.zones.assign(&zones).zip(ids.services.assign(&services));
+    if numbers.is_none() {
+        report(policy, diagnostics, Full::Services);
+    }
+    numbers
+}
+
+/// The name that a service's counter is kept by.
+fn key(owner: &str, service: &str) -> String {
+    format!("{owner}/{service}")
+}
+
+fn zone_number(ids: &Ids, name: &str) -> u16 {
+    ids.zones.get(name).map_or(0, |number| number as u16)
+}
+
+fn counter(ids: &Ids, owner: &str, name: &str) -> u32 {
+    ids.services.get(&key(owner, name)).unwrap_or(u32::MAX)
+}
+
+fn report(policy: &Policy, diagnostics: &mut Diagnostics, full: Full) {
+    let message = match full {
+        Full::Services => "the policy compiles to more service entries than there is room for",
+        Full::Prefixes => "the policy compiles to more prefixes than there is room for",
+    };
+    diagnostics.add(&codes::TOO_MANY, || {
+        Diagnostic::new(&codes::TOO_MANY, Place::file(&policy.source.name), message).help(
+            "name fewer ports and ranges that overlap, or share destination lists between services",
+        )
+    });
+}
+
+/// The zone of each published host; `None` where nothing here can tell.
+fn published_zones(
+    policy: &Policy,
+    environment: &Environment,
+    peers: &BTreeMap<Prefix, u16>,
+    ids: &Ids,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Option<u16>> {
+    let zones: BTreeSet<u16> = policy
+        .zones
+        .iter()
+        .map(|zone| zone_number(ids, &zone.name))
+        .collect();
+    let mut found = Vec::new();
+    for line in &policy.publish {
+        let zone = sides::zone_of(peers, line.to).filter(|zone| zones.contains(zone));
+        found.push(zone);
+        if zone.is_none() && !environment.synthetic {
+            diagnostics.add(&codes::PUBLISHED_HOST, || {
+                let place = Place::new(&policy.source, line.to_location);
+                let message = format!("no zone holds the published host `{}`", line.to);
+                Diagnostic::new(&codes::PUBLISHED_HOST, place, message)
+                    .help("add its prefix to the zone it stands in")
+            });
+        }
+    }
+    found
+}
+
+/// Fills the tables of services; the answer names everything that has a number.
+fn place_services(
+    policy: &Policy,
+    ids: &Ids,
+    published: &[Option<u16>],
+    tables: &mut Services<'_>,
+) -> Result<Names, Full> {
+    let mut names = Names::default();
+    for (number, name) in [
+        (ZONE_SELF, "self"),
+        (ZONE_OUTSIDE, "outside"),
+        (ZONE_PUBLISHED, "publish"),
+    ] {
+        names.zones.insert(number, name.to_owned());
+    }
+    let mut translated = Vec::new();
+    let mut untranslated = Vec::new();
+    for (line, zone) in policy.publish.iter().zip(published) {
+        let service = candidate(ids, "publish", &line.name, line.location, &mut names);
+        untranslated.push(published_line(tables, service, line, None));
+        if let Some(zone) = zone {
+            translated.push(published_line(tables, service, line, Some(*zone)));
+        }
+    }
+    tables.place(ZONE_PUBLISHED, &translated.iter().collect::<Vec<_>>())?;
+    for (owner, list) in policy.allowlists() {
+        let zone = match owner {
+            "self" => ZONE_SELF,
+            "outside" => ZONE_OUTSIDE,
+            name => {
+                let number = zone_number(ids, name);
+                names.zones.insert(number, name.to_owned());
+                number
+            }
+        };
+        let own: Vec<Line> = list
+            .iter()
+            .map(|service| {
+                let candidate = candidate(ids, owner, &service.name, service.location, &mut names);
+                line(tables, ids, candidate, service)
+            })
+            .collect();
+        // what is translated never reaches the gateway's own services, so published lines come first
+        let published = untranslated.iter().filter(|_| zone != ZONE_SELF);
+        tables.place(zone, &published.chain(&own).collect::<Vec<_>>())?;
+    }
+    Ok(names)
+}
+
+fn candidate(ids: &Ids, owner: &str, name: &str, at: Location, names: &mut Names) -> Candidate {
+    let counter = counter(ids, owner, name);
+    let named = ServiceName {
+        owner: owner.to_owned(),
+        name: name.to_owned(),
+        line: at.line,
+    };
+    names.services.insert(counter, named);
+    Candidate {
+        counter,
+        line: at.line,
+    }
+}
+
+fn line(tables: &mut Services<'_>, ids: &Ids, candidate: Candidate, service: &Service) -> Line {
+    let mut peers: BTreeMap<u16, Vec<Addresses>> = BTreeMap::new();
+    for target in &service.to {
+        let peer = match &target.peer {
+            Peer::Outside => ZONE_OUTSIDE,
+            Peer::Gateway => ZONE_SELF,
+            Peer::Zone(name) => zone_number(ids, name),
+        };
+        peers
+            .entry(peer)
+            .or_default()
+            .push(target.addresses.clone());
+    }
+    let mut targets = Vec::new();
+    for (peer, include) in peers {
+        targets.push((
+            peer,
+            tables.set(DestinationSet::new(include, service.except.clone())),
+        ));
+    }
+    Line {
+        service: candidate,
+        ranges: service.matches.ranges().collect(),
+        targets,
+    }
+}
+
+/// A published line before translation or, with the zone of its host, after it.
+fn published_line(
+    tables: &mut Services<'_>,
+    service: Candidate,
+    line: &Publish,
+    zone: Option<u16>,
+) -> Line {
+    let (peer, address) = zone.map_or((ZONE_SELF, line.address), |zone| (zone, line.to));
+    let ports = match (zone, line.to_port) {
+        (Some(_), Some(port)) => vec![PortRange {
+            first: port,
+            last: port,
+        }],
+        _ => line.ports.clone(),
+    };
+    let set = DestinationSet::new(vec![Addresses::Prefix(Prefix::host(address))], Vec::new());
+    Line {
+        service,
+        ranges: ports
+            .into_iter()
+            .map(|range| (line.protocol, range))
+            .collect(),
+        targets: vec![(peer, tables.set(set))],
+    }
+}
+
+/// Warns of services that no packet reaches.
+fn shadowed(
+    policy: &Policy,
+    ids: &Ids,
+    published: &[Option<u16>],
+    tables: &Services<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut warn = |owner: &str, name: &str, at: Location| {
+        if tables.reached.contains(&counter(ids, owner, name)) {
+            return;
+        }
+        diagnostics.add(&codes::SHADOWED, || {
+            let message = format!(
+                "no packet reaches {}: earlier lines take them all",
+                quoted(name)
+            );
+            Diagnostic::new(&codes::SHADOWED, Place::new(&policy.source, at), message)
+        });
+    };
+    for (owner, list) in policy.allowlists() {
+        list.iter()
+            .for_each(|service| warn(owner, &service.name, service.location));
+    }
+    for (line, zone) in policy.publish.iter().zip(published) {
+        if zone.is_some() {
+            warn("publish", &line.name, line.location);
+        }
+    }
+}
+
+/// Prefixes in order, without those that another one holds.
+fn widest(prefixes: impl Iterator<Item = Prefix>) -> Vec<Prefix> {
+    let mut all: Vec<Prefix> = prefixes.collect();
+    all.sort_unstable();
+    let mut kept: Option<Prefix> = None;
+    all.retain(|prefix| {
+        let covered = kept.is_some_and(|kept| kept.holds(*prefix));
+        if !covered {
+            kept = Some(*prefix);
+        }
+        !covered
+    });
+    all
+}

@@ -1,0 +1,297 @@
+//! Zones in their places: the sides of the gateway, which sources belong there, and whose a destination is.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use dropgate_abi::policy::{
+    PortKey, Side, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, side,
+};
+
+use super::{Environment, image::Attachment};
+use crate::policy::{
+    codes,
+    diagnostic::{Diagnostic, Diagnostics, Place, quoted},
+    model::{InterfaceName, Policy, Zone},
+    prefix::Prefix,
+};
+
+/// A zone with its number, side and prefixes on this machine.
+pub struct Placed<'a> {
+    pub zone: &'a Zone,
+    pub number: u16,
+    pub port: PortKey,
+    pub prefixes: BTreeSet<Prefix>,
+}
+
+/// Finds every interface.
+pub fn attachments(
+    policy: &Policy,
+    environment: &Environment,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Attachment> {
+    let mut found = Vec::new();
+    for (name, interface) in policy.interfaces() {
+        match environment.interfaces.get(name) {
+            Some(device) => found.push(Attachment {
+                name: name.to_owned(),
+                index: device.index,
+                outside: policy.is_outside(name),
+            }),
+            None => diagnostics.add(&codes::INTERFACE, || {
+                no_interface(policy, environment, interface)
+            }),
+        }
+    }
+    found
+}
+
+/// Says that this machine lacks an interface.
+pub fn no_interface(
+    policy: &Policy,
+    environment: &Environment,
+    interface: &InterfaceName,
+) -> Diagnostic {
+    let names = environment.interfaces.keys().map(String::as_str);
+    let near = crate::policy::diagnostic::nearest(&interface.name, names.clone());
+    let help = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("interfaces here: {}", names.collect::<Vec<_>>().join(", ")),
+    };
+    let message = format!("this machine has no interface {}", quoted(&interface.name));
+    let place = Place::new(&policy.source, interface.location);
+    Diagnostic::new(&codes::INTERFACE, place, message).help(help)
+}
+
+/// Puts every zone in its place. `numbers` are those of the zones, in the policy's order.
+pub fn place<'a>(
+    policy: &'a Policy,
+    environment: &Environment,
+    numbers: &[u16],
+    diagnostics: &mut Diagnostics,
+) -> Vec<Placed<'a>> {
+    let mut placed: Vec<Placed<'a>> = Vec::new();
+    let mut held: BTreeMap<(PortWords, Prefix), &str> = BTreeMap::new();
+    for (zone, number) in policy.zones.iter().zip(numbers) {
+        let Some(device) = environment.interfaces.get(&zone.interface.name) else {
+            continue;
+        };
+        let port = PortKey {
+            ifindex: device.index,
+            outer: zone.vlan[0],
+            inner: zone.vlan[1],
+        };
+        let mut prefixes: BTreeSet<Prefix> =
+            zone.prefixes.iter().map(|(prefix, _)| *prefix).collect();
+        if zone.auto_prefixes {
+            let device = environment.addressed(&zone.interface.name, zone.vlan);
+            prefixes.extend(
+                device
+                    .into_iter()
+                    .flat_map(|device| networks(&device.addresses)),
+            );
+        }
+        if prefixes.is_empty() && !environment.synthetic {
+            diagnostics.add(&codes::EMPTY_ZONE, || {
+                let place = Place::new(&policy.source, zone.interface.location);
+                let message = format!(
+                    "zone {} holds no address: {} has none to follow",
+                    quoted(&zone.name),
+                    quoted(&zone.interface.name)
+                );
+                Diagnostic::new(&codes::EMPTY_ZONE, place, message)
+                    .help("give the zone `prefixes`, or the interface an address")
+            });
+        }
+        for prefix in &prefixes {
+            let Some(other) = held.insert((words(port), *prefix), &zone.name) else {
+                continue;
+            };
+            diagnostics.add(&codes::SAME_PREFIX, || {
+                let place = Place::new(&policy.source, zone.location);
+                let (zone, other) = (quoted(&zone.name), quoted(other));
+                let message = format!("zones {zone} and {other} both hold `{prefix}` on one side");
+                Diagnostic::new(&codes::SAME_PREFIX, place, message)
+                    .help("give each zone a prefix, or a VLAN, of its own")
+            });
+        }
+        placed.push(Placed {
+            zone,
+            number: *number,
+            port,
+            prefixes,
+        });
+    }
+    placed
+}
+
+type PortWords = (u32, u16, u16);
+
+fn words(port: PortKey) -> PortWords {
+    (port.ifindex, port.outer, port.inner)
+}
+
+/// The networks that an interface's addresses lie in. Link-local ones are every interface's.
+fn networks(addresses: &[(IpAddr, u8)]) -> impl Iterator<Item = Prefix> {
+    let own = addresses
+        .iter()
+        .map(|(address, length)| Prefix::holding(*address, *length));
+    own.filter(|prefix| !prefix.network().is_loopback() && !Prefix::LINK_LOCAL.overlaps(*prefix))
+}
+
+/// The gateway's own addresses.
+pub fn own_addresses(policy: &Policy, environment: &Environment) -> BTreeSet<IpAddr> {
+    let mut own: BTreeSet<IpAddr> = policy.gateway.addresses.iter().copied().collect();
+    own.extend(policy.publish.iter().map(|line| line.address));
+    if policy.gateway.auto_addresses {
+        let all = environment
+            .interfaces
+            .values()
+            .flat_map(|interface| &interface.addresses);
+        own.extend(
+            all.map(|(address, _)| *address)
+                .filter(|address| !address.is_loopback()),
+        );
+    }
+    own
+}
+
+/// One side and the sources that belong there.
+pub struct PlacedSide {
+    pub port: PortKey,
+    pub side: Side,
+    pub sources: BTreeMap<Prefix, u16>,
+}
+
+/// All sides, the VLAN devices of the gateway among them, in key order.
+pub fn sides(
+    policy: &Policy,
+    environment: &Environment,
+    zones: &[Placed<'_>],
+    own: &BTreeSet<IpAddr>,
+) -> Vec<PlacedSide> {
+    let outside: BTreeSet<u32> = policy
+        .gateway
+        .outside
+        .iter()
+        .filter_map(|interface| Some(environment.interfaces.get(&interface.name)?.index))
+        .collect();
+    let mut ports: BTreeMap<PortWords, Vec<&Placed<'_>>> = BTreeMap::new();
+    for index in &outside {
+        ports.entry((*index, 0, 0)).or_default();
+    }
+    for zone in zones {
+        ports.entry(words(zone.port)).or_default().push(zone);
+    }
+    let mut found = Vec::new();
+    for (((ifindex, outer, inner), here), scope) in ports.iter().zip(1..) {
+        let is_outside = outside.contains(ifindex) && *outer == 0;
+        let mut sources = BTreeMap::new();
+        if is_outside {
+            let all = zones.iter().flat_map(|zone| &zone.prefixes);
+            sources.extend(all.map(|prefix| (*prefix, ZONE_NONE)));
+        }
+        claim(&mut sources, here.iter().copied());
+        if let ([zone], false) = (here.as_slice(), is_outside) {
+            sources.entry(Prefix::LINK_LOCAL).or_insert(zone.number);
+        }
+        sources.extend(
+            own.iter()
+                .map(|address| (Prefix::host(*address), ZONE_SELF)),
+        );
+        let (fallback, kind) = if is_outside {
+            (ZONE_OUTSIDE, side::OUTSIDE)
+        } else {
+            (ZONE_NONE, side::ZONE)
+        };
+        found.push(PlacedSide {
+            port: PortKey {
+                ifindex: *ifindex,
+                outer: *outer,
+                inner: *inner,
+            },
+            side: Side {
+                scope,
+                fallback,
+                kind,
+                _pad: 0,
+            },
+            sources,
+        });
+    }
+    let named = policy.interfaces();
+    let named = named
+        .keys()
+        .filter_map(|name| environment.interfaces.get(*name));
+    let devices: BTreeSet<u32> = named
+        .flat_map(|device| environment.vlan_devices_on(device.index))
+        .collect();
+    for ifindex in devices
+        .into_iter()
+        .filter(|index| !ports.contains_key(&(*index, 0, 0)))
+    {
+        let side = Side {
+            scope: 0,
+            fallback: ZONE_NONE,
+            kind: side::DEVICE,
+            _pad: 0,
+        };
+        let port = PortKey {
+            ifindex,
+            outer: 0,
+            inner: 0,
+        };
+        found.push(PlacedSide {
+            port,
+            side,
+            sources: BTreeMap::new(),
+        });
+    }
+    found.sort_by_key(|side| words(side.port));
+    found
+}
+
+/// Whose every destination is: a zone's, the gateway's, or a broadcast address; the rest is the outside.
+pub fn peers(zones: &[Placed<'_>], own: &BTreeSet<IpAddr>) -> BTreeMap<Prefix, u16> {
+    let mut peers = BTreeMap::new();
+    claim(&mut peers, zones);
+    peers.extend(
+        own.iter()
+            .map(|address| (Prefix::host(*address), ZONE_SELF)),
+    );
+    peers
+}
+
+/// The zone that an address belongs to as a destination.
+pub fn zone_of(peers: &BTreeMap<Prefix, u16>, address: IpAddr) -> Option<u16> {
+    (0..=Prefix::host(address).length())
+        .rev()
+        .find_map(|length| peers.get(&Prefix::holding(address, length)).copied())
+}
+
+/// Enters the zones' prefixes, the first zone's where two hold the same, and the broadcast addresses of their networks.
+fn claim<'a, 'z: 'a>(
+    table: &mut BTreeMap<Prefix, u16>,
+    zones: impl IntoIterator<Item = &'a Placed<'z>>,
+) {
+    let mut claimed = BTreeMap::new();
+    for zone in zones {
+        for prefix in &zone.prefixes {
+            claimed.entry(*prefix).or_insert(zone.number);
+        }
+    }
+    let networks = claimed
+        .keys()
+        .filter(|prefix| !prefix.is_v6() && prefix.length() <= 30);
+    let broadcast: Vec<Prefix> = networks
+        .map(|prefix| prefix.last())
+        // a network of two addresses has no broadcast address (RFC 3021)
+        .filter(|last| !claimed.contains_key(&Prefix::holding(*last, 31)))
+        .map(Prefix::host)
+        .collect();
+    for address in broadcast {
+        claimed.entry(address).or_insert(ZONE_BROADCAST);
+    }
+    table.extend(claimed);
+}

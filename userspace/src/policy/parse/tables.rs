@@ -1,0 +1,106 @@
+//! The small tables: `[blocklist]`, `[fragments]`, `[timeouts]`, `[limits]`, `[events]`.
+
+use std::time::Duration;
+
+use super::{Parser, section::Section, value::Value};
+use crate::policy::model::{Addresses, Blocklist, Events, Fragment, Fragments, Limits, Timeouts};
+
+/// Fewest and most flows of the table.
+const FLOWS: std::ops::RangeInclusive<u64> = 1_024..=33_554_432;
+
+impl Parser {
+    pub(super) fn blocklist(&mut self, mut section: Section<'_>) -> Blocklist {
+        let from = section
+            .get("from")
+            .map(|value| self.address_set(value))
+            .unwrap_or_default();
+        let to = section
+            .get("to")
+            .map(|value| self.address_set(value))
+            .unwrap_or_default();
+        section.finish(self);
+        Blocklist { from, to }
+    }
+
+    /// Prefixes and lists.
+    pub(super) fn address_set(&mut self, value: Value<'_>) -> Vec<Addresses> {
+        let mut found = Vec::new();
+        for element in self.one_or_many(value) {
+            let expected = "an address, a prefix or a list such as `\"@bad\"`";
+            if let Some((text, at)) = self.string(element, expected) {
+                found.extend(self.addresses(text, at));
+            }
+        }
+        found
+    }
+
+    pub(super) fn fragments(&mut self, mut section: Section<'_>) -> Fragments {
+        let words = [
+            ("drop", Fragment::Drop),
+            ("track", Fragment::Track),
+            ("pass", Fragment::Pass),
+        ];
+        let mut fragments = Fragments::default();
+        for (key, place) in [
+            ("udp", &mut fragments.udp),
+            ("tcp", &mut fragments.tcp),
+            ("icmp", &mut fragments.icmp),
+            ("other", &mut fragments.other),
+        ] {
+            let value = section.get(key);
+            if let Some(answer) = value.and_then(|value| self.choice(value, "answer", &words)) {
+                *place = answer;
+            }
+        }
+        section.finish(self);
+        fragments
+    }
+
+    pub(super) fn timeouts(&mut self, mut section: Section<'_>) -> Timeouts {
+        let mut timeouts = Timeouts::default();
+        for (key, place) in [
+            ("tcp_new", &mut timeouts.tcp_new),
+            ("tcp_established", &mut timeouts.tcp_established),
+            ("tcp_closing", &mut timeouts.tcp_closing),
+            ("udp_new", &mut timeouts.udp_new),
+            ("udp", &mut timeouts.udp),
+            ("icmp", &mut timeouts.icmp),
+            ("other", &mut timeouts.other),
+            ("fragment", &mut timeouts.fragment),
+        ] {
+            let value = section.get(key);
+            let least = Duration::from_millis(1);
+            if let Some(duration) = value.and_then(|value| self.duration(value, least)) {
+                *place = duration;
+            }
+        }
+        section.finish(self);
+        timeouts
+    }
+
+    pub(super) fn limits(&mut self, mut section: Section<'_>) -> Limits {
+        let mut limits = Limits::default();
+        let flows = section
+            .get("flows")
+            .and_then(|v| self.integer(v, FLOWS, "flow table size"));
+        let cap = section.get("zone_flows").and_then(|v| self.flow_cap(v));
+        section.finish(self);
+        limits.flows = flows.map_or(limits.flows, |flows| flows as u32);
+        limits.zone_flows = cap.unwrap_or(limits.zone_flows);
+        limits
+    }
+
+    /// A cap on the live flows of a zone.
+    pub(super) fn flow_cap(&mut self, value: Value<'_>) -> Option<u32> {
+        self.integer(value, 0..=*FLOWS.end(), "cap on flows")
+            .map(|cap| cap as u32)
+    }
+
+    pub(super) fn events(&mut self, mut section: Section<'_>) -> Events {
+        let rate = section
+            .get("rate")
+            .and_then(|v| self.integer(v, 0..=1_000_000, "event rate"));
+        section.finish(self);
+        rate.map_or_else(Events::default, |rate| Events { rate: rate as u32 })
+    }
+}

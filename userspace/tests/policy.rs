@@ -1,0 +1,4 @@
+//! The policy front end and compiler, from outside.
+
+#[path = "policy/reference.rs"]
+mod reference;

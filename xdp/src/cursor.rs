@@ -1,0 +1,137 @@
+//! The frame as the stages see it: the same for XDP, for tcx and, in unit tests, for plain bytes.
+
+/// A frame that starts at its Ethernet header.
+pub trait Frame {
+    /// A value at `offset`, in network order as it lies there; `None` beyond the end. `T` is an integer or an array of them.
+    fn read<T: Copy>(&self, offset: usize) -> Option<T>;
+
+    /// Whether the frame has at least `len` bytes.
+    fn holds(&self, len: usize) -> bool;
+
+    /// A VLAN tag that travels beside the bytes: its identifier.
+    fn tag(&self) -> Option<u16>;
+
+    /// Whether the kernel merged several packets into this one.
+    fn merged(&self) -> bool;
+}
+
+/// Headers start within this many bytes; it bounds every offset for the verifier.
+pub const WINDOW: usize = 0x3fff;
+
+/// Big-endian 16 bits at `offset`.
+#[inline(always)]
+pub fn be16(frame: &impl Frame, offset: usize) -> Option<u16> {
+    Some(u16::from_be(frame.read(offset)?))
+}
+
+#[cfg(target_arch = "bpf")]
+pub use kernel::{Skb, Xdp};
+
+#[cfg(target_arch = "bpf")]
+mod kernel {
+    use aya_ebpf::{
+        EbpfContext as _,
+        helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len},
+        programs::{TcContext, XdpContext},
+    };
+    use core::mem::{MaybeUninit, size_of};
+
+    use super::{Frame, WINDOW};
+
+    /// A frame in XDP. Headers are read from the linear part; only lengths look at what lies in further buffers.
+    pub struct Xdp<'a>(pub &'a XdpContext);
+
+    impl Frame for Xdp<'_> {
+        #[inline(always)]
+        fn read<T: Copy>(&self, offset: usize) -> Option<T> {
+            if offset > WINDOW {
+                return None;
+            }
+            let at = self.0.data() + offset;
+            if at + size_of::<T>() > self.0.data_end() {
+                return None;
+            }
+            // SAFETY: inside the packet, checked just now, as the verifier insists. Loads of any alignment are allowed on
+            // architectures with efficient unaligned access; elsewhere the verifier refuses the program.
+            Some(unsafe { *(at as *const T) })
+        }
+
+        #[inline(always)]
+        fn holds(&self, len: usize) -> bool {
+            self.0.data_end() - self.0.data() >= len
+                // SAFETY: a live XDP context.
+                || unsafe { bpf_xdp_get_buff_len(self.0.ctx) } as usize >= len
+        }
+
+        #[inline(always)]
+        fn tag(&self) -> Option<u16> {
+            None
+        }
+
+        #[inline(always)]
+        fn merged(&self) -> bool {
+            false
+        }
+    }
+
+    /// A packet in tcx.
+    pub struct Skb<'a>(pub &'a TcContext);
+
+    impl Frame for Skb<'_> {
+        #[inline(always)]
+        fn read<T: Copy>(&self, offset: usize) -> Option<T> {
+            if offset > WINDOW {
+                return None;
+            }
+            let mut value = MaybeUninit::<T>::uninit();
+            // SAFETY: `value` has room for `size_of::<T>()` bytes.
+            let failed = unsafe {
+                bpf_skb_load_bytes(self.0.as_ptr(), offset as u32, value.as_mut_ptr().cast(), size_of::<T>() as u32)
+            };
+            // SAFETY: filled by the helper when it did not fail; `T` is made of integers.
+            (failed == 0).then(|| unsafe { value.assume_init() })
+        }
+
+        #[inline(always)]
+        fn holds(&self, len: usize) -> bool {
+            self.0.len() as usize >= len
+        }
+
+        #[inline(always)]
+        fn tag(&self) -> Option<u16> {
+            // SAFETY: a live socket buffer.
+            let (present, tci) = unsafe { ((*self.0.skb.skb).vlan_present, (*self.0.skb.skb).vlan_tci) };
+            (present != 0).then_some(tci as u16 & 0xfff)
+        }
+
+        #[inline(always)]
+        fn merged(&self) -> bool {
+            // SAFETY: a live socket buffer.
+            unsafe { (*self.0.skb.skb).gso_size > 0 }
+        }
+    }
+}
+
+#[cfg(not(target_arch = "bpf"))]
+impl Frame for &[u8] {
+    fn read<T: Copy>(&self, offset: usize) -> Option<T> {
+        let bytes = self.get(offset..)?;
+        if offset > WINDOW || bytes.len() < size_of::<T>() {
+            return None;
+        }
+        // SAFETY: enough bytes, checked; `T` is made of integers.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+
+    fn holds(&self, len: usize) -> bool {
+        self.len() >= len
+    }
+
+    fn tag(&self) -> Option<u16> {
+        None
+    }
+
+    fn merged(&self) -> bool {
+        false
+    }
+}

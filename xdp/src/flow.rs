@@ -1,0 +1,288 @@
+//! Stage 6: a packet of a flow that was judged before ends its walk here. This is the hot path.
+
+use dropgate_abi::{
+    control::Control,
+    flow::{Flow, TICK_SHIFT, expired, flag, tcp as state},
+    policy::{FIRST_ZONE, PortKey, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, side, timeout},
+    reason::Reason,
+    tuple::{FlowKey, V4, V6},
+    walk::{Walk, found, hook, parsed},
+};
+
+use crate::{
+    anomaly::tcp,
+    cursor::Frame,
+    maps::SIDES,
+    parse::{self, protocol},
+    policy::{self, Query},
+    state as tracking,
+    step::{Step, drop, pass},
+    table, zone,
+};
+
+/// Ends the walk of a packet that belongs to a flow; goes on with what starts one.
+#[inline(always)]
+pub fn flow(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
+    if walk.parsed & parsed::ICMP_ERROR != 0 {
+        return icmp_error(frame, walk, control, settings);
+    }
+    if walk.parsed & (parsed::FRAGMENT | parsed::FIRST) == parsed::FRAGMENT {
+        return Ok(());
+    }
+    let (key, source_high) = key(walk);
+    let Some(flow) = table::find(&key, key.hash(&control.secret), control.flow_mask) else {
+        walk.found = found::MISS;
+        return Ok(());
+    };
+    let now = tick(walk);
+    if expired(now, flow.last_seen, flow.timeout) {
+        walk.found = found::MISS;
+        return Ok(());
+    }
+    walk.direction = (source_high != (flow.flags & flag::INITIATOR_HIGH != 0)) as u8;
+    walk.found = found::HIT;
+    if flow.generation != walk.generation && flow.flags & flag::LEDGER == 0 {
+        older(walk, flow, settings);
+    }
+    walk.zone = flow.zone;
+    walk.peer = flow.peer;
+    walk.service = flow.service;
+    walk.flow_id = flow.id;
+    if walk.hook == hook::INGRESS {
+        let port = if walk.direction == 0 { flow.to_server_port } else { flow.to_client_port };
+        if port != walk.port && !fits(walk, flow) {
+            return drop(Reason::wrong_side);
+        }
+    }
+    if flow.drop_reason != 0 {
+        return drop(Reason(flow.drop_reason));
+    }
+    if walk.protocol == protocol::TCP
+        && (flow.tcp_state != state::ESTABLISHED || walk.tcp_flags & (tcp::SYN | tcp::FIN | tcp::RST) != 0)
+    {
+        if tracking::reused(walk, flow) {
+            walk.found = found::REUSED;
+            walk.direction = 0;
+            return Ok(());
+        }
+        tracking::tcp(walk, flow, settings);
+    } else if walk.direction == 1 && flow.flags & flag::ESTABLISHED == 0 {
+        reply(walk, flow, settings);
+    }
+    flow.last_seen = now;
+    if counts(walk) {
+        // each direction of a flow comes in on one queue, so that these are not raced for
+        let direction = walk.direction as usize & 1;
+        flow.packets[direction] += 1;
+        flow.bytes[direction] += walk.ip_len as u64;
+    }
+    pass(Reason::flow)
+}
+
+/// The time in the unit of the flow table.
+#[inline(always)]
+pub fn tick(walk: &Walk) -> u32 {
+    (walk.now_ns >> TICK_SHIFT) as u32
+}
+
+/// Zone to zone behind translation, a packet passes two programs: only the first counts it.
+#[inline(always)]
+fn counts(walk: &Walk) -> bool {
+    walk.hook == hook::INGRESS || walk.from_ifindex == 0 || walk.zone < FIRST_ZONE || walk.peer < FIRST_ZONE
+}
+
+/// The key of a packet's flow, and whether its source is the `high` endpoint.
+#[inline(always)]
+pub fn key(walk: &Walk) -> (FlowKey, bool) {
+    order(walk, &walk.src, &walk.dst, walk.sport, walk.dport, walk.protocol)
+}
+
+#[inline(always)]
+fn order(walk: &Walk, src: &[u32; 4], dst: &[u32; 4], sport: u16, dport: u16, protocol: u8) -> (FlowKey, bool) {
+    let word = |address: &[u32; 4], at: usize| address[at] as u64 | (address[at + 1] as u64) << 32;
+    let (s0, s1) = (word(src, 0), word(src, 2));
+    let (d0, d1) = (word(dst, 0), word(dst, 2));
+    // any total order will do
+    let high = if s0 != d0 {
+        s0 > d0
+    } else if s1 != d1 {
+        s1 > d1
+    } else {
+        sport > dport
+    };
+    let (low, high_address, low_port, high_port) =
+        if high { (*dst, *src, dport, sport) } else { (*src, *dst, sport, dport) };
+    let key =
+        FlowKey { low, high: high_address, low_port, high_port, protocol, family: walk.family, realm: walk.realm };
+    (key, high)
+}
+
+/// The first packet to the client of a flow that is not TCP: it is established now.
+#[inline(always)]
+fn reply(walk: &Walk, flow: &mut Flow, settings: &Settings) {
+    flow.flags |= flag::ESTABLISHED;
+    if walk.protocol == protocol::UDP {
+        flow.timeout = settings.timeouts[timeout::UDP];
+    }
+}
+
+/// Whether a packet may come in by this port, which is not where its flow's packets came in so far. A port not yet known
+/// is learned from a source that the flow's zone or peer holds there; replies may change over between outside ports.
+#[inline(never)]
+fn fits(walk: &Walk, flow: &mut Flow) -> bool {
+    if flow.flags & flag::LOOSE != 0 {
+        return true;
+    }
+    let to_server = walk.direction == 0;
+    if to_server && flow.to_server_port != u64::MAX {
+        return false;
+    }
+    let Ok(zone) = zone::of_source(walk) else { return false };
+    if flow.flags & flag::LEDGER != 0 {
+        if walk.side_kind != side::OUTSIDE {
+            return false;
+        }
+    } else if zone != if to_server { flow.zone } else { flow.peer } {
+        return false;
+    }
+    if to_server {
+        flow.to_server_port = walk.port;
+    } else {
+        flow.to_client_port = walk.port;
+    }
+    true
+}
+
+/// Judges a flow of an older generation afresh, from its initiator's side. It keeps its TCP state; one that the policy in
+/// force does not allow is remembered as revoked, until a generation that allows it again.
+#[inline(never)]
+fn older(walk: &mut Walk, flow: &mut Flow, settings: &Settings) {
+    let high = flow.flags & flag::INITIATOR_HIGH != 0;
+    let mut query = Query {
+        slot: walk.slot,
+        flags: settings.flags,
+        zone: flow.zone,
+        peer: ZONE_NONE,
+        family: walk.family,
+        protocol: flow.key.protocol,
+        port: if high { flow.key.low_port } else { flow.key.high_port },
+        src: if high { flow.key.high } else { flow.key.low },
+        dst: if high { flow.key.low } else { flow.key.high },
+        service: Default::default(),
+    };
+    if flow.zone != ZONE_SELF && flow.zone != ZONE_PUBLISHED && flow.to_server_port != u64::MAX {
+        query.zone = initiator_zone(&query, flow.to_server_port);
+    }
+    let allowed = query.zone != ZONE_NONE && policy::blocked(&query).is_none() && policy::allowed(&mut query);
+    if allowed {
+        if query.zone != flow.zone {
+            table::count(flow.zone, u64::MAX);
+            table::count(query.zone, 1);
+        }
+        flow.zone = query.zone;
+        flow.peer = query.peer;
+        flow.service = query.service.counter;
+        flow.drop_reason = 0;
+        walk.line = query.service.line;
+    } else {
+        flow.drop_reason = Reason::flow_revoked.0;
+    }
+    flow.generation = walk.generation;
+    walk.found = found::OLDER;
+}
+
+#[inline(always)]
+fn initiator_zone(query: &Query, port: u64) -> u16 {
+    let key = PortKey { ifindex: port as u32, outer: (port >> 32) as u16, inner: (port >> 48) as u16 };
+    let Some(found) = SIDES.get_value_ptr_mut(query.slot, &key) else { return ZONE_NONE };
+    // SAFETY: an entry of the inner map, which is not written while its slot is in force.
+    let found = unsafe { *found };
+    match zone::lookup(query.slot, found.scope, query.family, &query.src) {
+        Some(zone) if zone >= FIRST_ZONE => zone,
+        None if found.fallback == ZONE_OUTSIDE => ZONE_OUTSIDE,
+        _ => ZONE_NONE,
+    }
+}
+
+/// An ICMP error passes when the packet it quotes belongs to a known flow and was sent by the host the error goes to,
+/// whoever sends the error (RFC 792, RFC 4443, 3).
+#[inline(never)]
+fn icmp_error<F: Frame>(frame: &F, walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
+    let (src, key, source_high) = quoted(frame, walk)?;
+    if src != walk.dst {
+        return drop(Reason::icmp_error_unrelated);
+    }
+    let Some(flow) = table::find(&key, key.hash(&control.secret), control.flow_mask) else {
+        return drop(Reason::icmp_error_unrelated);
+    };
+    if expired(tick(walk), flow.last_seen, flow.timeout) {
+        return drop(Reason::icmp_error_unrelated);
+    }
+    walk.direction = (source_high == (flow.flags & flag::INITIATOR_HIGH != 0)) as u8;
+    walk.found = found::HIT;
+    if flow.generation != walk.generation && flow.flags & flag::LEDGER == 0 {
+        older(walk, flow, settings);
+    }
+    walk.zone = flow.zone;
+    walk.peer = flow.peer;
+    walk.flow_id = flow.id;
+    if flow.drop_reason != 0 {
+        return drop(Reason::icmp_error_unrelated);
+    }
+    let query = Query::of(walk, settings);
+    match policy::blocked(&query) {
+        Some(reason) => drop(reason),
+        None => pass(Reason::icmp_error),
+    }
+}
+
+/// The source, flow key and orientation of the packet that an ICMP error quotes.
+#[inline(always)]
+fn quoted(frame: &impl Frame, walk: &Walk) -> Step<([u32; 4], FlowKey, bool)> {
+    let l3 = walk.l4 as usize + 8;
+    let malformed = Reason::icmp_error_malformed;
+    let mut inner = Walk { l3: l3 as u16, family: walk.family, ..Walk::default() };
+    let l4 = if walk.family == V4 {
+        let Some(head) = frame.read::<[u32; 5]>(l3) else { return drop(malformed) };
+        let first = u32::from_be(head[0]);
+        let header = (first >> 24 & 0xf) as usize * 4;
+        if first >> 28 != 4 || header < 20 {
+            return drop(malformed);
+        }
+        if u32::from_be(head[1]) & 0x1fff != 0 {
+            return drop(Reason::icmp_error_unrelated);
+        }
+        inner.protocol = (u32::from_be(head[2]) >> 16) as u8;
+        inner.src[0] = head[3];
+        inner.dst[0] = head[4];
+        l3 + header
+    } else {
+        let Some(head) = frame.read::<[u32; 10]>(l3) else { return drop(malformed) };
+        if u32::from_be(head[0]) >> 28 != V6 as u32 {
+            return drop(malformed);
+        }
+        inner.protocol = (u32::from_be(head[1]) >> 8) as u8;
+        inner.src = [head[2], head[3], head[4], head[5]];
+        inner.dst = [head[6], head[7], head[8], head[9]];
+        // the quoted packet may be cut short: only the frame's end counts
+        match parse::extensions(frame, &mut inner, usize::MAX >> 1) {
+            Ok(0) | Err(_) => return drop(Reason::icmp_error_unrelated),
+            Ok(l4) => l4,
+        }
+    };
+    match inner.protocol {
+        protocol::TCP | protocol::UDP | protocol::SCTP => {
+            let Some(ports) = frame.read::<[u16; 2]>(l4) else { return drop(malformed) };
+            inner.sport = u16::from_be(ports[0]);
+            inner.dport = u16::from_be(ports[1]);
+        }
+        protocol::ICMP | protocol::ICMPV6 => {
+            let Some(head) = frame.read::<[u16; 4]>(l4) else { return drop(malformed) };
+            let kind = (u16::from_be(head[0]) >> 8) as u8;
+            (inner.sport, inner.dport) = parse::icmp_ports(walk.family, kind, u16::from_be(head[2]));
+        }
+        _ => {}
+    }
+    let (key, high) = order(walk, &inner.src, &inner.dst, inner.sport, inner.dport, inner.protocol);
+    Ok((inner.src, key, high))
+}

@@ -1,0 +1,191 @@
+//! Stage 5: IP fragments, by the policy of their protocol. Tiny and overlapping ones are dropped whatever it says.
+//!
+//! Tracked: the first fragment is judged by its ports like any packet, and its verdict is kept for the others.
+
+use dropgate_abi::{
+    control::Control,
+    flow::{FRAGMENT_WAYS, Fragment, FragmentBucket, expired},
+    policy::{Settings, class, fragments, side, timeout},
+    reason::Reason,
+    tuple::{FlowKey, V4},
+    walk::{Walk, action, hook, parsed},
+};
+
+use crate::{
+    atomic, flow,
+    maps::FRAGMENTS,
+    parse::protocol,
+    step::{Decision, Step, drop, pass},
+};
+
+/// Ends the walk of fragments that cannot go on; whole packets and first fragments do.
+#[inline(always)]
+pub fn fragment(walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
+    if walk.parsed & parsed::FRAGMENT == 0 {
+        return Ok(());
+    }
+    check(walk, control, settings)
+}
+
+#[inline(always)]
+fn mode(walk: &Walk, settings: &Settings) -> u8 {
+    match walk.protocol {
+        protocol::UDP => settings.fragments[class::UDP],
+        protocol::TCP => settings.fragments[class::TCP],
+        protocol::ICMP | protocol::ICMPV6 => settings.fragments[class::ICMP],
+        _ => settings.fragments[class::OTHER],
+    }
+}
+
+#[inline(never)]
+fn check(walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
+    let first = walk.parsed & parsed::FIRST != 0;
+    if walk.fragment_offset as u32 + walk.fragment_len as u32 > 0xffff {
+        return drop(Reason::fragment_too_long);
+    }
+    if walk.parsed & parsed::MORE != 0 && (walk.fragment_len % 8 != 0 || walk.fragment_len == 0) {
+        return drop(Reason::fragment_bad_length);
+    }
+    // RFC 1858, RFC 7112: the whole header chain is in the first fragment
+    if first && walk.l4 == 0 {
+        return drop(Reason::fragment_tiny);
+    }
+    // RFC 3128: the transport header lies in the first fragment alone
+    if !first && walk.protocol == protocol::TCP && walk.fragment_offset < 20 {
+        return drop(Reason::fragment_overlap);
+    }
+    // on its way out the kernel has taken datagrams apart again that were judged where they came in
+    if walk.hook == hook::EGRESS && walk.from_ifindex != 0 && walk.side_kind == side::OUTSIDE {
+        return if first { Ok(()) } else { pass(Reason::translated) };
+    }
+    match mode(walk, settings) {
+        fragments::DROP => drop(Reason::fragment_denied),
+        fragments::TRACK if !first => inherit(walk, control),
+        _ => Ok(()),
+    }
+}
+
+/// Keeps the verdict of a first fragment for those that follow. A passed one that cannot be kept is dropped, because its
+/// followers would be.
+#[inline(always)]
+pub fn remember(walk: &mut Walk, control: &Control, settings: &Settings, answer: Step) -> Step {
+    let first = parsed::FRAGMENT | parsed::FIRST;
+    if walk.parsed & first != first || mode(walk, settings) != fragments::TRACK {
+        return answer;
+    }
+    match answer {
+        Err(decision) if !keep(walk, control, settings, decision) && decision.action == action::PASS => {
+            drop(Reason::fragment_table_full)
+        }
+        answer => answer,
+    }
+}
+
+/// What fragments of one datagram have in common (RFC 791, RFC 8200, 4.5), as a key for the hash.
+#[inline(always)]
+fn bucket(walk: &Walk, control: &Control) -> Option<*mut FragmentBucket> {
+    let key = FlowKey {
+        low: walk.src,
+        high: walk.dst,
+        low_port: walk.fragment_id as u16,
+        high_port: (walk.fragment_id >> 16) as u16,
+        protocol: protocol_key(walk),
+        family: walk.family,
+        realm: 0,
+    };
+    FRAGMENTS.get_ptr_mut((key.hash(&control.secret) >> 32) as u32 & control.fragment_mask)
+}
+
+/// IPv6 tells datagrams apart without the protocol.
+#[inline(always)]
+fn protocol_key(walk: &Walk) -> u8 {
+    if walk.family == V4 { walk.protocol } else { 0 }
+}
+
+#[inline(always)]
+fn same(walk: &Walk, kept: &Fragment) -> bool {
+    kept.used != 0
+        && kept.id == walk.fragment_id
+        && kept.protocol == protocol_key(walk)
+        && kept.family == walk.family
+        && kept.port == walk.port
+        && kept.src == walk.src
+        && kept.dst == walk.dst
+}
+
+/// A later fragment gets the verdict of its first.
+#[inline(always)]
+fn inherit(walk: &mut Walk, control: &Control) -> Step {
+    let Some(bucket) = bucket(walk, control) else { return drop(Reason::internal) };
+    let now = flow::tick(walk);
+    let mut way = 0;
+    while way < FRAGMENT_WAYS {
+        // SAFETY: `way` is below the number of ways.
+        let kept = unsafe { &(*bucket).ways[way] };
+        if same(walk, kept) && !expired(now, kept.last_seen, kept.timeout) && kept.generation == walk.generation {
+            walk.service = kept.service;
+            walk.zone = kept.zone;
+            return if kept.dropped != 0 { drop(Reason::fragment_of_dropped) } else { pass(Reason::fragment_tracked) };
+        }
+        way += 1;
+    }
+    drop(Reason::fragment_first_missing)
+}
+
+/// Writes a first fragment's verdict over: its own entry, a free or expired way, or (for one that passed) one that was
+/// dropped. A flood of dropped ones cannot push out those that passed.
+#[inline(never)]
+fn keep(walk: &Walk, control: &Control, settings: &Settings, decision: Decision) -> bool {
+    let Some(bucket) = bucket(walk, control) else { return false };
+    let now = flow::tick(walk);
+    let dropped = decision.action != action::PASS;
+    // SAFETY: a field of a map value.
+    let lock = unsafe { &raw mut (*bucket).lock };
+    if !atomic::lock(lock) {
+        return false;
+    }
+    let mut chosen = FRAGMENT_WAYS;
+    let mut rank = 4;
+    let mut way = 0;
+    while way < FRAGMENT_WAYS {
+        // SAFETY: `way` is below the number of ways.
+        let kept = unsafe { &(*bucket).ways[way] };
+        let here = if same(walk, kept) {
+            0
+        } else if kept.used == 0 || expired(now, kept.last_seen, kept.timeout) {
+            1
+        } else if kept.dropped != 0 && !dropped {
+            2
+        } else {
+            4
+        };
+        if here < rank {
+            rank = here;
+            chosen = way;
+        }
+        way += 1;
+    }
+    if chosen < FRAGMENT_WAYS {
+        // SAFETY: `chosen` is below the number of ways, and the lock is ours.
+        unsafe {
+            (*bucket).ways[chosen] = Fragment {
+                src: walk.src,
+                dst: walk.dst,
+                id: walk.fragment_id,
+                protocol: protocol_key(walk),
+                family: walk.family,
+                used: 1,
+                dropped: dropped as u8,
+                port: walk.port,
+                last_seen: now,
+                timeout: settings.timeouts[timeout::FRAGMENT],
+                generation: walk.generation,
+                service: walk.service,
+                zone: walk.zone,
+                _pad: [0; 3],
+            };
+        }
+    }
+    atomic::unlock(lock);
+    chosen < FRAGMENT_WAYS
+}

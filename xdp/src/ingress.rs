@@ -1,0 +1,68 @@
+//! Stage 3: which side is this? The frames that are no IP packets end here.
+
+use dropgate_abi::{
+    policy::{PortKey, Settings, kind, side},
+    reason::Reason,
+    tuple::realm,
+    walk::{Walk, hook},
+};
+
+use crate::{
+    cursor::Frame,
+    maps::SIDES,
+    neighbour,
+    step::{Step, drop, pass},
+};
+
+/// Looks up the port a packet came in by (at egress: leaves by) and, at egress, ends the walk of what was judged already.
+#[inline(always)]
+pub fn ingress(frame: &impl Frame, walk: &mut Walk, settings: &Settings, ifindex: u32) -> Step {
+    if walk.family == 0 {
+        return other(frame, walk, settings, ifindex);
+    }
+    let key = PortKey { ifindex, outer: walk.vlan[0], inner: walk.vlan[1] };
+    walk.port = key.word();
+    if walk.hook == hook::EGRESS && walk.from_ifindex != 0 {
+        let from = PortKey { ifindex: walk.from_ifindex, outer: 0, inner: 0 };
+        if SIDES.get_value_ptr_mut(walk.slot, &from).is_none() {
+            return drop(Reason::interface_unknown);
+        }
+        if settings.kind == kind::ROUTE {
+            return pass(Reason::routed);
+        }
+    }
+    let Some(found) = SIDES.get_value_ptr_mut(walk.slot, &key) else {
+        return drop(if walk.vlan[0] != 0 { Reason::vlan_unknown } else { Reason::interface_unknown });
+    };
+    // SAFETY: an entry of the inner map, which is not written while its slot is in force.
+    let found = unsafe { *found };
+    if found.kind == side::DEVICE {
+        return drop(Reason::interface_unknown);
+    }
+    walk.scope = found.scope;
+    walk.fallback = found.fallback;
+    walk.side_kind = found.kind;
+    walk.side_flags = found.flags;
+    walk.realm = if settings.kind == kind::MASQUERADE && found.kind == side::OUTSIDE { realm::OUTSIDE } else { realm::INSIDE };
+    Ok(())
+}
+
+/// Frames that are no IP packets: ARP with its own reasons, the rest by ethertype.
+#[inline(never)]
+fn other<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifindex: u32) -> Step {
+    if walk.hook == hook::EGRESS && walk.ethertype != neighbour::ARP {
+        return pass(Reason::ethertype_allowed);
+    }
+    let mut listed = false;
+    let mut at = 0;
+    while at < settings.ethertypes.len() {
+        if (at as u32) < settings.ethertype_count && settings.ethertypes[at] == walk.ethertype {
+            listed = true;
+        }
+        at += 1;
+    }
+    if walk.ethertype == neighbour::ARP && (listed || walk.hook == hook::EGRESS) {
+        return neighbour::arp(frame, walk, settings, ifindex);
+    }
+    if listed { pass(Reason::ethertype_allowed) } else { drop(Reason::ethertype_denied) }
+}

@@ -1,0 +1,100 @@
+//! Every map, with who writes it, who reads it, and what happens when it is full.
+//!
+//! What one generation decides lies behind [`Control::active`]: a packet reads that word once and uses its slot for every
+//! look-up. Sizes here are templates; the loader sets the real ones.
+
+use aya_ebpf::{
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    macros::btf_map,
+};
+use dropgate_abi::{
+    control::{Asked, Control, Counter, Limiter},
+    event::PacketEvent,
+    flow::{Bucket, Flow, FragmentBucket},
+    policy::{MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side, Zone, table},
+    reason::REASON_SLOTS,
+    walk::Walk,
+};
+
+/// `BPF_F_MMAPABLE`: userspace reads and fills these without a system call an entry.
+const MMAPABLE: usize = 1 << 10;
+
+/// What steers the programs. Daemon writes, every packet reads.
+#[btf_map]
+pub static CONTROL: Array<Control, 1, MMAPABLE> = Array::new();
+
+/// By slot. Daemon writes the idle one.
+#[btf_map]
+pub static SETTINGS: Array<Settings, { SLOTS as usize }> = Array::new();
+
+/// By `slot * MAX_ZONES + zone`. Daemon writes the idle half.
+#[btf_map]
+pub static ZONES: Array<Zone, { (SLOTS * MAX_ZONES) as usize }, MMAPABLE> = Array::new();
+
+/// Ports of the gateway, by slot. A push that does not fit is refused.
+#[btf_map]
+pub static SIDES: ArrayOfMaps<HashMap<PortKey, Side, 64>, { SLOTS as usize }> = ArrayOfMaps::new();
+
+/// Prefix tries, by `slot * TABLES + table`.
+#[btf_map]
+pub static PREFIXES: ArrayOfMaps<LpmTrie<PrefixKey, u32, 64>, { (SLOTS * table::TABLES) as usize }> = ArrayOfMaps::new();
+
+/// Services by zone, peer, protocol and port, by slot.
+#[btf_map]
+pub static SERVICES: ArrayOfMaps<HashMap<ServiceKey, ServiceList, 64>, { SLOTS as usize }> = ArrayOfMaps::new();
+
+/// Lists that port ranges name. The idle half belongs to the daemon: `slot * (size / 2) + index`.
+#[btf_map]
+pub static LISTS: Array<ServiceList, 64, MMAPABLE> = Array::new();
+
+/// Services in the order of their lists, halves as in `LISTS`.
+#[btf_map]
+pub static CANDIDATES: Array<Service, 64, MMAPABLE> = Array::new();
+
+/// Live and recently ended flows. The programs write, the daemon reads. Full: `flow_table_full`.
+#[btf_map]
+pub static FLOWS: Array<Bucket, 64, MMAPABLE> = Array::new();
+
+/// Live flows by the zone that started them. Written under the lock of the flow's group.
+#[btf_map]
+pub static ZONE_FLOWS: Array<u64, { MAX_ZONES as usize }, MMAPABLE> = Array::new();
+
+/// First fragments. Full of live ones: `fragment_table_full`.
+#[btf_map]
+pub static FRAGMENTS: Array<FragmentBucket, 64, MMAPABLE> = Array::new();
+
+/// Addresses the gateway asked for by ARP or neighbour solicitation, with the time (ns). The oldest make room.
+#[btf_map]
+pub static ASKED: LruHashMap<Asked, u64, 4096> = LruHashMap::new();
+
+/// Packets and bytes by reason.
+#[btf_map]
+pub static REASON_COUNTERS: PerCpuArray<Counter, { REASON_SLOTS as usize }> = PerCpuArray::new();
+
+/// Packets and bytes by `zone * 2`, passed, and `zone * 2 + 1`, dropped.
+#[btf_map]
+pub static ZONE_COUNTERS: PerCpuArray<Counter, { 2 * MAX_ZONES as usize }> = PerCpuArray::new();
+
+/// Packets and bytes by service counter; survives pushes.
+#[btf_map]
+pub static SERVICE_COUNTERS: PerCpuArray<Counter, 64> = PerCpuArray::new();
+
+/// Event rate by reason.
+#[btf_map]
+pub static LIMITERS: PerCpuArray<Limiter, { REASON_SLOTS as usize }> = PerCpuArray::new();
+
+/// Drops, anomalies and ended flows, to the daemon. Full: the event is lost and counted in `LIMITERS`.
+#[btf_map]
+pub static EVENTS: RingBuf<PacketEvent, { 4 << 20 }> = RingBuf::new();
+
+/// The last packet's walk, in trace mode.
+#[btf_map]
+pub static TRACE: Array<Walk, 1, MMAPABLE> = Array::new();
+
+/// Where the sweep goes on: bucket of the flow table.
+#[btf_map]
+pub static SWEEP: Array<u32, 1, MMAPABLE> = Array::new();
+
+/// A flow being made, too large for the stack.
+#[btf_map]
+pub static SCRATCH: PerCpuArray<Flow, 1> = PerCpuArray::new();

@@ -1,0 +1,207 @@
+//! Stage 8: blocklist, then what every network needs, then the allowlist.
+//!
+//! Precedence, first match decides:
+//! 1. the blocklist, by source and by destination;
+//! 2. IPv6 neighbour discovery and multicast listener discovery;
+//! 3. DHCP where a zone may use it;
+//! 4. ICMP redirects are dropped;
+//! 5. later fragments, where fragments pass;
+//! 6. TCP that starts nothing: the state stage names it, or adopts it;
+//! 7. the allowlist: the first service, in file order, of the source's zone that holds the packet.
+
+use aya_ebpf::btf_maps::lpm_trie::Key;
+use dropgate_abi::{
+    control::Control,
+    policy::{
+        BLOCK_FROM, BLOCK_TO, NO_SERVICE, PrefixKey, ServiceKey, ServiceList, Service, Settings, ZONE_BROADCAST, ZONE_NONE,
+        ZONE_OUTSIDE, ZONE_SELF, setting, side, table,
+    },
+    reason::Reason,
+    tuple::{Address, V4, V6},
+    walk::{Walk, hook, parsed},
+};
+
+use crate::{
+    cursor::Frame,
+    maps::{CANDIDATES, LISTS, SERVICES},
+    neighbour,
+    parse::protocol,
+    state,
+    step::{Step, drop, pass},
+    zone,
+};
+
+/// The start of a flow, as the allowlist sees it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Query {
+    pub slot: u32,
+    /// [`Settings::flags`].
+    pub flags: u32,
+    pub zone: u16,
+    /// Filled in by [`allowed`].
+    pub peer: u16,
+    /// The server's port; for ICMP the type.
+    pub port: u16,
+    pub family: u8,
+    pub protocol: u8,
+    pub src: Address,
+    pub dst: Address,
+    /// Filled in by [`allowed`].
+    pub service: Service,
+}
+
+impl Query {
+    /// The packet itself as the start of a flow.
+    #[inline(always)]
+    pub fn of(walk: &Walk, settings: &Settings) -> Self {
+        Self {
+            slot: walk.slot,
+            flags: settings.flags,
+            zone: walk.zone,
+            peer: walk.peer,
+            port: walk.dport,
+            family: walk.family,
+            protocol: walk.protocol,
+            src: walk.src,
+            dst: walk.dst,
+            service: Service { counter: NO_SERVICE, line: 0 },
+        }
+    }
+}
+
+/// Ends the walk of everything but the allowed start of a flow, which comes out as the query that a service answered.
+#[inline(always)]
+pub fn policy(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings) -> Step<Query> {
+    let mut query = Query::of(walk, settings);
+    if let Some(reason) = blocked(&query) {
+        return drop(reason);
+    }
+    if walk.family == V6 && walk.protocol == protocol::ICMPV6 && walk.l4 != 0 {
+        neighbour::icmp6(frame, walk, settings)?;
+    }
+    if walk.protocol == protocol::UDP {
+        dhcp(walk)?;
+    }
+    if walk.family == V4 && walk.protocol == protocol::ICMP && walk.icmp_type == 5 && walk.l4 != 0 {
+        return drop(Reason::icmp_redirect);
+    }
+    if walk.parsed & (parsed::FRAGMENT | parsed::FIRST) == parsed::FRAGMENT {
+        return if walk.zone == ZONE_NONE { drop(Reason::source_not_in_zone) } else { pass(Reason::fragment_passed) };
+    }
+    if walk.protocol == protocol::TCP && !state::starts(walk) {
+        return state::midstream(walk, control, settings);
+    }
+    if walk.zone != ZONE_NONE && allowed(&mut query) {
+        walk.service = query.service.counter;
+        walk.line = query.service.line;
+        return Ok(query);
+    }
+    denied(walk)
+}
+
+/// The reason, when source or destination is on the blocklist.
+#[inline(always)]
+pub fn blocked(query: &Query) -> Option<Reason> {
+    if query.flags & setting::BLOCK_FROM != 0
+        && zone::prefix(query.slot, table::BLOCKLIST, BLOCK_FROM, query.family, &query.src).is_some()
+    {
+        return Some(Reason::blocked_source);
+    }
+    if query.flags & setting::BLOCK_TO != 0
+        && zone::prefix(query.slot, table::BLOCKLIST, BLOCK_TO, query.family, &query.dst).is_some()
+    {
+        return Some(Reason::blocked_destination);
+    }
+    None
+}
+
+/// Whether a service of the zone allows this start of a flow; finds the peer and the service.
+#[inline(never)]
+pub fn allowed(query: &mut Query) -> bool {
+    query.peer = zone::peer(query.slot, query.family, &query.dst);
+    let key = ServiceKey { zone: query.zone, peer: query.peer, port: query.port, protocol: query.protocol, _pad: 0 };
+    let list = match SERVICES.get_value_ptr_mut(query.slot, &key) {
+        // SAFETY: an entry of the inner map, which is not written while its slot is in force.
+        Some(list) => unsafe { *list },
+        None if query.flags & setting::RANGES != 0 => match range(query) {
+            Some(list) => list,
+            None => return false,
+        },
+        None => return false,
+    };
+    let mut index = list.first;
+    if list.group != 0 {
+        match zone::prefix(query.slot, table::GROUPS, list.group, query.family, &query.dst) {
+            Some(ordinal) if ordinal != NO_SERVICE => index += ordinal,
+            _ => return false,
+        }
+    }
+    let Some(service) = CANDIDATES.get(index) else { return false };
+    query.service = *service;
+    true
+}
+
+/// The list of the port range that holds the query's port.
+#[inline(always)]
+fn range(query: &Query) -> Option<ServiceList> {
+    let key = Key::new(PrefixKey::full(V4), PrefixKey::range(query.zone, query.peer, query.protocol, query.port));
+    LISTS.get(zone::trie(query.slot, table::RANGES, &key)?).copied()
+}
+
+/// DHCP (RFC 2131) and DHCPv6 (RFC 8415) between the hosts of a zone and the gateway, and between the gateway and the
+/// server that gives it its own address.
+#[inline(always)]
+fn dhcp(walk: &Walk) -> Step {
+    let (client, server) = if walk.family == V4 { (68, 67) } else { (546, 547) };
+    let out = walk.hook == hook::EGRESS;
+    let role = if walk.sport == client && walk.dport == server {
+        if out { side::DHCP_CLIENT } else { side::DHCP }
+    } else if walk.sport == server && (walk.dport == client || walk.dport == server) {
+        if out { side::DHCP } else { side::DHCP_CLIENT }
+    } else {
+        return Ok(());
+    };
+    // unicast to elsewhere is for the allowlist
+    let here = walk.peer == ZONE_SELF || walk.zone == ZONE_SELF || many(walk) || walk.peer == ZONE_BROADCAST;
+    if here && walk.side_flags & role != 0 {
+        return pass(Reason::dhcp);
+    }
+    if walk.zone == ZONE_NONE { drop(Reason::dhcp_denied) } else { Ok(()) }
+}
+
+/// The destination is a multicast address or the limited broadcast address.
+#[inline(always)]
+fn many(walk: &Walk) -> bool {
+    let top = u32::from_be(walk.dst[0]);
+    if walk.family == V4 { top >> 28 == 0xe || top == u32::MAX } else { top >> 24 == 0xff }
+}
+
+/// Nothing allows it: the reason that says most.
+#[inline(always)]
+fn denied(walk: &Walk) -> Step<Query> {
+    if many(walk) || walk.peer == ZONE_BROADCAST {
+        if walk.protocol == protocol::UDP && matches!(walk.dport, 67 | 547) {
+            return drop(Reason::dhcp_denied);
+        }
+        return drop(Reason::chatter);
+    }
+    if walk.zone == ZONE_NONE {
+        return drop(Reason::source_not_in_zone);
+    }
+    if walk.protocol == protocol::UDP && walk.sport == 53 {
+        return drop(Reason::dns_unsolicited);
+    }
+    let reply = if walk.family == V4 {
+        walk.protocol == protocol::ICMP && matches!(walk.icmp_type, 0 | 14)
+    } else {
+        walk.protocol == protocol::ICMPV6 && walk.icmp_type == 129
+    };
+    if reply && walk.l4 != 0 {
+        return drop(Reason::reply_unsolicited);
+    }
+    if walk.zone == ZONE_OUTSIDE && walk.peer == ZONE_SELF {
+        return drop(Reason::not_published);
+    }
+    drop(Reason::not_allowed)
+}

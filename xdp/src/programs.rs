@@ -1,0 +1,144 @@
+//! Entry points: where a frame comes in, where a packet leaves, and the sweep.
+
+use aya_ebpf::{
+    bindings::{TC_ACT_SHOT, xdp_action},
+    helpers::generated::bpf_ktime_get_coarse_ns,
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use dropgate_abi::{
+    control::{Control, mode},
+    flow::TICK_SHIFT,
+    policy::{NO_SERVICE, SLOTS, Settings, side},
+    reason::Reason,
+    walk::{Walk, action, hook},
+};
+
+use crate::{
+    anomaly, content,
+    cursor::{Frame, Skb, Xdp},
+    flow, fragment, frame, ingress,
+    maps::{CONTROL, SETTINGS},
+    parse, policy, state,
+    step::{Decision, Step},
+    verdict, zone,
+};
+
+/// The next program of the interface, or the stack (`include/uapi/linux/bpf.h`, `enum tcx_action_base`).
+const TCX_NEXT: i32 = -1;
+/// Buckets freed by one run of the sweep.
+const SWEEP_BUCKETS: u32 = 16;
+
+/// Where a frame comes in. The only place that turns a decision into an XDP action.
+#[xdp(frags)]
+pub fn dropgate_ingress(ctx: XdpContext) -> u32 {
+    let len = (ctx.data_end() - ctx.data()) as u32;
+    let at = Hook { hook: hook::INGRESS, ifindex: ctx.ingress_ifindex() as u32, from_ifindex: 0, len };
+    match judge(&Xdp(&ctx), at) {
+        action::PASS => xdp_action::XDP_PASS,
+        _ => xdp_action::XDP_DROP,
+    }
+}
+
+/// Where a packet leaves. The only place that turns a decision into a tcx action.
+#[classifier]
+pub fn dropgate_egress(ctx: TcContext) -> i32 {
+    // SAFETY: a live socket buffer.
+    let (ifindex, from_ifindex) = unsafe { ((*ctx.skb.skb).ifindex, (*ctx.skb.skb).ingress_ifindex) };
+    let at = Hook { hook: hook::EGRESS, ifindex, from_ifindex, len: ctx.len() };
+    match judge(&Skb(&ctx), at) {
+        action::PASS => TCX_NEXT,
+        _ => TC_ACT_SHOT,
+    }
+}
+
+/// Frees expired flows: the daemon runs it by `BPF_PROG_TEST_RUN`, so that the table is only changed by programs.
+#[xdp]
+pub fn dropgate_sweep(_ctx: XdpContext) -> u32 {
+    if let Some(control) = CONTROL.get(0) {
+        let now = (now_ns(control) >> TICK_SHIFT) as u32;
+        state::sweep(control, now, SWEEP_BUCKETS);
+    }
+    xdp_action::XDP_PASS
+}
+
+/// Where a program stands.
+struct Hook {
+    hook: u8,
+    ifindex: u32,
+    from_ifindex: u32,
+    len: u32,
+}
+
+/// Reads what is in force once, walks the packet through the stages and gives the verdict.
+#[inline(always)]
+fn judge(frame: &impl Frame, at: Hook) -> u8 {
+    let Some(control) = CONTROL.get(0) else { return action::DROP };
+    // SAFETY: an aligned 64-bit word, written at once by a commit.
+    let active = unsafe { (&raw const control.active).read_volatile() };
+    let slot = active as u32 & (SLOTS - 1);
+    let Some(settings) = SETTINGS.get(slot) else { return action::DROP };
+    let mut walk = Walk {
+        now_ns: now_ns(control),
+        frame_len: at.len,
+        hook: at.hook,
+        slot,
+        generation: (active >> 32) as u32,
+        from_ifindex: at.from_ifindex,
+        service: NO_SERVICE,
+        ..Walk::default()
+    };
+    let mut ifindex = at.ifindex;
+    if control.mode & mode::BENCH != 0 {
+        ifindex = control.port_ifindex;
+        walk.from_ifindex = control.from_ifindex;
+    }
+    let decision = match decide(frame, &mut walk, control, settings, ifindex) {
+        Err(decision) => decision,
+        Ok(()) => Decision { action: action::DROP, reason: Reason::internal },
+    };
+    verdict::verdict(&mut walk, control, settings, decision)
+}
+
+/// The stages, in order. Each answers "go on" or decides.
+#[inline(always)]
+fn decide(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings, ifindex: u32) -> Step {
+    frame::frame(frame, walk)?;
+    parse::parse(frame, walk)?;
+    ingress::ingress(frame, walk, settings, ifindex)?;
+    anomaly::anomaly(walk)?;
+    fragment::fragment(walk, control, settings)?;
+    let answer = admit(frame, walk, control, settings);
+    fragment::remember(walk, control, settings, answer)
+}
+
+/// The stages that judge a packet by its flow and, when it starts one, by the policy.
+#[inline(always)]
+fn admit(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
+    flow::flow(frame, walk, control, settings)?;
+    if walk.hook == hook::EGRESS && walk.from_ifindex != 0 && walk.side_kind == side::OUTSIDE {
+        return state::translated(walk, control, settings);
+    }
+    zone::zone(walk)?;
+    let query = policy::policy(frame, walk, control, settings)?;
+    content::content()?;
+    state::state(walk, control, settings, &query)
+}
+
+#[inline(always)]
+fn now_ns(control: &Control) -> u64 {
+    if control.mode & mode::BENCH != 0 {
+        return control.clock_ns;
+    }
+    // SAFETY: no preconditions. Coarse time is monotonic too, and all that a millisecond clock needs.
+    unsafe { bpf_ktime_get_coarse_ns() }
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,116 @@
+//! Stage 11: the one place that counts, tells and acts.
+
+use dropgate_abi::{
+    control::{Control, Counter, mode},
+    event::{FLOW_END, FlowEnd, PACKET},
+    flow::{Flow, TICK_SHIFT},
+    policy::{Settings, setting},
+    reason::Reason,
+    walk::{Walk, action},
+};
+
+use aya_ebpf::{btf_maps::PerCpuArray, helpers::generated::bpf_ktime_get_coarse_ns};
+
+use crate::{
+    maps::{EVENTS, LIMITERS, REASON_COUNTERS, SERVICE_COUNTERS, TRACE, ZONE_COUNTERS},
+    step::Decision,
+};
+
+/// Ticks of the flow clock in a second.
+const SECOND: u32 = (1_000_000_000u64 >> TICK_SHIFT) as u32;
+
+/// Counts the packet, tells of a drop, and returns the action.
+#[inline(always)]
+pub fn verdict(walk: &mut Walk, control: &Control, settings: &Settings, decision: Decision) -> u8 {
+    walk.reason = decision.reason;
+    walk.action = decision.action;
+    let bytes = if walk.family == 0 { walk.frame_len } else { walk.ip_len as u32 } as u64;
+    let dropped = decision.action != action::PASS;
+    add(&REASON_COUNTERS, decision.reason.0 as u32, bytes);
+    add(&ZONE_COUNTERS, walk.zone as u32 * 2 + dropped as u32, bytes);
+    if dropped {
+        let quiet = decision.reason == Reason::chatter && settings.flags & setting::QUIET_CHATTER != 0;
+        if !quiet {
+            tell(walk, settings, decision.reason);
+        }
+    } else {
+        add(&SERVICE_COUNTERS, walk.service, bytes);
+    }
+    if control.mode & mode::TRACE != 0
+        && let Some(trace) = TRACE.get_ptr_mut(0)
+    {
+        // SAFETY: an aligned map value; tracing runs one packet at a time.
+        unsafe { *trace = *walk };
+    }
+    decision.action
+}
+
+/// Counts something odd that decides nothing.
+#[inline(always)]
+pub fn note(walk: &Walk, settings: &Settings, reason: Reason) {
+    add(&REASON_COUNTERS, reason.0 as u32, walk.frame_len as u64);
+    tell(walk, settings, reason);
+}
+
+#[inline(always)]
+fn add<const N: usize>(counters: &PerCpuArray<Counter, N>, index: u32, bytes: u64) {
+    if let Some(counter) = counters.get_ptr_mut(index) {
+        // SAFETY: this CPU's own counter.
+        unsafe {
+            (*counter).packets += 1;
+            (*counter).bytes += bytes;
+        }
+    }
+}
+
+/// An event, if the reason's rate and the ring have room; what is not told is counted.
+#[inline(never)]
+fn tell(walk: &Walk, settings: &Settings, reason: Reason) {
+    let Some(limiter) = LIMITERS.get_ptr_mut(reason.0 as u32) else { return };
+    // SAFETY: this CPU's own.
+    let limiter = unsafe { &mut *limiter };
+    let now = (walk.now_ns >> TICK_SHIFT) as u32;
+    if now.wrapping_sub(limiter.refilled) >= SECOND {
+        limiter.refilled = now;
+        limiter.tokens = settings.event_rate;
+    }
+    if limiter.tokens == 0 {
+        limiter.suppressed += 1;
+        return;
+    }
+    limiter.tokens -= 1;
+    let Some(mut entry) = EVENTS.reserve(0) else {
+        limiter.lost += 1;
+        return;
+    };
+    let event = entry.as_mut_ptr();
+    // SAFETY: room for one event, all of which is written before it is submitted.
+    unsafe {
+        (*event).kind = PACKET;
+        (*event)._pad = 0;
+        (*event).walk = *walk;
+        (*event).walk.reason = reason;
+    }
+    entry.submit(0);
+}
+
+/// Tells that a flow has left the table.
+#[inline(always)]
+pub fn flow_end(flow: &Flow) {
+    let Some(mut entry) = EVENTS.reserve_untyped::<FlowEnd>(0) else {
+        if let Some(limiter) = LIMITERS.get_ptr_mut(0) {
+            // SAFETY: this CPU's own. Reason 0 is nobody's: ended flows count their losses there.
+            unsafe { (*limiter).lost += 1 };
+        }
+        return;
+    };
+    let event = entry.as_mut_ptr();
+    // SAFETY: room for one event, all of which is written before it is submitted.
+    unsafe {
+        (*event).kind = FLOW_END;
+        (*event)._pad = 0;
+        (*event).now_ns = bpf_ktime_get_coarse_ns();
+        (*event).flow = *flow;
+    }
+    entry.submit(0);
+}

@@ -1,0 +1,64 @@
+//! Running other programs, with a line of progress for each.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+/// Folder of the workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+/// Says what comes next.
+pub fn step(what: &str) {
+    eprintln!("==> {what}");
+}
+
+/// Runs a program with its output shown, and takes anything but success for an error.
+pub fn call(command: &mut Command) -> Result<()> {
+    let line = line(command);
+    step(&line);
+    let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot start `{line}`"))?;
+    if !status.success() {
+        bail!("`{line}` ended with {status}");
+    }
+    Ok(())
+}
+
+/// Standard output of a program; nothing if it cannot be started or fails.
+pub fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// `cargo` of the toolchain that this workspace names.
+pub fn cargo(arguments: &[&str]) -> Result<()> {
+    call(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(arguments))
+}
+
+/// `cargo` of the nightly toolchain, free of what the running cargo has put into the environment.
+pub fn cargo_nightly(arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new("rustup");
+    for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
+        command.env_remove(name);
+    }
+    call(command.args(["run", "nightly", "cargo"]).args(arguments))
+}
+
+/// Where a program is: in `PATH`, or where Debian keeps what only root needs.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+fn line(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy()];
+    words.extend(command.get_args().map(std::ffi::OsStr::to_string_lossy));
+    words.join(" ")
+}
