@@ -52,11 +52,17 @@ impl Model {
             return Err(Reason::source_is_self);
         }
         let zones = self.zones_at(ifindex, vlans);
+        let mut prefixes = zones.iter().flat_map(|zone| &zone.prefixes);
+        if prefixes.any(|prefix| prefix.broadcast() == Some(src)) {
+            return Err(Reason::source_broadcast);
+        }
         if let Some(name) = longest(&zones, src) {
             return Ok(Party::Zone(name));
         }
-        // Link-local and unspecified sources are of the first zone there: neighbour discovery and DHCP need them.
-        let local = matches!(src, IpAddr::V6(src) if src.is_unicast_link_local()) || src.is_unspecified();
+        // neighbour discovery and DHCP need them
+        if matches!(src, IpAddr::V6(src) if src.is_unicast_link_local()) || src.is_unspecified() {
+            return Ok(Party::Nameless);
+        }
         if self.is_outside(ifindex) && vlans == [0, 0] {
             let all: Vec<&Zone> = self.policy.zones.iter().collect();
             return match longest(&all, src) {
@@ -64,10 +70,7 @@ impl Model {
                 None => Ok(Party::Outside),
             };
         }
-        match zones.first() {
-            Some(zone) if local => Ok(Party::Zone(zone.name.clone())),
-            _ => Err(Reason::source_not_in_zone),
-        }
+        Err(Reason::source_not_in_zone)
     }
 
     /// The party that an address is, as a destination.
@@ -95,7 +98,7 @@ impl Model {
             Party::Zone(name) => &self.zone_named(name)?.egress,
             Party::Gateway => &self.policy.gateway_egress,
             Party::Outside => &self.policy.outside_egress,
-            Party::Published => &[],
+            Party::Published | Party::Nameless => &[],
         };
         let peer = self.peer(start.dst);
         services
@@ -111,7 +114,7 @@ impl Model {
             let in_ports = line.ports.iter().any(|(low, high)| (*low..=*high).contains(&start.dport));
             line.transport == start.protocol
                 && match party {
-                    Party::Gateway => false,
+                    Party::Gateway | Party::Nameless => false,
                     Party::Published => {
                         line.to == start.dst && line.to_port.map_or(in_ports, |port| port == start.dport)
                     }

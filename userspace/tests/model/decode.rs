@@ -79,7 +79,7 @@ pub fn frame(bytes: &[u8]) -> Result<Frame, Reason> {
     let mut ethertype = number(&bytes[12..]);
     let mut rest = &bytes[14..];
     let mut tags = Vec::new();
-    while ethertype == 0x8100 || ethertype == 0x88a8 {
+    while [0x8100, 0x88a8, 0x9100].contains(&ethertype) {
         // a third tag is too deep, whether it is complete or not
         if tags.len() == 2 {
             return Err(Reason::vlan_too_deep);
@@ -148,8 +148,8 @@ fn ip6(bytes: &[u8]) -> Result<Packet, Reason> {
     let length = usize::from(number(&bytes[4..]));
     let mut next = bytes[6];
     let mut rest = &bytes[40..];
-    // "no next header" with padding behind it is an empty packet in a padded frame
-    if length == 0 && next != 59 && !rest.is_empty() {
+    // a jumbogram says its length in a hop-by-hop option; an empty packet may have padding behind it
+    if length == 0 && next == 0 {
         return Err(Reason::ip6_jumbogram);
     }
     if length > rest.len() {
@@ -163,24 +163,28 @@ fn ip6(bytes: &[u8]) -> Result<Packet, Reason> {
     let (src, dst, ttl) = (address(8), address(24), bytes[7]);
     let mut fragment = None;
     let mut seen: Vec<u8> = Vec::new();
-    // RFC 8200, 4.1: hop-by-hop first, each header once, destination options twice: five at most
+    // RFC 8200, 4.1: hop-by-hop first, each header once, destination options twice
     while [0, 43, 44, 60].contains(&next) {
-        if seen.len() == 5 {
-            return Err(Reason::ip6_ext_too_many);
-        }
         let times = seen.iter().filter(|other| **other == next).count();
         if (next == 0 && !seen.is_empty()) || times >= if next == 60 { 2 } else { 1 } {
             return Err(Reason::ip6_ext_order);
         }
-        if rest.len() < 8 {
-            return Err(Reason::ip6_ext_truncated);
-        }
-        let size = if next == 44 { 8 } else { 8 + 8 * usize::from(rest[1]) };
-        if size > rest.len() {
-            return Err(Reason::ip6_ext_truncated);
-        }
-        if next == 43 && rest[2] == 0 {
+        let size = match rest.get(1) {
+            Some(_) if next == 44 => 8,
+            Some(units) => 8 + 8 * usize::from(*units),
+            None => 8,
+        };
+        if rest.len() >= 8 && next == 43 && rest[2] == 0 {
             return Err(Reason::ip6_routing_type0);
+        }
+        if size > rest.len() {
+            // RFC 7112: a first fragment holds the whole chain
+            if let Some(fragment) = fragment {
+                let mut packet = transport(src, dst, ttl, 59, Some(fragment), &[])?;
+                packet.tiny = true;
+                return Ok(packet);
+            }
+            return Err(Reason::ip6_ext_truncated);
         }
         seen.push(next);
         let was = next;
@@ -257,7 +261,7 @@ fn transport(
     if protocol == 17 {
         let length = usize::from(number(&bytes[4..]));
         // the length of a first fragment's header is that of the whole datagram
-        if length < 8 || (!first && length > bytes.len()) {
+        if length < 8 || (!first && length != bytes.len()) {
             return Err(Reason::udp_bad_length);
         }
     }

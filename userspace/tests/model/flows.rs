@@ -26,6 +26,8 @@ pub enum Party {
     Outside,
     /// Anyone, towards a published host after translation.
     Published,
+    /// A host that has no address of its zone yet: link-local or unspecified.
+    Nameless,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -59,6 +61,7 @@ pub struct Flow {
     pub fins: [bool; 2],
     pub replied: bool,
     pub revoked: bool,
+    pub loose: bool,
     /// Recorded as it left an outside interface; judged elsewhere.
     pub ledger: bool,
     pub last_seen: u64,
@@ -91,12 +94,10 @@ impl Flow {
         // An echo flow is requests one way and replies the other. A timestamp request with the same identifier, or a
         // request from the other side, is another flow: no line allowed it.
         match packet.query {
-            Some((kind, reply)) => (self.query == Some((kind, false))
-                && reply == (direction == Direction::ToClient))
-            .then_some(direction),
-            None => (self.query.is_none()
-                && self.message == packet.icmp_type
-                && direction == Direction::ToServer)
+            Some((kind, reply)) => {
+                (self.query == Some((kind, false)) && reply == (direction == Direction::ToClient)).then_some(direction)
+            }
+            None => (self.query.is_none() && self.message == packet.icmp_type && direction == Direction::ToServer)
                 .then_some(direction),
         }
     }
@@ -108,11 +109,15 @@ impl Flow {
     /// A packet passed.
     pub fn update(&mut self, direction: Direction, packet: &Packet, times: &Timeouts, now: u64) {
         self.replied |= direction == Direction::ToClient;
+        let was = self.state;
         if let Some(flags) = packet.tcp_flags {
             self.update_tcp(direction, flags);
         }
         self.last_seen = now;
-        self.timeout = self.idle_ms(times) * 1_000_000;
+        // Decided: a connection closed by one side alone may stay as long as an open one.
+        if self.protocol != 6 || (was != self.state && self.state != Tcp::Closing) {
+            self.timeout = self.idle_ms(times) * 1_000_000;
+        }
     }
 
     fn update_tcp(&mut self, direction: Direction, flags: u8) {
@@ -123,11 +128,16 @@ impl Flow {
         if self.state == Tcp::Closed {
             return;
         }
-        if self.state == Tcp::SynSent && direction == Direction::ToClient && syn && ack {
+        // the other side's SYN+ACK, or its SYN when both open at once
+        if self.state == Tcp::SynSent && direction == Direction::ToClient && syn {
             self.state = Tcp::SynReceived;
+        } else if self.state == Tcp::SynSent && self.loose && !syn {
+            // the other direction takes another path
+            self.state = Tcp::Established;
         } else if self.state == Tcp::SynReceived && direction == Direction::ToServer && ack && !syn {
             self.state = Tcp::Established;
         }
+        let fin = fin && [Tcp::SynReceived, Tcp::Established, Tcp::Closing].contains(&self.state);
         if fin {
             self.fins[usize::from(direction == Direction::ToClient)] = true;
         }

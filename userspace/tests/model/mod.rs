@@ -9,8 +9,8 @@ pub mod allow;
 pub mod decode;
 pub mod flows;
 pub mod policy;
-mod stages;
 pub mod sequence;
+mod stages;
 mod start;
 pub mod world;
 
@@ -82,8 +82,8 @@ pub struct Model {
     pub interfaces: Vec<(String, u32)>,
     pub flows: Vec<Flow>,
     pub firsts: Vec<First>,
-    /// Addresses the gateway asked for, and where.
-    pub asked: Vec<(IpAddr, u32)>,
+    /// Addresses the gateway asked for, where, and when.
+    pub asked: Vec<(IpAddr, u32, u64)>,
     /// Until when TCP is taken in mid-stream.
     pub adopt_until: u64,
 }
@@ -126,11 +126,15 @@ impl Model {
             Err(reason) => return Verdict::drop(reason),
         };
         let packet = match content {
+            // Decided: `ethertypes` speaks of what comes in; what the gateway says on a link is its own affair.
+            Content::Other(_) if at.hook == Hook::Egress => return Verdict::pass(Reason::ethertype_allowed),
             Content::Other(ethertype) if self.policy.ethertypes.contains(&ethertype) => {
                 return Verdict::pass(Reason::ethertype_allowed);
             }
             Content::Other(_) => return Verdict::drop(Reason::ethertype_denied),
-            Content::Arp(..) | Content::ArpMalformed if !self.policy.ethertypes.contains(&0x0806) => {
+            Content::Arp(..) | Content::ArpMalformed
+                if at.hook == Hook::Ingress && !self.policy.ethertypes.contains(&0x0806) =>
+            {
                 return Verdict::drop(Reason::ethertype_denied);
             }
             Content::ArpMalformed => return Verdict::drop(Reason::arp_malformed),
@@ -141,12 +145,16 @@ impl Model {
         };
         // ingress
         let at = At { tags, ..at };
+        if at.hook == Hook::Egress && at.from != 0 && !self.named(at.from) {
+            // Decided: what came in by an interface that no program guards was judged by nobody.
+            return Verdict::drop(Reason::interface_unknown);
+        }
         let place = match self.ingress(at, tags) {
             Ok(place) => place,
             Err(verdict) => return verdict,
         };
         // anomaly
-        let anomalies = self.anomalies(at, &packet);
+        let anomalies = self.anomalies(&packet);
         if let Some(first) = anomalies.first() {
             return Verdict::drop(*first).or(&anomalies);
         }
@@ -180,6 +188,7 @@ impl Model {
             flows::Party::Gateway => "self".into(),
             flows::Party::Outside => "outside".into(),
             flows::Party::Published => "published".into(),
+            flows::Party::Nameless => return verdict,
         });
         verdict
     }
@@ -193,26 +202,44 @@ impl Model {
         self.policy.outside.iter().any(|name| self.ifindex(name) == ifindex)
     }
 
+    /// Whether the policy names an interface.
+    fn named(&self, ifindex: u32) -> bool {
+        self.is_outside(ifindex) || self.policy.zones.iter().any(|zone| self.ifindex(&zone.interface) == ifindex)
+    }
+
     fn arp(&mut self, at: At, operation: u16, sender: IpAddr, target: IpAddr) -> Verdict {
         if at.hook == Hook::Egress {
             if operation == 1 {
-                self.asked.push((target, at.ifindex));
+                self.asked.push((target, at.ifindex, at.now));
             }
             return Verdict::pass(Reason::arp);
         }
-        let asked = self.asked.contains(&(sender, at.ifindex));
+        let asked = self.was_asked(sender, at);
         if operation == 2 && !asked && self.policy.drop_unsolicited {
             return Verdict::drop(Reason::arp_unsolicited_dropped);
         }
         Verdict::pass(Reason::arp)
     }
 
+    /// Decided: the kernel asks three times, a second apart; after five seconds nobody waits for an answer.
+    pub(self) fn was_asked(&self, address: IpAddr, at: At) -> bool {
+        self.asked
+            .iter()
+            .any(|(other, ifindex, when)| (*other, *ifindex) == (address, at.ifindex) && at.now - when < 5_000_000_000)
+    }
+
     fn ingress(&self, at: At, tags: [u16; 2]) -> Result<Place, Verdict> {
         let here = |name: &String| self.ifindex(name) == at.ifindex;
+        if at.hook == Hook::Egress && at.from != 0 && self.policy.kind == Kind::Route {
+            return Err(Verdict::pass(Reason::routed));
+        }
         let outside = self.policy.outside.iter().any(here);
         let zones: Vec<_> = self.policy.zones.iter().filter(|zone| here(&zone.interface)).collect();
         if !outside && zones.is_empty() {
-            return Err(Verdict::drop(Reason::interface_unknown));
+            // of a tagged frame on such an interface both are true
+            let tagged = tags != [0, 0];
+            let also: &[Reason] = if tagged { &[Reason::vlan_unknown] } else { &[] };
+            return Err(Verdict::drop(Reason::interface_unknown).or(also));
         }
         // the outside is untagged; a zone has the tags it names
         let known = (outside && tags == [0, 0]) || zones.iter().any(|zone| allow::tags(zone) == tags);
@@ -224,9 +251,6 @@ impl Model {
         }
         if at.from == 0 {
             return Ok(Place::Gateway);
-        }
-        if self.policy.kind == Kind::Route {
-            return Err(Verdict::pass(Reason::routed));
         }
         Ok(Place::Forwarded(at.from))
     }

@@ -281,9 +281,7 @@ fn write_service(out: &mut String, table: &str, service: &Service) -> std::fmt::
             writeln!(out, "{key} = {}", ports(ranges))?;
         }
     }
-    for (key, numbers) in
-        [("icmp", &service.icmp), ("icmpv6", &service.icmpv6), ("protocol", &service.protocol)]
-    {
+    for (key, numbers) in [("icmp", &service.icmp), ("icmpv6", &service.icmpv6), ("protocol", &service.protocol)] {
         if !numbers.is_empty() {
             writeln!(out, "{key} = {numbers:?}")?;
         }

@@ -91,7 +91,8 @@ impl Maker<'_> {
             at = At::ingress(self.rng.pick(&[11, 12, 21, 22, 33]), 0);
         }
         if self.rng.percent(3) {
-            tags = self.rng.pick(&[vec![], vec![20], vec![0], vec![10, 100], vec![100, 10], vec![0x600a], vec![1, 2, 3]]);
+            tags =
+                self.rng.pick(&[vec![], vec![20], vec![0], vec![10, 100], vec![100, 10], vec![0x600a], vec![1, 2, 3]]);
         }
         let later = self.later();
         out.push(Step { at, later, frame: ip.frame(&tags, talk.protocol, payload) });
@@ -117,7 +118,13 @@ impl Maker<'_> {
                     vec![Ext::HopByHop(0)],
                     vec![Ext::Destination(1), Ext::Routing(4, 0), Ext::Destination(0)],
                     vec![Ext::Fragment(0, false, 7)],
-                    vec![Ext::HopByHop(1), Ext::Destination(0), Ext::Routing(2, 1), Ext::Fragment(0, false, 7), Ext::Destination(2)],
+                    vec![
+                        Ext::HopByHop(1),
+                        Ext::Destination(0),
+                        Ext::Routing(2, 1),
+                        Ext::Fragment(0, false, 7),
+                        Ext::Destination(2),
+                    ],
                 ];
                 ip.ext = self.rng.pick(&chains);
             }
@@ -222,7 +229,7 @@ impl Maker<'_> {
         let id = self.rng.below(4) as u16;
         let mut payload = self.payload(&talk, SYN, false);
         payload.resize(24, 0);
-        match self.rng.below(12) {
+        match self.rng.below(20) {
             0 => payload.truncate(8),
             1 => payload.truncate(16),
             2 => payload.truncate(19),
@@ -230,12 +237,16 @@ impl Maker<'_> {
         }
         let ip = Ip::new(talk.src, talk.dst).fragment(0, true, id);
         self.send(out, &talk, &ip, &payload);
+        if self.rng.percent(60) {
+            let ip = Ip::new(talk.src, talk.dst).fragment(24, self.rng.percent(50), id);
+            self.send(out, &talk, &ip, &[0; 16]);
+        }
         self.fragments.push((talk, id));
     }
 
     /// What a link carries besides: ARP, neighbour discovery, DHCP, chatter, other ethertypes.
     fn local(&mut self, out: &mut Vec<Step>) {
-        let host = world::host(self.rng);
+        let host = self.host();
         let (mut at, tags) = world::seen_first(host, host);
         let v6 = |text: &str| match ip(text) {
             IpAddr::V6(address) => address,
@@ -277,7 +288,11 @@ impl Maker<'_> {
                     ("224.0.0.1", 0),
                 ]);
                 let ip = Ip::new(host, ip(dst));
-                if port == 0 { ip.frame(&tags, 2, &[0x11; 8]) } else { ip.frame(&tags, 17, &packets::udp(40_000, port, &[0; 8])) }
+                if port == 0 {
+                    ip.frame(&tags, 2, &[0x11; 8])
+                } else {
+                    ip.frame(&tags, 17, &packets::udp(40_000, port, &[0; 8]))
+                }
             }
             _ => Ip::new(host, ip("ff02::fb")).frame(&tags, 17, &packets::udp(5353, 5353, &[0; 8])),
         };
@@ -291,7 +306,16 @@ impl Maker<'_> {
         let v4 = talk.src.is_ipv4();
         let (at, tags) = world::seen_first(talk.src, talk.dst);
         let other = if v4 {
-            self.rng.pick(&["0.0.0.0", "127.0.0.1", "224.0.0.9", "255.255.255.255", "10.10.0.255", "10.10.0.1", "10.20.0.5", "9.9.9.9"])
+            self.rng.pick(&[
+                "0.0.0.0",
+                "127.0.0.1",
+                "224.0.0.9",
+                "255.255.255.255",
+                "10.10.0.255",
+                "10.10.0.1",
+                "10.20.0.5",
+                "9.9.9.9",
+            ])
         } else {
             self.rng.pick(&["::", "::1", "ff02::9", "fd10::1", "fd20::5", "2001:db8:9::9"])
         };
@@ -299,7 +323,7 @@ impl Maker<'_> {
         match self.rng.below(6) {
             0 | 1 => talk.src = ip(other),
             2 => talk.dst = ip(other),
-            3 => lengths = Some(self.rng.below(90) as u16),
+            3 => lengths = Some(self.rng.below(90) as u16).filter(|_| self.rng.percent(50)),
             4 => (talk.sport, talk.dport) = self.rng.pick(&[(0, talk.dport), (talk.sport, 0)]),
             _ => talk.dst = talk.src,
         }
@@ -307,6 +331,16 @@ impl Maker<'_> {
         let payload = self.payload(&talk, flags, false);
         let mut ip = self.ip(&talk);
         ip.length = lengths;
+        if !v4 && lengths.is_none() && self.rng.percent(30) {
+            let links = [
+                Ext::HopByHop(0),
+                Ext::Destination(0),
+                Ext::Routing(4, 0),
+                Ext::Routing(0, 0),
+                Ext::Fragment(0, false, 7),
+            ];
+            ip.ext = (0..self.rng.below(6)).map(|_| self.rng.pick(&links)).collect();
+        }
         let mut frame = ip.frame(&tags, talk.protocol, &payload);
         let start = 14 + 4 * tags.len();
         match self.rng.below(4) {
@@ -348,8 +382,18 @@ impl Maker<'_> {
         self.rng.pick(&[40_000, 40_000, 40_001, 50_000, 53])
     }
 
+    /// Any host, mostly one of the policy's zones.
+    fn host(&mut self) -> IpAddr {
+        let zone = self.rng.pick(&self.policy.zones).name;
+        let v4 = self.rng.percent(60);
+        match world::zone_host(self.rng, &zone, v4) {
+            Some(host) if self.rng.percent(60) => host,
+            _ => world::host(self.rng),
+        }
+    }
+
     fn stray(&mut self) -> Talk {
-        let src = world::host(self.rng);
+        let src = self.host();
         let v4 = src.is_ipv4();
         let dst = match self.rng.below(4) {
             0 => world::gateway_host(self.rng, v4),
@@ -381,10 +425,9 @@ impl Maker<'_> {
             To::Any => world::outside_host(self.rng, v4),
             To::Gateway => world::gateway_host(self.rng, v4),
             To::Zone(zone) => world::zone_host(self.rng, &zone, v4)?,
-            To::Prefix(prefix) | To::ZonePrefix(_, prefix) => {
-                Some(prefix.address).filter(|address| prefix.bits >= 32 && address.is_ipv4() == v4)
-                    .unwrap_or_else(|| world::outside_host(self.rng, v4))
-            }
+            To::Prefix(prefix) | To::ZonePrefix(_, prefix) => Some(prefix.address)
+                .filter(|address| prefix.bits >= 32 && address.is_ipv4() == v4)
+                .unwrap_or_else(|| world::outside_host(self.rng, v4)),
         };
         let kinds: Vec<(u8, &[(u16, u16)])> = [(6, &service.tcp), (17, &service.udp), (132, &service.sctp)]
             .into_iter()

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use dropgate_abi::reason::Reason;
 
 use super::{
-    At, Hook, Model, Verdict,
+    At, Model, Verdict,
     allow::Start,
     decode::{self, Packet},
     flows::{Direction, First, Flow, Party, Place, Tcp},
@@ -22,14 +22,15 @@ fn neighbour_discovery(packet: &Packet) -> Option<u8> {
 fn is_icmp_error(packet: &Packet) -> bool {
     match packet.icmp_type {
         Some(kind) if packet.protocol == 1 => [3, 4, 11, 12].contains(&kind),
-        Some(kind) => (1..=4).contains(&kind),
+        // RFC 4443, 2.1: the high bit is clear in errors
+        Some(kind) => packet.protocol == 58 && kind < 128,
         None => false,
     }
 }
 
 impl Model {
     /// Everything wrong with a packet, none of it first.
-    pub(super) fn anomalies(&self, at: At, packet: &Packet) -> Vec<Reason> {
+    pub(super) fn anomalies(&self, packet: &Packet) -> Vec<Reason> {
         let mut found = Vec::new();
         let mut note = |wrong: bool, reason| {
             if wrong {
@@ -48,13 +49,12 @@ impl Model {
         note(has_ports && (packet.sport == 0 || packet.dport == 0), Reason::port_zero);
         note(packet.src == packet.dst, Reason::land);
         note(packet.src.is_multicast(), Reason::source_multicast);
-        let broadcast = |prefix: &super::policy::Prefix| prefix.broadcast() == Some(packet.src);
-        let directed = at.hook == Hook::Ingress
-            && self.zones_at(at.ifindex, at.tags).iter().any(|zone| zone.prefixes.iter().any(broadcast));
-        note(is_limited_broadcast(packet.src) || directed, Reason::source_broadcast);
+        note(is_limited_broadcast(packet.src), Reason::source_broadcast);
         note(packet.src.is_loopback(), Reason::source_loopback);
         note(packet.dst.is_loopback(), Reason::destination_loopback);
-        let asks_for_an_address = (packet.protocol == 17 && (packet.sport, packet.dport) == (68, 67))
+        // RFC 3376, 4.2.13: a host may join groups before it has an address
+        let asks_for_an_address = packet.protocol == 2
+            || (packet.protocol == 17 && (packet.sport, packet.dport) == (68, 67))
             || (packet.protocol == 58
                 && packet.icmp_type.is_some_and(|kind| [131, 132, 133, 135, 143].contains(&kind)));
         note(packet.src.is_unspecified() && !asks_for_an_address, Reason::source_unspecified);
@@ -76,7 +76,7 @@ impl Model {
     pub(super) fn fragment(&self, at: At, place: Place, packet: &Packet) -> Option<Verdict> {
         let fragment = packet.fragment.as_ref()?;
         let mut wrong = Vec::new();
-        if fragment.more && fragment.length % 8 != 0 {
+        if fragment.more && (fragment.length % 8 != 0 || fragment.length == 0) {
             wrong.push(Reason::fragment_bad_length);
         }
         if fragment.offset + fragment.length > 65_535 {
@@ -96,10 +96,14 @@ impl Model {
         if let Some(first) = wrong.first() {
             return Some(Verdict::drop(*first).or(&wrong));
         }
+        if self.translated(at) && matches!(place, Place::Forwarded(_)) {
+            // Decided: the kernel has taken apart again what was judged whole.
+            return (fragment.offset > 0).then(|| Verdict::pass(Reason::translated));
+        }
         match self.fragment_policy(packet) {
             Fragments::Drop => Some(Verdict::drop(Reason::fragment_denied)),
             _ if fragment.offset == 0 => None,
-            Fragments::Pass => Some(Verdict::pass(Reason::fragment_passed)),
+            Fragments::Pass => None,
             Fragments::Track => {
                 let key = (packet.src, packet.dst, fragment.id, fragment_protocol(packet), place);
                 // Decided: a fragment lives from its first one on (RFC 791), whatever follows; and what an older policy
@@ -120,7 +124,7 @@ impl Model {
 
     pub(super) fn remember_first(&mut self, at: At, place: Place, packet: &Packet, verdict: &Verdict) {
         let Some(fragment) = &packet.fragment else { return };
-        if self.fragment_policy(packet) == Fragments::Track {
+        if fragment.offset == 0 && self.fragment_policy(packet) == Fragments::Track {
             self.firsts.push(First {
                 src: packet.src,
                 dst: packet.dst,
@@ -135,13 +139,7 @@ impl Model {
     }
 
     /// The decision about a packet of a known flow, or an ICMP error.
-    pub(super) fn flow(
-        &mut self,
-        at: At,
-        place: Place,
-        translated: bool,
-        packet: &Packet,
-    ) -> Option<Verdict> {
+    pub(super) fn flow(&mut self, at: At, place: Place, translated: bool, packet: &Packet) -> Option<Verdict> {
         if is_icmp_error(packet) {
             return Some(self.icmp_error(at, translated, packet));
         }
@@ -158,7 +156,7 @@ impl Model {
             Party::Zone(name) => Some(name.clone()),
             Party::Gateway => Some("self".into()),
             Party::Outside => Some("outside".into()),
-            Party::Published => None,
+            Party::Published | Party::Nameless => None,
         };
         let mut verdict = if flow.revoked {
             let verdict = Verdict::drop(Reason::flow_revoked);
@@ -200,7 +198,18 @@ impl Model {
         if self.flows[index].revoked {
             return unrelated.or(&[Reason::flow_revoked]);
         }
-        Verdict::pass(Reason::icmp_error)
+        let error = Start {
+            src: packet.src,
+            dst: packet.dst,
+            protocol: packet.protocol,
+            dport: 0,
+            icmp_type: packet.icmp_type,
+        };
+        // "dropped, whatever else is allowed"
+        match self.blocked(&error) {
+            Some(reason) => Verdict::drop(reason).or(&[Reason::blocked_destination]),
+            None => Verdict::pass(Reason::icmp_error),
+        }
     }
 
     /// A flow of an older generation is judged by this one, from its initiator's side.
@@ -237,31 +246,22 @@ impl Model {
     }
 
     /// To the server by where the client is; to the client by where its peer lives.
+    ///
+    /// What leaves was looked at where it came in, and the gateway does not forge its own packets.
     fn fits(&self, flow: &Flow, direction: Direction, place: Place) -> bool {
-        if flow.ledger {
-            return match direction {
-                Direction::ToServer => matches!(place, Place::Forwarded(_) | Place::Gateway),
-                Direction::ToClient => matches!(place, Place::Port(..)),
-            };
+        let Place::Port(ifindex, tags) = place else { return true };
+        // Decided: a loose zone's packets may take any path.
+        if flow.loose {
+            return true;
         }
-        match (direction, place) {
-            (Direction::ToServer, Place::Forwarded(from)) => match flow.came_in {
-                Place::Port(ifindex, _) => ifindex == from,
-                other => other == place,
-            },
+        if flow.ledger {
+            return direction == Direction::ToClient && self.is_outside(ifindex);
+        }
+        match (direction, &flow.peer) {
             (Direction::ToServer, _) => flow.came_in == place,
-            (Direction::ToClient, _) => match (&flow.peer, place) {
-                (Party::Gateway, _) => place == Place::Gateway,
-                (Party::Zone(name), Place::Port(ifindex, tags)) => {
-                    self.zones_at(ifindex, tags).iter().any(|zone| &zone.name == name)
-                }
-                (Party::Zone(name), Place::Forwarded(from)) => {
-                    self.zone_named(name).is_some_and(|zone| self.ifindex(&zone.interface) == from)
-                }
-                (_, Place::Port(ifindex, tags)) => self.is_outside(ifindex) && tags == [0, 0],
-                (_, Place::Forwarded(from)) => self.is_outside(from),
-                (_, Place::Gateway) => false,
-            },
+            (_, Party::Zone(name)) => self.zones_at(ifindex, tags).iter().any(|zone| &zone.name == name),
+            (_, Party::Outside) => self.is_outside(ifindex) && tags == [0, 0],
+            _ => false,
         }
     }
 
@@ -290,6 +290,7 @@ impl Model {
             server: (packet.dst, packet.dport),
             generation: self.generation,
             came_in: place,
+            loose: matches!(&party, Party::Zone(name) if self.zone_named(name).is_some_and(|zone| zone.loose)),
             party,
             peer: self.peer(packet.dst),
             service,
@@ -309,9 +310,9 @@ impl Model {
         if packet.tcp_flags.is_some_and(starts) {
             flow.state = Tcp::SynSent;
         }
-        let direction =
-            if flow.client == (packet.src, packet.sport) { Direction::ToServer } else { Direction::ToClient };
-        flow.update(direction, packet, &self.policy.timeouts.clone(), now);
+        flow.replied = flow.client != (packet.src, packet.sport);
+        flow.last_seen = now;
+        flow.timeout = flow.idle_ms(&self.policy.timeouts) * 1_000_000;
         self.flows.push(flow);
     }
 

@@ -22,9 +22,6 @@ impl Model {
         party: &Party,
         packet: &Packet,
     ) -> Verdict {
-        if let Some(verdict) = self.special(at, party, packet) {
-            return verdict;
-        }
         let start = Start {
             src: packet.src,
             dst: packet.dst,
@@ -35,6 +32,15 @@ impl Model {
         if let Some(reason) = self.blocked(&start) {
             // both may hold; neither goes first by the documents
             return Verdict::drop(reason).or(&[Reason::blocked_destination]);
+        }
+        if let Some(verdict) = self.special(at, party, packet) {
+            return verdict;
+        }
+        if packet.later_fragment() {
+            return match party {
+                Party::Nameless => Verdict::drop(Reason::source_not_in_zone),
+                _ => Verdict::pass(Reason::fragment_passed),
+            };
         }
         if packet.tcp_flags.is_some_and(|flags| !starts(flags)) {
             return self.mid_stream(at, place, translated, party, packet, &start);
@@ -84,16 +90,18 @@ impl Model {
             Reason::tcp_no_flow
         };
         let peer = self.peer(packet.dst);
-        let is_loose = |party: &Party| matches!(party, Party::Zone(name) if self.zone_named(name).is_some_and(|zone| zone.loose));
+        let is_loose =
+            |party: &Party| matches!(party, Party::Zone(name) if self.zone_named(name).is_some_and(|zone| zone.loose));
         let loose = is_loose(party) || is_loose(&peer);
-        // Decided: a SYN+ACK or RST is not mid-stream; whoever sends it is told so, adoption or not.
-        let adopt = at.now < self.adopt_until && !syn && !rst;
-        if !(loose || adopt) {
+        // Decided: a RST ends what nobody knows; there is nothing to take in.
+        let adopt = at.now < self.adopt_until;
+        if !(loose || adopt) || rst || *party == Party::Nameless {
             return Verdict::drop(reason);
         }
         let good = if adopt { Reason::adopted } else { Reason::loose };
         if let Some(service) = self.allowed(party, start) {
-            let flow = self.new_flow(translated, place, party.clone(), Some(service), packet);
+            let mut flow = self.new_flow(translated, place, party.clone(), Some(service), packet);
+            flow.loose = loose;
             return self.admit(at, flow, packet, good).or(&[Reason::adopted, Reason::loose]);
         }
         // the other orientation: the sender is the server
@@ -102,6 +110,7 @@ impl Model {
             let mut flow = self.new_flow(translated, self.home(&peer), peer, Some(service), packet);
             (flow.client, flow.server) = (flow.server, flow.client);
             flow.peer = party.clone();
+            flow.loose = loose;
             return self.admit(at, flow, packet, good).or(&[Reason::adopted, Reason::loose]);
         }
         Verdict::drop(reason).or(&[Reason::not_allowed, Reason::not_published])
@@ -110,9 +119,9 @@ impl Model {
     /// Where a party's packets come in.
     fn home(&self, party: &Party) -> Place {
         match party {
-            Party::Zone(name) => self.zone_named(name).map_or(Place::Gateway, |zone| {
-                Place::Port(self.ifindex(&zone.interface), super::allow::tags(zone))
-            }),
+            Party::Zone(name) => self
+                .zone_named(name)
+                .map_or(Place::Gateway, |zone| Place::Port(self.ifindex(&zone.interface), super::allow::tags(zone))),
             Party::Outside => Place::Port(self.ifindex(&self.policy.outside[0]), [0, 0]),
             _ => Place::Gateway,
         }
@@ -134,11 +143,8 @@ impl Model {
         if let Some(verdict) = self.dhcp(at, party, packet) {
             return Some(verdict);
         }
-        if packet.query.is_some_and(|(_, reply)| reply) {
-            return Some(Verdict::drop(Reason::reply_unsolicited));
-        }
         let redirect = packet.protocol == 1 && packet.icmp_type == Some(5);
-        (redirect && *party == Party::Outside).then(|| Verdict::drop(Reason::redirect_from_outside))
+        redirect.then(|| Verdict::drop(Reason::icmp_redirect))
     }
 
     fn neighbour(&mut self, at: At, party: &Party, kind: u8, packet: &Packet) -> Verdict {
@@ -150,16 +156,19 @@ impl Model {
             IpAddr::from(octets)
         });
         let pass = Verdict::pass(Reason::neighbour_discovery);
+        // a link-local router tells its side by the port alone
+        let outside = self.is_outside(at.ifindex);
         match (kind, party) {
             (135, Party::Gateway) => {
-                self.asked.extend(target.map(|target| (target, at.ifindex)));
+                self.asked.extend(target.map(|target| (target, at.ifindex, at.now)));
                 pass
             }
-            (_, Party::Gateway) | (133 | 135, _) | (134, Party::Outside) => pass,
-            (137, Party::Outside) => Verdict::drop(Reason::redirect_from_outside),
+            (_, Party::Gateway) | (133 | 135, _) => pass,
+            (134, _) if outside => pass,
+            (137, _) if outside => Verdict::drop(Reason::icmp_redirect),
             (134 | 137, _) => Verdict::drop(Reason::nd_rogue_router),
             _ => {
-                let asked = target.is_some_and(|target| self.asked.contains(&(target, at.ifindex)));
+                let asked = target.is_some_and(|target| self.was_asked(target, at));
                 if asked || !self.policy.drop_unsolicited {
                     pass
                 } else {
@@ -177,7 +186,7 @@ impl Model {
         let (client, server) = if packet.src.is_ipv4() { (68, 67) } else { (546, 547) };
         let relay: IpAddr = "ff02::1:2".parse().expect("an address");
         let (zone, asks) = match party {
-            Party::Zone(name) => (self.zone_named(name)?, true),
+            Party::Zone(_) | Party::Nameless => (*self.zones_at(at.ifindex, at.tags).first()?, true),
             Party::Gateway => (*self.zones_at(at.ifindex, at.tags).first()?, false),
             _ => return None,
         };
@@ -191,10 +200,8 @@ impl Model {
         if !fits {
             return None;
         }
-        Some(Verdict::pass(Reason::dhcp)).filter(|_| zone.dhcp).or_else(|| {
-            // a line may still allow what `dhcp` does not
-            None
-        })
+        // a line may still allow what `dhcp` does not
+        zone.dhcp.then(|| Verdict::pass(Reason::dhcp))
     }
 
     /// Why nothing allows it: the most telling name.
@@ -214,11 +221,17 @@ impl Model {
         if to_all && (talk || local_group(packet.dst) || self.directed(packet.dst)) {
             return Verdict::drop(Reason::chatter).or(&[Reason::dns_unsolicited]);
         }
+        if *party == Party::Nameless {
+            return Verdict::drop(Reason::source_not_in_zone).or(if to_all { &[Reason::chatter] } else { &[] });
+        }
+        if packet.query.is_some_and(|(_, reply)| reply) {
+            return Verdict::drop(Reason::reply_unsolicited);
+        }
         if packet.protocol == 17 && packet.sport == 53 {
             return Verdict::drop(Reason::dns_unsolicited);
         }
         // Decided: the quiet class is for link-local talk. The same ports towards one host are worth a log line.
-        Verdict::drop(plain)
+        Verdict::drop(plain).or(if to_all { &[Reason::chatter] } else { &[] })
     }
 
     fn directed(&self, dst: IpAddr) -> bool {

@@ -100,8 +100,7 @@ pub fn outside_host(rng: &mut Rng, v4: bool) -> IpAddr {
 /// A host of a zone of the world, if it has one of that family.
 pub fn zone_host(rng: &mut Rng, name: &str, v4: bool) -> Option<IpAddr> {
     let at = TEMPLATES.iter().position(|zone| zone.0 == name)?;
-    let hosts: Vec<IpAddr> =
-        HOSTS[at].iter().map(|text| ip(text)).filter(|host| host.is_ipv4() == v4).collect();
+    let hosts: Vec<IpAddr> = HOSTS[at].iter().map(|text| ip(text)).filter(|host| host.is_ipv4() == v4).collect();
     (!hosts.is_empty()).then(|| rng.pick(&hosts))
 }
 
@@ -129,14 +128,14 @@ pub fn policy(rng: &mut Rng) -> Policy {
             interface: INTERFACES.iter().find(|(_, number)| *number == zone.1).expect("known").0.into(),
             vlan: zone.2.to_vec(),
             prefixes: zone.3.iter().map(|prefix| Prefix::new(prefix)).collect(),
-            loose: kind == Kind::Route && rng.percent(8),
-            max_flows: if rng.percent(8) { 1 + rng.below(3) as u32 } else { 0 },
+            loose: kind == Kind::Route && rng.percent(12),
+            max_flows: if rng.percent(15) { 1 + rng.below(2) as u32 } else { 0 },
             // zones of one port agree: a host without an address belongs to no one of them
             dhcp: dhcp[zone.2.len()],
             egress: services(rng, &names, Speaker::Zone, 5),
         })
         .collect();
-    let fragments = |rng: &mut Rng| rng.pick(&[Fragments::Drop, Fragments::Track, Fragments::Pass]);
+    let fragments = |rng: &mut Rng| rng.pick(&[Fragments::Drop, Fragments::Track, Fragments::Track, Fragments::Pass]);
     Policy {
         kind,
         outside: if rng.percent(70) { vec!["wan0".into()] } else { vec!["wan0".into(), "wan1".into()] },
@@ -218,8 +217,7 @@ fn service(rng: &mut Rng, zones: &[String], who: Speaker, at: usize) -> Service 
             (Speaker::Zone, 4) => To::Gateway,
             _ => {
                 let v4 = rng.percent(70);
-                zone_host(rng, &zone, v4)
-                    .map_or(To::Any, |host| To::ZonePrefix(zone, Prefix::host(host)))
+                zone_host(rng, &zone, v4).map_or(To::Any, |host| To::ZonePrefix(zone, Prefix::host(host)))
             }
         };
         if !service.to.contains(&to) {
