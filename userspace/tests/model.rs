@@ -1,0 +1,7 @@
+//! The reference model against what people expect of it, and against the real object.
+mod packets;
+#[path = "model/mod.rs"]
+mod reference;
+
+#[path = "model/expect.rs"]
+mod expect;

@@ -1,0 +1,448 @@
+//! Sequences of packets that are likely to meet each other's flows.
+
+use std::net::IpAddr;
+
+use super::{
+    At, Hook,
+    policy::{Kind, Policy, Service, To},
+    world::{self, PORTS, Rng},
+};
+use crate::packets::{self, ACK, Ext, FIN, Ip, PSH, RST, SYN, URG, icmp_of, ip};
+
+/// One packet, and how much later than the one before it comes (ns).
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub at: At,
+    pub later: u64,
+    pub frame: Vec<u8>,
+}
+
+/// Two parties that talk: the first one starts.
+#[derive(Clone, Debug)]
+struct Talk {
+    src: IpAddr,
+    dst: IpAddr,
+    protocol: u8,
+    sport: u16,
+    dport: u16,
+}
+
+impl Talk {
+    fn back(&self) -> Self {
+        Self { src: self.dst, dst: self.src, protocol: self.protocol, sport: self.dport, dport: self.sport }
+    }
+}
+
+pub struct Maker<'a> {
+    pub rng: &'a mut Rng,
+    pub policy: &'a Policy,
+    talks: Vec<Talk>,
+    /// Offset and identification of fragments under way.
+    fragments: Vec<(Talk, u16)>,
+}
+
+const MS: u64 = 1_000_000;
+
+/// A sequence of some steps under a policy.
+pub fn sequence(rng: &mut Rng, policy: &Policy, steps: usize) -> Vec<Step> {
+    let mut maker = Maker { rng, policy, talks: Vec::new(), fragments: Vec::new() };
+    let mut out = Vec::new();
+    while out.len() < steps {
+        maker.step(&mut out);
+    }
+    out
+}
+
+impl Maker<'_> {
+    fn later(&mut self) -> u64 {
+        // Where zones have caps nothing may expire: when a slot that nobody asks for is counted free is not promised.
+        if self.policy.zones.iter().any(|zone| zone.max_flows > 0) {
+            return self.rng.below(3) as u64 * 100 * MS;
+        }
+        100 * MS
+            * match self.rng.below(20) {
+                0 => 1_000,
+                1 => 300,
+                2 | 3 => 110,
+                4..=6 => 10 + self.rng.below(60) as u64,
+                _ => self.rng.below(9) as u64,
+            }
+    }
+
+    fn step(&mut self, out: &mut Vec<Step>) {
+        let fresh = self.talks.is_empty();
+        match self.rng.below(100) {
+            0..35 => self.start(out),
+            35..65 if !fresh => self.go_on(out),
+            65..72 if !fresh => self.error(out),
+            72..82 => self.fragment(out),
+            82..93 => self.local(out),
+            _ => self.odd(out),
+        }
+    }
+
+    /// A packet at its first hook, and where the gateway masquerades sometimes at its last.
+    fn send(&mut self, out: &mut Vec<Step>, talk: &Talk, ip: &Ip, payload: &[u8]) {
+        let (mut at, mut tags) = world::seen_first(talk.src, talk.dst);
+        if at.hook == Hook::Ingress && at.ifindex == 21 && self.rng.percent(10) {
+            at.ifindex = 22;
+        }
+        if self.rng.percent(4) {
+            at = At::ingress(self.rng.pick(&[11, 12, 21, 22, 33]), 0);
+        }
+        if self.rng.percent(3) {
+            tags =
+                self.rng.pick(&[vec![], vec![20], vec![0], vec![10, 100], vec![100, 10], vec![0x600a], vec![1, 2, 3]]);
+        }
+        let later = self.later();
+        out.push(Step { at, later, frame: ip.frame(&tags, talk.protocol, payload) });
+        let forwarded = world::seen_last(&at, talk.dst);
+        if let Some((at, tags)) = forwarded
+            && (self.policy.kind == Kind::Masquerade || self.rng.percent(3))
+            && self.rng.percent(50)
+            // what a gateway forwards is whole: fragments were put together before translation
+            && ip.fragment == (0, false)
+            && !ip.ext.iter().any(|ext| matches!(ext, Ext::Fragment(..)))
+        {
+            out.push(Step { at, later: 0, frame: ip.frame(&tags, talk.protocol, payload) });
+        }
+    }
+
+    fn ip(&mut self, talk: &Talk) -> Ip {
+        let mut ip = Ip::new(talk.src, talk.dst);
+        if self.rng.percent(10) {
+            if talk.src.is_ipv4() {
+                ip.options = vec![1; self.rng.pick(&[4, 8, 40])];
+            } else {
+                let chains = [
+                    vec![Ext::HopByHop(0)],
+                    vec![Ext::Destination(1), Ext::Routing(4, 0), Ext::Destination(0)],
+                    vec![Ext::Fragment(0, false, 7)],
+                    vec![
+                        Ext::HopByHop(1),
+                        Ext::Destination(0),
+                        Ext::Routing(2, 1),
+                        Ext::Fragment(0, false, 7),
+                        Ext::Destination(2),
+                    ],
+                ];
+                ip.ext = self.rng.pick(&chains);
+            }
+        }
+        ip
+    }
+
+    fn payload(&mut self, talk: &Talk, flags: u8, reply: bool) -> Vec<u8> {
+        let (sport, dport) = (talk.sport, talk.dport);
+        match talk.protocol {
+            6 => packets::tcp(sport, dport, flags, &[0; 8]),
+            17 => packets::udp(sport, dport, &[0; 12]),
+            132 => packets::sctp(sport, dport, &[0; 4]),
+            1 if self.rng.percent(8) => packets::icmp(if reply { 14 } else { 13 }, 0, sport),
+            1 => packets::icmp(if reply { 0 } else { 8 }, 0, sport),
+            58 => packets::icmp(if reply { 129 } else { 128 }, 0, sport),
+            _ => vec![0; 16],
+        }
+    }
+
+    fn start(&mut self, out: &mut Vec<Step>) {
+        let talk = self.talk();
+        let flags = if self.rng.percent(80) { SYN } else { self.flags() };
+        let ip = self.ip(&talk);
+        let payload = self.payload(&talk, flags, false);
+        self.send(out, &talk, &ip, &payload);
+        self.talks.push(talk);
+    }
+
+    fn flags(&mut self) -> u8 {
+        let good = [SYN, SYN | ACK, ACK, ACK, ACK | PSH, FIN | ACK, FIN | ACK, RST, RST | ACK, SYN | URG];
+        let bad = [0, 0x3f, SYN | FIN, SYN | RST, FIN, 0xc0, FIN | PSH | URG];
+        if self.rng.percent(95) { self.rng.pick(&good) } else { self.rng.pick(&bad) }
+    }
+
+    /// More of a talk: an answer, a repetition, another flag, a near miss.
+    fn go_on(&mut self, out: &mut Vec<Step>) {
+        let mut talk = self.rng.pick(&self.talks);
+        let back = self.rng.percent(60);
+        if back {
+            talk = talk.back();
+        }
+        match self.rng.below(25) {
+            0 => talk.sport ^= 1,
+            1 => talk.dport = self.rng.pick(&PORTS),
+            _ => {}
+        }
+        let flags = match self.rng.below(3) {
+            0 if back => SYN | ACK,
+            0 => ACK,
+            _ => self.flags(),
+        };
+        let ip = self.ip(&talk);
+        let reply = if self.rng.percent(8) { !back } else { back };
+        let payload = self.payload(&talk, flags, reply);
+        self.send(out, &talk, &ip, &payload);
+    }
+
+    /// An ICMP error about some talk, from one who took part or a router.
+    fn error(&mut self, out: &mut Vec<Step>) {
+        let mut talk = self.rng.pick(&self.talks);
+        if self.rng.percent(50) {
+            talk = talk.back();
+        }
+        if self.rng.percent(10) {
+            talk.dport ^= 1;
+        }
+        let v4 = talk.src.is_ipv4();
+        let quoted_ip = self.ip(&talk);
+        let payload = self.payload(&talk, ACK, false);
+        let mut quoted = quoted_ip.packet(talk.protocol, &payload);
+        if self.rng.percent(10) {
+            quoted.truncate(self.rng.pick(&[0, 10, 19, 22, 39]));
+        } else if self.rng.percent(20) && quoted_ip.ext.is_empty() {
+            quoted.truncate(if v4 { 20 + quoted_ip.options.len() } else { 40 } + 8);
+        }
+        let router = match self.rng.below(3) {
+            0 => talk.dst,
+            1 => world::gateway_host(self.rng, v4),
+            _ => world::outside_host(self.rng, v4),
+        };
+        let mut to = talk.src;
+        if self.rng.percent(5) {
+            to = world::outside_host(self.rng, v4);
+        }
+        let kind = if v4 { self.rng.pick(&[3, 11, 12]) } else { self.rng.pick(&[1, 2, 3, 4]) };
+        let sent = Talk { src: router, dst: to, protocol: icmp_of(to), sport: 0, dport: 0 };
+        self.send(out, &sent, &Ip::new(router, to), &packets::icmp_error(kind, 0, &quoted));
+    }
+
+    fn fragment(&mut self, out: &mut Vec<Step>) {
+        if !self.fragments.is_empty() && self.rng.percent(60) {
+            let (talk, id) = self.rng.pick(&self.fragments);
+            let id = if self.rng.percent(10) { id ^ 1 } else { id };
+            let offset = self.rng.pick(&[24, 24, 24, 8, 16, 1480]);
+            let more = self.rng.percent(30);
+            let length = if self.rng.percent(10) { 13 } else { 16 };
+            let ip = Ip::new(talk.src, talk.dst).fragment(offset, more, id);
+            return self.send(out, &talk, &ip, &vec![0; length]);
+        }
+        let talk = self.talk();
+        let id = self.rng.below(4) as u16;
+        let mut payload = self.payload(&talk, SYN, false);
+        payload.resize(24, 0);
+        match self.rng.below(20) {
+            0 => payload.truncate(8),
+            1 => payload.truncate(16),
+            2 => payload.truncate(19),
+            _ => {}
+        }
+        let ip = Ip::new(talk.src, talk.dst).fragment(0, true, id);
+        self.send(out, &talk, &ip, &payload);
+        if self.rng.percent(60) {
+            let ip = Ip::new(talk.src, talk.dst).fragment(24, self.rng.percent(50), id);
+            self.send(out, &talk, &ip, &[0; 16]);
+        }
+        self.fragments.push((talk, id));
+    }
+
+    /// What a link carries besides: ARP, neighbour discovery, DHCP, chatter, other ethertypes.
+    fn local(&mut self, out: &mut Vec<Step>) {
+        let host = self.host();
+        let (mut at, tags) = world::seen_first(host, host);
+        let v6 = |text: &str| match ip(text) {
+            IpAddr::V6(address) => address,
+            IpAddr::V4(_) => unreachable!(),
+        };
+        let link = self.rng.pick(&["fe80::5", "fd10::5", "fd40::5", "2001:db8:1::7"]);
+        let nd = |ttl: u8, dst: &str, message: Vec<u8>| Ip::from(link, dst).ttl(ttl).frame(&tags, 58, &message);
+        let ttl = if self.rng.percent(90) { 255 } else { 254 };
+        let frame = match self.rng.below(12) {
+            0 | 1 => {
+                let IpAddr::V4(sender) = self.rng.pick(&[ip("10.10.0.5"), ip("10.20.0.5")]) else { unreachable!() };
+                let gateway = "10.10.0.1".parse().expect("an address");
+                if self.rng.percent(40) {
+                    at = At::egress(at.ifindex, 0, 0);
+                    packets::ethernet(&tags, packets::ARP, &packets::arp(1, gateway, sender))
+                } else {
+                    let operation = self.rng.pick(&[1, 2, 2, 2, 3]);
+                    packets::ethernet(&tags, packets::ARP, &packets::arp(operation, sender, gateway))
+                }
+            }
+            2 => packets::ethernet(&tags, self.rng.pick(&[0x88cc, 0x8847, 0x9100, 0x0026]), &[0; 46]),
+            3 if self.rng.percent(50) => {
+                at = At::egress(at.ifindex, 0, 0);
+                nd(255, "ff02::1:ff00:5", packets::neighbour(135, v6("fd10::5")))
+            }
+            3 => nd(ttl, "fd10::1", packets::neighbour(135, v6("fd10::1"))),
+            4 => nd(ttl, "fd10::1", packets::neighbour(136, v6(self.rng.pick(&["fd10::5", "fe80::5"])))),
+            5 => nd(ttl, "ff02::2", packets::router(self.rng.pick(&[133, 134, 137]))),
+            6 => nd(1, "ff02::16", packets::listener(self.rng.pick(&[130, 131, 132, 143]))),
+            7 => Ip::from("0.0.0.0", "255.255.255.255").frame(&tags, 17, &packets::udp(68, 67, &[0; 24])),
+            8 => Ip::from("fe80::5", "ff02::1:2").frame(&tags, 17, &packets::udp(546, 547, &[0; 24])),
+            _ if host.is_ipv4() => {
+                let (dst, port) = self.rng.pick(&[
+                    ("224.0.0.251", 5353),
+                    ("239.255.255.250", 1900),
+                    ("224.0.0.252", 5355),
+                    ("255.255.255.255", 9999),
+                    ("10.10.0.255", 137),
+                    ("224.0.0.1", 0),
+                ]);
+                let ip = Ip::new(host, ip(dst));
+                if port == 0 {
+                    ip.frame(&tags, 2, &[0x11; 8])
+                } else {
+                    ip.frame(&tags, 17, &packets::udp(40_000, port, &[0; 8]))
+                }
+            }
+            _ => Ip::new(host, ip("ff02::fb")).frame(&tags, 17, &packets::udp(5353, 5353, &[0; 8])),
+        };
+        let later = self.later();
+        out.push(Step { at, later, frame });
+    }
+
+    /// A frame with something wrong with it.
+    fn odd(&mut self, out: &mut Vec<Step>) {
+        let mut talk = self.talk();
+        let v4 = talk.src.is_ipv4();
+        let (at, tags) = world::seen_first(talk.src, talk.dst);
+        let other = if v4 {
+            self.rng.pick(&[
+                "0.0.0.0",
+                "127.0.0.1",
+                "224.0.0.9",
+                "255.255.255.255",
+                "10.10.0.255",
+                "10.10.0.1",
+                "10.20.0.5",
+                "9.9.9.9",
+            ])
+        } else {
+            self.rng.pick(&["::", "::1", "ff02::9", "fd10::1", "fd20::5", "2001:db8:9::9"])
+        };
+        let mut lengths = None;
+        match self.rng.below(6) {
+            0 | 1 => talk.src = ip(other),
+            2 => talk.dst = ip(other),
+            3 => lengths = Some(self.rng.below(90) as u16).filter(|_| self.rng.percent(50)),
+            4 => (talk.sport, talk.dport) = self.rng.pick(&[(0, talk.dport), (talk.sport, 0)]),
+            _ => talk.dst = talk.src,
+        }
+        let flags = self.flags();
+        let payload = self.payload(&talk, flags, false);
+        let mut ip = self.ip(&talk);
+        ip.length = lengths;
+        if !v4 && lengths.is_none() && self.rng.percent(30) {
+            let links = [
+                Ext::HopByHop(0),
+                Ext::Destination(0),
+                Ext::Routing(4, 0),
+                Ext::Routing(0, 0),
+                Ext::Fragment(0, false, 7),
+            ];
+            ip.ext = (0..self.rng.below(6)).map(|_| self.rng.pick(&links)).collect();
+        }
+        let mut frame = ip.frame(&tags, talk.protocol, &payload);
+        let start = 14 + 4 * tags.len();
+        match self.rng.below(4) {
+            0 => frame.truncate((start + self.rng.below(frame.len() - start + 1)).max(15)),
+            1 => {
+                // a bit of the IP or transport header
+                let at = start + self.rng.below((frame.len() - start).min(48));
+                frame[at] ^= 1 << self.rng.below(8);
+            }
+            _ => {}
+        }
+        let later = self.later();
+        out.push(Step { at, later, frame });
+    }
+
+    /// Two parties: mostly as a line of the policy would have them.
+    fn talk(&mut self) -> Talk {
+        if !self.talks.is_empty() && self.rng.percent(15) {
+            return self.rng.pick(&self.talks);
+        }
+        let policy = self.policy;
+        let mut lines: Vec<(&str, &Service)> = Vec::new();
+        for zone in &policy.zones {
+            lines.extend(zone.egress.iter().map(|service| (zone.name.as_str(), service)));
+        }
+        lines.extend(policy.gateway_egress.iter().map(|service| ("self", service)));
+        lines.extend(policy.outside_egress.iter().map(|service| ("outside", service)));
+        if !policy.publish.is_empty() && self.rng.percent(25) {
+            return self.published();
+        }
+        if lines.is_empty() || self.rng.percent(20) {
+            return self.stray();
+        }
+        let (who, service) = self.rng.pick(&lines);
+        self.by_line(who, service).unwrap_or_else(|| self.stray())
+    }
+
+    fn sport(&mut self) -> u16 {
+        self.rng.pick(&[40_000, 40_000, 40_001, 50_000, 53])
+    }
+
+    /// Any host, mostly one of the policy's zones.
+    fn host(&mut self) -> IpAddr {
+        let zone = self.rng.pick(&self.policy.zones).name;
+        let v4 = self.rng.percent(60);
+        match world::zone_host(self.rng, &zone, v4) {
+            Some(host) if self.rng.percent(60) => host,
+            _ => world::host(self.rng),
+        }
+    }
+
+    fn stray(&mut self) -> Talk {
+        let src = self.host();
+        let v4 = src.is_ipv4();
+        let dst = match self.rng.below(4) {
+            0 => world::gateway_host(self.rng, v4),
+            1 => world::outside_host(self.rng, v4),
+            _ => std::iter::repeat_with(|| world::host(self.rng))
+                .find(|dst| dst.is_ipv4() == v4 && *dst != src)
+                .expect("the world has several"),
+        };
+        let protocol = self.rng.pick(&[6, 6, 17, 17, icmp_of(src), 132, 47, 1, 58, 59]);
+        Talk { src, dst, protocol, sport: self.sport(), dport: self.rng.pick(&PORTS) }
+    }
+
+    fn published(&mut self) -> Talk {
+        let line = self.rng.pick(&self.policy.publish);
+        let src = std::iter::repeat_with(|| world::host(self.rng)).find(IpAddr::is_ipv4).expect("there are some");
+        let dst = if self.rng.percent(60) { line.address } else { line.to };
+        let dport = if dst == line.to { line.to_port.unwrap_or(line.ports[0].0) } else { line.ports[0].1 };
+        Talk { src, dst, protocol: line.transport, sport: self.sport(), dport }
+    }
+
+    fn by_line(&mut self, who: &str, service: &Service) -> Option<Talk> {
+        let v4 = self.rng.percent(60);
+        let src = match who {
+            "self" => world::gateway_host(self.rng, v4),
+            "outside" => world::outside_host(self.rng, v4),
+            zone => world::zone_host(self.rng, zone, v4)?,
+        };
+        let dst = match self.rng.pick(&service.to) {
+            To::Any => world::outside_host(self.rng, v4),
+            To::Gateway => world::gateway_host(self.rng, v4),
+            To::Zone(zone) => world::zone_host(self.rng, &zone, v4)?,
+            To::Prefix(prefix) | To::ZonePrefix(_, prefix) => Some(prefix.address)
+                .filter(|address| prefix.bits >= 32 && address.is_ipv4() == v4)
+                .unwrap_or_else(|| world::outside_host(self.rng, v4)),
+        };
+        let kinds: Vec<(u8, &[(u16, u16)])> = [(6, &service.tcp), (17, &service.udp), (132, &service.sctp)]
+            .into_iter()
+            .filter(|(_, ranges)| !ranges.is_empty())
+            .map(|(protocol, ranges)| (protocol, &ranges[..]))
+            .collect();
+        let (protocol, dport) = if kinds.is_empty() {
+            let icmp = if service.icmp.is_empty() { service.protocol[0] } else { icmp_of(src) };
+            (icmp, 0)
+        } else {
+            let (protocol, ranges) = self.rng.pick(&kinds);
+            let (low, high) = self.rng.pick(ranges);
+            let near = [low, high, low.saturating_sub(1).max(1), high.saturating_add(1), low.midpoint(high)];
+            (protocol, self.rng.pick(&near))
+        };
+        (src != dst).then(|| Talk { src, dst, protocol, sport: self.sport(), dport })
+    }
+}

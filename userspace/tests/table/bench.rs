@@ -1,0 +1,111 @@
+//! The real object, asked one packet at a time: action, reason, counter, and the frame as it comes out.
+
+use std::path::Path;
+
+use dropgate::{
+    datapath::Bench,
+    policy::{self, Environment, Ids, Source},
+};
+use dropgate_abi::{
+    control::Counter,
+    reason::{Kind, REASONS, Reason, Stage},
+    walk::{Walk, action, hook},
+};
+
+use crate::table::net::INTERFACES;
+
+/// Nanoseconds between two cases: beyond every memory that is not emptied.
+const PAUSE: u64 = 3_600_000_000_000;
+
+pub struct Real {
+    pub bench: Bench,
+    ids: Ids,
+    generation: u32,
+    pub now: u64,
+}
+
+fn compile(text: &str, ids: &mut Ids) -> dropgate::policy::Image {
+    let (parsed, found) = policy::parse(Source::new("table", text), Path::new("/nowhere"));
+    let parsed = parsed.unwrap_or_else(|| panic!("the policy is refused: {found:#?}\n{text}"));
+    let mut environment = Environment::synthetic(&parsed);
+    for (name, interface) in &mut environment.interfaces {
+        interface.index = INTERFACES.iter().find(|(other, _)| other == name).expect("a known interface").1;
+    }
+    policy::compile(&parsed, &environment, ids).expect("the policy compiles")
+}
+
+/// A reason by its name.
+pub fn reason(name: &str) -> Reason {
+    REASONS.iter().find(|info| info.name == name).unwrap_or_else(|| panic!("no reason `{name}`")).reason
+}
+
+impl Real {
+    pub fn new(text: &str) -> Self {
+        let mut ids = Ids::default();
+        let image = compile(text, &mut ids);
+        let bench =
+            Bench::new(&image).expect("the object loads; it takes root (CAP_BPF, CAP_NET_ADMIN) and a kernel with BTF");
+        Self { bench, ids, generation: 1, now: PAUSE }
+    }
+
+    /// Puts another policy in force.
+    pub fn commit(&mut self, text: &str) {
+        let image = compile(text, &mut self.ids);
+        self.generation += 1;
+        self.bench.commit(&image, self.generation).expect("commit");
+    }
+
+    /// Empties every memory.
+    pub fn fresh(&mut self) {
+        self.bench.forget();
+        self.now += PAUSE;
+    }
+
+    fn counter(&self, name: &str) -> Counter {
+        self.bench.reason_counter(reason(name)).expect("a counter")
+    }
+
+    /// Judges a packet and holds action, reason and counter against the reason's line in the list.
+    pub fn expect(&mut self, what: &str, hook: u8, ifindex: u32, from: u32, frame: &[u8], name: &str) -> Walk {
+        let before = self.counter(name);
+        let walk = self.bench.run(hook, ifindex, from, self.now, frame).expect("test run");
+        assert_eq!(walk.reason.name(), name, "{what}: reason");
+        let info = walk.reason.info().expect("a line of the list");
+        let wanted = if info.kind == Kind::Pass { action::PASS } else { action::DROP };
+        assert_eq!(walk.action, wanted, "{what}: action");
+        let after = self.counter(name);
+        assert_eq!(after.packets - before.packets, 1, "{what}: packets counted");
+        let bytes = after.bytes - before.bytes;
+        let wanted = size(frame, info.stage);
+        assert!(wanted.contains(&bytes), "{what}: {bytes} bytes counted, not one of {wanted:?}");
+        walk
+    }
+
+    pub fn ingress(&mut self, what: &str, ifindex: u32, frame: &[u8], name: &str) -> Walk {
+        self.expect(what, hook::INGRESS, ifindex, 0, frame, name)
+    }
+
+    pub fn egress(&mut self, what: &str, ifindex: u32, from: u32, frame: &[u8], name: &str) -> Walk {
+        self.expect(what, hook::EGRESS, ifindex, from, frame, name)
+    }
+}
+
+/// What a packet counts as: the IP packet as its header says, the frame where there is none. For a header that lies either
+/// will do.
+fn size(frame: &[u8], stage: Stage) -> Vec<u64> {
+    let mut at = 12;
+    while matches!(frame[at..at + 2], [0x81, 0] | [0x88, 0xa8]) && frame.len() >= at + 6 {
+        at += 4;
+    }
+    let rest = &frame[at + 2..];
+    let number = |at: usize| u64::from(rest[at]) << 8 | u64::from(rest[at + 1]);
+    let ip = match frame[at..at + 2] {
+        [0x08, 0x00] if rest.len() >= 20 => number(2),
+        [0x86, 0xdd] if rest.len() >= 40 => number(4) + 40,
+        _ => return vec![frame.len() as u64],
+    };
+    match stage {
+        Stage::Frame | Stage::Parse => vec![ip, frame.len() as u64],
+        _ => vec![ip],
+    }
+}

@@ -1,0 +1,5 @@
+//! The packet table's parts.
+
+pub mod bench;
+pub mod cases;
+pub mod net;
