@@ -117,10 +117,11 @@ fn ip4(bytes: &[u8]) -> Result<Packet, Reason> {
         return Err(Reason::ip4_bad_version);
     }
     let header = usize::from(bytes[0] & 15) * 4;
-    if header < 20 || header > bytes.len() {
+    let total = usize::from(number(&bytes[2..]));
+    if header < 20 {
         return Err(Reason::ip4_bad_header_length);
     }
-    let total = usize::from(number(&bytes[2..]));
+    // of a header beyond both its packet and the frame, this is the shorter thing to say
     if total < header || total > bytes.len() {
         return Err(Reason::ip4_bad_total_length);
     }

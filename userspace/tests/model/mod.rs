@@ -8,6 +8,7 @@
 pub mod allow;
 pub mod decode;
 pub mod flows;
+mod odd;
 pub mod policy;
 pub mod sequence;
 mod stages;
@@ -21,6 +22,7 @@ use dropgate_abi::reason::Reason;
 use decode::{Content, Packet};
 use flows::{First, Flow, Place};
 use policy::{Kind, Policy};
+use world::VLAN_DEVICES;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
@@ -163,7 +165,7 @@ impl Model {
             return verdict;
         }
         let verdict = self.whole(at, place, &packet);
-        self.remember_first(at, place, &packet, &verdict);
+        self.remember_first(at, &packet, &verdict);
         verdict
     }
 
@@ -202,9 +204,16 @@ impl Model {
         self.policy.outside.iter().any(|name| self.ifindex(name) == ifindex)
     }
 
-    /// Whether the policy names an interface.
+    /// Whether packets may come in by an interface.
     fn named(&self, ifindex: u32) -> bool {
-        self.is_outside(ifindex) || self.policy.zones.iter().any(|zone| self.ifindex(&zone.interface) == ifindex)
+        let zones = |index: u32| self.policy.zones.iter().filter(move |zone| self.ifindex(&zone.interface) == index);
+        let untagged = self.is_outside(ifindex) || zones(ifindex).any(|zone| zone.vlan.is_empty());
+        let named = |index| self.is_outside(index) || zones(index).next().is_some();
+        if untagged {
+            return true;
+        }
+        // a VLAN device stands for the interface it lies on
+        VLAN_DEVICES.iter().any(|(device, _, below, _)| *device == ifindex && named(*below))
     }
 
     fn arp(&mut self, at: At, operation: u16, sender: IpAddr, target: IpAddr) -> Verdict {
@@ -244,7 +253,12 @@ impl Model {
         // the outside is untagged; a zone has the tags it names
         let known = (outside && tags == [0, 0]) || zones.iter().any(|zone| allow::tags(zone) == tags);
         if !known {
-            return Err(Verdict::drop(Reason::vlan_unknown));
+            // an untagged frame where all zones are tagged: either can be said
+            return Err(Verdict::drop(Reason::vlan_unknown).or(if tags == [0, 0] {
+                &[Reason::interface_unknown]
+            } else {
+                &[]
+            }));
         }
         if at.hook == Hook::Ingress {
             return Ok(Place::Port(at.ifindex, tags));

@@ -200,7 +200,7 @@ impl Ip {
         let mut packet = vec![first, 0];
         packet.extend(total.to_be_bytes());
         packet.extend(self.id.to_be_bytes());
-        packet.extend((self.fragment.0 / 8 | u16::from(self.fragment.1) << 13).to_be_bytes());
+        packet.extend(((self.fragment.0 / 8) | (u16::from(self.fragment.1) << 13)).to_be_bytes());
         packet.extend([self.ttl, protocol, 0, 0]);
         packet.extend(src.octets());
         packet.extend(dst.octets());
