@@ -9,8 +9,8 @@ fn main() {
     let xdp = env::var_os("DROPGATE_XDP_SOURCE").map_or_else(|| manifest.join("../xdp"), PathBuf::from);
     println!("cargo:rerun-if-env-changed=DROPGATE_XDP_SOURCE");
     println!("cargo:rerun-if-changed={}", xdp.display());
-    let flags =
-        ["-Ctarget-cpu=v3", "-Cdebuginfo=2", "-Clink-arg=--btf", &format!("--cfg=bpf_target_arch=\"{arch}\"")].join("\x1f");
+    let flags = ["-Ctarget-cpu=v3", "-Cdebuginfo=2", "-Clink-arg=--btf", &format!("--cfg=bpf_target_arch=\"{arch}\"")]
+        .join("\x1f");
     let status = Command::new("rustup")
         .args(["run", "nightly", "cargo", "build", "--release", "--locked", "--package", "dropgate-xdp"])
         .args(["--target", "bpfel-unknown-none", "-Zbuild-std=core", "--target-dir"])
@@ -26,7 +26,9 @@ fn main() {
     match status {
         Ok(status) if status.success() => {}
         Ok(status) => panic!("the BPF object did not build ({status}); `cargo xtask setup` installs what it needs"),
-        Err(error) => panic!("`rustup run nightly cargo` did not start: {error}; `cargo xtask setup` installs what it needs"),
+        Err(error) => {
+            panic!("`rustup run nightly cargo` did not start: {error}; `cargo xtask setup` installs what it needs")
+        }
     }
     let object = out.join("bpf/bpfel-unknown-none/release/dropgate-xdp");
     println!("cargo:rustc-env=DROPGATE_OBJECT={}", object.display());

@@ -1,3 +1,7 @@
-//! Dropgate
+//! Dropgate, the userspace side: policy in, programs and maps out, events and answers for people.
 
+pub mod capture;
+pub mod datapath;
+pub mod events;
 pub mod policy;
+pub mod view;

@@ -2,7 +2,7 @@
 
 use dropgate_abi::{
     reason::Reason,
-    tuple::V4,
+    tuple::{V4, equal},
     walk::{Walk, parsed},
 };
 
@@ -28,7 +28,7 @@ pub fn anomaly(walk: &Walk) -> Step {
         return drop(Reason::ttl_zero);
     }
     if walk.family == V4 { addresses4(walk)? } else { addresses6(walk)? }
-    if walk.src == walk.dst {
+    if equal(&walk.src, &walk.dst) {
         return drop(Reason::land);
     }
     if walk.l4 == 0 || walk.parsed & parsed::FRAGMENT != 0 && walk.parsed & parsed::FIRST == 0 {

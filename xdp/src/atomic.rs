@@ -4,20 +4,26 @@ use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg, atomic_xadd, atomic
 
 /// Tries to take a lock before giving up: a holder works for well under a microsecond, and programs of one CPU do not
 /// interrupt each other.
-const SPINS: u32 = 256;
+const SPINS: u32 = 64;
 
 /// Takes the lock in a word of a map value: 0 free, 1 held. `false` when it stayed held.
 #[inline(always)]
 pub fn lock(word: *mut u32) -> bool {
     let mut spins = 0;
     while spins < SPINS {
-        // SAFETY: callers pass an aligned word of a map value that is only changed by these functions.
-        if unsafe { atomic_cxchg::<u32, { SeqCst }, { SeqCst }>(word, 0, 1) }.1 {
+        if try_lock(word) {
             return true;
         }
         spins += 1;
     }
     false
+}
+
+/// Takes the lock if it is free just now.
+#[inline(always)]
+pub fn try_lock(word: *mut u32) -> bool {
+    // SAFETY: callers pass an aligned word of a map value that is only changed by these functions.
+    unsafe { atomic_cxchg::<u32, { SeqCst }, { SeqCst }>(word, 0, 1) }.1
 }
 
 /// Gives the lock back.

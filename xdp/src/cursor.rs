@@ -8,6 +8,9 @@ pub trait Frame {
     /// Whether the frame has at least `len` bytes.
     fn holds(&self, len: usize) -> bool;
 
+    /// Bytes of the frame.
+    fn len(&self) -> u32;
+
     /// A VLAN tag that travels beside the bytes: its identifier.
     fn tag(&self) -> Option<u16>;
 
@@ -47,7 +50,11 @@ mod kernel {
             if offset > WINDOW {
                 return None;
             }
-            let at = self.0.data() + offset;
+            let mut bounded = offset;
+            // SAFETY: a mask that changes nothing after the check above. The compiler makes that check where it likes; this
+            // one the verifier sees on the register that is added to the packet's address.
+            unsafe { core::arch::asm!("{0} &= {1}", inout(reg) bounded, const WINDOW, options(pure, nomem, nostack)) };
+            let at = self.0.data() + bounded;
             if at + size_of::<T>() > self.0.data_end() {
                 return None;
             }
@@ -58,9 +65,13 @@ mod kernel {
 
         #[inline(always)]
         fn holds(&self, len: usize) -> bool {
-            self.0.data_end() - self.0.data() >= len
-                // SAFETY: a live XDP context.
-                || unsafe { bpf_xdp_get_buff_len(self.0.ctx) } as usize >= len
+            self.0.data() + len <= self.0.data_end() || self.len() as usize >= len
+        }
+
+        #[inline(always)]
+        fn len(&self) -> u32 {
+            // SAFETY: a live XDP context.
+            unsafe { bpf_xdp_get_buff_len(self.0.ctx) as u32 }
         }
 
         #[inline(always)]
@@ -98,6 +109,11 @@ mod kernel {
         }
 
         #[inline(always)]
+        fn len(&self) -> u32 {
+            self.0.len()
+        }
+
+        #[inline(always)]
         fn tag(&self) -> Option<u16> {
             // SAFETY: a live socket buffer.
             let (present, tci) = unsafe { ((*self.0.skb.skb).vlan_present, (*self.0.skb.skb).vlan_tci) };
@@ -124,7 +140,11 @@ impl Frame for &[u8] {
     }
 
     fn holds(&self, len: usize) -> bool {
-        self.len() >= len
+        <[u8]>::len(self) >= len
+    }
+
+    fn len(&self) -> u32 {
+        <[u8]>::len(self) as u32
     }
 
     fn tag(&self) -> Option<u16> {

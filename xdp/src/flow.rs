@@ -5,14 +5,14 @@ use dropgate_abi::{
     flow::{Flow, TICK_SHIFT, expired, flag, tcp as state},
     policy::{FIRST_ZONE, PortKey, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, side, timeout},
     reason::Reason,
-    tuple::{FlowKey, V4, V6},
+    tuple::{FlowKey, V4, V6, equal},
     walk::{Walk, found, hook, parsed},
 };
 
 use crate::{
     anomaly::tcp,
     cursor::Frame,
-    maps::SIDES,
+    maps::{SCRATCH, SIDES, clear},
     parse::{self, protocol},
     policy::{self, Query},
     state as tracking,
@@ -21,16 +21,16 @@ use crate::{
 };
 
 /// Ends the walk of a packet that belongs to a flow; goes on with what starts one.
-#[inline(always)]
-pub fn flow(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
-    if walk.parsed & parsed::ICMP_ERROR != 0 {
-        return icmp_error(frame, walk, control, settings);
-    }
+#[inline(never)]
+pub fn flow(walk: &mut Walk, query: &mut Query, control: &Control, settings: &Settings) -> Step {
     if walk.parsed & (parsed::FRAGMENT | parsed::FIRST) == parsed::FRAGMENT {
         return Ok(());
     }
     let (key, source_high) = key(walk);
-    let Some(flow) = table::find(&key, key.hash(&control.secret), control.flow_mask) else {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
+    // SAFETY: this CPU's own, for the time of this packet.
+    let hidden = unsafe { &raw mut (*scratch).hidden };
+    let Some(flow) = table::find(&key, key.hash(&control.secret), control.flow_mask, hidden) else {
         walk.found = found::MISS;
         return Ok(());
     };
@@ -42,7 +42,7 @@ pub fn flow(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &S
     walk.direction = (source_high != (flow.flags & flag::INITIATOR_HIGH != 0)) as u8;
     walk.found = found::HIT;
     if flow.generation != walk.generation && flow.flags & flag::LEDGER == 0 {
-        older(walk, flow, settings);
+        older(walk, flow, query, settings);
     }
     walk.zone = flow.zone;
     walk.peer = flow.peer;
@@ -156,24 +156,18 @@ fn fits(walk: &Walk, flow: &mut Flow) -> bool {
 /// Judges a flow of an older generation afresh, from its initiator's side. It keeps its TCP state; one that the policy in
 /// force does not allow is remembered as revoked, until a generation that allows it again.
 #[inline(never)]
-fn older(walk: &mut Walk, flow: &mut Flow, settings: &Settings) {
+fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Settings) {
     let high = flow.flags & flag::INITIATOR_HIGH != 0;
-    let mut query = Query {
-        slot: walk.slot,
-        flags: settings.flags,
-        zone: flow.zone,
-        peer: ZONE_NONE,
-        family: walk.family,
-        protocol: flow.key.protocol,
-        port: if high { flow.key.low_port } else { flow.key.high_port },
-        src: if high { flow.key.high } else { flow.key.low },
-        dst: if high { flow.key.low } else { flow.key.high },
-        service: Default::default(),
-    };
+    query.set(walk, settings);
+    query.zone = flow.zone;
+    query.protocol = flow.key.protocol;
+    query.port = if high { flow.key.low_port } else { flow.key.high_port };
+    query.src = if high { flow.key.high } else { flow.key.low };
+    query.dst = if high { flow.key.low } else { flow.key.high };
     if flow.zone != ZONE_SELF && flow.zone != ZONE_PUBLISHED && flow.to_server_port != u64::MAX {
-        query.zone = initiator_zone(&query, flow.to_server_port);
+        query.zone = initiator_zone(query, flow.to_server_port);
     }
-    let allowed = query.zone != ZONE_NONE && policy::blocked(&query).is_none() && policy::allowed(&mut query);
+    let allowed = query.zone != ZONE_NONE && policy::blocked(query).is_none() && policy::allowed(query);
     if allowed {
         if query.zone != flow.zone {
             table::count(flow.zone, u64::MAX);
@@ -207,12 +201,21 @@ fn initiator_zone(query: &Query, port: u64) -> u16 {
 /// An ICMP error passes when the packet it quotes belongs to a known flow and was sent by the host the error goes to,
 /// whoever sends the error (RFC 792, RFC 4443, 3).
 #[inline(never)]
-fn icmp_error<F: Frame>(frame: &F, walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
-    let (src, key, source_high) = quoted(frame, walk)?;
-    if src != walk.dst {
+pub fn icmp_error<F: Frame>(
+    frame: &F,
+    walk: &mut Walk,
+    query: &mut Query,
+    control: &Control,
+    settings: &Settings,
+) -> Step {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
+    // SAFETY: this CPU's own, for the time of this packet.
+    let (inner, hidden) = unsafe { (&mut (*scratch).inner, &raw mut (*scratch).hidden) };
+    let (src, key, source_high) = quoted(frame, walk, inner)?;
+    if !equal(&src, &walk.dst) {
         return drop(Reason::icmp_error_unrelated);
     }
-    let Some(flow) = table::find(&key, key.hash(&control.secret), control.flow_mask) else {
+    let Some(flow) = table::find(&key, key.hash(&control.secret), control.flow_mask, hidden) else {
         return drop(Reason::icmp_error_unrelated);
     };
     if expired(tick(walk), flow.last_seen, flow.timeout) {
@@ -221,7 +224,7 @@ fn icmp_error<F: Frame>(frame: &F, walk: &mut Walk, control: &Control, settings:
     walk.direction = (source_high == (flow.flags & flag::INITIATOR_HIGH != 0)) as u8;
     walk.found = found::HIT;
     if flow.generation != walk.generation && flow.flags & flag::LEDGER == 0 {
-        older(walk, flow, settings);
+        older(walk, flow, query, settings);
     }
     walk.zone = flow.zone;
     walk.peer = flow.peer;
@@ -229,8 +232,8 @@ fn icmp_error<F: Frame>(frame: &F, walk: &mut Walk, control: &Control, settings:
     if flow.drop_reason != 0 {
         return drop(Reason::icmp_error_unrelated);
     }
-    let query = Query::of(walk, settings);
-    match policy::blocked(&query) {
+    query.set(walk, settings);
+    match policy::blocked(query) {
         Some(reason) => drop(reason),
         None => pass(Reason::icmp_error),
     }
@@ -238,10 +241,12 @@ fn icmp_error<F: Frame>(frame: &F, walk: &mut Walk, control: &Control, settings:
 
 /// The source, flow key and orientation of the packet that an ICMP error quotes.
 #[inline(always)]
-fn quoted(frame: &impl Frame, walk: &Walk) -> Step<([u32; 4], FlowKey, bool)> {
+fn quoted(frame: &impl Frame, walk: &Walk, inner: &mut Walk) -> Step<([u32; 4], FlowKey, bool)> {
     let l3 = walk.l4 as usize + 8;
     let malformed = Reason::icmp_error_malformed;
-    let mut inner = Walk { l3: l3 as u16, family: walk.family, ..Walk::default() };
+    clear(inner);
+    inner.l3 = l3 as u16;
+    inner.family = walk.family;
     let l4 = if walk.family == V4 {
         let Some(head) = frame.read::<[u32; 5]>(l3) else { return drop(malformed) };
         let first = u32::from_be(head[0]);
@@ -265,10 +270,10 @@ fn quoted(frame: &impl Frame, walk: &Walk) -> Step<([u32; 4], FlowKey, bool)> {
         inner.src = [head[2], head[3], head[4], head[5]];
         inner.dst = [head[6], head[7], head[8], head[9]];
         // the quoted packet may be cut short: only the frame's end counts
-        match parse::extensions(frame, &mut inner, usize::MAX >> 1) {
-            Ok(0) | Err(_) => return drop(Reason::icmp_error_unrelated),
-            Ok(l4) => l4,
+        if parse::extensions(frame, inner, usize::MAX >> 1).is_err() || inner.l4 == 0 {
+            return drop(Reason::icmp_error_unrelated);
         }
+        inner.l4 as usize
     };
     match inner.protocol {
         protocol::TCP | protocol::UDP | protocol::SCTP => {

@@ -7,15 +7,16 @@ use dropgate_abi::{
     flow::{FRAGMENT_WAYS, Fragment, FragmentBucket, expired},
     policy::{Settings, class, fragments, side, timeout},
     reason::Reason,
-    tuple::{FlowKey, V4},
+    tuple::{FlowKey, V4, equal},
     walk::{Walk, action, hook, parsed},
 };
 
 use crate::{
     atomic, flow,
-    maps::FRAGMENTS,
+    maps::{CONTROL, FRAGMENTS, SCRATCH},
     parse::protocol,
     step::{Decision, Step, drop, pass},
+    table::hide,
 };
 
 /// Ends the walk of fragments that cannot go on; whole packets and first fragments do.
@@ -68,17 +69,23 @@ fn check(walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
 /// Keeps the verdict of a first fragment for those that follow. A passed one that cannot be kept is dropped, because its
 /// followers would be.
 #[inline(always)]
-pub fn remember(walk: &mut Walk, control: &Control, settings: &Settings, answer: Step) -> Step {
+pub fn remember(walk: &Walk, settings: &Settings, answer: Step) -> Step {
     let first = parsed::FRAGMENT | parsed::FIRST;
     if walk.parsed & first != first || mode(walk, settings) != fragments::TRACK {
         return answer;
     }
     match answer {
-        Err(decision) if !keep(walk, control, settings, decision) && decision.action == action::PASS => {
+        Err(decision) if !kept(settings, decision) && decision.action() == action::PASS => {
             drop(Reason::fragment_table_full)
         }
         answer => answer,
     }
+}
+
+#[inline(always)]
+fn kept(settings: &Settings, decision: Decision) -> bool {
+    let dropped = decision.action() != action::PASS;
+    dropgate_keep(dropped as u32, settings.timeouts[timeout::FRAGMENT]) != 0
 }
 
 /// What fragments of one datagram have in common (RFC 791, RFC 8200, 4.5), as a key for the hash.
@@ -109,8 +116,8 @@ fn same(walk: &Walk, kept: &Fragment) -> bool {
         && kept.protocol == protocol_key(walk)
         && kept.family == walk.family
         && kept.port == walk.port
-        && kept.src == walk.src
-        && kept.dst == walk.dst
+        && equal(&kept.src, &walk.src)
+        && equal(&kept.dst, &walk.dst)
 }
 
 /// A later fragment gets the verdict of its first.
@@ -134,15 +141,21 @@ fn inherit(walk: &mut Walk, control: &Control) -> Step {
 
 /// Writes a first fragment's verdict over: its own entry, a free or expired way, or (for one that passed) one that was
 /// dropped. A flood of dropped ones cannot push out those that passed.
+///
+/// A global function, which takes numbers only: the verifier walks it once, whoever calls it.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn keep(walk: &Walk, control: &Control, settings: &Settings, decision: Decision) -> bool {
-    let Some(bucket) = bucket(walk, control) else { return false };
+pub extern "C" fn dropgate_keep(dropped: u32, timeout: u32) -> u32 {
+    let (Some(control), Some(scratch)) = (CONTROL.get(0), SCRATCH.get_ptr_mut(0)) else { return 0 };
+    // SAFETY: this CPU's own, for the time of this packet.
+    let (walk, hidden) = unsafe { (&(*scratch).walk, &raw mut (*scratch).hidden) };
+    let Some(bucket) = bucket(walk, control) else { return 0 };
+    let dropped = dropped != 0;
     let now = flow::tick(walk);
-    let dropped = decision.action != action::PASS;
     // SAFETY: a field of a map value.
     let lock = unsafe { &raw mut (*bucket).lock };
     if !atomic::lock(lock) {
-        return false;
+        return 0;
     }
     let mut chosen = FRAGMENT_WAYS;
     let mut rank = 4;
@@ -159,12 +172,14 @@ fn keep(walk: &Walk, control: &Control, settings: &Settings, decision: Decision)
         } else {
             4
         };
+        let here = hide(hidden, here);
         if here < rank {
             rank = here;
             chosen = way;
         }
         way += 1;
     }
+    let chosen = hide(hidden, chosen as u32) as usize;
     if chosen < FRAGMENT_WAYS {
         // SAFETY: `chosen` is below the number of ways, and the lock is ours.
         unsafe {
@@ -178,7 +193,7 @@ fn keep(walk: &Walk, control: &Control, settings: &Settings, decision: Decision)
                 dropped: dropped as u8,
                 port: walk.port,
                 last_seen: now,
-                timeout: settings.timeouts[timeout::FRAGMENT],
+                timeout,
                 generation: walk.generation,
                 service: walk.service,
                 zone: walk.zone,
@@ -187,5 +202,5 @@ fn keep(walk: &Walk, control: &Control, settings: &Settings, decision: Decision)
         }
     }
     atomic::unlock(lock);
-    chosen < FRAGMENT_WAYS
+    (chosen < FRAGMENT_WAYS) as u32
 }

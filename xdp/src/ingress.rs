@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// Looks up the port a packet came in by (at egress: leaves by) and, at egress, ends the walk of what was judged already.
-#[inline(always)]
-pub fn ingress(frame: &impl Frame, walk: &mut Walk, settings: &Settings, ifindex: u32) -> Step {
+#[inline(never)]
+pub fn ingress<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifindex: u32) -> Step {
     if walk.family == 0 {
         return other(frame, walk, settings, ifindex);
     }
@@ -50,6 +50,7 @@ pub fn ingress(frame: &impl Frame, walk: &mut Walk, settings: &Settings, ifindex
 /// Frames that are no IP packets: ARP with its own reasons, the rest by ethertype.
 #[inline(never)]
 fn other<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifindex: u32) -> Step {
+    walk.frame_len = frame.len();
     if walk.hook == hook::EGRESS && walk.ethertype != neighbour::ARP {
         return pass(Reason::ethertype_allowed);
     }

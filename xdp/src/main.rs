@@ -3,7 +3,7 @@
 //! Two programs run the same stages: `dropgate_ingress` (XDP) where a frame comes in, `dropgate_egress` (tcx) where a packet
 //! leaves. Each stage is a file; [`decide`] is their table of contents. `docs/ARCHITECTURE.md` tells the story in full.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
-#![cfg_attr(target_arch = "bpf", feature(core_intrinsics), allow(internal_features))]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch, core_intrinsics), allow(internal_features))]
 #![cfg_attr(not(target_arch = "bpf"), allow(dead_code))]
 
 mod anomaly;

@@ -16,6 +16,8 @@ use dropgate_abi::{
     walk::Walk,
 };
 
+use crate::policy::Query;
+
 /// `BPF_F_MMAPABLE`: userspace reads and fills these without a system call an entry.
 const MMAPABLE: usize = 1 << 10;
 
@@ -95,6 +97,35 @@ pub static TRACE: Array<Walk, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub static SWEEP: Array<u32, 1, MMAPABLE> = Array::new();
 
-/// A flow being made, too large for the stack.
+/// What is too large for the stack, one packet at a time: programs of one CPU do not interrupt each other.
 #[btf_map]
-pub static SCRATCH: PerCpuArray<Flow, 1> = PerCpuArray::new();
+pub static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// Starts a walk: all zero, word by word. (An assignment would call a byte-wise loop for its tail.)
+#[inline(always)]
+pub fn clear(walk: &mut Walk) {
+    let words: *mut u64 = core::ptr::from_mut(walk).cast();
+    let mut at = 0;
+    while at < size_of::<Walk>() / 8 {
+        // SAFETY: inside the walk, which is aligned to 8 and of a size that is a multiple of it.
+        unsafe { words.add(at).write_volatile(0) };
+        at += 1;
+    }
+}
+
+/// Value of [`SCRATCH`].
+#[repr(C)]
+pub struct Scratch {
+    /// The packet's.
+    pub walk: Walk,
+    /// That of a packet quoted in an ICMP error.
+    pub inner: Walk,
+    /// What the allowlist is asked.
+    pub query: Query,
+    /// A flow being made.
+    pub flow: Flow,
+    /// Its hash.
+    pub hash: u64,
+    /// A number on its way past the verifier: see [`crate::table`].
+    pub hidden: u64,
+}

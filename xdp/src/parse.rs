@@ -37,8 +37,8 @@ pub mod protocol {
 const MAX_EXTENSIONS: usize = 8;
 
 /// Parses the network and transport headers of an IP packet. Other ethertypes are left alone (`family` stays zero).
-#[inline(always)]
-pub fn parse(frame: &impl Frame, walk: &mut Walk) -> Step {
+#[inline(never)]
+pub fn parse<F: Frame>(frame: &F, walk: &mut Walk) -> Step {
     match walk.ethertype {
         IPV4 => ipv4(frame, walk),
         IPV6 => ipv6(frame, walk),
@@ -130,9 +130,13 @@ fn ipv6(frame: &impl Frame, walk: &mut Walk) -> Step {
         | protocol::ROUTING
         | protocol::FRAGMENT
         | protocol::AH
-        | protocol::DESTINATION => extensions(frame, walk, end)?,
+        | protocol::DESTINATION => {
+            extensions(frame, walk, end)?;
+            walk.l4 as usize
+        }
         _ => l3 + 40,
     };
+    walk.l4 = 0;
     if l4 == 0 {
         return Ok(());
     }
@@ -140,9 +144,9 @@ fn ipv6(frame: &impl Frame, walk: &mut Walk) -> Step {
 }
 
 /// Walks the extension headers in any legal order (RFC 8200, 4.1): hop-by-hop only first, destination options at most
-/// twice, the others once. Returns where the transport header starts, or 0 when it is not in this packet.
+/// twice, the others once. Sets `l4` to where the transport header starts, or to 0 when it is not in this packet.
 #[inline(never)]
-pub fn extensions<F: Frame>(frame: &F, walk: &mut Walk, end: usize) -> Step<usize> {
+pub fn extensions<F: Frame>(frame: &F, walk: &mut Walk, end: usize) -> Step {
     let mut at = walk.l3 as usize + 40;
     let mut next = walk.protocol;
     // bit 0 routing, 1 fragment, 2 authentication, 3 and 4 destination options
@@ -159,7 +163,8 @@ pub fn extensions<F: Frame>(frame: &F, walk: &mut Walk, end: usize) -> Step<usiz
             protocol::DESTINATION => 8,
             _ => {
                 walk.protocol = next;
-                return Ok(at);
+                walk.l4 = at as u16;
+                return Ok(());
             }
         };
         if count == MAX_EXTENSIONS {
@@ -194,7 +199,7 @@ pub fn extensions<F: Frame>(frame: &F, walk: &mut Walk, end: usize) -> Step<usiz
                 }
                 if walk.fragment_offset != 0 {
                     walk.protocol = head[0];
-                    return Ok(0);
+                    return Ok(());
                 }
                 walk.parsed |= parsed::FIRST;
             }
@@ -212,11 +217,10 @@ pub fn extensions<F: Frame>(frame: &F, walk: &mut Walk, end: usize) -> Step<usiz
 /// A header chain that ends before its transport header does: in a first fragment that is for the fragment stage to name
 /// (RFC 7112), in a whole packet it is a lie.
 #[inline(always)]
-fn cut(walk: &mut Walk) -> Step<usize> {
+fn cut(walk: &mut Walk) -> Step {
     if walk.parsed & parsed::FIRST != 0 {
         walk.protocol = protocol::NO_NEXT;
-        walk.l4 = 0;
-        return Ok(0);
+        return Ok(());
     }
     drop(Reason::ip6_ext_truncated)
 }

@@ -26,7 +26,7 @@ use crate::{
     maps::{CANDIDATES, LISTS, SERVICES},
     neighbour,
     parse::protocol,
-    state,
+    state::{self, Opening, Start},
     step::{Step, drop, pass},
     zone,
 };
@@ -49,32 +49,37 @@ pub struct Query {
     pub dst: Address,
     /// Filled in by [`allowed`].
     pub service: Service,
+    /// How the flow begins, once it may.
+    pub opening: Opening,
 }
 
 impl Query {
-    /// The packet itself as the start of a flow.
+    /// Asks about the packet itself as the start of a flow.
     #[inline(always)]
-    pub fn of(walk: &Walk, settings: &Settings) -> Self {
-        Self {
-            slot: walk.slot,
-            flags: settings.flags,
-            zone: walk.zone,
-            peer: walk.peer,
-            port: walk.dport,
-            family: walk.family,
-            protocol: walk.protocol,
-            src: walk.src,
-            dst: walk.dst,
-            service: Service { counter: NO_SERVICE, line: 0 },
-        }
+    pub fn set(&mut self, walk: &Walk, settings: &Settings) {
+        self.slot = walk.slot;
+        self.flags = settings.flags;
+        self.zone = walk.zone;
+        self.peer = walk.peer;
+        self.port = walk.dport;
+        self.family = walk.family;
+        self.protocol = walk.protocol;
+        self.src = walk.src;
+        self.dst = walk.dst;
+        self.service = Service { counter: NO_SERVICE, line: 0 };
     }
 }
 
-/// Ends the walk of everything but the allowed start of a flow, which comes out as the query that a service answered.
-#[inline(always)]
-pub fn policy(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings) -> Step<Query> {
-    let mut query = Query::of(walk, settings);
-    if let Some(reason) = blocked(&query) {
+/// Ends the walk of everything but a flow that may begin, about which `query` then is answered.
+#[inline(never)]
+pub fn policy<F: Frame>(
+    frame: &F,
+    walk: &mut Walk,
+    query: &mut Query,
+    (control, settings): &(&Control, &Settings),
+) -> Step {
+    query.set(walk, settings);
+    if let Some(reason) = blocked(query) {
         return drop(reason);
     }
     if walk.family == V6 && walk.protocol == protocol::ICMPV6 && walk.l4 != 0 {
@@ -90,12 +95,11 @@ pub fn policy(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: 
         return if walk.zone == ZONE_NONE { drop(Reason::source_not_in_zone) } else { pass(Reason::fragment_passed) };
     }
     if walk.protocol == protocol::TCP && !state::starts(walk) {
-        return state::midstream(walk, control, settings);
+        return state::midstream(walk, query, control, settings);
     }
-    if walk.zone != ZONE_NONE && allowed(&mut query) {
-        walk.service = query.service.counter;
-        walk.line = query.service.line;
-        return Ok(query);
+    if walk.zone != ZONE_NONE && allowed(query) {
+        query.opening = Opening::new(Start::First, 0, Reason::allowed);
+        return Ok(());
     }
     denied(walk)
 }
@@ -179,7 +183,7 @@ fn many(walk: &Walk) -> bool {
 
 /// Nothing allows it: the reason that says most.
 #[inline(always)]
-fn denied(walk: &Walk) -> Step<Query> {
+fn denied(walk: &Walk) -> Step {
     if many(walk) || walk.peer == ZONE_BROADCAST {
         if walk.protocol == protocol::UDP && matches!(walk.dport, 67 | 547) {
             return drop(Reason::dhcp_denied);

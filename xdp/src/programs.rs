@@ -11,15 +11,17 @@ use dropgate_abi::{
     flow::TICK_SHIFT,
     policy::{NO_SERVICE, SLOTS, Settings, side},
     reason::Reason,
-    walk::{Walk, action, hook},
+    walk::{Walk, action, hook, parsed},
 };
 
 use crate::{
     anomaly, content,
     cursor::{Frame, Skb, Xdp},
     flow, fragment, frame, ingress,
-    maps::{CONTROL, SETTINGS},
-    parse, policy, state,
+    maps::{CONTROL, SCRATCH, SETTINGS, clear},
+    parse,
+    policy::{self, Query},
+    state,
     step::{Decision, Step},
     verdict, zone,
 };
@@ -27,13 +29,12 @@ use crate::{
 /// The next program of the interface, or the stack (`include/uapi/linux/bpf.h`, `enum tcx_action_base`).
 const TCX_NEXT: i32 = -1;
 /// Buckets freed by one run of the sweep.
-const SWEEP_BUCKETS: u32 = 16;
+const SWEEP_BUCKETS: u64 = 16;
 
 /// Where a frame comes in. The only place that turns a decision into an XDP action.
 #[xdp(frags)]
 pub fn dropgate_ingress(ctx: XdpContext) -> u32 {
-    let len = (ctx.data_end() - ctx.data()) as u32;
-    let at = Hook { hook: hook::INGRESS, ifindex: ctx.ingress_ifindex() as u32, from_ifindex: 0, len };
+    let at = Hook { hook: hook::INGRESS, ifindex: ctx.ingress_ifindex() as u32, from_ifindex: 0 };
     match judge(&Xdp(&ctx), at) {
         action::PASS => xdp_action::XDP_PASS,
         _ => xdp_action::XDP_DROP,
@@ -45,7 +46,7 @@ pub fn dropgate_ingress(ctx: XdpContext) -> u32 {
 pub fn dropgate_egress(ctx: TcContext) -> i32 {
     // SAFETY: a live socket buffer.
     let (ifindex, from_ifindex) = unsafe { ((*ctx.skb.skb).ifindex, (*ctx.skb.skb).ingress_ifindex) };
-    let at = Hook { hook: hook::EGRESS, ifindex, from_ifindex, len: ctx.len() };
+    let at = Hook { hook: hook::EGRESS, ifindex, from_ifindex };
     match judge(&Skb(&ctx), at) {
         action::PASS => TCX_NEXT,
         _ => TC_ACT_SHOT,
@@ -67,7 +68,6 @@ struct Hook {
     hook: u8,
     ifindex: u32,
     from_ifindex: u32,
-    len: u32,
 }
 
 /// Reads what is in force once, walks the packet through the stages and gives the verdict.
@@ -78,51 +78,61 @@ fn judge(frame: &impl Frame, at: Hook) -> u8 {
     let active = unsafe { (&raw const control.active).read_volatile() };
     let slot = active as u32 & (SLOTS - 1);
     let Some(settings) = SETTINGS.get(slot) else { return action::DROP };
-    let mut walk = Walk {
-        now_ns: now_ns(control),
-        frame_len: at.len,
-        hook: at.hook,
-        slot,
-        generation: (active >> 32) as u32,
-        from_ifindex: at.from_ifindex,
-        service: NO_SERVICE,
-        ..Walk::default()
-    };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return action::DROP };
+    // SAFETY: this CPU's own, for the time of this packet.
+    let (walk, query) = unsafe { (&mut (*scratch).walk, &mut (*scratch).query) };
+    clear(walk);
+    walk.now_ns = now_ns(control);
+    walk.hook = at.hook;
+    walk.slot = slot;
+    walk.generation = (active >> 32) as u32;
+    walk.from_ifindex = at.from_ifindex;
+    walk.service = NO_SERVICE;
     let mut ifindex = at.ifindex;
     if control.mode & mode::BENCH != 0 {
         ifindex = control.port_ifindex;
         walk.from_ifindex = control.from_ifindex;
     }
-    let decision = match decide(frame, &mut walk, control, settings, ifindex) {
+    let decision = match decide(frame, walk, query, (control, settings), ifindex) {
         Err(decision) => decision,
-        Ok(()) => Decision { action: action::DROP, reason: Reason::internal },
+        Ok(()) => Decision::new(action::DROP, Reason::internal),
     };
-    verdict::verdict(&mut walk, control, settings, decision)
+    verdict::verdict(walk, control, settings, decision)
 }
 
 /// The stages, in order. Each answers "go on" or decides.
 #[inline(always)]
-fn decide(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings, ifindex: u32) -> Step {
+fn decide(
+    frame: &impl Frame,
+    walk: &mut Walk,
+    query: &mut Query,
+    (control, settings): (&Control, &Settings),
+    ifindex: u32,
+) -> Step {
     frame::frame(frame, walk)?;
     parse::parse(frame, walk)?;
     ingress::ingress(frame, walk, settings, ifindex)?;
     anomaly::anomaly(walk)?;
     fragment::fragment(walk, control, settings)?;
-    let answer = admit(frame, walk, control, settings);
-    fragment::remember(walk, control, settings, answer)
+    let answer = admit(frame, walk, query, control, settings);
+    fragment::remember(walk, settings, answer)
 }
 
 /// The stages that judge a packet by its flow and, when it starts one, by the policy.
 #[inline(always)]
-fn admit(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
-    flow::flow(frame, walk, control, settings)?;
-    if walk.hook == hook::EGRESS && walk.from_ifindex != 0 && walk.side_kind == side::OUTSIDE {
-        return state::translated(walk, control, settings);
+fn admit(frame: &impl Frame, walk: &mut Walk, query: &mut Query, control: &Control, settings: &Settings) -> Step {
+    if walk.parsed & parsed::ICMP_ERROR != 0 {
+        return flow::icmp_error(frame, walk, query, control, settings);
     }
-    zone::zone(walk)?;
-    let query = policy::policy(frame, walk, control, settings)?;
-    content::content()?;
-    state::state(walk, control, settings, &query)
+    flow::flow(walk, query, control, settings)?;
+    if walk.hook == hook::EGRESS && walk.from_ifindex != 0 && walk.side_kind == side::OUTSIDE {
+        state::translated(walk, query, settings);
+    } else {
+        zone::zone(walk)?;
+        policy::policy(frame, walk, query, &(control, settings))?;
+        content::content()?;
+    }
+    state::state(walk, query, control, settings)
 }
 
 #[inline(always)]

@@ -16,30 +16,45 @@ use crate::{
     parse::protocol,
     policy::{self, Query},
     step::{Step, drop, pass},
-    table::{self, Inserted},
+    table::{self, inserted},
     zone::peer,
 };
 
 /// Buckets swept when a zone is at its cap, before a flow is refused.
-const RECLAIM: u32 = 8;
+const RECLAIM: u64 = 8;
 /// Identities of flows stay below 2^53.
 const ID_MASK: u64 = (1 << 53) - 1;
 
 /// How a flow begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Start {
+pub enum Start {
     /// With a packet of its initiator that may start one.
-    First,
+    First = 0,
     /// In mid-stream, with a packet to the server.
     ToServer,
     /// In mid-stream, with a packet to the client.
     ToClient,
 }
 
-/// Begins the flow of a packet that a service allowed.
-#[inline(always)]
-pub fn state(walk: &mut Walk, control: &Control, settings: &Settings, query: &Query) -> Step {
-    begin(walk, control, settings, query, Start::First, 0, Reason::allowed)
+/// How a flow that may begin does so, in one register: [`Start`], bits of [`Flow::flags`], why its first packet passes.
+#[derive(Clone, Copy)]
+pub struct Opening(u32);
+
+impl Opening {
+    #[inline(always)]
+    pub const fn new(start: Start, flags: u8, reason: Reason) -> Self {
+        Self((start as u32) << 24 | (flags as u32) << 16 | reason.0 as u32)
+    }
+
+    #[inline(always)]
+    const fn parts(self) -> (Start, u8, Reason) {
+        let start = match self.0 >> 24 {
+            0 => Start::First,
+            1 => Start::ToServer,
+            _ => Start::ToClient,
+        };
+        (start, (self.0 >> 16) as u8, Reason(self.0 as u16))
+    }
 }
 
 /// A TCP segment that may start a flow.
@@ -48,40 +63,45 @@ pub fn starts(walk: &Walk) -> bool {
     walk.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN
 }
 
-/// Records what leaves translated by an outside interface, for its replies. It was judged where it came in.
+/// What leaves translated by an outside interface is recorded for its replies. It was judged where it came in.
 #[inline(always)]
-pub fn translated(walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
+pub fn translated(walk: &mut Walk, query: &mut Query, settings: &Settings) {
     walk.zone = ZONE_NONE;
     walk.peer = ZONE_OUTSIDE;
     let start = if walk.protocol != protocol::TCP || starts(walk) { Start::First } else { Start::ToServer };
-    let query = Query::of(walk, settings);
-    begin(walk, control, settings, &query, start, flag::LEDGER, Reason::translated)
+    query.set(walk, settings);
+    query.opening = Opening::new(start, flag::LEDGER, Reason::translated);
 }
 
 /// A TCP segment that belongs to no flow and starts none: taken in where the zone is loose or while flows are adopted,
 /// if a service allows the flow in either orientation; dropped otherwise.
-#[inline(never)]
-pub fn midstream(walk: &mut Walk, control: &Control, settings: &Settings) -> Step<Query> {
+#[inline(always)]
+pub fn midstream(walk: &Walk, query: &mut Query, control: &Control, settings: &Settings) -> Step {
     let adopting = walk.now_ns < control.adopt_until_ns;
     let loose = settings_of(walk.slot, walk.zone).flags & zone::LOOSE != 0;
     if (adopting || loose) && walk.tcp_flags & tcp::RST == 0 && walk.zone != ZONE_NONE {
         let (flags, reason) = if loose { (flag::LOOSE, Reason::loose) } else { (flag::ADOPTED, Reason::adopted) };
-        let mut query = Query::of(walk, settings);
-        if policy::allowed(&mut query) {
-            begin(walk, control, settings, &query, Start::ToServer, flags, reason)?;
-        }
-        query.zone = peer(walk.slot, walk.family, &walk.dst);
-        query.port = walk.sport;
-        query.src = walk.dst;
-        query.dst = walk.src;
-        if policy::allowed(&mut query) && query.peer == walk.zone {
-            begin(walk, control, settings, &query, Start::ToClient, flags, reason)?;
+        let mut start = Start::ToServer;
+        // the packet as it is, then its flow the other way round
+        let mut way = 0;
+        while way < 2 {
+            if policy::allowed(query) && (start == Start::ToServer || query.peer == walk.zone) {
+                query.opening = Opening::new(start, flags, reason);
+                return Ok(());
+            }
+            start = Start::ToClient;
+            query.zone = peer(walk.slot, walk.family, &walk.dst);
+            query.port = walk.sport;
+            query.src = walk.dst;
+            query.dst = walk.src;
+            way += 1;
         }
         let behind = settings.kind == kind::MASQUERADE && walk.side_kind == side::OUTSIDE && walk.hook == hook::INGRESS;
         if adopting && behind && walk.peer == ZONE_SELF {
             // a reply to a translated flow: which zone's, the program on that zone's interface sees and judges
             query.zone = ZONE_NONE;
-            begin(walk, control, settings, &query, Start::ToClient, flags | flag::LEDGER, reason)?;
+            query.opening = Opening::new(Start::ToClient, flags | flag::LEDGER, reason);
+            return Ok(());
         }
     }
     drop(match walk.tcp_flags & (tcp::SYN | tcp::ACK | tcp::RST) {
@@ -96,64 +116,66 @@ fn settings_of(slot: u32, zone: u16) -> Zone {
     ZONES.get((slot & (SLOTS - 1)) * MAX_ZONES + zone as u32).copied().unwrap_or_default()
 }
 
-/// Puts the flow into the table and passes its first packet.
+/// Begins a flow and passes its first packet.
 #[inline(always)]
-fn begin(
-    walk: &mut Walk,
-    control: &Control,
-    settings: &Settings,
-    query: &Query,
-    start: Start,
-    flags: u8,
-    reason: Reason,
-) -> Step {
+pub fn state(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) -> Step {
+    make(walk, query, control, settings)?;
+    match table::dropgate_insert(control.flow_mask, flow::tick(walk)) {
+        inserted::DONE => pass(query.opening.parts().2),
+        inserted::FULL => drop(Reason::flow_table_full),
+        _ => drop(Reason::flow_table_busy),
+    }
+}
+
+/// Makes the flow in [`SCRATCH`], unless its zone has too many.
+#[inline(never)]
+fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) -> Step {
+    let (start, flags, _) = query.opening.parts();
     let now = flow::tick(walk);
     let limit = settings_of(walk.slot, query.zone);
     if limit.max_flows != 0 && table::live(query.zone) >= limit.max_flows as u64 && !reclaim(query.zone, limit, control, now) {
         return drop(Reason::zone_flow_cap);
     }
-    let Some(new) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
-    // SAFETY: this CPU's own; programs of one CPU do not interrupt each other.
-    let new = unsafe { &mut *new };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
+    // SAFETY: this CPU's own, for the time of this packet.
+    let new = unsafe { &mut (*scratch).flow };
     let (key, source_high) = flow::key(walk);
     let hash = key.hash(&control.secret);
     let reversed = start == Start::ToClient;
     let here = if walk.hook == hook::INGRESS && query.zone != ZONE_SELF && query.zone != ZONE_PUBLISHED { walk.port } else { 0 };
-    *new = Flow {
-        key,
-        generation: walk.generation,
-        last_seen: now,
-        timeout: settings.timeouts[first_timeout(walk, start)],
-        tcp_state: match (walk.protocol == protocol::TCP, start) {
-            (false, _) => 0,
-            (true, Start::First) => state::SYN_SENT,
-            (true, _) => state::ESTABLISHED,
-        },
-        flags: flags
-            | if source_high != reversed { flag::INITIATOR_HIGH } else { 0 }
-            | if start == Start::First { 0 } else { flag::ESTABLISHED }
-            | if limit.flags & zone::LOOSE != 0 { flag::LOOSE } else { 0 },
-        drop_reason: 0,
-        service: query.service.counter,
-        zone: query.zone,
-        peer: query.peer,
-        to_server_port: if reversed { u64::MAX } else { here },
-        to_client_port: if reversed { walk.port } else { u64::MAX },
-        start_ns: walk.now_ns,
-        // SAFETY: no preconditions.
-        id: (((unsafe { bpf_get_prandom_u32() } as u64) << 32) ^ hash) & ID_MASK,
-        packets: [!reversed as u64, reversed as u64],
-        bytes: [if reversed { 0 } else { walk.ip_len as u64 }, if reversed { walk.ip_len as u64 } else { 0 }],
+    // field by field: a whole flow on the stack would be too much of it
+    new.key = key;
+    new.generation = walk.generation;
+    new.last_seen = now;
+    new.timeout = settings.timeouts[first_timeout(walk, start)];
+    new.tcp_state = match (walk.protocol == protocol::TCP, start) {
+        (false, _) => 0,
+        (true, Start::First) => state::SYN_SENT,
+        (true, _) => state::ESTABLISHED,
     };
+    new.flags = flags
+        | if source_high != reversed { flag::INITIATOR_HIGH } else { 0 }
+        | if start == Start::First { 0 } else { flag::ESTABLISHED }
+        | if limit.flags & zone::LOOSE != 0 { flag::LOOSE } else { 0 };
+    new.drop_reason = 0;
+    new.service = query.service.counter;
+    new.zone = query.zone;
+    new.peer = query.peer;
+    new.to_server_port = if reversed { u64::MAX } else { here };
+    new.to_client_port = if reversed { walk.port } else { u64::MAX };
+    new.start_ns = walk.now_ns;
+    // SAFETY: no preconditions.
+    new.id = (((unsafe { bpf_get_prandom_u32() } as u64) << 32) ^ hash) & ID_MASK;
+    let (server, client) = if reversed { (0, 1) } else { (1, 0) };
+    new.packets = [server, client];
+    new.bytes = [server * walk.ip_len as u64, client * walk.ip_len as u64];
     walk.service = new.service;
     walk.line = query.service.line;
     walk.flow_id = new.id;
     walk.direction = reversed as u8;
-    match table::insert(new, hash, control.flow_mask, now) {
-        Inserted::Done => pass(reason),
-        Inserted::Full => drop(Reason::flow_table_full),
-        Inserted::Busy => drop(Reason::flow_table_busy),
-    }
+    // SAFETY: as above.
+    unsafe { (*scratch).hash = hash };
+    Ok(())
 }
 
 #[inline(always)]
@@ -177,16 +199,18 @@ fn reclaim(zone: u16, limit: Zone, control: &Control, now: u32) -> bool {
 
 /// Goes on sweeping where the last sweep ended.
 #[inline(always)]
-pub fn sweep(control: &Control, now: u32, buckets: u32) {
+pub fn sweep(control: &Control, now: u32, buckets: u64) {
     let Some(cursor) = SWEEP.get_ptr_mut(0) else { return };
-    // SAFETY: an aligned map value; two sweeps that race only sweep a bucket twice.
-    let start = unsafe { *cursor };
-    // SAFETY: as above.
-    unsafe { *cursor = start.wrapping_add(buckets) };
-    let mut at = 0;
-    while at < buckets {
-        table::sweep(start.wrapping_add(at) & control.flow_mask, now);
-        at += 1;
+    let mut done = 0;
+    while done < buckets {
+        // SAFETY: an aligned map value; two sweeps that race only sweep a bucket twice.
+        let index = unsafe {
+            let index = cursor.read_volatile();
+            cursor.write_volatile(index.wrapping_add(1));
+            index
+        };
+        table::sweep(index & control.flow_mask, now);
+        done += 1;
     }
 }
 

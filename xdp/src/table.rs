@@ -9,29 +9,32 @@ use dropgate_abi::{
 
 use crate::{
     atomic,
-    maps::{FLOWS, ZONE_FLOWS},
+    maps::{FLOWS, SCRATCH, ZONE_FLOWS},
     verdict,
 };
 
-/// The flow with this key, live or not.
+/// The flow with this key, live or not. `hidden`: see [`hide`].
 #[inline(always)]
-pub fn find(key: &FlowKey, hash: u64, mask: u32) -> Option<&'static mut Flow> {
+pub fn find(key: &FlowKey, hash: u64, mask: u32, hidden: *mut u64) -> Option<&'static mut Flow> {
     let (first, second, tag) = place(hash, mask);
-    match find_in(key, first, tag) {
-        None => find_in(key, second, tag),
-        found => found,
-    }
+    let (index, way) = match find_in(key, first, tag) {
+        Some(way) => (first, way),
+        None => (second, find_in(key, second, tag)?),
+    };
+    let way = hide(hidden, way) as usize & (WAYS - 1);
+    // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
+    Some(unsafe { &mut (*FLOWS.get_ptr_mut(index)?).ways[way] })
 }
 
 #[inline(always)]
-fn find_in(key: &FlowKey, index: u32, tag: u32) -> Option<&'static mut Flow> {
+fn find_in(key: &FlowKey, index: u32, tag: u32) -> Option<u32> {
     let bucket = FLOWS.get_ptr_mut(index)?;
     let mut way = 0;
     while way < WAYS {
         // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
-        let (seen, flow) = unsafe { ((*bucket).tags[way], &mut (*bucket).ways[way]) };
-        if seen == tag && flow.key.words() == key.words() {
-            return Some(flow);
+        let (seen, flow) = unsafe { ((*bucket).tags[way], &(*bucket).ways[way]) };
+        if seen == tag && flow.key.equals(key) {
+            return Some(way as u32);
         }
         way += 1;
     }
@@ -39,38 +42,43 @@ fn find_in(key: &FlowKey, index: u32, tag: u32) -> Option<&'static mut Flow> {
 }
 
 /// What came of an insertion.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Inserted {
-    Done,
+pub mod inserted {
+    pub const DONE: u32 = 0;
     /// Every way of both buckets holds an established flow.
-    Full,
+    pub const FULL: u32 = 1;
     /// The lock was held for too long.
-    Busy,
+    pub const BUSY: u32 = 2;
 }
 
-/// Puts a flow in, over: an entry of the same key, a free way, an expired flow, or the embryonic flow that was silent for
-/// longest. Established flows are never pushed out.
+/// Puts the flow in [`SCRATCH`] in, over: an entry of the same key, a free way, an expired flow, or the embryonic flow that was silent for
+/// longest. Established flows are never pushed out. See [`inserted`].
+///
+/// A global function, which takes numbers only: the verifier walks it once, whoever calls it.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub fn insert(flow: &Flow, hash: u64, mask: u32, now: u32) -> Inserted {
+pub extern "C" fn dropgate_insert(mask: u32, now: u32) -> u32 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return inserted::FULL };
+    // SAFETY: this CPU's own, for the time of this packet.
+    let (flow, hash, hidden) = unsafe { (&(*scratch).flow, (*scratch).hash, &raw mut (*scratch).hidden) };
     let (first, second, tag) = place(hash, mask);
     let (Some(guard), Some(one), Some(two)) =
         (FLOWS.get_ptr_mut(first & !(GROUP - 1)), FLOWS.get_ptr_mut(first), FLOWS.get_ptr_mut(second))
     else {
-        return Inserted::Full;
+        return inserted::FULL;
     };
     if !lock(guard) {
-        return Inserted::Busy;
+        return inserted::BUSY;
     }
-    let a = best(one, flow, tag, now);
-    let b = best(two, flow, tag, now);
+    let a = best(one, flow, tag, now, hidden);
+    let b = best(two, flow, tag, now, hidden);
     // the lower rank wins; of two equally good ways, the bucket with more room
-    let (bucket, chosen) = if b.rank < a.rank { (two, b) } else { (one, a) };
-    let done = chosen.rank != TAKEN;
+    let (bucket, chosen) = if b >> 8 < a >> 8 { (two, b) } else { (one, a) };
+    let done = chosen >> 8 != TAKEN as u64;
     if done {
-        replace(bucket, chosen.way, flow, tag);
+        replace(bucket, hide(hidden, chosen as u32 & 0xff), flow, tag);
     }
     unlock(guard);
-    if done { Inserted::Done } else { Inserted::Full }
+    if done { inserted::DONE } else { inserted::FULL }
 }
 
 /// Ranks of ways, best first. Free ways rank by how many others of the bucket are free, embryonic ones by age.
@@ -80,44 +88,58 @@ const EXPIRED: u32 = 16;
 const EMBRYONIC: u32 = 32;
 const TAKEN: u32 = u32::MAX;
 
-#[derive(Clone, Copy)]
-struct Choice {
-    rank: u32,
-    way: u32,
-}
-
-#[inline(always)]
-fn best(bucket: *mut Bucket, new: &Flow, tag: u32, now: u32) -> Choice {
-    let mut choice = Choice { rank: TAKEN, way: 0 };
+/// The best way of a bucket: its rank, shifted left by eight, and its number.
+#[inline(never)]
+fn best(bucket: *mut Bucket, new: &Flow, tag: u32, now: u32, hidden: *mut u64) -> u64 {
+    let mut lowest = TAKEN;
+    let mut chosen = 0;
     let mut taken = 0;
     let mut way = 0;
     while way < WAYS {
         // SAFETY: `way` is below the number of ways; the caller holds the group's lock.
         let (seen, old) = unsafe { ((*bucket).tags[way], &(*bucket).ways[way]) };
-        let rank = if seen == 0 {
-            FREE
-        } else {
-            taken += 1;
-            if seen == tag && old.key.words() == new.key.words() {
-                SAME
-            } else if expired(now, old.last_seen, old.timeout) {
-                EXPIRED
-            } else if old.flags & flag::ESTABLISHED == 0 {
-                let idle = now.wrapping_sub(old.last_seen);
-                EMBRYONIC + (u32::MAX / 2 - EMBRYONIC).saturating_sub(idle)
-            } else {
-                TAKEN
-            }
-        };
-        if rank < choice.rank {
-            choice = Choice { rank, way: way as u32 };
+        let rank = hide(hidden, rank(seen, tag, old, new, now));
+        taken += (seen != 0) as u32;
+        if rank < lowest {
+            lowest = rank;
+            chosen = way as u32;
         }
         way += 1;
     }
-    if choice.rank == FREE {
-        choice.rank += taken;
+    if lowest == FREE {
+        lowest += taken;
     }
-    choice
+    (lowest as u64) << 8 | chosen as u64
+}
+
+/// Takes a number through memory. The verifier follows constants through branches, and would walk every combination of
+/// ranks; of a number from a map it knows nothing, and walks each way once.
+#[inline(always)]
+pub fn hide(hidden: *mut u64, value: u32) -> u32 {
+    // SAFETY: this CPU's own scratch word.
+    unsafe {
+        hidden.write_volatile(value as u64);
+        hidden.read_volatile() as u32
+    }
+}
+
+/// How good a way is for the new flow: lower is better.
+#[inline(never)]
+fn rank(seen: u32, tag: u32, old: &Flow, new: &Flow, now: u32) -> u32 {
+    if seen == 0 {
+        return FREE;
+    }
+    if seen == tag && old.key.equals(&new.key) {
+        return SAME;
+    }
+    if expired(now, old.last_seen, old.timeout) {
+        return EXPIRED;
+    }
+    if old.flags & flag::ESTABLISHED != 0 {
+        return TAKEN;
+    }
+    let idle = now.wrapping_sub(old.last_seen);
+    EMBRYONIC + (u32::MAX / 2 - EMBRYONIC).saturating_sub(idle)
 }
 
 /// Ends what a way holds and puts `flow` there.
@@ -145,7 +167,9 @@ pub fn sweep(index: u32, now: u32) {
     while way < WAYS {
         // SAFETY: `way` is below the number of ways.
         let (tag, flow) = unsafe { (&mut (*bucket).tags[way], &mut (*bucket).ways[way]) };
-        if *tag != 0 && expired(now, flow.last_seen, flow.timeout) && lock(guard) {
+        // a group that is busy is swept another time
+        // SAFETY: a field of a map value.
+        if *tag != 0 && expired(now, flow.last_seen, flow.timeout) && atomic::try_lock(unsafe { &raw mut (*guard).lock }) {
             // it may have been used again before we had the lock
             if *tag != 0 && expired(now, flow.last_seen, flow.timeout) {
                 *tag = 0;

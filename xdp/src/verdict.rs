@@ -22,16 +22,16 @@ const SECOND: u32 = (1_000_000_000u64 >> TICK_SHIFT) as u32;
 /// Counts the packet, tells of a drop, and returns the action.
 #[inline(always)]
 pub fn verdict(walk: &mut Walk, control: &Control, settings: &Settings, decision: Decision) -> u8 {
-    walk.reason = decision.reason;
-    walk.action = decision.action;
-    let bytes = if walk.family == 0 { walk.frame_len } else { walk.ip_len as u32 } as u64;
-    let dropped = decision.action != action::PASS;
-    add(&REASON_COUNTERS, decision.reason.0 as u32, bytes);
+    walk.reason = decision.reason();
+    walk.action = decision.action();
+    let bytes = bytes(walk);
+    let dropped = decision.action() != action::PASS;
+    add(&REASON_COUNTERS, decision.reason().0 as u32, bytes);
     add(&ZONE_COUNTERS, walk.zone as u32 * 2 + dropped as u32, bytes);
     if dropped {
-        let quiet = decision.reason == Reason::chatter && settings.flags & setting::QUIET_CHATTER != 0;
+        let quiet = decision.reason() == Reason::chatter && settings.flags & setting::QUIET_CHATTER != 0;
         if !quiet {
-            tell(walk, settings, decision.reason);
+            tell(walk, settings, decision.reason());
         }
     } else {
         add(&SERVICE_COUNTERS, walk.service, bytes);
@@ -42,14 +42,20 @@ pub fn verdict(walk: &mut Walk, control: &Control, settings: &Settings, decision
         // SAFETY: an aligned map value; tracing runs one packet at a time.
         unsafe { *trace = *walk };
     }
-    decision.action
+    decision.action()
 }
 
 /// Counts something odd that decides nothing.
 #[inline(always)]
 pub fn note(walk: &Walk, settings: &Settings, reason: Reason) {
-    add(&REASON_COUNTERS, reason.0 as u32, walk.frame_len as u64);
+    add(&REASON_COUNTERS, reason.0 as u32, bytes(walk));
     tell(walk, settings, reason);
+}
+
+/// Bytes to count: those of the IP packet, or of a frame that holds none.
+#[inline(always)]
+fn bytes(walk: &Walk) -> u64 {
+    if walk.family == 0 { walk.frame_len as u64 } else { walk.ip_len as u64 }
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@ use aya_ebpf::btf_maps::lpm_trie::Key;
 use dropgate_abi::{
     policy::{DESTINATIONS_SCOPE, PrefixKey, SLOTS, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, table},
     reason::Reason,
-    tuple::{Address, V4},
+    tuple::{Address, V4, equal},
     walk::{Walk, hook},
 };
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Finds zone and peer; drops a source that cannot be where the packet came in.
-#[inline(always)]
+#[inline(never)]
 pub fn zone(walk: &mut Walk) -> Step {
     walk.zone = if walk.hook == hook::INGRESS {
         of_source(walk)?
@@ -46,7 +46,7 @@ pub fn of_source(walk: &Walk) -> Step<u16> {
 /// The unspecified address, or an IPv6 link-local one.
 #[inline(always)]
 fn nameless(walk: &Walk) -> bool {
-    walk.src == [0; 4] || walk.family != V4 && u32::from_be(walk.src[0]) >> 22 == 0xfe80 >> 6
+    equal(&walk.src, &[0; 4]) || walk.family != V4 && u32::from_be(walk.src[0]) >> 22 == 0xfe80 >> 6
 }
 
 /// Longest match of an address among the sources of a side.

@@ -130,7 +130,7 @@ fn install_packages() -> Result<()> {
     let _services_stay_off = NoServices::new()?;
     let apt = || {
         let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive").args(["-y", "-q"]);
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(["-y", "-q", "-o", "DPkg::Lock::Timeout=120"]);
         command
     };
     shell::call(apt().arg("update")).context("the package lists cannot be fetched: is this machine online?")?;
@@ -193,11 +193,18 @@ fn install_rust_src() -> Result<()> {
     );
     let sysroot = nightly(&["--print", "sysroot"]).context("the nightly toolchain does not name its sysroot")?;
     let sysroot = Path::new(sysroot.trim());
-    if !sysroot.join("lib/rustlib/src/rust/library/core").is_dir() {
+    let core = sysroot.join("lib/rustlib/src/rust/library/core");
+    if !core.is_dir() {
         component("rust-src").context(
             "`-Z build-std=core` needs the sources of `core`; where rustup cannot fetch them, unpack Debian's \
              `rust-web-src` into the nightly's sysroot",
         )?;
+        ensure!(
+            core.is_dir(),
+            "rustup believes that `rust-src` is installed, but `{}` is missing: `rustup component remove rust-src \
+             --toolchain nightly`, then run this again",
+            core.display()
+        );
     }
     for (program, name) in [("cargo-clippy", "clippy"), ("rustfmt", "rustfmt")] {
         if !sysroot.join("bin").join(program).exists() {
@@ -222,7 +229,7 @@ fn install_bpf_linker() -> Result<()> {
     }
     shell::step("building bpf-linker takes a minute or two");
     // Beside the workspace's own target folder, so that nothing of it is built anew.
-    shell::cargo_nightly(&["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--force"])?;
+    shell::cargo_nightly(&["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--force"], &[])?;
     let found = shell::output("bpf-linker", &["--version"]).unwrap_or_default();
     ensure!(
         found.trim() == wanted,

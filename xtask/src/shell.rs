@@ -39,11 +39,14 @@ pub fn cargo(arguments: &[&str]) -> Result<()> {
     call(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(arguments))
 }
 
-/// `cargo` of the nightly toolchain, free of what the running cargo has put into the environment.
-pub fn cargo_nightly(arguments: &[&str]) -> Result<()> {
+/// `cargo` of the nightly toolchain, free of what the running cargo has put into the environment. `flags` are for rustc.
+pub fn cargo_nightly(arguments: &[&str], flags: &[&str]) -> Result<()> {
     let mut command = Command::new("rustup");
     for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
         command.env_remove(name);
+    }
+    if !flags.is_empty() {
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     }
     call(command.args(["run", "nightly", "cargo"]).args(arguments))
 }

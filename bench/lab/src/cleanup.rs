@@ -19,10 +19,12 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use crate::{Error, Result, namespace::FOLDER, process};
+use crate::{Error, Namespace, Result, namespace::FOLDER, process};
 
 const FOLDER_PREFIX: &str = "dropgate-lab-";
 const NAMESPACE_PREFIX: &str = "dg";
+/// File of the commands to run before the namespaces go.
+pub(crate) const LAST_COMMANDS: &str = "before-removal";
 
 /// Laboratories of this process. Held while one is made or removed, and for ever once a signal has come.
 static LIVE: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -102,8 +104,8 @@ pub fn take_down(kept: &Kept) {
 pub(crate) fn remove(id: &str) {
     let names: Vec<String> =
         namespaces().into_iter().filter(|name| id_of_namespace(name).as_deref() == Some(id)).collect();
+    run_last_commands(id, &names);
     for name in &names {
-        remove_pins(name);
         end_processes(&Path::new(FOLDER).join(name));
     }
     for name in &names {
@@ -197,8 +199,21 @@ fn owner_lives(id: &str) -> bool {
     fs::read_to_string(folder(id).join("owner")).map_or(true, |then| then.trim() == now)
 }
 
-/// Where the daemon pins what it attaches: one folder a network namespace, named by the namespace's cookie.
-fn remove_pins(_namespace: &str) {}
+/// Runs what [`crate::Lab::before_removal`] wrote down: namespace, program and arguments, one command a line.
+fn run_last_commands(id: &str, names: &[String]) {
+    let text = fs::read_to_string(folder(id).join(LAST_COMMANDS)).unwrap_or_default();
+    for line in text.lines() {
+        let mut words = line.split('\t');
+        let (Some(name), Some(program)) = (words.next(), words.next()) else { continue };
+        if !names.iter().any(|known| known == name) {
+            continue;
+        }
+        let outcome = Namespace::existing(name).and_then(|namespace| namespace.check(program, words));
+        if let Err(error) = outcome {
+            eprintln!("while cleaning up: {error}");
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    io::Write,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -125,7 +126,7 @@ impl Lab {
         let path = self.log(name);
         let log = fs::File::options().create(true).append(true).open(&path).map_err(Error::io("write", &path))?;
         let copy = log.try_clone().map_err(Error::io("write", &path))?;
-        let server = Process::spawn(command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(copy))?;
+        let server = Process::spawn_group(command.stdin(Stdio::null()).stdout(log).stderr(copy))?;
         self.servers.push(server);
         let last = self.servers.len() - 1;
         Ok(&mut self.servers[last])
@@ -134,6 +135,19 @@ impl Lab {
     /// Where [`Lab::serve`] puts what a server writes.
     pub fn log(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.log"))
+    }
+
+    /// Runs a command in `namespace` when the laboratory is removed, before anything else happens, also by a later run that
+    /// finds what a killed one left. For what outlives a namespace, like pins in the BPF file system.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn before_removal(&self, namespace: &Namespace, program: &Path, arguments: &[&str]) -> Result<()> {
+        let path = self.dir.join(cleanup::LAST_COMMANDS);
+        let program = program.to_string_lossy();
+        let words = [&[namespace.name(), &program], arguments].concat();
+        let mut file = fs::File::options().create(true).append(true).open(&path).map_err(Error::io("write", &path))?;
+        writeln!(file, "{}", words.join("\t")).map_err(Error::io("write", &path))
     }
 
     /// Leaves everything up when this process ends. [`crate::take_down`] removes it. Returns its name.
@@ -157,8 +171,9 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         let mut live = cleanup::live();
-        self.servers.clear();
+        // Ends the servers too; what is left to do is to reap them.
         cleanup::remove(&self.id);
+        self.servers.clear();
         live.retain(|id| *id != self.id);
     }
 }

@@ -31,11 +31,16 @@ impl Namespace {
     /// Makes the namespace and brings its loopback up. `tethered`: what runs in it dies with its parent thread.
     pub(crate) fn create(name: String, tethered: bool) -> Result<Self> {
         process::checked(Command::new("ip").args(["netns", "add", &name]))?;
-        let path = Path::new(FOLDER).join(&name);
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
-        let namespace = Self { name, file: Arc::new(file), tethered };
+        let namespace = Self { tethered, ..Self::existing(&name)? };
         namespace.ip("link set lo up")?;
         Ok(namespace)
+    }
+
+    /// One that is there already.
+    pub(crate) fn existing(name: &str) -> Result<Self> {
+        let path = Path::new(FOLDER).join(name);
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        Ok(Self { name: name.to_owned(), file: Arc::new(file), tethered: true })
     }
 
     /// Full name, as `ip netns list` shows it.

@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read, Write},
+    os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -19,6 +20,8 @@ const HELPER_LIMIT: Duration = Duration::from_secs(20);
 pub struct Process {
     child: Child,
     line: String,
+    /// It leads a process group, which gets its signals.
+    group: bool,
 }
 
 impl Process {
@@ -28,7 +31,18 @@ impl Process {
     /// The program cannot be started.
     pub fn spawn(command: &mut Command) -> Result<Self> {
         let child = command.spawn().map_err(|source| start_error(command, source))?;
-        Ok(Self { child, line: line(command) })
+        Ok(Self { child, line: line(command), group: false })
+    }
+
+    /// Starts `command` in a process group of its own: signals reach what it forks too (`trafgen` forks its senders), and a
+    /// Ctrl-C at the terminal does not.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn spawn_group(command: &mut Command) -> Result<Self> {
+        let mut process = Self::spawn(command.process_group(0))?;
+        process.group = true;
+        Ok(process)
     }
 
     /// Its process id.
@@ -49,8 +63,9 @@ impl Process {
     /// Sends a signal, for instance `libc::SIGTERM`. A process that has ended gets none.
     pub fn signal(&mut self, signal: i32) {
         if self.ended().is_none() {
-            // SAFETY: the child has not been waited for, so its id cannot belong to another process.
-            unsafe { libc::kill(self.child.id().cast_signed(), signal) };
+            let id = self.child.id().cast_signed();
+            // SAFETY: the child has not been waited for, so its id cannot belong to another process or group.
+            unsafe { libc::kill(if self.group { -id } else { id }, signal) };
         }
     }
 
@@ -80,8 +95,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.ended().is_none() {
-            // Both fail only if the process is gone already.
-            let _ = self.child.kill();
+            self.signal(libc::SIGKILL);
+            // Fails only if it has been waited for already.
             let _ = self.child.wait();
         }
     }

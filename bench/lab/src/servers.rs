@@ -25,6 +25,7 @@ impl Gateway {
     /// | [`SERVER`], [`SERVER_B`] | DNS (dnsmasq) on 53: `www.example.test` is [`SERVER`] |
     /// | [`SERVER`], [`SERVER_B`] | Redis on 6379, SSH on 22 |
     /// | [`IOT`] | nginx: HTTP on 80 and 8080 |
+    /// | the gateway | SSH on 22 |
     /// | [`FAR`] | nginx: HTTP on 80 |
     ///
     /// All of them over IPv6 too. nginx serves `/` (a line with its name), `/big` (1 GiB), `/slow` (the same at 1 MiB/s) and
@@ -51,9 +52,12 @@ impl Gateway {
                 self.wait_for_port(&self.servers, address, port)?;
             }
         }
-        for (namespace, addresses, port) in
-            [(&self.iot, [IOT, IOT6], 80), (&self.iot, [IOT, IOT6], 8080), (&self.far, [FAR, FAR6], 80)]
-        {
+        for (namespace, addresses, port) in [
+            (&self.iot, [IOT, IOT6], 80),
+            (&self.iot, [IOT, IOT6], 8080),
+            (&self.far, [FAR, FAR6], 80),
+            (&self.gw, [GW_OFFICE, GW_OFFICE6], 22),
+        ] {
             for address in addresses {
                 self.wait_for_port(namespace, address, port)?;
             }
@@ -155,10 +159,11 @@ impl Gateway {
         let empty = PathBuf::from("/run/sshd");
         fs::create_dir_all(&empty).map_err(Error::io("create", &empty))?;
         let config = self.write("sshd_config", &SSHD.replace("LAB", &self.dir().display().to_string()))?;
-        // sshd runs itself anew for each connection, so it wants its own absolute path.
-        let mut command = self.servers.command("/usr/sbin/sshd");
-        command.args(["-D", "-e", "-f"]).arg(config);
-        self.serve("sshd", &mut command)?;
+        for (name, host) in [("sshd", self.servers.clone()), ("sshd-gw", self.gw.clone())] {
+            // sshd runs itself anew for each connection, so it wants its own absolute path.
+            let mut command = host.command("/usr/sbin/sshd");
+            self.serve(name, command.args(["-D", "-e", "-f"]).arg(&config))?;
+        }
         Ok(())
     }
 
@@ -181,7 +186,7 @@ impl Gateway {
             return error;
         };
         let mut detail = String::new();
-        for name in ["nginx-servers", "nginx-iot", "nginx-far", "dns", "redis", "sshd"] {
+        for name in ["nginx-servers", "nginx-iot", "nginx-far", "dns", "redis", "sshd", "sshd-gw"] {
             let log = fs::read_to_string(self.log(name)).unwrap_or_default();
             let lines: Vec<&str> = log.lines().rev().take(3).collect();
             lines.iter().rev().for_each(|line| detail.push_str(&format!("\n  {name}: {line}")));

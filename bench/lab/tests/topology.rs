@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{process::Command, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
 
 use dropgate_lab::{Finished, Gateway, Kind, Lab, Namespace, RawSocket, address::*, run, trafgen};
 
@@ -37,6 +37,9 @@ fn every_client_succeeds(lab: &Gateway) {
                 assert_eq!(page, "this is servers\n", "{url}");
             }
         }
+        let mut ssh = lab.ssh(from);
+        ssh.args([GW_OFFICE, "echo", "hello"]);
+        assert_eq!(finish(ssh).stdout, "hello\n");
         for server in [SERVER, SERVER6] {
             let at = format!("@{server}");
             assert_eq!(
@@ -137,7 +140,7 @@ fn trafgen_sends_what_it_is_given() {
     let receiver = RawSocket::open(&lab.gw, "lan0").unwrap();
     let sent = frame(&[], 0x77);
     let config = lab.write("flood.trafgen", &trafgen::config(std::slice::from_ref(&sent))).unwrap();
-    client(&lab.office, "trafgen", &["-o", "eth0", "-i", config.to_str().unwrap(), "-n", "10", "-P", "1", "-q"]);
+    client(&lab.office, "trafgen", &["-o", "eth0", "-i", config.to_str().unwrap(), "-n", "10", "-P", "1"]);
     let got = receiver.receive(Duration::from_secs(2), |bytes| bytes.last() == Some(&0x77)).unwrap();
     assert_eq!(got, Some(sent));
 }
@@ -150,6 +153,21 @@ fn remains(id: &str) -> Vec<String> {
         .map(|entry| entry.file_name().into_string().unwrap())
         .filter(|name| name.starts_with(&format!("dg{id}-")) || *name == format!("dropgate-lab-{id}"))
         .collect()
+}
+
+#[test]
+fn last_commands_run_in_their_namespace() {
+    let mut lab = Lab::gateway(Kind::Route).unwrap();
+    let out = std::env::temp_dir().join(format!("dropgate-last-{}", lab.id()));
+    let script = format!("ip -o -4 addr show dev eth0 > {}; ps -eo args >> {}", out.display(), out.display());
+    lab.before_removal(&lab.office, Path::new("sh"), &["-c", &script]).unwrap();
+    let mut server = lab.office.command("sleep");
+    lab.serve("sleep", server.arg("71077")).unwrap();
+    drop(lab);
+    let text = std::fs::read_to_string(&out).unwrap();
+    std::fs::remove_file(&out).unwrap();
+    assert!(text.contains(OFFICE), "{text}");
+    assert!(text.contains("sleep 71077"), "servers were still running: {text}");
 }
 
 #[test]

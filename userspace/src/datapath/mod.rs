@@ -1,6 +1,7 @@
 //! The kernel side as the daemon sees it: loading, filling, switching, reading.
 
 mod bench;
+mod counters;
 mod mapped;
 mod object;
 mod slots;

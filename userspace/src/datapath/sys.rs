@@ -1,14 +1,15 @@
-//! bpf(2) commands that aya does not offer: batched updates and test runs of either program type.
+//! bpf(2) commands that aya does not offer: batched updates, maps without an object, test runs of either program type.
 //!
 //! Layouts from `include/uapi/linux/bpf.h`, `union bpf_attr`.
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, BorrowedFd},
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
 use dropgate_abi::Plain;
 
+const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
 const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 
@@ -46,10 +47,49 @@ struct TestRun {
     _pad: u32,
 }
 
-fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<()> {
+#[repr(C)]
+#[derive(Default)]
+struct Create {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+}
+
+fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: `attr` is a `repr(C)` prefix of `union bpf_attr` of the size given, and what it points to outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Types of maps that are made without an object (`enum bpf_map_type`), with the flags they need.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Hash,
+    /// Keys are a prefix length, then its data.
+    LpmTrie,
+}
+
+/// Makes a map and fills it; entries with equal keys: the last one stays.
+pub fn create_filled<K: Plain, V: Plain>(kind: Kind, keys: &[K], values: &[V]) -> io::Result<OwnedFd> {
+    let (map_type, map_flags) = match kind {
+        Kind::Hash => (1, 0),
+        // BPF_F_NO_PREALLOC, which tries insist on
+        Kind::LpmTrie => (11, 1),
+    };
+    let mut attr = Create {
+        map_type,
+        key_size: size_of::<K>() as u32,
+        value_size: size_of::<V>() as u32,
+        max_entries: keys.len().max(1) as u32,
+        map_flags,
+    };
+    let fd = bpf(BPF_MAP_CREATE, &mut attr)?;
+    // SAFETY: a descriptor that the kernel just gave us.
+    let map = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    update_batch(std::os::fd::AsFd::as_fd(&map), keys, values)?;
+    Ok(map)
 }
 
 /// Sets many entries of a map with one call. For maps of maps the values are file descriptors, and the call waits for

@@ -55,7 +55,6 @@ codes! {
     TOO_MANY = "DG022" Error "more zones, services or entries than fit";
     INTERFACE = "DG023" Error "an interface that this machine does not have (a warning in `check`)";
     PUBLISHED_HOST = "DG024" Error "a published host that no zone holds";
-    SIDE = "DG025" Error "an interface that cannot be both what the lines say";
     TRUNCATED = "DG049" Error "too many mistakes; the rest is not shown";
     SHARED_PREFIX = "DG050" Warning "zones on different sides hold the same prefix";
     DUPLICATE_SERVICE = "DG051" Warning "two services of a zone match the same packets";
@@ -68,6 +67,7 @@ codes! {
     UNUSED_LIST = "DG058" Warning "a list that no line uses";
     PUBLISH_ADDRESS = "DG059" Warning "a published address that is not the gateway's";
     EMPTY_ZONE = "DG060" Warning "a zone that holds no address";
+    VLAN_DEVICE = "DG061" Warning "a VLAN device named as an interface beside the one it lies on";
 }
 
 /// The list as a Markdown table, as it stands in `docs/policy.md`.

@@ -1,6 +1,6 @@
 //! What is wrong with a policy, and where.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use super::{
     codes::{self, Code, Severity},
@@ -70,33 +70,25 @@ impl Place {
         let shown = if line.len() <= MAX_EXCERPT {
             line
         } else {
-            let first = floor(
-                &source.text,
-                start.saturating_sub(MAX_EXCERPT / 2).max(line.start),
-            );
+            let first = floor(&source.text, start.saturating_sub(MAX_EXCERPT / 2).max(line.start));
             first..floor(&source.text, line.end.min(first + MAX_EXCERPT))
         };
-        let caret = start - shown.start..end.min(shown.end) - shown.start;
+        let excerpt = source.text[shown.clone()].trim_end_matches('\r');
+        let within = |at: usize| floor(excerpt, at.clamp(shown.start, shown.start + excerpt.len()) - shown.start);
+        let caret = within(start)..within(end);
         Self {
             file: source.name.clone(),
             line: at.line,
             column: column as u32,
             span: at.start..at.end,
-            excerpt: source.text[shown].trim_end_matches('\r').to_owned(),
+            excerpt: excerpt.to_owned(),
             caret,
         }
     }
 
     /// A file as a whole.
     pub fn file(name: impl Into<String>) -> Self {
-        Self {
-            file: name.into(),
-            line: 0,
-            column: 0,
-            span: 0..0,
-            excerpt: String::new(),
-            caret: 0..0,
-        }
+        Self { file: name.into(), line: 0, column: 0, span: 0..0, excerpt: String::new(), caret: 0..0 }
     }
 }
 
@@ -135,10 +127,7 @@ impl Diagnostic {
 
     /// The same with a second place.
     pub fn related(mut self, place: Place, message: impl Into<String>) -> Self {
-        self.related = Some(Related {
-            place,
-            message: message.into(),
-        });
+        self.related = Some(Related { place, message: message.into() });
         self
     }
 
@@ -173,19 +162,41 @@ impl Diagnostics {
         }
     }
 
+    /// Adds those of another run.
+    pub(super) fn extend(&mut self, others: Vec<Diagnostic>) {
+        for diagnostic in others {
+            self.errors += usize::from(diagnostic.is_error());
+            if self.found.len() < MAX_DIAGNOSTICS || diagnostic.code == codes::TRUNCATED.id {
+                self.found.push(diagnostic);
+            } else {
+                self.left_out += 1;
+            }
+        }
+    }
+
     /// Errors found so far.
     pub fn errors(&self) -> usize {
         self.errors
     }
 
+    /// Leaves out what was found on a line that is no TOML: it follows from that.
+    pub(super) fn keep_syntax_errors(&mut self) {
+        let of_syntax = |diagnostic: &&Diagnostic| diagnostic.code == codes::SYNTAX.id;
+        let lines: BTreeSet<(String, u32)> = self
+            .found
+            .iter()
+            .filter(of_syntax)
+            .map(|diagnostic| (diagnostic.place.file.clone(), diagnostic.place.line))
+            .collect();
+        self.found.retain(|diagnostic| {
+            of_syntax(&diagnostic) || !lines.contains(&(diagnostic.place.file.clone(), diagnostic.place.line))
+        });
+    }
+
     /// All of them, by file and place.
     pub fn into_sorted(mut self, file: &str) -> Vec<Diagnostic> {
         self.found.sort_by(|a, b| {
-            (&a.place.file, a.place.line, a.place.span.start).cmp(&(
-                &b.place.file,
-                b.place.line,
-                b.place.span.start,
-            ))
+            (&a.place.file, a.place.line, a.place.span.start).cmp(&(&b.place.file, b.place.line, b.place.span.start))
         });
         if self.left_out > 0 {
             let message = format!("{} more mistakes and warnings are not shown", self.left_out);

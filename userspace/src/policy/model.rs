@@ -62,6 +62,8 @@ pub struct Gateway {
     pub ethertypes: Vec<u16>,
     pub drop_unsolicited: bool,
     pub quiet_chatter: bool,
+    /// The gateway gets its outside addresses by DHCP.
+    pub dhcp: bool,
 }
 
 /// `[zone.NAME]`.
@@ -93,6 +95,8 @@ pub struct Service {
     pub matches: Matches,
     /// Never empty.
     pub to: Vec<Target>,
+    /// Where `to` stands; the line itself when it is left out.
+    pub to_location: Location,
     pub except: Vec<Addresses>,
 }
 
@@ -195,12 +199,7 @@ pub struct Fragments {
 
 impl Default for Fragments {
     fn default() -> Self {
-        Self {
-            udp: Fragment::Drop,
-            tcp: Fragment::Track,
-            icmp: Fragment::Track,
-            other: Fragment::Track,
-        }
+        Self { udp: Fragment::Drop, tcp: Fragment::Track, icmp: Fragment::Track, other: Fragment::Track }
     }
 }
 
@@ -244,10 +243,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            flows: 1_000_000,
-            zone_flows: 0,
-        }
+        Self { flows: 1_000_000, zone_flows: 0 }
     }
 }
 
@@ -272,14 +268,8 @@ impl Policy {
 
     /// Every allowlist with its owner's name: the zones, `self`, `outside`.
     pub fn allowlists(&self) -> impl Iterator<Item = (&str, &[Service])> {
-        let zones = self
-            .zones
-            .iter()
-            .map(|zone| (zone.name.as_str(), zone.egress.as_slice()));
-        zones.chain([
-            ("self", self.self_egress.as_slice()),
-            ("outside", &self.outside_egress),
-        ])
+        let zones = self.zones.iter().map(|zone| (zone.name.as_str(), zone.egress.as_slice()));
+        zones.chain([("self", self.self_egress.as_slice()), ("outside", &self.outside_egress)])
     }
 
     /// Names of all interfaces, each once, in name order.
@@ -294,10 +284,7 @@ impl Policy {
 
     /// Whether an interface faces the outside.
     pub fn is_outside(&self, interface: &str) -> bool {
-        self.gateway
-            .outside
-            .iter()
-            .any(|outside| outside.name == interface)
+        self.gateway.outside.iter().any(|outside| outside.name == interface)
     }
 
     /// The prefixes of a set; both families' default routes for [`Addresses::All`].
@@ -325,16 +312,9 @@ impl Matches {
 
     /// Every protocol number with its ports, ICMP types, or port 0 where the protocol has neither.
     pub fn ranges(&self) -> impl Iterator<Item = (u8, PortRange)> {
-        let with = |protocol, ranges: &'_ [PortRange]| {
-            ranges
-                .iter()
-                .map(move |range| (protocol, *range))
-                .collect::<Vec<_>>()
-        };
-        let others = self
-            .protocols
-            .iter()
-            .map(|n| (*n, PortRange { first: 0, last: 0 }));
+        let with =
+            |protocol, ranges: &'_ [PortRange]| ranges.iter().map(move |range| (protocol, *range)).collect::<Vec<_>>();
+        let others = self.protocols.iter().map(|n| (*n, PortRange { first: 0, last: 0 }));
         [
             with(protocol::TCP, &self.tcp),
             with(protocol::UDP, &self.udp),

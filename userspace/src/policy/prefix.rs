@@ -22,35 +22,34 @@ pub struct Prefix {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PrefixError {
     /// The part before the slash is no address.
-    #[error("expected an address or a prefix such as `10.0.0.0/24` or `2001:db8::/32`")]
+    #[error("no address: expected {}", self.expected())]
     Address,
     /// The part after the slash is no length of this family.
-    #[error("expected a prefix length from 0 to {0}")]
+    #[error("no prefix length: expected {}", self.expected())]
     Length(u8),
     /// Bits beyond the length are set.
-    #[error("host bits must be zero: expected `{0}`")]
+    #[error("host bits are set: expected {}", self.expected())]
     HostBits(Prefix),
+}
+
+impl PrefixError {
+    /// What should stand there.
+    pub fn expected(&self) -> String {
+        match self {
+            Self::Address => "an address or a prefix such as `10.0.0.0/24` or `2001:db8::/32`".to_owned(),
+            Self::Length(longest) => format!("a prefix length from 0 to {longest}"),
+            Self::HostBits(meant) => format!("`{meant}`: host bits must be zero"),
+        }
+    }
 }
 
 impl Prefix {
     /// Everything IPv4.
-    pub const ALL_V4: Self = Self {
-        v6: false,
-        bits: 0,
-        length: 0,
-    };
+    pub const ALL_V4: Self = Self { v6: false, bits: 0, length: 0 };
     /// Everything IPv6.
-    pub const ALL_V6: Self = Self {
-        v6: true,
-        bits: 0,
-        length: 0,
-    };
+    pub const ALL_V6: Self = Self { v6: true, bits: 0, length: 0 };
     /// `fe80::/10`.
-    pub const LINK_LOCAL: Self = Self {
-        v6: true,
-        bits: 0xfe80 << 112,
-        length: 10,
-    };
+    pub const LINK_LOCAL: Self = Self { v6: true, bits: 0xfe80 << 112, length: 10 };
 
     /// The prefix of `length` bits that holds `address`; a length beyond the family's is taken as the whole address.
     pub fn holding(address: IpAddr, length: u8) -> Self {
@@ -59,11 +58,7 @@ impl Prefix {
             IpAddr::V6(v6) => (true, v6.to_bits()),
         };
         let length = length.min(if v6 { 128 } else { 32 });
-        Self {
-            v6,
-            bits: bits & mask(length),
-            length,
-        }
+        Self { v6, bits: bits & mask(length), length }
     }
 
     /// One address.
@@ -84,11 +79,9 @@ impl Prefix {
         let full = if address.is_ipv6() { 128 } else { 32 };
         let length = match length {
             None => full,
-            Some(text) if text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit()) => text
-                .parse()
-                .ok()
-                .filter(|n| *n <= full)
-                .ok_or(PrefixError::Length(full))?,
+            Some(text) if text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit()) => {
+                text.parse().ok().filter(|n| *n <= full).ok_or(PrefixError::Length(full))?
+            }
             Some(_) => return Err(PrefixError::Length(full)),
         };
         let prefix = Self::holding(address, length);
@@ -105,11 +98,7 @@ impl Prefix {
 
     /// The last address: in IPv4 the directed broadcast address, where the prefix has one.
     pub fn last(self) -> IpAddr {
-        let end = if self.v6 {
-            u128::MAX
-        } else {
-            u128::from(u32::MAX) << 96
-        };
+        let end = if self.v6 { u128::MAX } else { u128::from(u32::MAX) << 96 };
         address_of(self.v6, self.bits | (end & !mask(self.length)))
     }
 
@@ -135,9 +124,7 @@ impl Prefix {
 
     /// Whether all of `other` lies within.
     pub fn holds(self, other: Self) -> bool {
-        self.v6 == other.v6
-            && self.length <= other.length
-            && (self.bits ^ other.bits) & mask(self.length) == 0
+        self.v6 == other.v6 && self.length <= other.length && (self.bits ^ other.bits) & mask(self.length) == 0
     }
 
     /// Whether the two have an address in common.
@@ -158,19 +145,11 @@ pub fn address_words(address: IpAddr) -> Address {
 }
 
 fn mask(length: u8) -> u128 {
-    if length == 0 {
-        0
-    } else {
-        u128::MAX << (128 - u32::from(length))
-    }
+    if length == 0 { 0 } else { u128::MAX << (128 - u32::from(length)) }
 }
 
 fn address_of(v6: bool, bits: u128) -> IpAddr {
-    if v6 {
-        Ipv6Addr::from_bits(bits).into()
-    } else {
-        Ipv4Addr::from_bits((bits >> 96) as u32).into()
-    }
+    if v6 { Ipv6Addr::from_bits(bits).into() } else { Ipv4Addr::from_bits((bits >> 96) as u32).into() }
 }
 
 impl fmt::Display for Prefix {
@@ -190,20 +169,10 @@ mod tests {
 
     #[test]
     fn text_and_back() {
-        for text in [
-            "10.0.0.0/24",
-            "0.0.0.0/0",
-            "192.0.2.1",
-            "2001:db8::/32",
-            "::/0",
-            "fe80::1",
-        ] {
+        for text in ["10.0.0.0/24", "0.0.0.0/0", "192.0.2.1", "2001:db8::/32", "::/0", "fe80::1"] {
             assert_eq!(Prefix::parse(text).unwrap().to_string(), text);
         }
-        assert_eq!(
-            Prefix::parse("10.0.0.1/32").unwrap().to_string(),
-            "10.0.0.1"
-        );
+        assert_eq!(Prefix::parse("10.0.0.1/32").unwrap().to_string(), "10.0.0.1");
     }
 
     #[test]
@@ -212,10 +181,7 @@ mod tests {
         assert_eq!(Prefix::parse("10.0.0.0/33"), Err(PrefixError::Length(32)));
         assert_eq!(Prefix::parse("::/+1"), Err(PrefixError::Length(128)));
         let meant = Prefix::parse("10.0.0.0/24").unwrap();
-        assert_eq!(
-            Prefix::parse("10.0.0.1/24"),
-            Err(PrefixError::HostBits(meant))
-        );
+        assert_eq!(Prefix::parse("10.0.0.1/24"), Err(PrefixError::HostBits(meant)));
     }
 
     #[test]

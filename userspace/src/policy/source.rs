@@ -4,6 +4,8 @@ use std::{fs::File, io::Read, ops::Range, path::Path};
 
 /// Largest policy file, in bytes.
 pub const MAX_POLICY_BYTES: u64 = 16 << 20;
+/// Largest size of all list files together, in bytes.
+pub const MAX_LISTS_BYTES: u64 = 256 << 20;
 /// Largest list file, in bytes.
 pub const MAX_LIST_BYTES: u64 = 64 << 20;
 
@@ -43,14 +45,8 @@ impl Source {
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
         let ends = memchr_lines(text.as_bytes());
-        let lines = std::iter::once(0)
-            .chain(ends.map(|at| at as u32 + 1))
-            .collect();
-        Self {
-            name: name.into(),
-            text,
-            lines,
-        }
+        let lines = std::iter::once(0).chain(ends.map(|at| at as u32 + 1)).collect();
+        Self { name: name.into(), text, lines }
     }
 
     /// A regular file of at most `limit` bytes of UTF-8.
@@ -58,25 +54,15 @@ impl Source {
     /// # Errors
     /// [`ReadError`]: it cannot be read, is no regular file, is too large or is not UTF-8.
     pub fn read(path: &Path, name: &str, limit: u64) -> Result<Self, ReadError> {
-        let io = |error| ReadError::Io {
-            name: name.to_owned(),
-            error,
-        };
+        let io = |error| ReadError::Io { name: name.to_owned(), error };
         // looked at before it is opened: opening a FIFO would wait for a writer
         if !std::fs::metadata(path).map_err(io)?.is_file() {
             return Err(ReadError::NotAFile(name.to_owned()));
         }
         let mut bytes = Vec::new();
-        File::open(path)
-            .map_err(io)?
-            .take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(io)?;
+        File::open(path).map_err(io)?.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
         if bytes.len() as u64 > limit {
-            return Err(ReadError::TooLarge {
-                name: name.to_owned(),
-                limit,
-            });
+            return Err(ReadError::TooLarge { name: name.to_owned(), limit });
         }
         let text = String::from_utf8(bytes).map_err(|error| ReadError::Encoding {
             name: name.to_owned(),
@@ -89,33 +75,19 @@ impl Source {
     pub fn locate(&self, range: Range<usize>) -> Location {
         let start = range.start.min(self.text.len());
         let end = range.end.clamp(start, self.text.len());
-        let line = self
-            .lines
-            .partition_point(|first| *first as usize <= start)
-            .max(1);
-        Location {
-            line: line as u32,
-            start: start as u32,
-            end: end as u32,
-        }
+        let line = self.lines.partition_point(|first| *first as usize <= start).max(1);
+        Location { line: line as u32, start: start as u32, end: end as u32 }
     }
 
     /// The place of a line (counted from 1), as far as a comment or the end of the line.
     pub fn line(&self, line: u32) -> Range<usize> {
         let at = (line as usize).saturating_sub(1).min(self.lines.len() - 1);
         let start = self.lines[at] as usize;
-        let end = self
-            .lines
-            .get(at + 1)
-            .map_or(self.text.len(), |next| *next as usize - 1);
+        let end = self.lines.get(at + 1).map_or(self.text.len(), |next| *next as usize - 1);
         start..end
     }
 }
 
 fn memchr_lines(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    bytes
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'\n')
-        .map(|(at, _)| at)
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at)
 }

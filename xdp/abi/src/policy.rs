@@ -96,21 +96,39 @@ pub struct PrefixKey {
 impl PrefixKey {
     #[inline(always)]
     pub const fn new(scope: u32, family: u8, address: Address) -> Self {
-        Self { scope_be: (scope << 1 | (family == crate::tuple::V6) as u32).to_be(), address }
+        Self {
+            scope_be: (scope << 1 | (family == crate::tuple::V6) as u32).to_be(),
+            address,
+        }
     }
 
     /// Prefix length of a full address of `family`, in bits: what a look-up uses.
     #[inline(always)]
     pub const fn full(family: u8) -> u32 {
-        if family == crate::tuple::V6 { 32 + 128 } else { 32 + 32 }
+        if family == crate::tuple::V6 {
+            32 + 128
+        } else {
+            32 + 32
+        }
     }
 
     /// Key of [`table::RANGES`]; its full length is [`PrefixKey::full`] of IPv4.
     #[inline(always)]
     pub const fn range(zone: u16, peer: u16, protocol: u8, port: u16) -> Self {
         let scope = (zone as u32) << 16 | peer as u32;
-        Self { scope_be: scope.to_be(), address: [((protocol as u32) << 16 | port as u32).to_be(), 0, 0, 0] }
+        Self {
+            scope_be: scope.to_be(),
+            address: [((protocol as u32) << 16 | port as u32).to_be(), 0, 0, 0],
+        }
     }
+}
+
+/// A key of the tries as the kernel takes it (`struct bpf_lpm_trie_key_u8`): the length in bits, then the data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+#[repr(C)]
+pub struct TrieKey {
+    pub length: u32,
+    pub key: PrefixKey,
 }
 
 /// Key of `SERVICES`: a port that some service names alone. For ICMP the port is the type, for other protocols zero.
@@ -231,6 +249,7 @@ plain!(
     PortKey = 8,
     Side = 8,
     PrefixKey = 20,
+    TrieKey = 24,
     ServiceKey = 8,
     ServiceList = 8,
     Service = 8,

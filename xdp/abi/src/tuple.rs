@@ -41,7 +41,20 @@ pub mod realm {
     pub const OUTSIDE: u16 = 1;
 }
 
+/// Whether two addresses are the same, word by word: comparing arrays would call a byte-wise loop in BPF.
+#[inline(always)]
+pub const fn equal(a: &Address, b: &Address) -> bool {
+    (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) == 0
+}
+
 impl FlowKey {
+    /// Whether two keys are the same, word by word, as in [`equal`].
+    #[inline(always)]
+    pub fn equals(&self, other: &Self) -> bool {
+        let (a, b) = (self.words(), other.words());
+        a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4]
+    }
+
     /// The key as five 64-bit words, in memory order.
     #[inline(always)]
     pub fn words(&self) -> &[u64; 5] {

@@ -9,7 +9,7 @@ pub struct Walk {
     // frame
     /// Monotonic time, ns.
     pub now_ns: u64,
-    /// Bytes of the frame.
+    /// Bytes of a frame that is no IP packet, else 0.
     pub frame_len: u32,
     /// Offset of the network header, and of the transport header (0: none, or not in this packet).
     pub l3: u16,

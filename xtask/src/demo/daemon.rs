@@ -35,6 +35,8 @@ impl Daemon {
     /// Starts it and waits until it says what is in force.
     pub fn start(lab: &mut Gateway, program: &Path, policy: &Path) -> Result<Self> {
         let daemon = Self { program: program.to_owned(), gw: lab.gw.clone(), events: lab.dir().join("eve.json") };
+        // What it pins outlives the namespace.
+        lab.before_removal(&lab.gw, program, &["stop", "--detach"])?;
         let mut command = lab.gw.command(program);
         command.args(["run", "--policy"]).arg(policy).arg("--events").arg(&daemon.events);
         let log = lab.log("dropgate");

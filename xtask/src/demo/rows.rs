@@ -82,6 +82,13 @@ pub fn zones(stage: &mut Stage) -> Result<()> {
 
 /// The gateway itself, and what the outside may do.
 pub fn outside(stage: &mut Stage) -> Result<()> {
+    let (office, iot) = (Packet::tcp("office", OFFICE, GW_OFFICE, 22), Packet::tcp("iot", IOT, GW_IOT, 22));
+    stage.attempt(&format!("ssh {GW_OFFICE} echo hello (the gateway)"), &office, Allowed("admin"), |lab| {
+        judge(lab.ssh(&lab.office).args([GW_OFFICE, "echo", "hello"]), "hello")
+    })?;
+    stage.attempt(&format!("ssh {GW_IOT} echo hello (the gateway)"), &iot, Dropped("not_allowed"), |lab| {
+        judge(lab.ssh(&lab.iot).args([GW_IOT, "echo", "hello"]), "hello")
+    })?;
     let dig = format!("dig @{SERVER} www.example.test");
     stage.attempt(&dig, &Packet::udp("self", WAN, SERVER, 53), Allowed("resolver"), |lab| {
         client(&lab.gw, &format!("{dig} +short +tries=1"), SERVER)

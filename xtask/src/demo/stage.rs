@@ -133,7 +133,7 @@ impl Stage {
             Err(error) => return Ok(Verdict::differs(&format!("{error:#}"))),
         };
         let said = text(&explained["service"]);
-        let line = explained["line"].as_u64().unwrap_or(0);
+        let line = explained["policy"]["line"].as_u64().unwrap_or(0);
         let differs = if !happened.worked {
             Some("the client failed".to_owned())
         } else if said != service {

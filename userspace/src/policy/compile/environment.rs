@@ -1,6 +1,9 @@
 //! The machine a policy is compiled for.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use crate::policy::model::Policy;
 
@@ -32,27 +35,20 @@ impl Environment {
             .interfaces()
             .keys()
             .zip(1..)
-            .map(|(name, index)| {
-                (
-                    (*name).to_owned(),
-                    Interface {
-                        index,
-                        ..Interface::default()
-                    },
-                )
-            })
+            .map(|(name, index)| ((*name).to_owned(), Interface { index, ..Interface::default() }))
             .collect();
-        Self {
-            interfaces,
-            synthetic: true,
-        }
+        Self { interfaces, synthetic: true }
+    }
+
+    /// Whether some interface has an address.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        let mut all = self.interfaces.values().flat_map(|interface| &interface.addresses);
+        all.any(|(own, _)| *own == address)
     }
 
     /// The VLAN device on interface `index` for tag `vlan`.
     pub fn vlan_device(&self, index: u32, vlan: u16) -> Option<&Interface> {
-        self.interfaces
-            .values()
-            .find(|interface| interface.vlan_of == Some((index, vlan)))
+        self.interfaces.values().find(|interface| interface.vlan_of == Some((index, vlan)))
     }
 
     /// The device whose addresses a zone behind `interface` and some tags follows: the VLAN device where there is one.
@@ -68,18 +64,20 @@ impl Environment {
     }
 
     /// Indices of the VLAN devices that lie on interface `index`, directly or on one another.
-    pub fn vlan_devices_on(&self, index: u32) -> Vec<u32> {
-        let mut found = vec![index];
-        let mut at = 0;
-        while at < found.len() {
-            let children = self.interfaces.values().filter(|child| {
-                child.vlan_of.is_some_and(|(parent, _)| parent == found[at])
-                    && !found.contains(&child.index)
-            });
-            let children: Vec<u32> = children.map(|child| child.index).collect();
-            found.extend(children);
-            at += 1;
+    pub fn vlan_devices_on(&self, index: u32) -> BTreeSet<u32> {
+        let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for interface in self.interfaces.values() {
+            if let Some((parent, _)) = interface.vlan_of {
+                children.entry(parent).or_default().push(interface.index);
+            }
         }
-        found.split_off(1)
+        let mut found = BTreeSet::new();
+        let mut open = vec![index];
+        while let Some(index) = open.pop() {
+            let new = children.remove(&index).unwrap_or_default();
+            found.extend(&new);
+            open.extend(new);
+        }
+        found
     }
 }

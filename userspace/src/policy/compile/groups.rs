@@ -94,37 +94,24 @@ impl<'a> Groups<'a> {
     /// The ordinals of a scope that some destination is given to.
     pub fn winners(&self, scope: u32) -> impl Iterator<Item = u32> {
         let of_scope = scope.checked_sub(1).map(|at| &self.winners[at as usize]);
-        of_scope
-            .into_iter()
-            .flatten()
-            .copied()
-            .chain((scope == 0).then_some(0))
+        of_scope.into_iter().flatten().copied().chain((scope == 0).then_some(0))
     }
 
     /// Walks all prefixes of a sequence in order, keeping the state of those around the current one on a stack.
     fn flatten(&mut self, scope: u32, sequence: &[u32]) -> Result<BTreeSet<u32>, Full> {
         let marks = self.marks(sequence)?;
-        let mut state = State {
-            counts: vec![(0, 0); sequence.len()],
-            active: BTreeSet::new(),
-        };
+        let mut state = State { counts: vec![(0, 0); sequence.len()], active: BTreeSet::new() };
         let mut around: Vec<(Prefix, std::ops::Range<usize>, u32)> = Vec::new();
         let mut winners = BTreeSet::new();
         let mut at = 0;
         while at < marks.len() {
             let prefix = marks[at].0;
-            let end = at
-                + marks[at..]
-                    .iter()
-                    .take_while(|mark| mark.0 == prefix)
-                    .count();
+            let end = at + marks[at..].iter().take_while(|mark| mark.0 == prefix).count();
             while let Some((outer, range, _)) = around.last() {
                 if outer.holds(prefix) {
                     break;
                 }
-                marks[range.clone()]
-                    .iter()
-                    .for_each(|mark| state.apply(mark, -1));
+                marks[range.clone()].iter().for_each(|mark| state.apply(mark, -1));
                 around.pop();
             }
             marks[at..end].iter().for_each(|mark| state.apply(mark, 1));
@@ -150,10 +137,7 @@ impl<'a> Groups<'a> {
         for (set, ordinal) in sequence.iter().zip(0..) {
             let set = &self.sets[*set as usize];
             for (all, excepts) in [(&set.include, false), (&set.except, true)] {
-                for prefix in all
-                    .iter()
-                    .flat_map(|addresses| self.policy.prefixes(addresses))
-                {
+                for prefix in all.iter().flat_map(|addresses| self.policy.prefixes(addresses)) {
                     if marks.len() >= MAX_PREFIXES {
                         return Err(Full::Prefixes);
                     }
@@ -199,11 +183,6 @@ pub fn entry(scope: u32, prefix: Prefix, value: u32) -> PrefixEntry {
 }
 
 /// Entries of one scope, in prefix order.
-pub fn entries_of(
-    scope: u32,
-    prefixes: &BTreeMap<Prefix, u16>,
-) -> impl Iterator<Item = PrefixEntry> {
-    prefixes
-        .iter()
-        .map(move |(prefix, zone)| entry(scope, *prefix, (*zone).into()))
+pub fn entries_of(scope: u32, prefixes: &BTreeMap<Prefix, u16>) -> impl Iterator<Item = PrefixEntry> {
+    prefixes.iter().map(move |(prefix, zone)| entry(scope, *prefix, (*zone).into()))
 }

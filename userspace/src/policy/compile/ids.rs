@@ -18,10 +18,7 @@ pub struct Ids {
 
 impl Default for Ids {
     fn default() -> Self {
-        Self {
-            zones: Numbers::between(FIRST_ZONE.into(), MAX_ZONES),
-            services: Numbers::between(0, SERVICE_COUNTERS),
-        }
+        Self { zones: Numbers::between(FIRST_ZONE.into(), MAX_ZONES), services: Numbers::between(0, SERVICE_COUNTERS) }
     }
 }
 
@@ -38,12 +35,7 @@ pub struct Numbers {
 impl Numbers {
     /// Room for the numbers `first..end`.
     fn between(first: u32, end: u32) -> Self {
-        Self {
-            live: BTreeMap::new(),
-            retired: VecDeque::new(),
-            next: first,
-            end,
-        }
+        Self { live: BTreeMap::new(), retired: VecDeque::new(), next: first, end }
     }
 
     /// The number of a name that is in use.
@@ -55,20 +47,14 @@ impl Numbers {
     /// there are more names than numbers.
     pub(super) fn assign(&mut self, names: &[String]) -> Option<Vec<u32>> {
         let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-        let gone: Vec<String> = self
-            .live
-            .keys()
-            .filter(|name| !wanted.contains(name.as_str()))
-            .cloned()
-            .collect();
+        let gone: Vec<String> = self.live.keys().filter(|name| !wanted.contains(name.as_str())).cloned().collect();
         for name in gone {
             if let Some(number) = self.live.remove(&name) {
                 self.retired.push_back((name, number));
             }
         }
-        let (back, gone) = std::mem::take(&mut self.retired)
-            .into_iter()
-            .partition(|(name, _)| wanted.contains(name.as_str()));
+        let (back, gone) =
+            std::mem::take(&mut self.retired).into_iter().partition(|(name, _)| wanted.contains(name.as_str()));
         self.retired = gone;
         let back: VecDeque<(String, u32)> = back;
         self.live.extend(back);
@@ -105,10 +91,7 @@ mod tests {
         let mut numbers = Numbers::between(0, 4);
         assert_eq!(assign(&mut numbers, &["a", "b"]), Some(vec![]));
         assert_eq!(assign(&mut numbers, &["b", "c"]), Some(vec![]));
-        assert_eq!(
-            (numbers.get("a"), numbers.get("b"), numbers.get("c")),
-            (None, Some(1), Some(2))
-        );
+        assert_eq!((numbers.get("a"), numbers.get("b"), numbers.get("c")), (None, Some(1), Some(2)));
         assert_eq!(assign(&mut numbers, &["a"]), Some(vec![]));
         assert_eq!(numbers.get("a"), Some(0));
     }

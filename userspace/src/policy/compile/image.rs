@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dropgate_abi::policy::{
-    PortKey, PrefixKey, Service, ServiceKey, ServiceList, Settings, Side, Zone, table,
-};
+use dropgate_abi::policy::{PortKey, PrefixKey, Service, ServiceKey, ServiceList, Settings, Side, Zone, table};
 
 use crate::policy::diagnostic::Diagnostic;
 

@@ -11,8 +11,8 @@ mod sides;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dropgate_abi::policy::{
-    BLOCK_FROM, BLOCK_TO, DESTINATIONS_SCOPE, Service as Candidate, ZONE_OUTSIDE, ZONE_PUBLISHED,
-    ZONE_SELF, setting, table,
+    BLOCK_FROM, BLOCK_TO, DESTINATIONS_SCOPE, Service as Candidate, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, setting,
+    table,
 };
 
 pub use self::{
@@ -47,11 +47,7 @@ enum Full {
 ///
 /// # Errors
 /// Everything that only this machine could tell is wrong, such as interfaces it does not have; and bounds of the tables.
-pub fn compile(
-    policy: &Policy,
-    environment: &Environment,
-    ids: &mut Ids,
-) -> Result<Image, Vec<Diagnostic>> {
+pub fn compile(policy: &Policy, environment: &Environment, ids: &mut Ids) -> Result<Image, Vec<Diagnostic>> {
     let mut diagnostics = Diagnostics::default();
     let mut new_ids = ids.clone();
     let image = compile_with(policy, environment, &mut new_ids, &mut diagnostics);
@@ -60,10 +56,7 @@ pub fn compile(
     match image {
         Some(image) if errors == 0 => {
             *ids = new_ids;
-            Ok(Image {
-                warnings: found,
-                ..image
-            })
+            Ok(Image { warnings: found, ..image })
         }
         _ => Err(found),
     }
@@ -77,11 +70,7 @@ fn compile_with(
 ) -> Option<Image> {
     let interfaces = sides::attachments(policy, environment, diagnostics);
     let (reused_zones, reused_services) = number(policy, ids, diagnostics)?;
-    let numbers: Vec<u16> = policy
-        .zones
-        .iter()
-        .map(|zone| zone_number(ids, &zone.name))
-        .collect();
+    let numbers: Vec<u16> = policy.zones.iter().map(|zone| zone_number(ids, &zone.name)).collect();
     let zones = sides::place(policy, environment, &numbers, diagnostics);
     let own = sides::own_addresses(policy, environment);
     let sides = sides::sides(policy, environment, &zones, &own);
@@ -106,26 +95,15 @@ fn compile_with(
         prefixes[table::SOURCES as usize].extend(entries_of(side.side.scope, &side.sources));
     }
     prefixes[table::PEERS as usize].extend(entries_of(DESTINATIONS_SCOPE, &peers));
-    for (scope, flag, addresses) in [
-        (BLOCK_FROM, setting::BLOCK_FROM, &policy.blocklist.from),
-        (BLOCK_TO, setting::BLOCK_TO, &policy.blocklist.to),
-    ] {
-        let blocked = widest(
-            addresses
-                .iter()
-                .flat_map(|set| policy.prefixes(set))
-                .copied(),
-        );
+    for (scope, flag, addresses) in
+        [(BLOCK_FROM, setting::BLOCK_FROM, &policy.blocklist.from), (BLOCK_TO, setting::BLOCK_TO, &policy.blocklist.to)]
+    {
+        let blocked = widest(addresses.iter().flat_map(|set| policy.prefixes(set)).copied());
         settings.flags |= if blocked.is_empty() { 0 } else { flag };
-        prefixes[table::BLOCKLIST as usize]
-            .extend(blocked.into_iter().map(|prefix| entry(scope, prefix, 1)));
+        prefixes[table::BLOCKLIST as usize].extend(blocked.into_iter().map(|prefix| entry(scope, prefix, 1)));
     }
     prefixes[table::GROUPS as usize] = tables.groups.entries;
-    settings.flags |= if tables.ranges.is_empty() {
-        0
-    } else {
-        setting::RANGES
-    };
+    settings.flags |= if tables.ranges.is_empty() { 0 } else { setting::RANGES };
     prefixes[table::RANGES as usize] = tables.ranges;
     if prefixes.iter().map(Vec::len).sum::<usize>() > MAX_PREFIXES {
         report(policy, diagnostics, Full::Prefixes);
@@ -137,12 +115,7 @@ fn compile_with(
         services: tables.exact,
         lists: tables.lists,
         candidates: tables.candidates,
-        zones: policy
-            .zones
-            .iter()
-            .zip(numbers)
-            .map(|(zone, n)| (n, settings::zone(policy, zone)))
-            .collect(),
+        zones: policy.zones.iter().zip(numbers).map(|(zone, n)| (n, settings::zone(policy, zone))).collect(),
         settings,
         interfaces,
         names,
@@ -155,11 +128,7 @@ fn compile_with(
 }
 
 /// Gives every zone and service its number; the answer lists the zone and service numbers that had another name.
-fn number(
-    policy: &Policy,
-    ids: &mut Ids,
-    diagnostics: &mut Diagnostics,
-) -> Option<(Vec<u32>, Vec<u32>)> {
+fn number(policy: &Policy, ids: &mut Ids, diagnostics: &mut Diagnostics) -> Option<(Vec<u32>, Vec<u32>)> {
     let zones: Vec<String> = policy.zones.iter().map(|zone| zone.name.clone()).collect();
     let services: Vec<String> = policy
         .allowlists()
@@ -192,9 +161,8 @@ fn report(policy: &Policy, diagnostics: &mut Diagnostics, full: Full) {
         Full::Prefixes => "the policy compiles to more prefixes than there is room for",
     };
     diagnostics.add(&codes::TOO_MANY, || {
-        Diagnostic::new(&codes::TOO_MANY, Place::file(&policy.source.name), message).help(
-            "name fewer ports and ranges that overlap, or share destination lists between services",
-        )
+        Diagnostic::new(&codes::TOO_MANY, Place::file(&policy.source.name), message)
+            .help("name fewer ports and ranges that overlap, or share destination lists between services")
     });
 }
 
@@ -206,21 +174,27 @@ fn published_zones(
     ids: &Ids,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Option<u16>> {
-    let zones: BTreeSet<u16> = policy
-        .zones
-        .iter()
-        .map(|zone| zone_number(ids, &zone.name))
-        .collect();
+    let zones: BTreeSet<u16> = policy.zones.iter().map(|zone| zone_number(ids, &zone.name)).collect();
     let mut found = Vec::new();
     for line in &policy.publish {
+        if policy.gateway.auto_addresses
+            && !policy.gateway.addresses.contains(&line.address)
+            && !environment.synthetic
+            && !environment.has_address(line.address)
+        {
+            diagnostics.add(&codes::PUBLISH_ADDRESS, || {
+                let place = Place::new(&policy.source, line.location);
+                let message = format!("no interface here has the address `{}`", line.address);
+                Diagnostic::new(&codes::PUBLISH_ADDRESS, place, message)
+            });
+        }
         let zone = sides::zone_of(peers, line.to).filter(|zone| zones.contains(zone));
         found.push(zone);
         if zone.is_none() && !environment.synthetic {
             diagnostics.add(&codes::PUBLISHED_HOST, || {
                 let place = Place::new(&policy.source, line.to_location);
                 let message = format!("no zone holds the published host `{}`", line.to);
-                Diagnostic::new(&codes::PUBLISHED_HOST, place, message)
-                    .help("add its prefix to the zone it stands in")
+                Diagnostic::new(&codes::PUBLISHED_HOST, place, message).help("add its prefix to the zone it stands in")
             });
         }
     }
@@ -235,11 +209,7 @@ fn place_services(
     tables: &mut Services<'_>,
 ) -> Result<Names, Full> {
     let mut names = Names::default();
-    for (number, name) in [
-        (ZONE_SELF, "self"),
-        (ZONE_OUTSIDE, "outside"),
-        (ZONE_PUBLISHED, "publish"),
-    ] {
+    for (number, name) in [(ZONE_SELF, "self"), (ZONE_OUTSIDE, "outside"), (ZONE_PUBLISHED, "publish")] {
         names.zones.insert(number, name.to_owned());
     }
     let mut translated = Vec::new();
@@ -278,16 +248,9 @@ fn place_services(
 
 fn candidate(ids: &Ids, owner: &str, name: &str, at: Location, names: &mut Names) -> Candidate {
     let counter = counter(ids, owner, name);
-    let named = ServiceName {
-        owner: owner.to_owned(),
-        name: name.to_owned(),
-        line: at.line,
-    };
+    let named = ServiceName { owner: owner.to_owned(), name: name.to_owned(), line: at.line };
     names.services.insert(counter, named);
-    Candidate {
-        counter,
-        line: at.line,
-    }
+    Candidate { counter, line: at.line }
 }
 
 fn line(tables: &mut Services<'_>, ids: &Ids, candidate: Candidate, service: &Service) -> Line {
@@ -298,47 +261,26 @@ fn line(tables: &mut Services<'_>, ids: &Ids, candidate: Candidate, service: &Se
             Peer::Gateway => ZONE_SELF,
             Peer::Zone(name) => zone_number(ids, name),
         };
-        peers
-            .entry(peer)
-            .or_default()
-            .push(target.addresses.clone());
+        peers.entry(peer).or_default().push(target.addresses.clone());
     }
     let mut targets = Vec::new();
     for (peer, include) in peers {
-        targets.push((
-            peer,
-            tables.set(DestinationSet::new(include, service.except.clone())),
-        ));
+        targets.push((peer, tables.set(DestinationSet::new(include, service.except.clone()))));
     }
-    Line {
-        service: candidate,
-        ranges: service.matches.ranges().collect(),
-        targets,
-    }
+    Line { service: candidate, ranges: service.matches.ranges().collect(), targets }
 }
 
 /// A published line before translation or, with the zone of its host, after it.
-fn published_line(
-    tables: &mut Services<'_>,
-    service: Candidate,
-    line: &Publish,
-    zone: Option<u16>,
-) -> Line {
+fn published_line(tables: &mut Services<'_>, service: Candidate, line: &Publish, zone: Option<u16>) -> Line {
     let (peer, address) = zone.map_or((ZONE_SELF, line.address), |zone| (zone, line.to));
     let ports = match (zone, line.to_port) {
-        (Some(_), Some(port)) => vec![PortRange {
-            first: port,
-            last: port,
-        }],
+        (Some(_), Some(port)) => vec![PortRange { first: port, last: port }],
         _ => line.ports.clone(),
     };
     let set = DestinationSet::new(vec![Addresses::Prefix(Prefix::host(address))], Vec::new());
     Line {
         service,
-        ranges: ports
-            .into_iter()
-            .map(|range| (line.protocol, range))
-            .collect(),
+        ranges: ports.into_iter().map(|range| (line.protocol, range)).collect(),
         targets: vec![(peer, tables.set(set))],
     }
 }
@@ -356,16 +298,13 @@ fn shadowed(
             return;
         }
         diagnostics.add(&codes::SHADOWED, || {
-            let message = format!(
-                "no packet reaches {}: earlier lines take them all",
-                quoted(name)
-            );
+            let message =
+                format!("no packet reaches {}: earlier lines or its own exceptions take them all", quoted(name));
             Diagnostic::new(&codes::SHADOWED, Place::new(&policy.source, at), message)
         });
     };
     for (owner, list) in policy.allowlists() {
-        list.iter()
-            .for_each(|service| warn(owner, &service.name, service.location));
+        list.iter().for_each(|service| warn(owner, &service.name, service.location));
     }
     for (line, zone) in policy.publish.iter().zip(published) {
         if zone.is_some() {

@@ -16,7 +16,7 @@ const EXACT: u32 = 32;
 /// Most entries of `SERVICES`.
 const MAX_ENTRIES: usize = 4 << 20;
 /// Most services in all lists, before equal ones are made one: a bound on the compiler's work.
-const MAX_LISTED: usize = 16 << 20;
+const MAX_LISTED: usize = 2 << 20;
 
 /// A line of an allowlist, ready to be placed.
 pub struct Line {
@@ -70,21 +70,12 @@ impl<'a> Services<'a> {
         for (at, line) in lines.iter().enumerate() {
             for (peer, set) in &line.targets {
                 for (protocol, range) in &line.ranges {
-                    claims
-                        .entry((*peer, *protocol))
-                        .or_default()
-                        .push((*range, at, *set));
+                    claims.entry((*peer, *protocol)).or_default().push((*range, at, *set));
                 }
             }
         }
         for ((peer, protocol), claims) in claims {
-            let key = ServiceKey {
-                zone,
-                peer,
-                port: 0,
-                protocol,
-                _pad: 0,
-            };
+            let key = ServiceKey { zone, peer, port: 0, protocol, _pad: 0 };
             self.sweep(key, &claims, lines)?;
         }
         Ok(())
@@ -118,12 +109,7 @@ impl<'a> Services<'a> {
     }
 
     /// The list of the open claims, without those that an earlier one leaves nothing to.
-    fn list(
-        &mut self,
-        open: &BTreeSet<usize>,
-        claims: &Claims,
-        lines: &[&Line],
-    ) -> Result<ServiceList, Full> {
+    fn list(&mut self, open: &BTreeSet<usize>, claims: &Claims, lines: &[&Line]) -> Result<ServiceList, Full> {
         let mut sets = Vec::new();
         let mut services = Vec::new();
         let mut seen = HashSet::new();
@@ -143,8 +129,7 @@ impl<'a> Services<'a> {
         }
         let group = self.groups.scope(&sets)?;
         let winners = self.groups.winners(group);
-        self.reached
-            .extend(winners.map(|ordinal| services[ordinal as usize].counter));
+        self.reached.extend(winners.map(|ordinal| services[ordinal as usize].counter));
         let counters: Vec<u32> = services.iter().map(|service| service.counter).collect();
         let next = self.candidates.len() as u32;
         let first = *self.by_counters.entry(counters).or_insert(next);
@@ -155,24 +140,10 @@ impl<'a> Services<'a> {
     }
 
     /// Gives a list the ports `first..=last`.
-    fn interval(
-        &mut self,
-        key: ServiceKey,
-        first: u32,
-        last: u32,
-        list: ServiceList,
-    ) -> Result<(), Full> {
+    fn interval(&mut self, key: ServiceKey, first: u32, last: u32, list: ServiceList) -> Result<(), Full> {
         if last - first < EXACT {
             let ports = first..=last;
-            self.exact.extend(ports.map(|port| {
-                (
-                    ServiceKey {
-                        port: port as u16,
-                        ..key
-                    },
-                    list,
-                )
-            }));
+            self.exact.extend(ports.map(|port| (ServiceKey { port: port as u16, ..key }, list)));
         } else {
             let next = self.lists.len() as u32;
             let value = *self.by_list.entry(list).or_insert(next);
@@ -200,8 +171,7 @@ fn port_prefixes(mut first: u32, last: u32) -> impl Iterator<Item = (u16, u32)> 
         }
         let mut bits = 16;
         // one bit less while the wider block begins here and does not reach beyond the end
-        while bits > 0 && first & (1 << (16 - bits)) == 0 && first + (2 << (16 - bits)) - 1 <= last
-        {
+        while bits > 0 && first & (1 << (16 - bits)) == 0 && first + (2 << (16 - bits)) - 1 <= last {
             bits -= 1;
         }
         let found = (first as u16, bits);

@@ -17,16 +17,8 @@ pub fn settings(policy: &Policy) -> abi::Settings {
         *place = *ethertype;
     }
     let mut flags = 0;
-    flags |= if gateway.drop_unsolicited {
-        setting::DROP_UNSOLICITED
-    } else {
-        0
-    };
-    flags |= if gateway.quiet_chatter {
-        setting::QUIET_CHATTER
-    } else {
-        0
-    };
+    flags |= if gateway.drop_unsolicited { setting::DROP_UNSOLICITED } else { 0 };
+    flags |= if gateway.quiet_chatter { setting::QUIET_CHATTER } else { 0 };
     let mut by_class = [0; 4];
     for (class, answer) in [
         (class::UDP, policy.fragments.udp),
@@ -73,19 +65,12 @@ pub fn zone(policy: &Policy, zone: &Zone) -> abi::Zone {
     let mut flags = 0;
     flags |= if zone.loose { abi::zone::LOOSE } else { 0 };
     flags |= if zone.dhcp { abi::zone::DHCP } else { 0 };
-    abi::Zone {
-        max_flows: zone.max_flows.unwrap_or(policy.limits.zone_flows),
-        flags,
-    }
+    abi::Zone { max_flows: zone.max_flows.unwrap_or(policy.limits.zone_flows), flags }
 }
 
 /// A duration in ticks of the flow clock, rounded up.
 fn ticks(duration: Duration) -> u32 {
-    duration
-        .as_nanos()
-        .div_ceil(1 << TICK_SHIFT)
-        .try_into()
-        .unwrap_or(u32::MAX)
+    duration.as_nanos().div_ceil(1 << TICK_SHIFT).try_into().unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -5,54 +5,55 @@ use std::{
     net::IpAddr,
 };
 
-use dropgate_abi::policy::{
-    PortKey, Side, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, side,
-};
+use dropgate_abi::policy::{PortKey, Side, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, side};
 
 use super::{Environment, image::Attachment};
 use crate::policy::{
     codes,
     diagnostic::{Diagnostic, Diagnostics, Place, quoted},
-    model::{InterfaceName, Policy, Zone},
+    model::{InterfaceName, Policy},
     prefix::Prefix,
 };
 
-/// A zone with its number, side and prefixes on this machine.
-pub struct Placed<'a> {
-    pub zone: &'a Zone,
+/// Sides times own addresses up to which every side names all of them.
+const MAX_OWN: usize = 1 << 20;
+
+/// A zone's number, side and prefixes on this machine.
+pub struct Placed {
+    pub dhcp: bool,
     pub number: u16,
     pub port: PortKey,
     pub prefixes: BTreeSet<Prefix>,
 }
 
 /// Finds every interface.
-pub fn attachments(
-    policy: &Policy,
-    environment: &Environment,
-    diagnostics: &mut Diagnostics,
-) -> Vec<Attachment> {
+pub fn attachments(policy: &Policy, environment: &Environment, diagnostics: &mut Diagnostics) -> Vec<Attachment> {
     let mut found = Vec::new();
-    for (name, interface) in policy.interfaces() {
+    let named = policy.interfaces();
+    let indices: BTreeMap<u32, &str> =
+        named.keys().filter_map(|name| Some((environment.interfaces.get(*name)?.index, *name))).collect();
+    for (name, interface) in named {
+        let on = environment.interfaces.get(name).and_then(|device| device.vlan_of);
+        if let Some((parent, tag)) = on.and_then(|(parent, tag)| Some((indices.get(&parent)?, tag))) {
+            diagnostics.add(&codes::VLAN_DEVICE, || {
+                let message =
+                    format!("{} lies on {}, where its frames are judged with their tag", quoted(name), quoted(parent));
+                Diagnostic::new(&codes::VLAN_DEVICE, Place::new(&policy.source, interface.location), message)
+                    .help(format!("write `interface = \"{parent}\"` and `vlan = {tag}`"))
+            });
+        }
         match environment.interfaces.get(name) {
-            Some(device) => found.push(Attachment {
-                name: name.to_owned(),
-                index: device.index,
-                outside: policy.is_outside(name),
-            }),
-            None => diagnostics.add(&codes::INTERFACE, || {
-                no_interface(policy, environment, interface)
-            }),
+            Some(device) => {
+                found.push(Attachment { name: name.to_owned(), index: device.index, outside: policy.is_outside(name) })
+            }
+            None => diagnostics.add(&codes::INTERFACE, || no_interface(policy, environment, interface)),
         }
     }
     found
 }
 
 /// Says that this machine lacks an interface.
-pub fn no_interface(
-    policy: &Policy,
-    environment: &Environment,
-    interface: &InterfaceName,
-) -> Diagnostic {
+pub fn no_interface(policy: &Policy, environment: &Environment, interface: &InterfaceName) -> Diagnostic {
     let names = environment.interfaces.keys().map(String::as_str);
     let near = crate::policy::diagnostic::nearest(&interface.name, names.clone());
     let help = match near {
@@ -65,32 +66,26 @@ pub fn no_interface(
 }
 
 /// Puts every zone in its place. `numbers` are those of the zones, in the policy's order.
-pub fn place<'a>(
-    policy: &'a Policy,
+pub fn place(
+    policy: &Policy,
     environment: &Environment,
     numbers: &[u16],
     diagnostics: &mut Diagnostics,
-) -> Vec<Placed<'a>> {
-    let mut placed: Vec<Placed<'a>> = Vec::new();
+) -> Vec<Placed> {
+    let mut placed: Vec<Placed> = Vec::new();
     let mut held: BTreeMap<(PortWords, Prefix), &str> = BTreeMap::new();
     for (zone, number) in policy.zones.iter().zip(numbers) {
         let Some(device) = environment.interfaces.get(&zone.interface.name) else {
             continue;
         };
-        let port = PortKey {
-            ifindex: device.index,
-            outer: zone.vlan[0],
-            inner: zone.vlan[1],
-        };
-        let mut prefixes: BTreeSet<Prefix> =
-            zone.prefixes.iter().map(|(prefix, _)| *prefix).collect();
+        let port = PortKey { ifindex: device.index, outer: zone.vlan[0], inner: zone.vlan[1] };
+        let mut prefixes: BTreeSet<Prefix> = zone.prefixes.iter().map(|(prefix, _)| *prefix).collect();
         if zone.auto_prefixes {
             let device = environment.addressed(&zone.interface.name, zone.vlan);
-            prefixes.extend(
-                device
-                    .into_iter()
-                    .flat_map(|device| networks(&device.addresses)),
-            );
+            // the networks of an outside interface itself are never a zone's
+            let device =
+                device.filter(|device| device.index != port.ifindex || !policy.is_outside(&zone.interface.name));
+            prefixes.extend(device.into_iter().flat_map(|device| networks(&device.addresses)));
         }
         if prefixes.is_empty() && !environment.synthetic {
             diagnostics.add(&codes::EMPTY_ZONE, || {
@@ -116,12 +111,7 @@ pub fn place<'a>(
                     .help("give each zone a prefix, or a VLAN, of its own")
             });
         }
-        placed.push(Placed {
-            zone,
-            number: *number,
-            port,
-            prefixes,
-        });
+        placed.push(Placed { dhcp: zone.dhcp, number: *number, port, prefixes });
     }
     placed
 }
@@ -134,27 +124,19 @@ fn words(port: PortKey) -> PortWords {
 
 /// The networks that an interface's addresses lie in. Link-local ones are every interface's.
 fn networks(addresses: &[(IpAddr, u8)]) -> impl Iterator<Item = Prefix> {
-    let own = addresses
-        .iter()
-        .map(|(address, length)| Prefix::holding(*address, *length));
+    let own = addresses.iter().map(|(address, length)| Prefix::holding(*address, *length));
     own.filter(|prefix| !prefix.network().is_loopback() && !Prefix::LINK_LOCAL.overlaps(*prefix))
 }
 
 /// The gateway's own addresses.
-pub fn own_addresses(policy: &Policy, environment: &Environment) -> BTreeSet<IpAddr> {
+pub fn own_addresses(policy: &Policy, environment: &Environment) -> BTreeSet<Prefix> {
     let mut own: BTreeSet<IpAddr> = policy.gateway.addresses.iter().copied().collect();
     own.extend(policy.publish.iter().map(|line| line.address));
     if policy.gateway.auto_addresses {
-        let all = environment
-            .interfaces
-            .values()
-            .flat_map(|interface| &interface.addresses);
-        own.extend(
-            all.map(|(address, _)| *address)
-                .filter(|address| !address.is_loopback()),
-        );
+        let all = environment.interfaces.values().flat_map(|interface| &interface.addresses);
+        own.extend(all.map(|(address, _)| *address).filter(|address| !address.is_loopback()));
     }
-    own
+    own.into_iter().map(Prefix::host).collect()
 }
 
 /// One side and the sources that belong there.
@@ -164,26 +146,22 @@ pub struct PlacedSide {
     pub sources: BTreeMap<Prefix, u16>,
 }
 
-/// All sides, the VLAN devices of the gateway among them, in key order.
-pub fn sides(
-    policy: &Policy,
-    environment: &Environment,
-    zones: &[Placed<'_>],
-    own: &BTreeSet<IpAddr>,
-) -> Vec<PlacedSide> {
+/// All sides, and the devices of the gateway that carry none themselves, in key order.
+pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: &BTreeSet<Prefix>) -> Vec<PlacedSide> {
     let outside: BTreeSet<u32> = policy
         .gateway
         .outside
         .iter()
         .filter_map(|interface| Some(environment.interfaces.get(&interface.name)?.index))
         .collect();
-    let mut ports: BTreeMap<PortWords, Vec<&Placed<'_>>> = BTreeMap::new();
+    let mut ports: BTreeMap<PortWords, Vec<&Placed>> = BTreeMap::new();
     for index in &outside {
         ports.entry((*index, 0, 0)).or_default();
     }
     for zone in zones {
         ports.entry(words(zone.port)).or_default().push(zone);
     }
+    let all_own_fit = ports.len() * own.len() <= MAX_OWN;
     let mut found = Vec::new();
     for (((ifindex, outer, inner), here), scope) in ports.iter().zip(1..) {
         let is_outside = outside.contains(ifindex) && *outer == 0;
@@ -196,94 +174,61 @@ pub fn sides(
         if let ([zone], false) = (here.as_slice(), is_outside) {
             sources.entry(Prefix::LINK_LOCAL).or_insert(zone.number);
         }
-        sources.extend(
-            own.iter()
-                .map(|address| (Prefix::host(*address), ZONE_SELF)),
-        );
-        let (fallback, kind) = if is_outside {
-            (ZONE_OUTSIDE, side::OUTSIDE)
+        // with many sides and many addresses only those are named that a side would take for a zone's: no zone there holds
+        // the others, and they are dropped all the same
+        let named: Vec<Prefix> = if is_outside || all_own_fit {
+            own.iter().copied().collect()
         } else {
-            (ZONE_NONE, side::ZONE)
+            let within = |prefix: &Prefix| Prefix::host(prefix.network())..=Prefix::host(prefix.last());
+            sources.keys().flat_map(|prefix| own.range(within(prefix))).copied().collect()
         };
+        sources.extend(named.into_iter().map(|host| (host, ZONE_SELF)));
+        let mut flags = 0;
+        flags |= if here.iter().any(|zone| zone.dhcp) { side::DHCP } else { 0 };
+        flags |= if is_outside && policy.gateway.dhcp { side::DHCP_CLIENT } else { 0 };
+        let (fallback, kind) = if is_outside { (ZONE_OUTSIDE, side::OUTSIDE) } else { (ZONE_NONE, side::ZONE) };
         found.push(PlacedSide {
-            port: PortKey {
-                ifindex: *ifindex,
-                outer: *outer,
-                inner: *inner,
-            },
-            side: Side {
-                scope,
-                fallback,
-                kind,
-                _pad: 0,
-            },
+            port: PortKey { ifindex: *ifindex, outer: *outer, inner: *inner },
+            side: Side { scope, fallback, kind, flags },
             sources,
         });
     }
+    // an interface whose zones are all tagged is known, and so are the VLAN devices that packets leave by
     let named = policy.interfaces();
-    let named = named
-        .keys()
-        .filter_map(|name| environment.interfaces.get(*name));
-    let devices: BTreeSet<u32> = named
-        .flat_map(|device| environment.vlan_devices_on(device.index))
-        .collect();
-    for ifindex in devices
-        .into_iter()
-        .filter(|index| !ports.contains_key(&(*index, 0, 0)))
-    {
-        let side = Side {
-            scope: 0,
-            fallback: ZONE_NONE,
-            kind: side::DEVICE,
-            _pad: 0,
-        };
-        let port = PortKey {
-            ifindex,
-            outer: 0,
-            inner: 0,
-        };
-        found.push(PlacedSide {
-            port,
-            side,
-            sources: BTreeMap::new(),
-        });
+    let named = named.keys().filter_map(|name| environment.interfaces.get(*name));
+    let devices: BTreeSet<u32> =
+        named.flat_map(|device| environment.vlan_devices_on(device.index).into_iter().chain([device.index])).collect();
+    for ifindex in devices.into_iter().filter(|index| !ports.contains_key(&(*index, 0, 0))) {
+        let side = Side { scope: 0, fallback: ZONE_NONE, kind: side::DEVICE, flags: 0 };
+        let port = PortKey { ifindex, outer: 0, inner: 0 };
+        found.push(PlacedSide { port, side, sources: BTreeMap::new() });
     }
     found.sort_by_key(|side| words(side.port));
     found
 }
 
 /// Whose every destination is: a zone's, the gateway's, or a broadcast address; the rest is the outside.
-pub fn peers(zones: &[Placed<'_>], own: &BTreeSet<IpAddr>) -> BTreeMap<Prefix, u16> {
+pub fn peers(zones: &[Placed], own: &BTreeSet<Prefix>) -> BTreeMap<Prefix, u16> {
     let mut peers = BTreeMap::new();
     claim(&mut peers, zones);
-    peers.extend(
-        own.iter()
-            .map(|address| (Prefix::host(*address), ZONE_SELF)),
-    );
+    peers.extend(own.iter().map(|host| (*host, ZONE_SELF)));
     peers
 }
 
 /// The zone that an address belongs to as a destination.
 pub fn zone_of(peers: &BTreeMap<Prefix, u16>, address: IpAddr) -> Option<u16> {
-    (0..=Prefix::host(address).length())
-        .rev()
-        .find_map(|length| peers.get(&Prefix::holding(address, length)).copied())
+    (0..=Prefix::host(address).length()).rev().find_map(|length| peers.get(&Prefix::holding(address, length)).copied())
 }
 
 /// Enters the zones' prefixes, the first zone's where two hold the same, and the broadcast addresses of their networks.
-fn claim<'a, 'z: 'a>(
-    table: &mut BTreeMap<Prefix, u16>,
-    zones: impl IntoIterator<Item = &'a Placed<'z>>,
-) {
+fn claim<'a>(table: &mut BTreeMap<Prefix, u16>, zones: impl IntoIterator<Item = &'a Placed>) {
     let mut claimed = BTreeMap::new();
     for zone in zones {
         for prefix in &zone.prefixes {
             claimed.entry(*prefix).or_insert(zone.number);
         }
     }
-    let networks = claimed
-        .keys()
-        .filter(|prefix| !prefix.is_v6() && prefix.length() <= 30);
+    let networks = claimed.keys().filter(|prefix| !prefix.is_v6() && prefix.length() <= 30);
     let broadcast: Vec<Prefix> = networks
         .map(|prefix| prefix.last())
         // a network of two addresses has no broadcast address (RFC 3021)

@@ -46,24 +46,15 @@ impl Parser {
             self.missing(&section, "outside", "outside = [\"wan0\"]");
         }
         let outside = outside.map(|value| self.outside(value)).unwrap_or_default();
-        let addresses = section
-            .get("addresses")
-            .map(|value| self.own_addresses(value));
+        let addresses = section.get("addresses").map(|value| self.own_addresses(value));
         let (auto_addresses, addresses) = addresses.unwrap_or((true, Vec::new()));
-        let adopt = section
-            .get("adopt")
-            .and_then(|value| self.duration(value, Duration::ZERO));
-        let ethertypes = section
-            .get("ethertypes")
-            .map(|value| self.ethertypes(value));
+        let adopt = section.get("adopt").and_then(|value| self.duration(value, Duration::ZERO));
+        let ethertypes = section.get("ethertypes").map(|value| self.ethertypes(value));
         let unsolicited = [("count", false), ("drop", true)];
-        let drop_unsolicited = section
-            .get("unsolicited")
-            .and_then(|value| self.choice(value, "answer", &unsolicited));
+        let drop_unsolicited = section.get("unsolicited").and_then(|value| self.choice(value, "answer", &unsolicited));
         let chatter = [("quiet", true), ("log", false)];
-        let quiet_chatter = section
-            .get("chatter")
-            .and_then(|value| self.choice(value, "answer", &chatter));
+        let quiet_chatter = section.get("chatter").and_then(|value| self.choice(value, "answer", &chatter));
+        let dhcp = section.get("dhcp").and_then(|value| self.boolean(value));
         section.finish(self);
         Some(Gateway {
             kind: kind?,
@@ -74,6 +65,7 @@ impl Parser {
             ethertypes: ethertypes.unwrap_or_else(|| vec![ETHERTYPES[0].1]),
             drop_unsolicited: drop_unsolicited.unwrap_or(false),
             quiet_chatter: quiet_chatter.unwrap_or(true),
+            dhcp: dhcp.unwrap_or(false),
         })
     }
 
@@ -100,23 +92,13 @@ impl Parser {
             && name.len() <= LONGEST_INTERFACE
             && name != "."
             && name != ".."
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':');
+            && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':');
         if !sound {
             let message = format!("{} is not the name of an interface", quoted(name));
-            self.add_expected(
-                &codes::NAME,
-                at,
-                message,
-                "1 to 15 letters, without spaces, `/` and `:`",
-            );
+            self.add_expected(&codes::NAME, at, message, "1 to 15 letters, without spaces, `/` and `:`");
             return None;
         }
-        Some(InterfaceName {
-            name: name.to_owned(),
-            location: self.location(at),
-        })
+        Some(InterfaceName { name: name.to_owned(), location: self.location(at) })
     }
 
     fn own_addresses(&mut self, value: Value<'_>) -> (bool, Vec<IpAddr>) {
@@ -140,13 +122,8 @@ impl Parser {
             let Some((text, at)) = self.string(element, &expected) else {
                 continue;
             };
-            let named = ETHERTYPES
-                .iter()
-                .find(|(name, _)| *name == text)
-                .map(|(_, number)| *number);
-            let number = text
-                .strip_prefix("0x")
-                .and_then(|hex| u16::from_str_radix(hex, 16).ok());
+            let named = ETHERTYPES.iter().find(|(name, _)| *name == text).map(|(_, number)| *number);
+            let number = text.strip_prefix("0x").and_then(|hex| u16::from_str_radix(hex, 16).ok());
             match named.or(number) {
                 Some(number) => found.extend(self.checked_ethertype(number, at)),
                 None => self.unknown_word(at, "ethertype", text, names.clone(), &expected),
@@ -156,12 +133,7 @@ impl Parser {
         found.dedup();
         if found.len() > MOST_ETHERTYPES {
             let message = format!("{} ethertypes", found.len());
-            self.add_expected(
-                &codes::TOO_MANY,
-                value.span(),
-                message,
-                format!("at most {MOST_ETHERTYPES}"),
-            );
+            self.add_expected(&codes::TOO_MANY, value.span(), message, format!("at most {MOST_ETHERTYPES}"));
             found.truncate(MOST_ETHERTYPES);
         }
         found
@@ -176,12 +148,7 @@ impl Parser {
             return Some(number);
         };
         let message = format!("`{number:#06x}` {why}");
-        self.add_expected(
-            &codes::RANGE,
-            at,
-            message,
-            "an ethertype of other frames, from `0x0600` to `0xffff`",
-        );
+        self.add_expected(&codes::RANGE, at, message, "an ethertype of other frames, from `0x0600` to `0xffff`");
         None
     }
 }

@@ -8,42 +8,34 @@ use crate::policy::{
     diagnostic::{Diagnostic, Diagnostics, Place, quoted},
     model::List,
     prefix::Prefix,
-    source::{MAX_LIST_BYTES, Source},
+    source::{MAX_LIST_BYTES, MAX_LISTS_BYTES, ReadError, Source},
 };
 
 /// Most entries of one list.
 const MAX_ENTRIES: usize = 2_000_000;
 
 impl Parser {
-    pub(super) fn read_lists(
-        &mut self,
-        section: Section<'_>,
-        directory: &Path,
-    ) -> BTreeMap<String, List> {
+    pub(super) fn read_lists(&mut self, section: Section<'_>, directory: &Path) -> BTreeMap<String, List> {
         let mut lists = BTreeMap::new();
+        let mut room = MAX_LISTS_BYTES;
         for (name, at, value) in section.entries() {
             self.name(name, at.clone(), "list");
-            self.lists
-                .insert(name.to_owned(), (self.location(at), false));
+            self.lists.insert(name.to_owned(), (self.location(at), false));
             let Some((path, at)) = self.string(value, "the path of a file") else {
                 continue;
             };
-            match Source::read(&directory.join(path), path, MAX_LIST_BYTES) {
+            match Source::read(&directory.join(path), path, MAX_LIST_BYTES.min(room)) {
                 Ok(source) => {
+                    room -= source.text.len() as u64;
                     let prefixes = entries(&source, &mut self.diagnostics).into();
-                    lists.insert(
-                        name.to_owned(),
-                        List {
-                            path: path.to_owned(),
-                            prefixes,
-                        },
-                    );
+                    lists.insert(name.to_owned(), List { path: path.to_owned(), prefixes });
+                }
+                Err(ReadError::TooLarge { .. }) if room < MAX_LIST_BYTES => {
+                    let message = format!("with {} the lists are larger than {MAX_LISTS_BYTES} bytes", quoted(path));
+                    self.add(&codes::READ, at, message);
                 }
                 Err(error) => {
-                    let help = format!(
-                        "the path is relative to {}",
-                        quoted(&directory.display().to_string())
-                    );
+                    let help = format!("the path is relative to {}", quoted(&directory.display().to_string()));
                     self.add_full(&codes::READ, at, error.to_string(), None, Some(help));
                 }
             }
@@ -76,7 +68,7 @@ fn entries(source: &Source, diagnostics: &mut Diagnostics) -> Vec<Prefix> {
             Ok(prefix) => found.push(prefix),
             Err(error) => diagnostics.add(&codes::ADDRESS, || {
                 let message = format!("{} is not a prefix", quoted(text));
-                Diagnostic::new(&codes::ADDRESS, place(), message).expected(error.to_string())
+                Diagnostic::new(&codes::ADDRESS, place(), message).expected(error.expected())
             }),
         }
     }

@@ -10,15 +10,19 @@ mod zone;
 
 use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
-use toml::de::DeTable;
+use toml::{Spanned, de::DeTable};
 
 use self::section::Section;
 use super::{
+    check,
     codes::{self, Code},
     diagnostic::{Diagnostic, Diagnostics, Place, nearest, quoted},
     model::{Addresses, Policy},
     source::{Location, Source},
 };
+
+/// Largest text, in bytes, in which every syntax mistake is looked for.
+const RECOVERABLE: usize = 1 << 20;
 
 /// What a walk has found so far.
 pub(super) struct Parser {
@@ -38,7 +42,7 @@ pub(super) struct Parser {
 ///
 /// The policy is `None` when some diagnostic is an error.
 pub(super) fn parse(source: Arc<Source>, directory: &Path) -> (Option<Policy>, Diagnostics) {
-    let (tree, syntax) = DeTable::parse_recoverable(&source.text);
+    let (tree, syntax) = tree(&source.text);
     let mut parser = Parser {
         source: Arc::clone(&source),
         diagnostics: Diagnostics::default(),
@@ -53,23 +57,37 @@ pub(super) fn parse(source: Arc<Source>, directory: &Path) -> (Option<Policy>, D
         parser.add(&codes::SYNTAX, at, message);
     }
     let policy = parser.policy(tree.get_ref(), tree.span(), directory);
+    if let Some(policy) = &policy {
+        let complete = parser.diagnostics.errors() == 0;
+        check::check(policy, complete, &mut parser.diagnostics);
+    }
+    if parser.broken {
+        parser.diagnostics.keep_syntax_errors();
+    }
     let sound = parser.diagnostics.errors() == 0;
     (policy.filter(|_| sound), parser.diagnostics)
 }
 
+/// The TOML tree of a text, and what is wrong with it: everything in a file of ordinary size, the first mistake in a
+/// larger one, where the parser's memory for millions of mistakes would have no bound worth the name.
+fn tree(text: &str) -> (Spanned<DeTable<'_>>, Vec<toml::de::Error>) {
+    if text.len() <= RECOVERABLE {
+        return DeTable::parse_recoverable(text);
+    }
+    match DeTable::parse(text) {
+        Ok(tree) => (tree, Vec::new()),
+        Err(error) => (Spanned::new(0..0, DeTable::new()), vec![error]),
+    }
+}
+
 impl Parser {
-    fn policy(
-        &mut self,
-        tree: &DeTable<'_>,
-        span: Range<usize>,
-        directory: &Path,
-    ) -> Option<Policy> {
+    fn policy(&mut self, tree: &DeTable<'_>, span: Range<usize>, directory: &Path) -> Option<Policy> {
         let mut top = Section::new("the policy", tree, span);
         let gateway = top.table(self, "gateway");
         let zones = top.table(self, "zone");
         let own = top.table(self, "self");
         let outside = top.table(self, "outside");
-        let publish = top.tables(self, "publish");
+        let publish = top.tables(self, "publish", "publish");
         let blocklist = top.table(self, "blocklist");
         let lists = top.table(self, "lists");
         let fragments = top.table(self, "fragments");
@@ -77,32 +95,18 @@ impl Parser {
         let limits = top.table(self, "limits");
         let events = top.table(self, "events");
         if gateway.is_none() {
-            self.missing(
-                &top,
-                "gateway",
-                "[gateway]\nkind = \"route\"\noutside = [\"wan0\"]",
-            );
+            self.missing(&top, "gateway", "[gateway]\nkind = \"route\"\noutside = [\"wan0\"]");
         }
         top.finish(self);
 
-        let lists = lists
-            .map(|section| self.read_lists(section, directory))
-            .unwrap_or_default();
+        let lists = lists.map(|section| self.read_lists(section, directory)).unwrap_or_default();
         let gateway = gateway.map(|section| self.gateway(section));
         self.name_zones(zones.as_ref());
-        let zones = zones
-            .map(|section| self.read_zones(section))
-            .unwrap_or_default();
-        let self_egress = own
-            .map(|section| self.egress_of(section, "self"))
-            .unwrap_or_default();
-        let outside_egress = outside
-            .map(|section| self.egress_of(section, "outside"))
-            .unwrap_or_default();
+        let zones = zones.map(|section| self.read_zones(section)).unwrap_or_default();
+        let self_egress = own.map(|section| self.egress_of(section, "self")).unwrap_or_default();
+        let outside_egress = outside.map(|section| self.egress_of(section, "outside")).unwrap_or_default();
         let publish = self.publish(publish);
-        let blocklist = blocklist
-            .map(|section| self.blocklist(section))
-            .unwrap_or_default();
+        let blocklist = blocklist.map(|section| self.blocklist(section)).unwrap_or_default();
         let policy = Policy {
             source: Arc::clone(&self.source),
             gateway: gateway.flatten()?,
@@ -112,28 +116,16 @@ impl Parser {
             publish,
             blocklist,
             lists,
-            fragments: fragments
-                .map(|section| self.fragments(section))
-                .unwrap_or_default(),
-            timeouts: timeouts
-                .map(|section| self.timeouts(section))
-                .unwrap_or_default(),
-            limits: limits
-                .map(|section| self.limits(section))
-                .unwrap_or_default(),
-            events: events
-                .map(|section| self.events(section))
-                .unwrap_or_default(),
+            fragments: fragments.map(|section| self.fragments(section)).unwrap_or_default(),
+            timeouts: timeouts.map(|section| self.timeouts(section)).unwrap_or_default(),
+            limits: limits.map(|section| self.limits(section)).unwrap_or_default(),
+            events: events.map(|section| self.events(section)).unwrap_or_default(),
         };
         for (name, (location, used)) in &self.lists {
             if !used {
                 let message = format!("no line uses the list {}", quoted(name));
                 self.diagnostics.add(&codes::UNUSED_LIST, || {
-                    Diagnostic::new(
-                        &codes::UNUSED_LIST,
-                        Place::new(&self.source, *location),
-                        message,
-                    )
+                    Diagnostic::new(&codes::UNUSED_LIST, Place::new(&self.source, *location), message)
                 });
             }
         }
@@ -167,13 +159,7 @@ impl Parser {
         self.add_full(code, at, message, None, None);
     }
 
-    fn add_expected(
-        &mut self,
-        code: &Code,
-        at: Range<usize>,
-        message: impl Into<String>,
-        expected: impl Into<String>,
-    ) {
+    fn add_expected(&mut self, code: &Code, at: Range<usize>, message: impl Into<String>, expected: impl Into<String>) {
         self.add_full(code, at, message, Some(expected.into()), None);
     }
 
@@ -188,11 +174,7 @@ impl Parser {
         let source = &self.source;
         self.diagnostics.add(code, || {
             let place = Place::new(source, source.locate(at));
-            Diagnostic {
-                expected,
-                help,
-                ..Diagnostic::new(code, place, message)
-            }
+            Diagnostic { expected, help, ..Diagnostic::new(code, place, message) }
         });
     }
 

@@ -21,12 +21,7 @@ pub struct Section<'t> {
 impl<'t> Section<'t> {
     /// A table that messages call `name`.
     pub fn new(name: impl Into<String>, table: &'t DeTable<'t>, at: Range<usize>) -> Self {
-        Self {
-            name: name.into(),
-            table,
-            at,
-            asked: Vec::new(),
-        }
+        Self { name: name.into(), table, at, asked: Vec::new() }
     }
 
     /// What messages call it.
@@ -47,11 +42,7 @@ impl<'t> Section<'t> {
 
     /// All entries in file order, for tables whose keys are names.
     pub fn entries(&self) -> Vec<(&'t str, Range<usize>, Value<'t>)> {
-        let mut all: Vec<_> = self
-            .table
-            .iter()
-            .map(|(key, value)| (&**key.get_ref(), key.span(), value))
-            .collect();
+        let mut all: Vec<_> = self.table.iter().map(|(key, value)| (&**key.get_ref(), key.span(), value)).collect();
         all.sort_by_key(|(_, at, _)| at.start);
         all
     }
@@ -65,17 +56,17 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// The array of tables that stands under a key.
-    pub fn tables(&mut self, parser: &mut Parser, key: &'static str) -> Vec<Section<'t>> {
+    /// The array of tables that stands under a key; `path` is how a header names it.
+    pub fn tables(&mut self, parser: &mut Parser, key: &'static str, path: &str) -> Vec<Section<'t>> {
         let Some(value) = self.get(key) else {
             return Vec::new();
         };
-        let expected = format!("an array of tables: `[[{key}]]`");
+        let expected = format!("an array of tables: `[[{path}]]`");
         let mut found = Vec::new();
         for element in parser.array(value, &expected) {
             match element.get_ref() {
                 DeValue::Table(table) => {
-                    found.push(Section::new(format!("`[[{key}]]`"), table, element.span()));
+                    found.push(Section::new(format!("`[[{path}]]`"), table, element.span()));
                 }
                 _ => {
                     let _: Option<()> = parser.wrong_type(element, &expected);

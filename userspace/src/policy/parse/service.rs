@@ -6,9 +6,7 @@ use super::{Parser, section::Section, value::Value};
 use crate::policy::{
     codes,
     diagnostic::{nearest, quoted},
-    model::{
-        Addresses, MAX_SERVICES, Matches, Peer, PortRange, Publish, Service, Target, protocol,
-    },
+    model::{Addresses, MAX_SERVICES, Matches, Peer, PortRange, Publish, Service, Target, protocol},
     prefix::Prefix,
     source::Location,
 };
@@ -55,19 +53,13 @@ const PROTOCOLS: [(&str, u8); 11] = [
 ];
 
 /// Every port; every ICMP type.
-const ALL_PORTS: PortRange = PortRange {
-    first: 1,
-    last: u16::MAX,
-};
-const ALL_TYPES: PortRange = PortRange {
-    first: 0,
-    last: 255,
-};
+const ALL_PORTS: PortRange = PortRange { first: 1, last: u16::MAX };
+const ALL_TYPES: PortRange = PortRange { first: 0, last: 255 };
 
 impl Parser {
     /// `[self]` or `[outside]`.
     pub(super) fn egress_of(&mut self, mut section: Section<'_>, owner: &str) -> Vec<Service> {
-        let egress = section.tables(self, "egress");
+        let egress = section.tables(self, "egress", &format!("{owner}.egress"));
         section.finish(self);
         self.services(egress, owner)
     }
@@ -105,41 +97,24 @@ impl Parser {
         let name = self.line_name(&mut section, "services", names);
         let matches = self.matches(&mut section);
         let to = section.get("to");
+        let to_location = self.location(to.map_or_else(|| at.clone(), |value| value.span()));
         let to = match to {
             Some(value) => self.targets(value, owner),
             None if owner == "outside" => {
                 self.missing(&section, "to", "to = [\"self\"]");
                 Vec::new()
             }
-            None => vec![Target {
-                peer: Peer::Outside,
-                addresses: Addresses::All,
-            }],
+            None => vec![Target { peer: Peer::Outside, addresses: Addresses::All }],
         };
-        let except = section
-            .get("except")
-            .map(|value| self.address_set(value))
-            .unwrap_or_default();
+        let except = section.get("except").map(|value| self.address_set(value)).unwrap_or_default();
         let sound = self.diagnostics.errors() == before;
         if sound && matches.is_empty() {
             let message = "a service that names no protocol matches nothing";
             let help = "add one of `tcp`, `udp`, `sctp`, `icmp`, `icmpv6` or `protocol`";
-            self.add_full(
-                &codes::NOTHING_MATCHED,
-                at.clone(),
-                message,
-                None,
-                Some(help.to_owned()),
-            );
+            self.add_full(&codes::NOTHING_MATCHED, at.clone(), message, None, Some(help.to_owned()));
         }
         section.finish(self);
-        Some(Service {
-            name: name?,
-            location: self.location(at),
-            matches,
-            to,
-            except,
-        })
+        Some(Service { name: name?, location: self.location(at), matches, to, to_location, except })
     }
 
     /// The `name` of a line, which no line before it may have.
@@ -164,25 +139,14 @@ impl Parser {
     }
 
     fn matches(&mut self, section: &mut Section<'_>) -> Matches {
-        let mut ports = |key| {
-            section
-                .get(key)
-                .map(|value| self.ports(value))
-                .unwrap_or_default()
-        };
+        let mut ports = |key| section.get(key).map(|value| self.ports(value)).unwrap_or_default();
         let (mut tcp, mut udp, mut sctp) = (ports("tcp"), ports("udp"), ports("sctp"));
         let icmp = section.get("icmp");
-        let mut icmp = icmp
-            .map(|v| self.numbers(v, "ICMP type", &ICMP))
-            .unwrap_or_default();
+        let mut icmp = icmp.map(|v| self.numbers(v, "ICMP type", &ICMP)).unwrap_or_default();
         let icmpv6 = section.get("icmpv6");
-        let mut icmpv6 = icmpv6
-            .map(|v| self.numbers(v, "ICMPv6 type", &ICMPV6))
-            .unwrap_or_default();
+        let mut icmpv6 = icmpv6.map(|v| self.numbers(v, "ICMPv6 type", &ICMPV6)).unwrap_or_default();
         let others = section.get("protocol");
-        let others = others
-            .map(|v| self.numbers(v, "protocol", &PROTOCOLS))
-            .unwrap_or_default();
+        let others = others.map(|v| self.numbers(v, "protocol", &PROTOCOLS)).unwrap_or_default();
         let mut protocols = Vec::new();
         for number in others.into_iter().map(|range| range.first as u8) {
             // a protocol that has ports, named by its number, is all of its ports
@@ -211,10 +175,7 @@ impl Parser {
         let elements = self.one_or_many(value).iter();
         elements
             .filter_map(|element| self.word_or_number(element, what, words))
-            .map(|number| PortRange {
-                first: number.into(),
-                last: number.into(),
-            })
+            .map(|number| PortRange { first: number.into(), last: number.into() })
             .collect()
     }
 
@@ -243,10 +204,7 @@ impl Parser {
                     );
                 }
                 ("outside", Peer::Outside) => {
-                    let message = format!(
-                        "{} is the outside, where packets from the outside come from",
-                        quoted(text)
-                    );
+                    let message = format!("{} is the outside, where packets from the outside come from", quoted(text));
                     self.add_expected(&codes::TARGET, at, message, "`\"self\"` or `\"zone:NAME\"`");
                 }
                 _ => found.push(target),
@@ -256,19 +214,13 @@ impl Parser {
     }
 
     fn target(&mut self, text: &str, at: Range<usize>) -> Option<Target> {
-        let outside = |addresses| Target {
-            peer: Peer::Outside,
-            addresses,
-        };
+        let outside = |addresses| Target { peer: Peer::Outside, addresses };
         if let Some(zone) = text.strip_prefix("zone:") {
             let (name, prefix) = match zone.split_once('/') {
                 Some((name, prefix)) => (name, Some(prefix)),
                 None => (zone, None),
             };
-            let known = self
-                .zones
-                .binary_search_by(|known| known.as_str().cmp(name))
-                .is_ok();
+            let known = self.zones.binary_search_by(|known| known.as_str().cmp(name)).is_ok();
             if !known {
                 let near = nearest(name, self.zones.iter().map(String::as_str));
                 let help = near.map(|near| format!("did you mean `zone:{near}`?"));
@@ -279,34 +231,23 @@ impl Parser {
                 Some(prefix) => Addresses::Prefix(self.prefix(prefix, at)?),
                 None => Addresses::All,
             };
-            return known.then(|| Target {
-                peer: Peer::Zone(name.to_owned()),
-                addresses,
-            });
+            return known.then(|| Target { peer: Peer::Zone(name.to_owned()), addresses });
         }
         match text {
             "any" => Some(outside(Addresses::All)),
-            "self" => Some(Target {
-                peer: Peer::Gateway,
-                addresses: Addresses::All,
-            }),
-            _ if text.starts_with('@') || Prefix::parse(text).is_ok() => {
-                self.addresses(text, at).map(outside)
-            }
+            "self" => Some(Target { peer: Peer::Gateway, addresses: Addresses::All }),
+            _ if text.starts_with('@') || Prefix::parse(text).is_ok() => self.addresses(text, at).map(outside),
             _ => {
                 let zones = &self.zones;
                 let help = match nearest(text, ["any", "self"]) {
                     Some(near) => Some(format!("did you mean `{near}`?")),
-                    None if zones.iter().any(|zone| zone == text) => {
-                        Some(format!("did you mean `zone:{text}`?"))
-                    }
-                    None if self.lists.contains_key(text) => {
-                        Some(format!("did you mean `@{text}`?"))
-                    }
-                    None => None,
+                    None if zones.iter().any(|zone| zone == text) => Some(format!("did you mean `zone:{text}`?")),
+                    None if self.lists.contains_key(text) => Some(format!("did you mean `@{text}`?")),
+                    None => nearest(text, zones.iter().map(String::as_str))
+                        .map(|near| format!("did you mean `zone:{near}`?")),
                 };
                 let expected = match Prefix::parse(text) {
-                    Err(error) if text.contains('/') => error.to_string(),
+                    Err(error) if text.contains('/') => error.expected(),
                     _ => "`any`, a prefix, `@list`, `zone:NAME` or `self`".to_owned(),
                 };
                 let message = format!("{} is not a destination", quoted(text));
@@ -328,19 +269,11 @@ impl Parser {
         found
     }
 
-    fn publish_line(
-        &mut self,
-        mut section: Section<'_>,
-        names: &mut HashMap<String, Location>,
-    ) -> Option<Publish> {
+    fn publish_line(&mut self, mut section: Section<'_>, names: &mut HashMap<String, Location>) -> Option<Publish> {
         let at = section.at();
         let name = self.line_name(&mut section, "published lines", names);
         let mut transports = Vec::new();
-        let known = [
-            ("tcp", protocol::TCP),
-            ("udp", protocol::UDP),
-            ("sctp", protocol::SCTP),
-        ];
+        let known = [("tcp", protocol::TCP), ("udp", protocol::UDP), ("sctp", protocol::SCTP)];
         for (key, number) in known {
             if let Some(value) = section.get(key) {
                 transports.push((number, merged(self.ports(value))));
@@ -366,9 +299,7 @@ impl Parser {
             self.missing(&section, "to", "to = \"10.20.0.8\"");
         }
         let to = to.and_then(|value| Some((self.address(value)?, value.span())));
-        let to_port = section
-            .get("to_port")
-            .and_then(|v| self.integer(v, 1..=65535, "port"));
+        let to_port = section.get("to_port").and_then(|v| self.integer(v, 1..=65535, "port"));
         section.finish(self);
         let (to, to_at) = to?;
         if address.is_some_and(|address| address.is_ipv4() != to.is_ipv4()) {

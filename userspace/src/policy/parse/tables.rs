@@ -10,14 +10,8 @@ const FLOWS: std::ops::RangeInclusive<u64> = 1_024..=33_554_432;
 
 impl Parser {
     pub(super) fn blocklist(&mut self, mut section: Section<'_>) -> Blocklist {
-        let from = section
-            .get("from")
-            .map(|value| self.address_set(value))
-            .unwrap_or_default();
-        let to = section
-            .get("to")
-            .map(|value| self.address_set(value))
-            .unwrap_or_default();
+        let from = section.get("from").map(|value| self.address_set(value)).unwrap_or_default();
+        let to = section.get("to").map(|value| self.address_set(value)).unwrap_or_default();
         section.finish(self);
         Blocklist { from, to }
     }
@@ -35,11 +29,7 @@ impl Parser {
     }
 
     pub(super) fn fragments(&mut self, mut section: Section<'_>) -> Fragments {
-        let words = [
-            ("drop", Fragment::Drop),
-            ("track", Fragment::Track),
-            ("pass", Fragment::Pass),
-        ];
+        let words = [("drop", Fragment::Drop), ("track", Fragment::Track), ("pass", Fragment::Pass)];
         let mut fragments = Fragments::default();
         for (key, place) in [
             ("udp", &mut fragments.udp),
@@ -80,9 +70,7 @@ impl Parser {
 
     pub(super) fn limits(&mut self, mut section: Section<'_>) -> Limits {
         let mut limits = Limits::default();
-        let flows = section
-            .get("flows")
-            .and_then(|v| self.integer(v, FLOWS, "flow table size"));
+        let flows = section.get("flows").and_then(|v| self.integer(v, FLOWS, "flow table size"));
         let cap = section.get("zone_flows").and_then(|v| self.flow_cap(v));
         section.finish(self);
         limits.flows = flows.map_or(limits.flows, |flows| flows as u32);
@@ -92,14 +80,11 @@ impl Parser {
 
     /// A cap on the live flows of a zone.
     pub(super) fn flow_cap(&mut self, value: Value<'_>) -> Option<u32> {
-        self.integer(value, 0..=*FLOWS.end(), "cap on flows")
-            .map(|cap| cap as u32)
+        self.integer(value, 0..=*FLOWS.end(), "cap on flows").map(|cap| cap as u32)
     }
 
     pub(super) fn events(&mut self, mut section: Section<'_>) -> Events {
-        let rate = section
-            .get("rate")
-            .and_then(|v| self.integer(v, 0..=1_000_000, "event rate"));
+        let rate = section.get("rate").and_then(|v| self.integer(v, 0..=1_000_000, "event rate"));
         section.finish(self);
         rate.map_or_else(Events::default, |rate| Events { rate: rate as u32 })
     }

@@ -7,6 +7,7 @@ use toml::{Spanned, de::DeValue};
 use super::Parser;
 use crate::policy::{
     codes,
+    describe::duration as words,
     diagnostic::{nearest, quoted},
     model::PortRange,
     prefix::Prefix,
@@ -20,11 +21,7 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Parser {
     /// A string.
-    pub fn string<'t>(
-        &mut self,
-        value: Value<'t>,
-        expected: &str,
-    ) -> Option<(&'t str, Range<usize>)> {
+    pub fn string<'t>(&mut self, value: Value<'t>, expected: &str) -> Option<(&'t str, Range<usize>)> {
         match value.get_ref() {
             DeValue::String(text) => Some((text, value.span())),
             _ => self.wrong_type(value, expected),
@@ -32,12 +29,7 @@ impl Parser {
     }
 
     /// A whole number.
-    pub fn integer(
-        &mut self,
-        value: Value<'_>,
-        range: std::ops::RangeInclusive<u64>,
-        what: &str,
-    ) -> Option<u64> {
+    pub fn integer(&mut self, value: Value<'_>, range: std::ops::RangeInclusive<u64>, what: &str) -> Option<u64> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         let DeValue::Integer(integer) = value.get_ref() else {
             return self.wrong_type(value, &expected);
@@ -79,19 +71,11 @@ impl Parser {
     }
 
     /// One of some words.
-    pub fn choice<T: Copy>(
-        &mut self,
-        value: Value<'_>,
-        what: &str,
-        words: &[(&str, T)],
-    ) -> Option<T> {
+    pub fn choice<T: Copy>(&mut self, value: Value<'_>, what: &str, words: &[(&str, T)]) -> Option<T> {
         let names = words.iter().map(|(name, _)| *name);
         let expected = one_of(names.clone());
         let (text, at) = self.string(value, &expected)?;
-        let found = words
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map(|(_, meaning)| *meaning);
+        let found = words.iter().find(|(name, _)| *name == text).map(|(_, meaning)| *meaning);
         if found.is_none() {
             self.unknown_word(at, what, text, names, &expected);
         }
@@ -99,16 +83,9 @@ impl Parser {
     }
 
     /// One of some words, or a number.
-    pub fn word_or_number(
-        &mut self,
-        value: Value<'_>,
-        what: &str,
-        words: &[(&str, u8)],
-    ) -> Option<u8> {
+    pub fn word_or_number(&mut self, value: Value<'_>, what: &str, words: &[(&str, u8)]) -> Option<u8> {
         match value.get_ref() {
-            DeValue::Integer(_) => self
-                .integer(value, 0..=255, what)
-                .map(|number| number as u8),
+            DeValue::Integer(_) => self.integer(value, 0..=255, what).map(|number| number as u8),
             DeValue::String(_) => self.choice(value, what, words),
             _ => self.wrong_type(value, "a name or a number from 0 to 255"),
         }
@@ -142,39 +119,21 @@ impl Parser {
             _ => None,
         };
         let (Some(unit), 1..) = (unit, digits) else {
-            self.add_expected(
-                &codes::DURATION,
-                at,
-                format!("{} is not a duration", quoted(text)),
-                expected,
-            );
+            self.add_expected(&codes::DURATION, at, format!("{} is not a duration", quoted(text)), expected);
             return None;
         };
-        let milliseconds = number
-            .parse::<u64>()
-            .ok()
-            .and_then(|number| number.checked_mul(unit));
-        let found = milliseconds
-            .map(Duration::from_millis)
-            .filter(|d| (least..=LONGEST).contains(d));
+        let milliseconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+        let found = milliseconds.map(Duration::from_millis).filter(|d| (least..=LONGEST).contains(d));
         if found.is_none() {
             let message = format!("duration {} is out of range", quoted(text));
-            self.add_expected(
-                &codes::DURATION,
-                at,
-                message,
-                format!("from {least:?} to 720h"),
-            );
+            self.add_expected(&codes::DURATION, at, message, format!("from {} to {}", words(least), words(LONGEST)));
         }
         found
     }
 
     /// Ports and ranges of them, as an array or alone.
     pub fn ports(&mut self, value: Value<'_>) -> Vec<PortRange> {
-        self.one_or_many(value)
-            .iter()
-            .filter_map(|port| self.port_range(port))
-            .collect()
+        self.one_or_many(value).iter().filter_map(|port| self.port_range(port)).collect()
     }
 
     fn port_range(&mut self, value: Value<'_>) -> Option<PortRange> {
@@ -182,22 +141,11 @@ impl Parser {
         let (range, text) = match value.get_ref() {
             DeValue::Integer(integer) if integer.radix() == 10 => {
                 let port = integer.as_str().parse().ok();
-                (
-                    port.map(|port| PortRange {
-                        first: port,
-                        last: port,
-                    }),
-                    integer.as_str(),
-                )
+                (port.map(|port| PortRange { first: port, last: port }), integer.as_str())
             }
             DeValue::String(text) => {
                 let (first, last) = text.split_once('-').unwrap_or((text, text));
-                (
-                    number(first)
-                        .zip(number(last))
-                        .map(|(first, last)| PortRange { first, last }),
-                    &**text,
-                )
+                (number(first).zip(number(last)).map(|(first, last)| PortRange { first, last }), &**text)
             }
             _ => return self.wrong_type(value, expected),
         };
@@ -210,15 +158,8 @@ impl Parser {
                 _ => format!("{} is not a port", quoted(text)),
             };
             let service = nearest_service(text);
-            let help =
-                service.map(|port| format!("service names are not accepted: write `{port}`"));
-            self.add_full(
-                &codes::PORT,
-                value.span(),
-                message,
-                Some(expected.to_owned()),
-                help,
-            );
+            let help = service.map(|port| format!("service names are not accepted: write `{port}`"));
+            self.add_full(&codes::PORT, value.span(), message, Some(expected.to_owned()), help);
         }
         found
     }
@@ -229,12 +170,7 @@ impl Parser {
         let (text, at) = self.string(value, expected)?;
         let found = text.parse().ok();
         if found.is_none() {
-            self.add_expected(
-                &codes::ADDRESS,
-                at,
-                format!("{} is not an address", quoted(text)),
-                expected,
-            );
+            self.add_expected(&codes::ADDRESS, at, format!("{} is not an address", quoted(text)), expected);
         }
         found
     }
@@ -244,7 +180,7 @@ impl Parser {
         Prefix::parse(text)
             .map_err(|error| {
                 let message = format!("{} is not a prefix", quoted(text));
-                self.add_expected(&codes::ADDRESS, at, message, error.to_string());
+                self.add_expected(&codes::ADDRESS, at, message, error.expected());
             })
             .ok()
     }
@@ -259,10 +195,7 @@ impl Parser {
 
 /// A number in plain decimal digits, without a sign.
 fn number(text: &str) -> Option<u16> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// `"a", "b" or "c"`, in backticks.

@@ -25,18 +25,9 @@ impl Parser {
         let entries = section.entries();
         if let Some((_, at, _)) = entries.get(MAX_ZONES) {
             let message = format!("{} zones", entries.len());
-            self.add_expected(
-                &codes::TOO_MANY,
-                at.clone(),
-                message,
-                format!("at most {MAX_ZONES}"),
-            );
+            self.add_expected(&codes::TOO_MANY, at.clone(), message, format!("at most {MAX_ZONES}"));
         }
-        self.zones = entries
-            .iter()
-            .take(MAX_ZONES)
-            .map(|(name, ..)| (*name).to_owned())
-            .collect();
+        self.zones = entries.iter().take(MAX_ZONES).map(|(name, ..)| (*name).to_owned()).collect();
         self.zones.sort_unstable();
     }
 
@@ -75,14 +66,10 @@ impl Parser {
             None => (true, Vec::new()),
         };
         let states = [("strict", false), ("loose", true)];
-        let loose = section
-            .get("state")
-            .and_then(|value| self.choice(value, "state", &states));
-        let max_flows = section
-            .get("max_flows")
-            .and_then(|value| self.flow_cap(value));
+        let loose = section.get("state").and_then(|value| self.choice(value, "state", &states));
+        let max_flows = section.get("max_flows").and_then(|value| self.flow_cap(value));
         let dhcp = section.get("dhcp").and_then(|value| self.boolean(value));
-        let egress = section.tables(self, "egress");
+        let egress = section.tables(self, "egress", &format!("zone.{name}.egress"));
         section.finish(self);
         let egress = self.services(egress, name);
         Some(Zone {
@@ -103,12 +90,7 @@ impl Parser {
         let tags = self.one_or_many(value);
         if tags.is_empty() || tags.len() > 2 {
             let message = format!("{} VLAN tags", tags.len());
-            self.add_expected(
-                &codes::VLAN,
-                value.span(),
-                message,
-                "one tag, or two, outer first",
-            );
+            self.add_expected(&codes::VLAN, value.span(), message, "one tag, or two, outer first");
             return None;
         }
         let mut found = [0; 2];
@@ -166,19 +148,12 @@ impl Parser {
     }
 
     /// Says that a name is used a second time.
-    pub(super) fn duplicate(
-        &mut self,
-        name: &str,
-        what: &str,
-        second: Range<usize>,
-        first: Location,
-    ) {
+    pub(super) fn duplicate(&mut self, name: &str, what: &str, second: Range<usize>, first: Location) {
         let source = &self.source;
         self.diagnostics.add(&codes::DUPLICATE_NAME, || {
             let place = Place::new(source, source.locate(second));
             let message = format!("two {what} are named {}", quoted(name));
-            Diagnostic::new(&codes::DUPLICATE_NAME, place, message)
-                .related(Place::new(source, first), "the first one")
+            Diagnostic::new(&codes::DUPLICATE_NAME, place, message).related(Place::new(source, first), "the first one")
         });
     }
 }

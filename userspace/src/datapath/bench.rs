@@ -1,0 +1,152 @@
+//! A private load of the object: packets in by `BPF_PROG_TEST_RUN`, walks out. Clock and port come from `CONTROL`, so that
+//! the very programs that guard an interface also replay, explain and are tested.
+
+use std::io;
+use std::os::fd::AsFd as _;
+
+use dropgate_abi::{
+    control::{Control, Counter, mode},
+    flow::{Bucket, FragmentBucket},
+    policy::MAX_ZONES,
+    walk::{Walk, hook},
+};
+
+use super::{Mapped, Object, ObjectError, Sizes, SlotError, Slots, object::program, sys};
+use crate::policy::Image;
+
+/// Why a packet was not judged.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    #[error("the kernel runs programs on frames of 14 bytes and more; this one has {0}")]
+    Short(usize),
+    #[error("`BPF_PROG_TEST_RUN` on a frame of {len} bytes")]
+    Run {
+        len: usize,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Bytes of an Ethernet header, the least that the kernel runs a program on.
+const SHORTEST: usize = 14;
+
+/// The object, loaded for itself, attached to nothing.
+pub struct Bench {
+    object: Object,
+    slots: Slots,
+    flows: Mapped<Bucket>,
+    fragments: Mapped<FragmentBucket>,
+    zone_flows: Mapped<u64>,
+    trace: Mapped<Walk>,
+}
+
+impl Bench {
+    /// Loads the object with small tables and puts `image` in force as generation 1.
+    pub fn new(image: &Image) -> Result<Self, BenchError> {
+        Self::with_sizes(image, Sizes::small())
+    }
+
+    /// As [`Bench::new`], with tables of these sizes.
+    pub fn with_sizes(image: &Image, sizes: Sizes) -> Result<Self, BenchError> {
+        let object = Object::load(sizes, None)?;
+        let slots = Slots::new(&object)?;
+        let mut bench = Self {
+            flows: object.mapped("FLOWS", sizes.flow_buckets)?,
+            fragments: object.mapped("FRAGMENTS", sizes.fragment_buckets)?,
+            zone_flows: object.mapped("ZONE_FLOWS", MAX_ZONES)?,
+            trace: object.mapped("TRACE", 1)?,
+            object,
+            slots,
+        };
+        bench.control(|control| {
+            *control = Control {
+                flow_mask: sizes.flow_buckets - 1,
+                fragment_mask: sizes.fragment_buckets - 1,
+                // a fixed secret: runs can be repeated
+                secret: std::array::from_fn(|at| 0x9e37_79b9u32.wrapping_mul(2 * at as u32 + 1)),
+                mode: mode::BENCH | mode::TRACE,
+                version: dropgate_abi::VERSION,
+                ..*control
+            };
+        });
+        bench.commit(image, 1)?;
+        Ok(bench)
+    }
+
+    /// Changes what steers the programs.
+    pub fn control(&mut self, change: impl FnOnce(&mut Control)) {
+        if let Some(mut control) = self.slots.control().get(0) {
+            change(&mut control);
+            self.slots.control().set(0, control);
+        }
+    }
+
+    /// Puts `image` in force as `generation`.
+    pub fn commit(&mut self, image: &Image, generation: u32) -> Result<(), BenchError> {
+        self.slots.commit(&self.object, image, generation)?;
+        Ok(())
+    }
+
+    /// Judges one frame and returns its walk. `hook`: see [`hook`]; `ifindex`: where it comes in, or leaves;
+    /// `from_ifindex`: at egress, where it came in (0: from the gateway itself).
+    pub fn run(
+        &mut self,
+        hook: u8,
+        ifindex: u32,
+        from_ifindex: u32,
+        now_ns: u64,
+        frame: &[u8],
+    ) -> Result<Walk, BenchError> {
+        self.control(|control| {
+            control.port_ifindex = ifindex;
+            control.from_ifindex = from_ifindex;
+            control.clock_ns = now_ns;
+        });
+        self.repeat(hook, frame, 1)?;
+        Ok(self.trace.get(0).unwrap_or_default())
+    }
+
+    /// Runs a program `repeat` times on one frame; the mean time of a run, ns.
+    pub fn repeat(&self, hook: u8, frame: &[u8], repeat: u32) -> Result<u32, BenchError> {
+        if frame.len() < SHORTEST {
+            return Err(BenchError::Short(frame.len()));
+        }
+        let name = if hook == hook::INGRESS { program::INGRESS } else { program::EGRESS };
+        let program = self.object.program_fd(name)?.as_fd();
+        let ran = sys::test_run(program, frame, repeat)
+            .map_err(|source| BenchError::Run { len: frame.len(), source })?;
+        Ok(ran.mean_ns)
+    }
+
+    /// Forgets all flows and fragments.
+    pub fn forget(&mut self) {
+        self.flows.clear();
+        self.fragments.clear();
+        self.zone_flows.clear();
+    }
+
+    /// Packets and bytes counted for a reason, over all CPUs.
+    pub fn reason_counter(&self, reason: dropgate_abi::reason::Reason) -> Result<Counter, BenchError> {
+        Ok(super::counters::sum(&self.object, "REASON_COUNTERS", u32::from(reason.0))?)
+    }
+
+    /// The flow table.
+    pub const fn flows(&self) -> &Mapped<Bucket> {
+        &self.flows
+    }
+
+    /// The loaded object.
+    pub const fn object(&self) -> &Object {
+        &self.object
+    }
+}
+
+impl std::fmt::Debug for Bench {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bench").field("sizes", &self.object.sizes()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,371 @@
+//! From the programs' records to EVE events.
+
+use super::{Clock, Names, eve};
+use crate::view::text::{address, protocol};
+use dropgate_abi::{
+    flow::{Flow, flag, tcp},
+    reason::{Info, Kind, Reason, Stage},
+    walk::{Walk, action, hook, parsed},
+};
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+const SCTP: u8 = 132;
+
+/// The events of one packet: a drop, an anomaly, or both. Empty for a packet that passed without anything odd.
+pub fn packet(walk: &Walk, names: &Names, clock: &Clock) -> Vec<eve::Event> {
+    let info = walk.reason.info();
+    let mut events = Vec::new();
+    if walk.action == action::DROP {
+        let mut event = base(walk, info, names, clock);
+        event.event_type = "drop";
+        event.drop = Some(dropped(walk));
+        events.push(event);
+    }
+    let odd = match info.map(|info| info.kind) {
+        Some(Kind::Anomaly | Kind::AnomalyDrop) => true,
+        Some(Kind::Error) => walk.action != action::DROP,
+        Some(Kind::Pass | Kind::Drop) | None => false,
+    };
+    if let (true, Some(info)) = (odd, info) {
+        let mut event = base(walk, Some(info), names, clock);
+        event.event_type = "anomaly";
+        event.anomaly = Some(eve::Anomaly {
+            kind: if info.stage <= Stage::Fragment { "decode" } else { "stream" },
+            event: info.name,
+            layer: info.stage.name(),
+        });
+        events.push(event);
+    }
+    events
+}
+
+fn base(walk: &Walk, info: Option<&Info>, names: &Names, clock: &Clock) -> eve::Event {
+    let known = walk.family != 0;
+    let ports = known && walk.l4 != 0 && matches!(walk.protocol, TCP | UDP | SCTP);
+    let icmp = known && walk.l4 != 0 && matches!(walk.protocol, ICMP | ICMPV6);
+    let inbound = if walk.hook == hook::EGRESS { walk.from_ifindex } else { walk.port as u32 };
+    eve::Event {
+        timestamp: clock.format(walk.now_ns),
+        flow_id: (walk.flow_id != 0).then_some(walk.flow_id),
+        in_iface: names.interface(inbound),
+        vlan: walk.vlan.into_iter().filter(|&id| id != 0).collect(),
+        src_ip: known.then(|| address(walk.family, walk.src)),
+        src_port: ports.then_some(walk.sport),
+        dest_ip: known.then(|| address(walk.family, walk.dst)),
+        dest_port: ports.then_some(walk.dport),
+        proto: known.then(|| protocol(walk.protocol)),
+        icmp_type: icmp.then_some(walk.icmp_type),
+        icmp_code: icmp.then_some(walk.icmp_code),
+        ip_v: known.then_some(walk.family),
+        ether: (!known).then_some(eve::Ether { ether_type: walk.ethertype }),
+        dropgate: Some(own(walk, info, names)),
+        ..eve::Event::default()
+    }
+}
+
+fn own(walk: &Walk, info: Option<&Info>, names: &Names) -> eve::Own {
+    eve::Own {
+        generation: Some(walk.generation),
+        zone: names.zone(walk.zone),
+        peer: names.zone(walk.peer),
+        service: names.service(walk.service).map(|service| service.name.clone()),
+        line: (walk.line != 0).then_some(walk.line).or_else(|| names.service(walk.service).map(|service| service.line)),
+        reason: Some(walk.reason.name()),
+        stage: info.map(|info| info.stage.name()),
+        direction: (walk.flow_id != 0).then_some(if walk.direction == 0 { "to_server" } else { "to_client" }),
+        hook: Some(if walk.hook == hook::EGRESS { "egress" } else { "ingress" }),
+        attack: info.map(|info| info.attack).into_iter().filter(|id| !id.is_empty()).collect(),
+    }
+}
+
+fn dropped(walk: &Walk) -> eve::Drop {
+    let bit = |at: u8| walk.tcp_flags & (1 << at) != 0;
+    eve::Drop {
+        len: if walk.ip_len == 0 { walk.frame_len } else { walk.ip_len.into() },
+        ttl: (walk.family != 0).then_some(walk.ttl),
+        ipid: (walk.parsed & parsed::FRAGMENT != 0).then_some(walk.fragment_id),
+        flags: (walk.family != 0 && walk.protocol == TCP && walk.l4 != 0).then(|| eve::TcpFlags {
+            fin: bit(0),
+            syn: bit(1),
+            rst: bit(2),
+            psh: bit(3),
+            ack: bit(4),
+            urg: bit(5),
+        }),
+        reason: walk.reason.name(),
+    }
+}
+
+/// The end of a flow. `end_ns` is the monotonic time of its last packet, `reason` why it left the table: `timeout`,
+/// `forced` (pushed out, used again, revoked) or `shutdown`.
+pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock: &Clock) -> eve::Event {
+    let (client, server) = crate::view::flows::endpoints(&flow.key, flow.flags & flag::INITIATOR_HIGH != 0);
+    let ports = matches!(flow.key.protocol, TCP | UDP | SCTP);
+    let end_ns = end_ns.max(flow.start_ns);
+    let why = (flow.drop_reason != 0).then_some(Reason(flow.drop_reason));
+    let service = names.service(flow.service);
+    eve::Event {
+        timestamp: clock.format(end_ns),
+        flow_id: Some(flow.id),
+        in_iface: names.interface(flow.to_server_port as u32),
+        event_type: "flow",
+        vlan: [(flow.to_server_port >> 32) as u16, (flow.to_server_port >> 48) as u16]
+            .into_iter()
+            .filter(|&id| id != 0)
+            .collect(),
+        src_ip: Some(address(flow.key.family, client.0)),
+        src_port: ports.then_some(client.1),
+        dest_ip: Some(address(flow.key.family, server.0)),
+        dest_port: ports.then_some(server.1),
+        proto: Some(protocol(flow.key.protocol)),
+        ip_v: Some(flow.key.family),
+        flow: Some(eve::Flow {
+            pkts_toserver: flow.packets[0],
+            pkts_toclient: flow.packets[1],
+            bytes_toserver: flow.bytes[0],
+            bytes_toclient: flow.bytes[1],
+            start: clock.format(flow.start_ns),
+            end: clock.format(end_ns),
+            age: (end_ns - flow.start_ns) / 1_000_000_000,
+            state: state(flow),
+            reason,
+            alerted: false,
+        }),
+        tcp: tcp_state(flow.tcp_state).map(|state| eve::Tcp { state }),
+        dropgate: Some(eve::Own {
+            generation: Some(flow.generation),
+            zone: names.zone(flow.zone),
+            peer: names.zone(flow.peer),
+            service: service.map(|service| service.name.clone()),
+            line: service.map(|service| service.line),
+            reason: why.map(Reason::name),
+            ..eve::Own::default()
+        }),
+        ..eve::Event::default()
+    }
+}
+
+fn state(flow: &Flow) -> &'static str {
+    match flow.tcp_state {
+        tcp::TIME_WAIT | tcp::CLOSED => "closed",
+        _ if flow.flags & (flag::ESTABLISHED | flag::ADOPTED) != 0 => "established",
+        _ => "new",
+    }
+}
+
+/// Suricata's name of a TCP state; `None` for other protocols.
+pub(crate) fn tcp_state(state: u8) -> Option<&'static str> {
+    Some(match state {
+        tcp::SYN_SENT => "syn_sent",
+        tcp::SYN_RECEIVED => "syn_recv",
+        tcp::ESTABLISHED => "established",
+        tcp::CLOSING => "closing",
+        tcp::TIME_WAIT => "time_wait",
+        tcp::CLOSED => "closed",
+        _ => return None,
+    })
+}
+
+/// Counters as they were read from the maps, by number.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub uptime_s: u64,
+    pub generation: u32,
+    pub flows: u64,
+    pub reasons: Vec<(Reason, eve::Count)>,
+    pub zones: Vec<(u16, eve::Count)>,
+    pub services: Vec<(u32, eve::Count)>,
+    pub events_suppressed: u64,
+    pub events_lost: u64,
+    pub events_unwritten: u64,
+}
+
+/// The `stats` event. Counters of zero are left out, apart from those of services the policy names.
+pub fn stats(totals: &Totals, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    let seen = |count: &eve::Count| count.packets != 0;
+    let own = eve::StatsOwn {
+        generation: totals.generation,
+        flows: totals.flows,
+        reasons: totals
+            .reasons
+            .iter()
+            .filter(|(_, count)| seen(count))
+            .map(|(reason, count)| (reason_key(*reason), *count))
+            .collect(),
+        zones: totals
+            .zones
+            .iter()
+            .filter(|(_, count)| seen(count))
+            .filter_map(|(zone, count)| Some((names.zone(*zone)?, *count)))
+            .collect(),
+        services: totals
+            .services
+            .iter()
+            .filter_map(|(counter, count)| match names.service(*counter) {
+                Some(service) => Some((format!("{}/{}", service.zone, service.name), *count)),
+                None => seen(count).then(|| (format!("service-{counter}"), *count)),
+            })
+            .collect(),
+        events_suppressed: totals.events_suppressed,
+        events_lost: totals.events_lost,
+        events_unwritten: totals.events_unwritten,
+    };
+    eve::Event {
+        timestamp: clock.format(now_ns),
+        event_type: "stats",
+        stats: Some(eve::Stats { uptime: totals.uptime_s, dropgate: own }),
+        ..eve::Event::default()
+    }
+}
+
+/// A number that the list does not have keeps its own line: nothing is added up under one name.
+fn reason_key(reason: Reason) -> String {
+    match reason.info() {
+        Some(info) => info.name.to_owned(),
+        None => format!("reason-{}", reason.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::names::ServiceName, *};
+    use dropgate_abi::tuple::{FlowKey, V4};
+    use serde_json::{Value, json};
+
+    fn names() -> Names {
+        let mut names = Names::default();
+        names.zones.insert(16, "office".into());
+        names.services.insert(3, ServiceName { zone: "office".into(), name: "web".into(), line: 14 });
+        names.interfaces.insert(2, "lan0".into());
+        names
+    }
+
+    fn walk() -> Walk {
+        Walk {
+            now_ns: 1_000,
+            frame_len: 74,
+            l3: 18,
+            l4: 38,
+            ethertype: 0x0800,
+            vlan: [10, 0],
+            ip_len: 56,
+            src: [u32::from_ne_bytes([10, 10, 0, 5]), 0, 0, 0],
+            dst: [u32::from_ne_bytes([203, 0, 113, 9]), 0, 0, 0],
+            sport: 40000,
+            dport: 8088,
+            family: V4,
+            protocol: 6,
+            ttl: 64,
+            tcp_flags: 2,
+            port: 2 | 10 << 32,
+            generation: 7,
+            zone: 16,
+            peer: 2,
+            service: u32::MAX,
+            reason: Reason::not_allowed,
+            action: action::DROP,
+            ..Walk::default()
+        }
+    }
+
+    fn json_of(events: &[eve::Event]) -> Vec<Value> {
+        events.iter().map(|event| serde_json::to_value(event).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_drop() {
+        let mut events = json_of(&packet(&walk(), &names(), &Clock::fixed(0, 0)));
+        assert_eq!(events.len(), 1);
+        events[0]["timestamp"].take();
+        assert_eq!(
+            events[0],
+            json!({
+                "timestamp": null, "in_iface": "lan0", "event_type": "drop", "vlan": [10],
+                "src_ip": "10.10.0.5", "src_port": 40000, "dest_ip": "203.0.113.9", "dest_port": 8088,
+                "proto": "TCP", "ip_v": 4,
+                "drop": {"len": 56, "ttl": 64, "syn": true, "ack": false, "psh": false, "rst": false, "urg": false,
+                    "fin": false, "reason": "not_allowed"},
+                "dropgate": {"generation": 7, "zone": "office", "peer": "outside", "reason": "not_allowed",
+                    "stage": "policy", "hook": "ingress"},
+            })
+        );
+    }
+
+    #[test]
+    fn an_anomaly_that_drops_makes_two() {
+        let walk = Walk { reason: Reason::nd_rogue_router, protocol: 58, icmp_type: 134, ..walk() };
+        let events = json_of(&packet(&walk, &names(), &Clock::fixed(0, 0)));
+        assert_eq!(events[0]["event_type"], "drop");
+        assert_eq!(events[1]["event_type"], "anomaly");
+        assert_eq!(events[1]["anomaly"], json!({"type": "stream", "event": "nd_rogue_router", "layer": "policy"}));
+        assert_eq!(events[1]["dropgate"]["attack"], json!(["T1557"]));
+        assert_eq!(events[1]["icmp_type"], 134);
+        assert!(events[1].get("src_port").is_none());
+    }
+
+    #[test]
+    fn a_pass_makes_none_and_unknown_numbers_do_not_panic() {
+        let pass = Walk { action: action::PASS, reason: Reason::allowed, ..walk() };
+        assert!(packet(&pass, &names(), &Clock::fixed(0, 0)).is_empty());
+        let odd = Walk { reason: Reason(60_000), family: 9, zone: 9999, port: 77, ..walk() };
+        let events = json_of(&packet(&odd, &names(), &Clock::fixed(u64::MAX, 0)));
+        assert_eq!(events[0]["drop"]["reason"], "unknown");
+        assert_eq!(events[0]["dropgate"]["zone"], "zone-9999");
+        assert_eq!(events[0]["in_iface"], "if-77");
+    }
+
+    #[test]
+    fn a_flow_is_told_from_its_initiator() {
+        let flow_record = Flow {
+            key: FlowKey {
+                low: walk().src,
+                high: walk().dst,
+                low_port: 40000,
+                high_port: 80,
+                protocol: 6,
+                family: V4,
+                realm: 0,
+            },
+            tcp_state: tcp::TIME_WAIT,
+            flags: flag::INITIATOR_HIGH | flag::ESTABLISHED,
+            service: 3,
+            zone: 16,
+            peer: 2,
+            start_ns: 1_000_000_000,
+            id: 99,
+            packets: [5, 4],
+            bytes: [500, 4000],
+            ..Flow::default()
+        };
+        let event = serde_json::to_value(flow(&flow_record, 3_500_000_000, "timeout", &names(), &Clock::fixed(0, 0)));
+        let event = event.unwrap();
+        assert_eq!(event["src_ip"], "203.0.113.9");
+        assert_eq!(event["src_port"], 80);
+        assert_eq!(event["dest_port"], 40000);
+        assert_eq!(event["flow"]["state"], "closed");
+        assert_eq!(event["flow"]["age"], 2);
+        assert_eq!(event["flow"]["bytes_toclient"], 4000);
+        assert_eq!(event["tcp"]["state"], "time_wait");
+        assert_eq!(event["dropgate"]["service"], "web");
+        assert_eq!(event["dropgate"]["line"], 14);
+    }
+
+    #[test]
+    fn stats_name_what_they_count() {
+        let one = eve::Count { packets: 1, bytes: 60 };
+        let totals = Totals {
+            reasons: vec![(Reason::arp, one), (Reason::land, eve::Count::default()), (Reason(249), one)],
+            zones: vec![(16, one)],
+            services: vec![(3, eve::Count::default()), (8, one), (9, eve::Count::default())],
+            ..Totals::default()
+        };
+        let event = serde_json::to_value(stats(&totals, 0, &names(), &Clock::fixed(0, 0))).unwrap();
+        let own = &event["stats"]["dropgate"];
+        assert_eq!(own["reasons"], json!({"arp": one, "reason-249": one}));
+        assert_eq!(own["zones"], json!({"office": one}));
+        assert_eq!(own["services"], json!({"office/web": {"packets": 0, "bytes": 0}, "service-8": one}));
+    }
+}

@@ -1,0 +1,181 @@
+//! The shape of EVE lines. Field names are Suricata's; a field without a value is left out.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// One line of EVE.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Event {
+    /// See [`super::format_time`].
+    pub timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_iface: Option<String>,
+    /// `drop`, `anomaly`, `flow` or `stats`.
+    pub event_type: &'static str,
+    /// Identifiers, outer tag first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vlan: Vec<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dest_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dest_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proto: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icmp_type: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icmp_code: Option<u8>,
+    /// 4 or 6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_v: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop: Option<Drop>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anomaly: Option<Anomaly>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<Tcp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ether: Option<Ether>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropgate: Option<Own>,
+}
+
+/// Of frames that are not IP.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ether {
+    pub ether_type: u16,
+}
+
+/// The dropped packet.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Drop {
+    /// Bytes of the IP packet; of the frame if it is not IP.
+    pub len: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u8>,
+    /// Of fragments only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipid: Option<u32>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<TcpFlags>,
+    pub reason: &'static str,
+}
+
+/// Flags of a TCP segment.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct TcpFlags {
+    pub syn: bool,
+    pub ack: bool,
+    pub psh: bool,
+    pub rst: bool,
+    pub urg: bool,
+    pub fin: bool,
+}
+
+/// What was odd.
+#[derive(Clone, Debug, Serialize)]
+pub struct Anomaly {
+    /// `decode` for what a packet alone shows, `stream` for what shows against a flow or the policy.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Name of the reason.
+    pub event: &'static str,
+    /// Stage that found it.
+    pub layer: &'static str,
+}
+
+/// A flow's account.
+#[derive(Clone, Debug, Serialize)]
+pub struct Flow {
+    pub pkts_toserver: u64,
+    pub pkts_toclient: u64,
+    pub bytes_toserver: u64,
+    pub bytes_toclient: u64,
+    pub start: String,
+    pub end: String,
+    /// Seconds.
+    pub age: u64,
+    /// `new`, `established` or `closed`.
+    pub state: &'static str,
+    /// `timeout`, `forced` or `shutdown`.
+    pub reason: &'static str,
+    pub alerted: bool,
+}
+
+/// State of a TCP flow.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tcp {
+    pub state: &'static str,
+}
+
+/// Dropgate's own fields.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Own {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Line of the policy file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<&'static str>,
+    /// `to_server` or `to_client`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction: Option<&'static str>,
+    /// `ingress` or `egress`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook: Option<&'static str>,
+    /// ATT&CK techniques.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attack: Vec<&'static str>,
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+/// Counters since the programs were attached. They survive a push.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Stats {
+    /// Seconds since the daemon started.
+    pub uptime: u64,
+    pub dropgate: StatsOwn,
+}
+
+/// The counters themselves.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StatsOwn {
+    pub generation: u32,
+    pub flows: u64,
+    /// By reason name.
+    pub reasons: BTreeMap<String, Count>,
+    /// By zone name.
+    pub zones: BTreeMap<String, Count>,
+    /// By `zone/service`.
+    pub services: BTreeMap<String, Count>,
+    /// Events not made because of the rate, and because the ring was full.
+    pub events_suppressed: u64,
+    pub events_lost: u64,
+    /// Lines that could not be written.
+    pub events_unwritten: u64,
+}

@@ -1,0 +1,16 @@
+//! Events: what the programs report, as EVE JSON lines.
+//!
+//! EVE is Suricata's event format; fields that it has are written as it writes them, so that shippers and dashboards read
+//! them unchanged. What is Dropgate's own stands under `dropgate`.
+
+mod convert;
+pub mod eve;
+mod names;
+mod time;
+mod writer;
+
+pub(crate) use convert::tcp_state;
+pub use convert::{Totals, flow, packet, stats};
+pub use names::{Names, ServiceName};
+pub use time::{Clock, format_time};
+pub use writer::{EveWriter, WriterCounters};

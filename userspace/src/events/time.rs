@@ -1,0 +1,84 @@
+//! Clocks: the programs' monotonic one, and the one on the wall.
+
+use jiff::{Timestamp, tz::TimeZone};
+
+/// Turns monotonic nanoseconds into the time of day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// Time of day less monotonic time, ns.
+    offset_ns: i128,
+}
+
+impl Clock {
+    /// A clock in which monotonic time `monotonic_ns` is `wall_ns` after 1970: for captures and tests.
+    pub const fn fixed(monotonic_ns: u64, wall_ns: u64) -> Self {
+        Self { offset_ns: wall_ns as i128 - monotonic_ns as i128 }
+    }
+
+    /// This machine's clocks. The wall clock may be set at any time: take a new one now and then.
+    pub fn system() -> Self {
+        // between the two readings a few hundred nanoseconds pass, less than an event's microsecond
+        Self { offset_ns: read(libc::CLOCK_REALTIME) - read(libc::CLOCK_MONOTONIC) }
+    }
+
+    /// Nanoseconds since 1970.
+    pub fn wall_ns(&self, monotonic_ns: u64) -> i128 {
+        i128::from(monotonic_ns) + self.offset_ns
+    }
+
+    /// As EVE writes it.
+    pub fn format(&self, monotonic_ns: u64) -> String {
+        format_time(self.wall_ns(monotonic_ns))
+    }
+}
+
+fn read(clock: libc::clockid_t) -> i128 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for one `timespec`.
+    let status = unsafe { libc::clock_gettime(clock, &mut time) };
+    debug_assert_eq!(status, 0, "both clocks exist on every Linux");
+    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
+}
+
+/// A time of day with microseconds and the local zone's offset: `2026-01-31T12:00:00.000001+0000`. Times outside years
+/// that can be written are shown as the nearest that can.
+pub fn format_time(wall_ns: i128) -> String {
+    format_in(wall_ns, &TimeZone::system())
+}
+
+fn format_in(wall_ns: i128, zone: &TimeZone) -> String {
+    let clamped = wall_ns.clamp(Timestamp::MIN.as_nanosecond(), Timestamp::MAX.as_nanosecond());
+    let timestamp = Timestamp::from_nanosecond(clamped).unwrap_or(Timestamp::UNIX_EPOCH);
+    timestamp.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S.%6f%z").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::tz::Offset;
+
+    #[test]
+    fn written_as_eve_writes_it() {
+        let ns = 1_700_000_000_123_456_789;
+        assert_eq!(format_in(ns, &TimeZone::UTC), "2023-11-14T22:13:20.123456+0000");
+        let zone = TimeZone::fixed(Offset::from_seconds(-5 * 3600 - 1800).unwrap());
+        assert_eq!(format_in(ns, &zone), "2023-11-14T16:43:20.123456-0530");
+        assert_eq!(format_in(0, &TimeZone::UTC), "1970-01-01T00:00:00.000000+0000");
+        format_in(i128::MAX, &TimeZone::UTC);
+        format_in(i128::MIN, &TimeZone::UTC);
+    }
+
+    #[test]
+    fn fixed_clock() {
+        let clock = Clock::fixed(1000, 5_000_000);
+        assert_eq!(clock.wall_ns(1500), 5_000_500);
+        assert_eq!(clock.wall_ns(0), 4_999_000);
+    }
+
+    #[test]
+    fn system_clock_is_now() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i128;
+        let monotonic = u64::try_from(read(libc::CLOCK_MONOTONIC)).unwrap();
+        assert!((Clock::system().wall_ns(monotonic) - now).abs() < 1_000_000_000);
+    }
+}

@@ -1,0 +1,26 @@
+//! The real object as a judge.
+
+use super::replay::Judge;
+use crate::{
+    datapath::{Bench, BenchError, Sizes},
+    policy::Image,
+};
+use dropgate_abi::walk::Walk;
+
+impl Judge for Bench {
+    fn judge(&mut self, hook: u8, ifindex: u32, from_ifindex: u32, now_ns: u64, frame: &[u8]) -> anyhow::Result<Walk> {
+        Ok(self.run(hook, ifindex, from_ifindex, now_ns, frame)?)
+    }
+
+    fn forget(&mut self) {
+        Self::forget(self);
+    }
+}
+
+/// Loads the programs for a replay or an explanation, attached to nothing.
+///
+/// # Errors
+/// When this process or this kernel cannot.
+pub fn open(image: &Image) -> Result<Bench, BenchError> {
+    Bench::with_sizes(image, Sizes::for_flows(super::cli::REPLAY_FLOWS))
+}

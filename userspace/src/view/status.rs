@@ -1,0 +1,107 @@
+//! What is attached and in force, for people and as JSON.
+
+use super::text::{self, Table};
+use crate::events::eve::{Count, StatsOwn};
+use dropgate_abi::reason::REASONS;
+use serde::Serialize;
+
+/// The state of a gateway, as the daemon knows it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Status {
+    /// `running`; `pinned` when no daemon runs but enforcement goes on; `off`.
+    pub state: String,
+    pub version: String,
+    /// Process of the daemon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    pub uptime_s: u64,
+    pub policy: String,
+    pub generation: u32,
+    pub kind: String,
+    pub attached: Vec<Attached>,
+    pub flows: u64,
+    pub flows_max: u64,
+    pub counters: StatsOwn,
+}
+
+/// A program on an interface.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Attached {
+    pub interface: String,
+    /// `ingress` or `egress`.
+    pub hook: String,
+    /// `native`, `tcx`.
+    pub mode: String,
+    pub program_id: u32,
+}
+
+/// Status as text. `reasons`: at most this many reasons and services, the busiest first.
+pub fn human(status: &Status, most: usize) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, value: String| out.push_str(&format!("{name:<12}{value}\n"));
+    let pid = status.pid.map(|pid| format!(" (process {pid}, up {})", text::span(status.uptime_s))).unwrap_or_default();
+    line("state", format!("{}{pid}", status.state));
+    line("version", status.version.clone());
+    line("policy", format!("{}, generation {}, kind {}", text::clean(&status.policy), status.generation, status.kind));
+    let share = status.flows.saturating_mul(100).checked_div(status.flows_max).unwrap_or(0);
+    line("flows", format!("{} of {} ({share} %)", status.flows, status.flows_max));
+    let own = &status.counters;
+    line(
+        "events",
+        format!("{} suppressed, {} lost, {} unwritten", own.events_suppressed, own.events_lost, own.events_unwritten),
+    );
+    out.push('\n');
+    let mut table = Table::new(&["interface", "hook", "mode", ">program"]);
+    for at in &status.attached {
+        table.row([text::clean(&at.interface), at.hook.clone(), at.mode.clone(), at.program_id.to_string()]);
+    }
+    if table.is_empty() {
+        out.push_str("nothing is attached\n");
+    } else {
+        out.push_str(&table.to_string());
+    }
+    for (head, counts) in [("zone", &own.zones), ("service", &own.services)] {
+        let mut table = Table::new(&[head, ">packets", ">bytes"]);
+        for (name, count) in busiest(counts, most) {
+            table.row([name.clone(), count.packets.to_string(), text::bytes(count.bytes)]);
+        }
+        if !table.is_empty() {
+            out.push_str(&format!("\n{table}"));
+        }
+    }
+    let mut table = Table::new(&["reason", ">packets", ">bytes", "meaning"]);
+    for (name, count) in busiest(&own.reasons, most) {
+        let meaning = REASONS.iter().find(|info| info.name == name).map_or("", |info| info.meaning);
+        table.row([name.clone(), count.packets.to_string(), text::bytes(count.bytes), meaning.to_owned()]);
+    }
+    if !table.is_empty() {
+        out.push_str(&format!("\n{table}"));
+    }
+    out
+}
+
+fn busiest(counts: &std::collections::BTreeMap<String, Count>, most: usize) -> Vec<(&String, &Count)> {
+    let mut rows: Vec<_> = counts.iter().collect();
+    rows.sort_by(|a, b| b.1.packets.cmp(&a.1.packets).then(a.0.cmp(b.0)));
+    rows.truncate(most);
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busiest_come_first() {
+        let mut status = Status { state: "running".into(), pid: Some(7), flows: 5, flows_max: 10, ..Status::default() };
+        for (name, packets) in [("arp", 3), ("not_allowed", 9), ("land", 1)] {
+            status.counters.reasons.insert(name.into(), Count { packets, bytes: packets * 60 });
+        }
+        let text = human(&status, 2);
+        assert!(text.contains("5 of 10 (50 %)"), "{text}");
+        let (first, second) = (text.find("not_allowed").unwrap(), text.find("\narp").unwrap());
+        assert!(first < second && !text.contains("land"), "{text}");
+        assert!(text.contains("no service of the zone allows it"), "{text}");
+        assert!(text.contains("nothing is attached"), "{text}");
+    }
+}

@@ -1,0 +1,247 @@
+//! What needs a machine, or a large file.
+
+use std::{fmt::Write, net::IpAddr, path::Path, time::Instant};
+
+use dropgate::policy::{self, Diagnostic, Environment, Ids, Policy, Source, compile::Interface, diagnostic};
+
+fn parse(text: &str) -> (Option<Policy>, Vec<Diagnostic>) {
+    policy::parse(Source::new("policy.toml", text), Path::new("."))
+}
+
+fn codes(diagnostics: &[Diagnostic]) -> Vec<&'static str> {
+    diagnostics.iter().map(|diagnostic| diagnostic.code).collect()
+}
+
+fn interface(index: u32, addresses: &[(&str, u8)]) -> Interface {
+    let addresses = addresses.iter().map(|(a, n)| (a.parse::<IpAddr>().unwrap(), *n)).collect();
+    Interface { index, addresses, vlan_of: None }
+}
+
+const AUTO: &str = r#"
+[gateway]
+kind = "masquerade"
+outside = ["wan0"]
+
+[zone.office]
+interface = "lan0"
+vlan = 10
+
+[[zone.office.egress]]
+name = "ssh"
+tcp = [22]
+to = ["self"]
+
+[zone.iot]
+interface = "lan0"
+
+[[zone.iot.egress]]
+name = "web"
+tcp = [443]
+"#;
+
+#[test]
+fn a_missing_interface_stops_apply_and_warns_in_check() {
+    let policy = parse(AUTO).0.unwrap();
+    let mut environment = Environment::default();
+    environment.interfaces.insert("wan0".to_owned(), interface(2, &[]));
+    environment.interfaces.insert("lan1".to_owned(), interface(3, &[]));
+    let mut ids = Ids::default();
+    let errors = policy::compile(&policy, &environment, &mut ids).unwrap_err();
+    assert_eq!(codes(&errors), ["DG023"]);
+    assert!(errors[0].is_error());
+    assert_eq!(errors[0].help.as_deref(), Some("did you mean `lan1`?"));
+    assert_eq!(ids, Ids::default(), "a policy that fails takes no number");
+    let warnings = policy::missing_interfaces(&policy, &environment);
+    assert_eq!(codes(&warnings), ["DG023"]);
+    assert!(!warnings[0].is_error());
+}
+
+#[test]
+fn automatic_prefixes_follow_the_vlan_device() {
+    let policy = parse(AUTO).0.unwrap();
+    let mut environment = Environment::default();
+    environment.interfaces.insert("wan0".to_owned(), interface(2, &[("203.0.113.1", 24)]));
+    environment.interfaces.insert("lan0".to_owned(), interface(3, &[]));
+    let mut tagged = interface(4, &[("10.10.0.1", 24), ("fe80::1", 64)]);
+    tagged.vlan_of = Some((3, 10));
+    environment.interfaces.insert("lan0.10".to_owned(), tagged);
+    let image = policy::compile(&policy, &environment, &mut Ids::default()).unwrap();
+    assert_eq!(codes(&image.warnings), ["DG060"], "zone iot has no address");
+    let sides: Vec<_> = image.sides.iter().map(|(port, side)| (port.ifindex, port.outer, side.kind)).collect();
+    assert_eq!(sides, [(2, 0, 1), (3, 0, 0), (3, 10, 0), (4, 0, 2)]);
+    let office = image.names.zones.iter().find(|(_, name)| *name == "office").unwrap().0;
+    let scope = image.sides[2].1.scope;
+    let sources: Vec<_> = image.prefixes[0]
+        .iter()
+        .filter(|entry| u32::from_be(entry.key.scope_be) >> 1 == scope)
+        .map(|entry| (entry.length - 32, entry.value))
+        .collect();
+    // 10.10.0.0/24, .1 is the gateway, .255 broadcast, 203.0.113.1, fe80::/10, fe80::1
+    let office = u32::from(*office);
+    assert_eq!(sources, [(24, office), (32, 1), (32, 4), (32, 1), (10, office), (128, 1)]);
+}
+
+#[test]
+fn many_mistakes_are_bounded() {
+    let mut text = String::from("[gateway]\nkind = \"route\"\noutside = []\n");
+    for n in 0..5000 {
+        writeln!(text, "key{n} = 1").unwrap();
+    }
+    let (policy, diagnostics) = parse(&text);
+    assert!(policy.is_none());
+    assert_eq!(diagnostics.len(), diagnostic::MAX_DIAGNOSTICS + 1);
+    assert_eq!(diagnostics.last().unwrap().code, "DG049");
+}
+
+#[test]
+fn too_many_zones_are_refused() {
+    let mut text = String::from("[gateway]\nkind = \"route\"\noutside = []\n");
+    for n in 0..4097 {
+        writeln!(text, "[zone.z{n}]\ninterface = \"lan{n}\"\nprefixes = [\"10.{}.{}.0/24\"]", n / 256, n % 256)
+            .unwrap();
+    }
+    let (policy, diagnostics) = parse(&text);
+    assert!(policy.is_none());
+    assert!(codes(&diagnostics).contains(&"DG022"));
+}
+
+#[test]
+fn overlapping_ranges_without_end_are_refused() {
+    let mut text = String::from(
+        "[gateway]\nkind = \"route\"\noutside = []\n[zone.a]\ninterface = \"lan0\"\nprefixes = [\"10.0.0.0/8\"]\n",
+    );
+    for n in 0..20_000 {
+        writeln!(
+            text,
+            "[[zone.a.egress]]\nname = \"s{n}\"\ntcp = [\"{}-{}\"]\nto = [\"192.{}.{}.0/24\"]",
+            n + 1,
+            65535 - n,
+            n / 256,
+            n % 256
+        )
+        .unwrap();
+    }
+    let policy = parse(&text).0.unwrap();
+    let started = Instant::now();
+    let errors = policy::compile(&policy, &Environment::synthetic(&policy), &mut Ids::default()).unwrap_err();
+    assert_eq!(codes(&errors), ["DG022"]);
+    println!("refused in {:?}", started.elapsed());
+}
+
+#[test]
+fn a_large_policy_compiles() {
+    let mut text = String::from("[gateway]\nkind = \"route\"\noutside = [\"wan0\"]\n");
+    for zone in 0..256 {
+        writeln!(text, "[zone.z{zone}]\ninterface = \"lan0\"\nvlan = {}\nprefixes = [\"10.{zone}.0.0/16\"]", zone + 1)
+            .unwrap();
+        for service in 0..40 {
+            let to = match service % 4 {
+                0 => "\"any\"".to_owned(),
+                1 => format!("\"198.51.100.{service}\", \"203.0.113.0/24\""),
+                2 => format!("\"zone:z{}\"", (zone + 1) % 256),
+                _ => "\"self\"".to_owned(),
+            };
+            writeln!(
+                text,
+                "[[zone.z{zone}.egress]]\nname = \"s{service}\"\ntcp = [{}, \"{}-{}\"]\nto = [{to}]",
+                service + 100,
+                20_000 + service * 50,
+                20_200 + service * 50
+            )
+            .unwrap();
+        }
+    }
+    let started = Instant::now();
+    let policy = parse(&text).0.unwrap();
+    let parsed = started.elapsed();
+    let image = policy::compile(&policy, &Environment::synthetic(&policy), &mut Ids::default()).unwrap();
+    println!(
+        "parsed in {parsed:?}, compiled in {:?}: {} services, {} ranges, {} group prefixes",
+        started.elapsed() - parsed,
+        image.services.len(),
+        image.prefixes[4].len(),
+        image.prefixes[3].len()
+    );
+    assert_eq!(image.zones.len(), 256);
+    assert_eq!(image.names.services.len(), 256 * 40);
+}
+
+#[test]
+fn a_large_list_compiles_and_is_shared() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut list = String::new();
+    for n in 0..1_000_000u32 {
+        writeln!(list, "{}", std::net::Ipv4Addr::from_bits(n.wrapping_mul(2_654_435_761))).unwrap();
+    }
+    std::fs::write(directory.path().join("bad.txt"), list).unwrap();
+    let mut text = String::from("[gateway]\nkind = \"route\"\noutside = [\"wan0\"]\n");
+    for zone in 0..10 {
+        writeln!(
+            text,
+            "[zone.z{zone}]\ninterface = \"lan{zone}\"\nprefixes = [\"10.{zone}.0.0/16\"]\n\
+             [[zone.z{zone}.egress]]\nname = \"web\"\ntcp = [80, 443]\nexcept = [\"@bad\"]"
+        )
+        .unwrap();
+    }
+    text.push_str("[blocklist]\nfrom = [\"@bad\"]\n[lists]\nbad = \"bad.txt\"\n");
+    std::fs::write(directory.path().join("policy.toml"), text).unwrap();
+    let started = Instant::now();
+    let policy = policy::load(&directory.path().join("policy.toml")).0.unwrap();
+    let parsed = started.elapsed();
+    let image = policy::compile(&policy, &Environment::synthetic(&policy), &mut Ids::default()).unwrap();
+    println!("read in {parsed:?}, compiled in {:?}", started.elapsed() - parsed);
+    let entries = policy.lists["bad"].prefixes.len();
+    assert_eq!(image.prefixes[2].len(), entries);
+    // the default routes of both families and the exceptions, once for all zones
+    assert_eq!(image.prefixes[3].len(), entries + 2);
+}
+
+/// A gateway with an address on each of many VLANs: own addresses times sides must not fill the tables.
+#[test]
+fn many_vlan_devices_fit() {
+    let mut text = String::from("[gateway]\nkind = \"route\"\noutside = [\"wan0\"]\n");
+    let mut environment = Environment::default();
+    environment.interfaces.insert("wan0".to_owned(), interface(1, &[("203.0.113.1", 24)]));
+    environment.interfaces.insert("lan0".to_owned(), interface(2, &[]));
+    for n in 1..4000u16 {
+        writeln!(text, "[zone.z{n}]\ninterface = \"lan0\"\nvlan = {n}").unwrap();
+        let address = format!("10.{}.{}.1", n / 256, n % 256);
+        let mut device = interface(u32::from(n) + 10, &[(&address, 24)]);
+        device.vlan_of = Some((2, n));
+        environment.interfaces.insert(format!("lan0.{n}"), device);
+    }
+    let policy = parse(&text).0.unwrap();
+    let started = Instant::now();
+    let image = policy::compile(&policy, &environment, &mut Ids::default()).unwrap();
+    println!("compiled in {:?}", started.elapsed());
+    // a zone's network, its gateway, broadcast and link-local addresses; on the outside all networks and gateways
+    assert_eq!(image.prefixes[0].len(), 3999 * 4 + 3999 * 2 + 1);
+}
+
+/// Without its VLAN device a tagged zone on an outside interface must not take the outside's network.
+#[test]
+fn the_outside_network_is_no_zone() {
+    let text = AUTO.replace("interface = \"lan0\"\nvlan = 10", "interface = \"wan0\"\nvlan = 10");
+    let policy = parse(&text).0.unwrap();
+    let mut environment = Environment::default();
+    environment.interfaces.insert("wan0".to_owned(), interface(2, &[("203.0.113.1", 24)]));
+    environment.interfaces.insert("lan0".to_owned(), interface(3, &[("10.20.0.1", 24)]));
+    let image = policy::compile(&policy, &environment, &mut Ids::default()).unwrap();
+    assert_eq!(codes(&image.warnings), ["DG060"]);
+    // 10.20.0.0/24 with its broadcast address, and two addresses of the gateway
+    assert_eq!(image.prefixes[1].len(), 4);
+}
+
+#[test]
+fn a_vlan_device_beside_its_interface_is_warned_of() {
+    let text = AUTO.replace("interface = \"lan0\"\nvlan = 10", "interface = \"lan0.10\"");
+    let policy = parse(&text).0.unwrap();
+    let mut environment = Environment::default();
+    environment.interfaces.insert("wan0".to_owned(), interface(2, &[("203.0.113.1", 24)]));
+    environment.interfaces.insert("lan0".to_owned(), interface(3, &[("10.20.0.1", 24)]));
+    let device = Interface { vlan_of: Some((3, 10)), ..interface(4, &[("10.10.0.1", 24)]) };
+    environment.interfaces.insert("lan0.10".to_owned(), device);
+    let image = policy::compile(&policy, &environment, &mut Ids::default()).unwrap();
+    assert_eq!(codes(&image.warnings), ["DG061"]);
+    assert_eq!(image.warnings[0].help.as_deref(), Some("write `interface = \"lan0\"` and `vlan = 10`"));
+}
