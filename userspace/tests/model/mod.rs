@@ -206,14 +206,10 @@ impl Model {
 
     /// Whether packets may come in by an interface.
     fn named(&self, ifindex: u32) -> bool {
-        let zones = |index: u32| self.policy.zones.iter().filter(move |zone| self.ifindex(&zone.interface) == index);
-        let untagged = self.is_outside(ifindex) || zones(ifindex).any(|zone| zone.vlan.is_empty());
-        let named = |index| self.is_outside(index) || zones(index).next().is_some();
-        if untagged {
-            return true;
-        }
+        let zoned = |index| self.policy.zones.iter().any(|zone| self.ifindex(&zone.interface) == index);
+        let named = |index| self.is_outside(index) || zoned(index);
         // a VLAN device stands for the interface it lies on
-        VLAN_DEVICES.iter().any(|(device, _, below, _)| *device == ifindex && named(*below))
+        named(ifindex) || VLAN_DEVICES.iter().any(|(device, _, below, _)| *device == ifindex && named(*below))
     }
 
     fn arp(&mut self, at: At, operation: u16, sender: IpAddr, target: IpAddr) -> Verdict {
