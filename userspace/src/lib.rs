@@ -1,7 +1,9 @@
 //! Dropgate, the userspace side: policy in, programs and maps out, events and answers for people.
 
 pub mod capture;
+pub mod command;
 pub mod datapath;
 pub mod events;
+pub mod netlink;
 pub mod policy;
 pub mod view;

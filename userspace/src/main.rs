@@ -1,1 +1,43 @@
-fn main() {}
+//! The command line. Names and exit codes are a contract: 0 done, 1 the answer is no, 2 usage, 3 the environment cannot.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use dropgate::{
+    command,
+    view::{bench, cli},
+};
+
+/// Inline intrusion prevention for Linux gateways.
+#[derive(Parser)]
+#[command(name = "dropgate", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compile a policy and everything it names; report every mistake
+    Check(command::CheckArgs),
+    /// Judge the packets of captures by a policy, offline
+    Replay(cli::ReplayArgs),
+    /// Show what each stage says to one packet
+    Explain(cli::ExplainArgs),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match &arguments.command {
+        Command::Check(args) => command::check(args),
+        Command::Replay(args) => cli::replay_main(args, |image| Ok(bench::open(image)?)),
+        Command::Explain(args) => cli::explain_main(args, |image| Ok(bench::open(image)?)),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("dropgate: {error:#}");
+            ExitCode::from(command::exit_code(&error))
+        }
+    }
+}

@@ -27,7 +27,11 @@ pub fn anomaly(walk: &Walk) -> Step {
     if walk.ttl == 0 {
         return drop(Reason::ttl_zero);
     }
-    if walk.family == V4 { addresses4(walk)? } else { addresses6(walk)? }
+    if walk.family == V4 {
+        addresses4(walk)?
+    } else {
+        addresses6(walk)?
+    }
     if equal(&walk.src, &walk.dst) {
         return drop(Reason::land);
     }

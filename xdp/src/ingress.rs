@@ -43,7 +43,8 @@ pub fn ingress<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifinde
     walk.fallback = found.fallback;
     walk.side_kind = found.kind;
     walk.side_flags = found.flags;
-    walk.realm = if settings.kind == kind::MASQUERADE && found.kind == side::OUTSIDE { realm::OUTSIDE } else { realm::INSIDE };
+    walk.realm =
+        if settings.kind == kind::MASQUERADE && found.kind == side::OUTSIDE { realm::OUTSIDE } else { realm::INSIDE };
     Ok(())
 }
 

@@ -39,7 +39,8 @@ pub static SIDES: ArrayOfMaps<HashMap<PortKey, Side, 64>, { SLOTS as usize }> = 
 
 /// Prefix tries, by `slot * TABLES + table`.
 #[btf_map]
-pub static PREFIXES: ArrayOfMaps<LpmTrie<PrefixKey, u32, 64>, { (SLOTS * table::TABLES) as usize }> = ArrayOfMaps::new();
+pub static PREFIXES: ArrayOfMaps<LpmTrie<PrefixKey, u32, 64>, { (SLOTS * table::TABLES) as usize }> =
+    ArrayOfMaps::new();
 
 /// Services by zone, peer, protocol and port, by slot.
 #[btf_map]

@@ -126,11 +126,7 @@ fn ipv6(frame: &impl Frame, walk: &mut Walk) -> Step {
     }
     let end = if merged { usize::MAX >> 1 } else { l3 + 40 + payload };
     let l4 = match next {
-        protocol::HOP_BY_HOP
-        | protocol::ROUTING
-        | protocol::FRAGMENT
-        | protocol::AH
-        | protocol::DESTINATION => {
+        protocol::HOP_BY_HOP | protocol::ROUTING | protocol::FRAGMENT | protocol::AH | protocol::DESTINATION => {
             extensions(frame, walk, end)?;
             walk.l4 as usize
         }

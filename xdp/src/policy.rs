@@ -13,8 +13,8 @@ use aya_ebpf::btf_maps::lpm_trie::Key;
 use dropgate_abi::{
     control::Control,
     policy::{
-        BLOCK_FROM, BLOCK_TO, NO_SERVICE, PrefixKey, ServiceKey, ServiceList, Service, Settings, ZONE_BROADCAST, ZONE_NONE,
-        ZONE_OUTSIDE, ZONE_SELF, setting, side, table,
+        BLOCK_FROM, BLOCK_TO, NO_SERVICE, PrefixKey, Service, ServiceKey, ServiceList, Settings, ZONE_BROADCAST,
+        ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, setting, side, table,
     },
     reason::Reason,
     tuple::{Address, V4, V6},

@@ -4,7 +4,9 @@ use aya_ebpf::helpers::bpf_get_prandom_u32;
 use dropgate_abi::{
     control::Control,
     flow::{Flow, flag, tcp as state},
-    policy::{MAX_ZONES, Settings, Zone, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, SLOTS, kind, side, timeout, zone},
+    policy::{
+        MAX_ZONES, SLOTS, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, Zone, kind, side, timeout, zone,
+    },
     reason::Reason,
     walk::{Walk, hook},
 };
@@ -133,7 +135,10 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
     let (start, flags, _) = query.opening.parts();
     let now = flow::tick(walk);
     let limit = settings_of(walk.slot, query.zone);
-    if limit.max_flows != 0 && table::live(query.zone) >= limit.max_flows as u64 && !reclaim(query.zone, limit, control, now) {
+    if limit.max_flows != 0
+        && table::live(query.zone) >= limit.max_flows as u64
+        && !reclaim(query.zone, limit, control, now)
+    {
         return drop(Reason::zone_flow_cap);
     }
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
@@ -142,7 +147,11 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
     let (key, source_high) = flow::key(walk);
     let hash = key.hash(&control.secret);
     let reversed = start == Start::ToClient;
-    let here = if walk.hook == hook::INGRESS && query.zone != ZONE_SELF && query.zone != ZONE_PUBLISHED { walk.port } else { 0 };
+    let here = if walk.hook == hook::INGRESS && query.zone != ZONE_SELF && query.zone != ZONE_PUBLISHED {
+        walk.port
+    } else {
+        0
+    };
     // field by field: a whole flow on the stack would be too much of it
     new.key = key;
     new.generation = walk.generation;

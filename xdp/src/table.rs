@@ -162,14 +162,19 @@ fn replace(bucket: *mut Bucket, way: u32, flow: &Flow, tag: u32) {
 /// Frees the expired flows of one bucket.
 #[inline(always)]
 pub fn sweep(index: u32, now: u32) {
-    let (Some(guard), Some(bucket)) = (FLOWS.get_ptr_mut(index & !(GROUP - 1)), FLOWS.get_ptr_mut(index)) else { return };
+    let (Some(guard), Some(bucket)) = (FLOWS.get_ptr_mut(index & !(GROUP - 1)), FLOWS.get_ptr_mut(index)) else {
+        return;
+    };
     let mut way = 0;
     while way < WAYS {
         // SAFETY: `way` is below the number of ways.
         let (tag, flow) = unsafe { (&mut (*bucket).tags[way], &mut (*bucket).ways[way]) };
         // a group that is busy is swept another time
         // SAFETY: a field of a map value.
-        if *tag != 0 && expired(now, flow.last_seen, flow.timeout) && atomic::try_lock(unsafe { &raw mut (*guard).lock }) {
+        if *tag != 0
+            && expired(now, flow.last_seen, flow.timeout)
+            && atomic::try_lock(unsafe { &raw mut (*guard).lock })
+        {
             // it may have been used again before we had the lock
             if *tag != 0 && expired(now, flow.last_seen, flow.timeout) {
                 *tag = 0;

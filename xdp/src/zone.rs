@@ -2,7 +2,9 @@
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use dropgate_abi::{
-    policy::{DESTINATIONS_SCOPE, PrefixKey, SLOTS, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, table},
+    policy::{
+        DESTINATIONS_SCOPE, PrefixKey, SLOTS, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, table,
+    },
     reason::Reason,
     tuple::{Address, V4, equal},
     walk::{Walk, hook},

@@ -117,8 +117,8 @@ impl Bench {
         }
         let name = if hook == hook::INGRESS { program::INGRESS } else { program::EGRESS };
         let program = self.object.program_fd(name)?.as_fd();
-        let ran = sys::test_run(program, frame, repeat)
-            .map_err(|source| BenchError::Run { len: frame.len(), source })?;
+        let ran =
+            sys::test_run(program, frame, repeat).map_err(|source| BenchError::Run { len: frame.len(), source })?;
         Ok(ran.mean_ns)
     }
 

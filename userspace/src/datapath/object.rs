@@ -20,8 +20,25 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("DROPGATE_OBJECT"));
 
 /// Maps that outlive the daemon, by name.
 pub const PINNED: &[&str] = &[
-    "CONTROL", "SETTINGS", "ZONES", "SIDES", "PREFIXES", "SERVICES", "LISTS", "CANDIDATES", "FLOWS", "ZONE_FLOWS",
-    "FRAGMENTS", "ASKED", "REASON_COUNTERS", "ZONE_COUNTERS", "SERVICE_COUNTERS", "LIMITERS", "EVENTS", "TRACE", "SWEEP",
+    "CONTROL",
+    "SETTINGS",
+    "ZONES",
+    "SIDES",
+    "PREFIXES",
+    "SERVICES",
+    "LISTS",
+    "CANDIDATES",
+    "FLOWS",
+    "ZONE_FLOWS",
+    "FRAGMENTS",
+    "ASKED",
+    "REASON_COUNTERS",
+    "ZONE_COUNTERS",
+    "SERVICE_COUNTERS",
+    "LIMITERS",
+    "EVENTS",
+    "TRACE",
+    "SWEEP",
     "SCRATCH",
 ];
 

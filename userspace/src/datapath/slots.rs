@@ -169,18 +169,17 @@ fn room(what: &'static str, needed: usize, room: u32) -> Result<u32, SlotError> 
 /// Hangs the inner maps into the slot. The three calls each wait for a grace period; they wait together.
 fn install(object: &Object, slot: u32, inner: &Inner) -> Result<(), SlotError> {
     let first = slot * table::TABLES;
-    let tries: Vec<u32> =
-        inner.prefixes.iter().map(raw).collect();
+    let tries: Vec<u32> = inner.prefixes.iter().map(raw).collect();
     let indices: Vec<u32> = (first..).take(tries.len()).collect();
     let sides = [raw(&inner.sides)];
     let services = [raw(&inner.services)];
     let work: [(&'static str, &[u32], &[u32]); 3] =
         [("PREFIXES", &indices, &tries), ("SIDES", &[slot], &sides), ("SERVICES", &[slot], &services)];
     std::thread::scope(|scope| {
-        let running = work.map(|(what, keys, values)| {
-            scope.spawn(move || put(object, what, keys, values))
-        });
-        running.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        let running = work.map(|(what, keys, values)| scope.spawn(move || put(object, what, keys, values)));
+        running
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 

@@ -39,9 +39,7 @@ unsafe impl Plain for u64 {}
 /// The bytes of a value, as they lie in a map.
 pub fn bytes_of<T: Plain>(value: &T) -> &[u8] {
     // SAFETY: `Plain` types are initialised in every byte.
-    unsafe {
-        core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), core::mem::size_of::<T>())
-    }
+    unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), core::mem::size_of::<T>()) }
 }
 
 /// A value from the bytes of a map or ring buffer record; `None` when there are too few. Bytes beyond it are ignored.

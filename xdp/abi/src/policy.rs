@@ -96,30 +96,20 @@ pub struct PrefixKey {
 impl PrefixKey {
     #[inline(always)]
     pub const fn new(scope: u32, family: u8, address: Address) -> Self {
-        Self {
-            scope_be: (scope << 1 | (family == crate::tuple::V6) as u32).to_be(),
-            address,
-        }
+        Self { scope_be: (scope << 1 | (family == crate::tuple::V6) as u32).to_be(), address }
     }
 
     /// Prefix length of a full address of `family`, in bits: what a look-up uses.
     #[inline(always)]
     pub const fn full(family: u8) -> u32 {
-        if family == crate::tuple::V6 {
-            32 + 128
-        } else {
-            32 + 32
-        }
+        if family == crate::tuple::V6 { 32 + 128 } else { 32 + 32 }
     }
 
     /// Key of [`table::RANGES`]; its full length is [`PrefixKey::full`] of IPv4.
     #[inline(always)]
     pub const fn range(zone: u16, peer: u16, protocol: u8, port: u16) -> Self {
         let scope = (zone as u32) << 16 | peer as u32;
-        Self {
-            scope_be: scope.to_be(),
-            address: [((protocol as u32) << 16 | port as u32).to_be(), 0, 0, 0],
-        }
+        Self { scope_be: scope.to_be(), address: [((protocol as u32) << 16 | port as u32).to_be(), 0, 0, 0] }
     }
 }
 

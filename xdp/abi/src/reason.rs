@@ -212,10 +212,7 @@ reasons! {
 impl Reason {
     /// The line of the list with this number.
     pub fn info(self) -> Option<&'static Info> {
-        REASONS
-            .binary_search_by_key(&self.0, |info| info.reason.0)
-            .ok()
-            .map(|at| &REASONS[at])
+        REASONS.binary_search_by_key(&self.0, |info| info.reason.0).ok().map(|at| &REASONS[at])
     }
 
     /// The stable name, or `unknown`.

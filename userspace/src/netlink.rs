@@ -1,0 +1,134 @@
+//! Interfaces and addresses of this network namespace, and word when they change (rtnetlink(7)).
+
+use std::{io, net::IpAddr, os::fd::AsRawFd as _};
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    address::{AddressAttribute, AddressMessage},
+    link::{InfoData, InfoVlan, LinkAttribute, LinkInfo, LinkMessage},
+};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+use crate::policy::{Environment, compile::Interface};
+
+/// Interfaces with their addresses, by name.
+pub fn environment() -> io::Result<Environment> {
+    let mut found = Environment::default();
+    let mut names = std::collections::BTreeMap::new();
+    dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
+        if let RouteNetlinkMessage::NewLink(link) = message {
+            let (name, interface) = interface(&link);
+            names.insert(interface.index, name.clone());
+            found.interfaces.insert(name, interface);
+        }
+    })?;
+    dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message| {
+        if let RouteNetlinkMessage::NewAddress(address) = message
+            && let Some(own) = own_address(&address)
+            && let Some(interface) =
+                names.get(&address.header.index).and_then(|name| found.interfaces.get_mut(name))
+        {
+            interface.addresses.push((own, address.header.prefix_len));
+        }
+    })?;
+    Ok(found)
+}
+
+fn interface(link: &LinkMessage) -> (String, Interface) {
+    let mut name = String::new();
+    let mut interface = Interface { index: link.header.index, ..Interface::default() };
+    let (mut parent, mut tag) = (None, None);
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(given) => name.clone_from(given),
+            LinkAttribute::Link(index) => parent = Some(*index),
+            LinkAttribute::LinkInfo(infos) => {
+                for info in infos {
+                    if let LinkInfo::Data(InfoData::Vlan(vlan)) = info {
+                        tag = vlan.iter().find_map(|part| match part {
+                            InfoVlan::Id(id) => Some(*id),
+                            _ => None,
+                        });
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    interface.vlan_of = parent.zip(tag);
+    (name, interface)
+}
+
+/// The interface's own address: on point-to-point links `IFA_LOCAL`, not that of the peer.
+fn own_address(message: &AddressMessage) -> Option<IpAddr> {
+    let mut own = None;
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(address) => return Some(*address),
+            AddressAttribute::Address(address) => own = Some(*address),
+            _ => {}
+        }
+    }
+    own
+}
+
+/// Sends a dump request and hands over each answer.
+fn dump(request: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        let mut rest = datagram.as_slice();
+        while !rest.is_empty() {
+            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
+            let length = (answer.header.length as usize).next_multiple_of(4).clamp(16, rest.len());
+            match answer.payload {
+                NetlinkPayload::InnerMessage(inner) => each(inner),
+                NetlinkPayload::Done(_) => return Ok(()),
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                _ => {}
+            }
+            rest = &rest[length..];
+        }
+    }
+}
+
+/// Word of links and addresses that came, changed or went.
+pub struct Watch(Socket);
+
+impl Watch {
+    /// Listens from now on.
+    pub fn new() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        let groups = (libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR) as u32;
+        socket.bind(&SocketAddr::new(0, groups))?;
+        socket.set_non_blocking(true)?;
+        Ok(Self(socket))
+    }
+
+    /// The descriptor to poll.
+    pub fn descriptor(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+
+    /// Takes what has come; whether there was anything. A queue that ran over counts as something.
+    pub fn drain(&self) -> bool {
+        let mut any = false;
+        loop {
+            match self.0.recv_from_full() {
+                Ok(_) => any = true,
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => any = true,
+                Err(_) => return any,
+            }
+        }
+    }
+}
