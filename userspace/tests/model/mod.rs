@@ -249,12 +249,7 @@ impl Model {
         // the outside is untagged; a zone has the tags it names
         let known = (outside && tags == [0, 0]) || zones.iter().any(|zone| allow::tags(zone) == tags);
         if !known {
-            // an untagged frame where all zones are tagged: either can be said
-            return Err(Verdict::drop(Reason::vlan_unknown).or(if tags == [0, 0] {
-                &[Reason::interface_unknown]
-            } else {
-                &[]
-            }));
+            return Err(Verdict::drop(Reason::vlan_unknown));
         }
         if at.hook == Hook::Ingress {
             return Ok(Place::Port(at.ifindex, tags));

@@ -133,8 +133,9 @@ impl Maker<'_> {
                 Ext::Routing(4, 0),
                 Ext::Routing(0, 0),
                 Ext::Fragment(0, false, 7),
+                Ext::Authentication,
             ];
-            ip.ext = (0..self.rng.below(6)).map(|_| self.rng.pick(&links)).collect();
+            ip.ext = (0..self.rng.below(9)).map(|_| self.rng.pick(&links)).collect();
         }
         let mut frame = ip.frame(&tags, talk.protocol, &payload);
         let start = 14 + 4 * tags.len();

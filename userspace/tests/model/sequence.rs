@@ -89,7 +89,7 @@ impl Maker<'_> {
             at.ifindex = 22;
         }
         if self.rng.percent(4) {
-            at = At::ingress(self.rng.pick(&[11, 12, 21, 22, 33]), 0);
+            at = At::ingress(self.rng.pick(&[11, 12, 21, 22, 99]), 0);
         }
         if self.rng.percent(3) {
             tags =
@@ -117,6 +117,7 @@ impl Maker<'_> {
             } else {
                 let chains = [
                     vec![Ext::HopByHop(0)],
+                    vec![Ext::Authentication, Ext::Destination(0)],
                     vec![Ext::Destination(1), Ext::Routing(4, 0), Ext::Destination(0)],
                     vec![Ext::Fragment(0, false, 7)],
                     vec![

@@ -55,6 +55,8 @@ pub enum Ext {
     Routing(u8, u8),
     /// Fragment header: offset in bytes, more fragments, identification.
     Fragment(u16, bool, u32),
+    /// Authentication with a digest of four bytes.
+    Authentication,
     /// Any number with raw bytes behind the next-header byte.
     Raw(u8, Vec<u8>),
 }
@@ -65,6 +67,7 @@ impl Ext {
             Self::HopByHop(_) => 0,
             Self::Routing(..) => 43,
             Self::Fragment(..) => 44,
+            Self::Authentication => 51,
             Self::Destination(_) => 60,
             Self::Raw(number, _) => *number,
         }
@@ -81,6 +84,7 @@ impl Ext {
                 bytes[3] = (length - 4).min(255) as u8;
                 bytes
             }
+            Self::Authentication => vec![next, 2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0],
             Self::Routing(kind, left) => vec![next, 0, *kind, *left, 0, 0, 0, 0],
             Self::Fragment(offset, more, id) => {
                 let mut bytes = vec![next, 0];
