@@ -197,8 +197,8 @@ impl Object {
         let mut array: PerCpuArray<_, Raw<Counter>> = map.try_into().map_err(fault)?;
         let old = array.get(&index, 0).map_err(fault)?;
         let zero = vec![Raw(Counter::default()); old.len()];
-        let zero = PerCpuValues::try_from(zero)
-            .map_err(|source| ObjectError::Mmap { name: name.to_owned(), source })?;
+        let zero =
+            PerCpuValues::try_from(zero).map_err(|source| ObjectError::Mmap { name: name.to_owned(), source })?;
         array.set(index, zero, 0).map_err(fault)
     }
 
