@@ -78,7 +78,8 @@ fn eldest() -> Option<fs::File> {
         }
         // proc_pid_stat(5): the parent is the second field after the name, which may hold anything but ends in `)`
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)).and_then(|id| id.parse().ok());
+        let parent =
+            stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)).and_then(|id| id.parse().ok());
         match parent {
             Some(parent) if parent != process => process = parent,
             _ => break,
@@ -144,8 +145,7 @@ pub fn netns_cookie() -> io::Result<u64> {
     let mut cookie = 0u64;
     let mut len = size_of::<u64>() as libc::socklen_t;
     // SAFETY: room for the answer, of the length given.
-    let done = unsafe {
-        libc::getsockopt(descriptor, libc::SOL_SOCKET, SO_NETNS_COOKIE, (&raw mut cookie).cast(), &mut len)
-    };
+    let done =
+        unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, SO_NETNS_COOKIE, (&raw mut cookie).cast(), &mut len) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(cookie) }
 }
