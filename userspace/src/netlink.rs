@@ -26,8 +26,7 @@ pub fn environment() -> io::Result<Environment> {
     dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message| {
         if let RouteNetlinkMessage::NewAddress(address) = message
             && let Some(own) = own_address(&address)
-            && let Some(interface) =
-                names.get(&address.header.index).and_then(|name| found.interfaces.get_mut(name))
+            && let Some(interface) = names.get(&address.header.index).and_then(|name| found.interfaces.get_mut(name))
         {
             interface.addresses.push((own, address.header.prefix_len));
         }
