@@ -1,12 +1,17 @@
 //! The stages that need no kernel, for tests and fuzzing on the host: bytes in, a walk out.
 //!
-//! The programs compile the same files; see `main.rs`.
+//! The programs compile the same files; see `main.rs`. For their own target this library is empty.
 #![no_std]
 
+#[cfg(not(target_arch = "bpf"))]
 pub mod anomaly;
+#[cfg(not(target_arch = "bpf"))]
 pub mod cursor;
+#[cfg(not(target_arch = "bpf"))]
 pub mod frame;
+#[cfg(not(target_arch = "bpf"))]
 pub mod parse;
+#[cfg(not(target_arch = "bpf"))]
 pub mod step;
 
 #[cfg(not(target_arch = "bpf"))]

@@ -120,7 +120,8 @@ fn show(request: &Request, json: bool) -> anyhow::Result<ExitCode> {
 /// `dropgate events`: until the daemon ends or the reader does.
 pub fn events(args: &EventsArgs) -> anyhow::Result<ExitCode> {
     let place = Place::here()?;
-    let request = Request::Events { types: args.types.clone(), reasons: args.reasons.clone(), zones: args.zones.clone() };
+    let request =
+        Request::Events { types: args.types.clone(), reasons: args.reasons.clone(), zones: args.zones.clone() };
     let stream = control::send(&place.socket(), &request).with_context(|| no_daemon(&place))?;
     let mut out = io::stdout().lock();
     for line in BufReader::new(stream).lines() {

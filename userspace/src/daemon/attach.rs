@@ -23,7 +23,9 @@ use crate::{
 /// Why programs could not be put on an interface.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
-    #[error("`{interface}` does not take an XDP program in native mode; its driver lacks support, or another XDP program is attached (`ip link show {interface}` tells)")]
+    #[error(
+        "`{interface}` does not take an XDP program in native mode; its driver lacks support, or another XDP program is attached (`ip link show {interface}` tells)"
+    )]
     Xdp {
         interface: String,
         #[source]
@@ -35,7 +37,9 @@ pub enum AttachError {
         #[source]
         source: Box<ProgramError>,
     },
-    #[error("`{interface}` strips VLAN tags and will not stop: tagged frames would pass unjudged; `ethtool -K {interface} rxvlan off` must work")]
+    #[error(
+        "`{interface}` strips VLAN tags and will not stop: tagged frames would pass unjudged; `ethtool -K {interface} rxvlan off` must work"
+    )]
     VlanStripping { interface: String },
     #[error("pin `{}`", path.display())]
     Pin {

@@ -25,15 +25,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// Put this policy file in force.
-    Apply { path: PathBuf },
+    Apply {
+        path: PathBuf,
+    },
     /// What a push of this file would change.
-    Diff { path: PathBuf },
+    Diff {
+        path: PathBuf,
+    },
     Status {},
     Flows {},
     /// The event stream.
-    Events { types: Vec<String>, reasons: Vec<String>, zones: Vec<String> },
+    Events {
+        types: Vec<String>,
+        reasons: Vec<String>,
+        zones: Vec<String>,
+    },
     /// End the daemon, and enforcement with it if asked.
-    Stop { detach: bool },
+    Stop {
+        detach: bool,
+    },
 }
 
 /// What it gets back, apart from the event stream.

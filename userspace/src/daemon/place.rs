@@ -121,8 +121,7 @@ pub fn netns_cookie() -> io::Result<u64> {
     let mut cookie = 0u64;
     let mut len = size_of::<u64>() as libc::socklen_t;
     // SAFETY: room for the answer, of the length given.
-    let done = unsafe {
-        libc::getsockopt(descriptor, libc::SOL_SOCKET, SO_NETNS_COOKIE, (&raw mut cookie).cast(), &mut len)
-    };
+    let done =
+        unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, SO_NETNS_COOKIE, (&raw mut cookie).cast(), &mut len) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(cookie) }
 }

@@ -43,10 +43,7 @@ impl Gateway {
             for zone in current.image.names.zones.keys() {
                 let passed = counters::sum(&self.object, "ZONE_COUNTERS", u32::from(*zone) * 2)?;
                 let dropped = counters::sum(&self.object, "ZONE_COUNTERS", u32::from(*zone) * 2 + 1)?;
-                let both = Counter {
-                    packets: passed.packets + dropped.packets,
-                    bytes: passed.bytes + dropped.bytes,
-                };
+                let both = Counter { packets: passed.packets + dropped.packets, bytes: passed.bytes + dropped.bytes };
                 totals.zones.push((*zone, count(both)));
             }
             for service in current.image.names.services.keys() {
@@ -61,11 +58,13 @@ impl Gateway {
         let totals = self.totals(uptime_s, unwritten)?;
         let own = crate::events::stats_own(&totals, names);
         let attached = self.attached.interfaces().keys().flat_map(|interface| {
-            [(program::INGRESS, "ingress", "native"), (program::EGRESS, "egress", "tcx")].map(|(name, hook, mode)| Attached {
-                interface: interface.clone(),
-                hook: hook.to_owned(),
-                mode: mode.to_owned(),
-                program_id: self.object.program_id(name).unwrap_or(0),
+            [(program::INGRESS, "ingress", "native"), (program::EGRESS, "egress", "tcx")].map(|(name, hook, mode)| {
+                Attached {
+                    interface: interface.clone(),
+                    hook: hook.to_owned(),
+                    mode: mode.to_owned(),
+                    program_id: self.object.program_id(name).unwrap_or(0),
+                }
             })
         });
         let current = self.current.as_ref();

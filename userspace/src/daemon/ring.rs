@@ -151,7 +151,8 @@ impl Work {
         }
         let Ok(value) = serde_json::to_value(event) else { return };
         let line = format!("{value}\n");
-        self.listeners.retain_mut(|(stream, filter)| !filter.matches(&value) || stream.write_all(line.as_bytes()).is_ok());
+        self.listeners
+            .retain_mut(|(stream, filter)| !filter.matches(&value) || stream.write_all(line.as_bytes()).is_ok());
     }
 }
 

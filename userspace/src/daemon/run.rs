@@ -147,8 +147,11 @@ impl Daemon {
         let (mut ticked, mut told) = (Instant::now(), Instant::now());
         let mut changed = None;
         loop {
-            let mut polled = [listener.as_raw_fd(), watch.descriptor()]
-                .map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+            let mut polled = [listener.as_raw_fd(), watch.descriptor()].map(|fd| libc::pollfd {
+                fd,
+                events: libc::POLLIN,
+                revents: 0,
+            });
             // SAFETY: two valid entries.
             unsafe { libc::poll(polled.as_mut_ptr(), 2, 50) };
             for signal in signals.pending() {
@@ -245,11 +248,14 @@ impl Daemon {
                 return Some(detach);
             }
         };
-        control::reply(&stream, &match answer {
-            Ok(Ok(value)) => Answer::done(value),
-            Ok(Err(error)) => Answer::refused(error.to_string()),
-            Err(error) => Answer::refused(error),
-        });
+        control::reply(
+            &stream,
+            &match answer {
+                Ok(Ok(value)) => Answer::done(value),
+                Ok(Err(error)) => Answer::refused(error.to_string()),
+                Err(error) => Answer::refused(error),
+            },
+        );
         None
     }
 

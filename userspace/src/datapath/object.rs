@@ -182,7 +182,7 @@ impl Object {
     /// Runs the sweep, which frees the expired flows of a stretch of buckets, `runs` times.
     pub fn sweep(&self, runs: u32) -> Result<(), ObjectError> {
         let program = self.program_fd(program::SWEEP)?;
-        sys::test_run(program.as_fd(), &[0; 64], runs)
+        sys::test_run(program.as_fd(), &[0; 64], runs, None)
             .map_err(|source| ObjectError::Run { name: program::SWEEP, source })?;
         Ok(())
     }
@@ -194,8 +194,8 @@ impl Object {
         let mut array: PerCpuArray<_, Raw<Counter>> = map.try_into().map_err(fault)?;
         let old = array.get(&index, 0).map_err(fault)?;
         let zero = vec![Raw(Counter::default()); old.len()];
-        let zero = PerCpuValues::try_from(zero)
-            .map_err(|source| ObjectError::Mmap { name: name.to_owned(), source })?;
+        let zero =
+            PerCpuValues::try_from(zero).map_err(|source| ObjectError::Mmap { name: name.to_owned(), source })?;
         array.set(index, zero, 0).map_err(fault)
     }
 

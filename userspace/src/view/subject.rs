@@ -35,7 +35,7 @@ pub struct Subject {
 pub enum SubjectError {
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error("`{file}` is no valid policy: {} mistakes", errors.len())]
+    #[error("`{file}` is no valid policy: {}", policy::summary(errors))]
     Invalid {
         file: String,
         /// Warnings are among them.
