@@ -1,8 +1,8 @@
 //! Where a gateway keeps what outlives its daemon: pins on a BPF file system, a socket and a state file under `/run`.
 //!
-//! Every network namespace has its own place. Pins are made in the mount namespace of process 1: `ip netns exec` gives each
-//! command a mount namespace and a `/sys` of its own, and pins made there would end with the command, and enforcement with
-//! them.
+//! Every network namespace has its own place. Pins are made in the mount namespace of process 1, or of the oldest ancestor
+//! that can be seen: `ip netns exec` gives each command a mount namespace and a `/sys` of its own, and pins made there would
+//! end with the command, and enforcement with them.
 
 use std::{
     ffi::CString,
@@ -50,12 +50,13 @@ impl Place {
     }
 }
 
-/// Enters the mount namespace of process 1, unless this is it, and sees to a BPF file system there. To be called before
-/// there is a second thread; paths given before must be absolute.
+/// Enters the mount namespace that lasts, unless this is it, and sees to a BPF file system there. To be called before there
+/// is a second thread; paths given before must be absolute.
 pub fn enter() -> io::Result<()> {
     let own = fs::metadata("/proc/self/ns/mnt")?.ino();
-    if fs::metadata("/proc/1/ns/mnt").is_ok_and(|first| first.ino() != own) {
-        let first = fs::File::open("/proc/1/ns/mnt")?;
+    if let Some(first) = eldest()
+        && first.metadata()?.ino() != own
+    {
         // SAFETY: a namespace descriptor; this process has one thread.
         if unsafe { libc::setns(first.as_raw_fd(), libc::CLONE_NEWNS) } < 0 {
             return Err(io::Error::last_os_error());
@@ -65,6 +66,29 @@ pub fn enter() -> io::Result<()> {
         mount()?;
     }
     Ok(())
+}
+
+/// The mount namespace of process 1; where that is not for us to see, of the oldest ancestor that is.
+fn eldest() -> Option<fs::File> {
+    let mut found = None;
+    let mut process = std::os::unix::process::parent_id();
+    while process > 0 {
+        if let Ok(namespace) = fs::File::open(format!("/proc/{process}/ns/mnt")) {
+            found = Some(namespace);
+        }
+        // proc_pid_stat(5): the parent is the second field after the name, which may hold anything but ends in `)`
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        let parent =
+            stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)).and_then(|id| id.parse().ok());
+        match parent {
+            Some(parent) if parent != process => process = parent,
+            _ => break,
+        }
+    }
+    match fs::File::open("/proc/1/ns/mnt") {
+        Ok(first) => Some(first),
+        Err(_) => found,
+    }
 }
 
 fn is_bpffs(path: &Path) -> io::Result<bool> {

@@ -182,9 +182,12 @@ impl Object {
     /// Runs the sweep, which frees the expired flows of a stretch of buckets, `runs` times.
     pub fn sweep(&self, runs: u32) -> Result<(), ObjectError> {
         let program = self.program_fd(program::SWEEP)?;
-        sys::test_run(program.as_fd(), &[0; 64], runs, None)
-            .map_err(|source| ObjectError::Run { name: program::SWEEP, source })?;
-        Ok(())
+        match sys::test_run(program.as_fd(), &[0; 64], runs, None) {
+            // a signal cuts the runs short; the next call goes on where they ended
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(source) => Err(ObjectError::Run { name: program::SWEEP, source }),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Sets a counter to zero on every CPU.
