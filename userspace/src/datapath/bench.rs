@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use std::{io, path::Path};
 
 use dropgate_abi::{
-    control::{Control, Counter, mode},
+    control::{Asked, Control, Counter, mode},
     flow::{Bucket, Flow, FragmentBucket, place},
     policy::MAX_ZONES,
     walk::{Walk, hook},
@@ -27,6 +27,8 @@ pub enum BenchError {
     Slot(#[from] SlotError),
     #[error("the kernel runs programs on frames of 14 bytes and more; this one has {0}")]
     Short(usize),
+    #[error("map `ASKED` cannot be emptied")]
+    Forget(#[source] io::Error),
     #[error("`BPF_PROG_TEST_RUN` on a frame of {len} bytes")]
     Run {
         len: usize,
@@ -37,6 +39,13 @@ pub enum BenchError {
 
 /// Bytes of an Ethernet header, the least that the kernel runs a program on.
 const SHORTEST: usize = 14;
+/// Bytes that the kernel runs an XDP program on at most, less some: a page and seventeen fragments of one. No IP packet
+/// is longer, other than by what BIG TCP merges, which no driver hands to XDP.
+const LONGEST_INGRESS: usize = 70_000;
+/// Bytes that it runs a tc program on at most, less some: what is left of a page.
+const LONGEST_EGRESS: usize = 3_500;
+/// Bytes of a segment, as a merged packet is said to be made of.
+const SEGMENT: u32 = 1448;
 
 /// The object, loaded for itself, attached to nothing.
 pub struct Bench {
@@ -151,22 +160,30 @@ impl Bench {
     }
 
     /// Runs a program `repeat` times on one frame; the mean time of a run, ns.
+    ///
+    /// Of frames longer than the kernel takes the program sees the first bytes, in which the headers lie. At egress such a
+    /// packet is said to be merged by the kernel, as packets of that length are: its lengths are then not compared.
     pub fn repeat(&self, hook: u8, frame: &[u8], repeat: u32) -> Result<u32, BenchError> {
         if frame.len() < SHORTEST {
             return Err(BenchError::Short(frame.len()));
         }
-        let name = if hook == hook::INGRESS { program::INGRESS } else { program::EGRESS };
+        let ingress = hook == hook::INGRESS;
+        let (name, longest) =
+            if ingress { (program::INGRESS, LONGEST_INGRESS) } else { (program::EGRESS, LONGEST_EGRESS) };
+        let shown = frame.get(..longest).unwrap_or(frame);
+        let merged = (!ingress && frame.len() > longest).then_some(SEGMENT);
         let program = self.object.program_fd(name)?.as_fd();
-        let ran =
-            sys::test_run(program, frame, repeat).map_err(|source| BenchError::Run { len: frame.len(), source })?;
+        let ran = sys::test_run(program, shown, repeat, merged)
+            .map_err(|source| BenchError::Run { len: frame.len(), source })?;
         Ok(ran.mean_ns)
     }
 
-    /// Forgets all flows and fragments.
-    pub fn forget(&mut self) {
+    /// Forgets all flows and fragments, and whom the gateway asked for by ARP and neighbour solicitation.
+    pub fn forget(&mut self) -> Result<(), BenchError> {
         self.flows.clear();
         self.fragments.clear();
         self.zone_flows.clear();
+        sys::clear::<Asked>(self.object.map_fd("ASKED")?).map_err(BenchError::Forget)
     }
 
     /// Packets and bytes counted for a reason, over all CPUs.

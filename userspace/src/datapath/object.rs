@@ -184,7 +184,7 @@ impl Object {
     /// Runs the sweep, which frees the expired flows of a stretch of buckets, `runs` times.
     pub fn sweep(&self, runs: u32) -> Result<(), ObjectError> {
         let program = self.program_fd(program::SWEEP)?;
-        match sys::test_run(program.as_fd(), &[0; 64], runs) {
+        match sys::test_run(program.as_fd(), &[0; 64], runs, None) {
             // a signal cuts the runs short; the next call goes on where they ended
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             Err(source) => Err(ObjectError::Run { name: program::SWEEP, source }),

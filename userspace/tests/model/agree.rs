@@ -117,7 +117,7 @@ struct Case<'a> {
 
 /// Runs a case on both. The first difference: its step and what it is.
 fn run(real: &mut Real, case: &Case, log: &mut Option<String>) -> Option<(usize, String)> {
-    real.bench.forget();
+    real.bench.forget().expect("the tables can be emptied");
     real.now += PAUSE;
     let mut model = Model::new(case.first.clone(), real.generation, &INTERFACES);
     for (number, step) in case.steps.iter().enumerate() {
