@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub mod command;
+pub mod daemon;
 pub mod datapath;
 pub mod events;
 pub mod netlink;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use dropgate::{
-    command,
+    command, daemon,
     view::{bench, cli},
 };
 
@@ -18,6 +18,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Put a policy in force and keep it there
+    Run(daemon::RunArgs),
+    /// End the daemon; with `--detach`, enforcement too
+    Stop(command::StopArgs),
+    /// Push a policy to the running daemon
+    Apply(command::FileArgs),
+    /// What a push would change
+    Diff(command::FileArgs),
+    /// What is attached and in force
+    Status(command::ShowArgs),
+    /// Live flows
+    Flows(command::ShowArgs),
+    /// Live event stream
+    Events(command::EventsArgs),
     /// Compile a policy and everything it names; report every mistake
     Check(command::CheckArgs),
     /// Judge the packets of captures by a policy, offline
@@ -29,6 +43,13 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.command {
+        Command::Run(args) => daemon::run(args),
+        Command::Stop(args) => command::stop(args),
+        Command::Apply(args) => command::apply(args),
+        Command::Diff(args) => command::diff(args),
+        Command::Status(args) => command::status(args),
+        Command::Flows(args) => command::flows(args),
+        Command::Events(args) => command::events(args),
         Command::Check(args) => command::check(args),
         Command::Replay(args) => cli::replay_main(args, |image| Ok(bench::open(image)?)),
         Command::Explain(args) => cli::explain_main(args, |image| Ok(bench::open(image)?)),

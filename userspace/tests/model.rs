@@ -3,5 +3,7 @@ mod packets;
 #[path = "model/mod.rs"]
 mod reference;
 
+#[path = "model/agree.rs"]
+mod agree;
 #[path = "model/expect.rs"]
 mod expect;

@@ -29,9 +29,8 @@ const STAGES: [(&str, &[Case]); 9] = [
 ];
 
 /// Reasons that no line of the table can show, and who does.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 13] = [
     ("frame_truncated", "the kernel runs programs on 14 bytes and more; unit test of xdp/src/frame.rs"),
-    ("ip6_ext_too_many", "a repetition is found first; unit test of xdp/src/parse.rs"),
     ("arp_unsolicited", "here, in `what_nobody_asked_for`"),
     ("arp_unsolicited_dropped", "here, in `what_nobody_asked_for`"),
     ("na_unsolicited", "here, in `what_nobody_asked_for`"),

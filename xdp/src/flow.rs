@@ -39,6 +39,11 @@ pub fn flow(walk: &mut Walk, query: &mut Query, control: &Control, settings: &Se
         walk.found = found::MISS;
         return Ok(());
     }
+    if walk.protocol == protocol::TCP && tracking::reused(walk, flow) {
+        // a new start, whatever became of the flow before it and wherever that came in
+        walk.found = found::REUSED;
+        return Ok(());
+    }
     walk.direction = (source_high != (flow.flags & flag::INITIATOR_HIGH != 0)) as u8;
     walk.found = found::HIT;
     if flow.generation != walk.generation && flow.flags & flag::LEDGER == 0 {
@@ -60,11 +65,6 @@ pub fn flow(walk: &mut Walk, query: &mut Query, control: &Control, settings: &Se
     if walk.protocol == protocol::TCP
         && (flow.tcp_state != state::ESTABLISHED || walk.tcp_flags & (tcp::SYN | tcp::FIN | tcp::RST) != 0)
     {
-        if tracking::reused(walk, flow) {
-            walk.found = found::REUSED;
-            walk.direction = 0;
-            return Ok(());
-        }
         tracking::tcp(walk, flow, settings);
     } else if walk.direction == 1 && flow.flags & flag::ESTABLISHED == 0 {
         reply(walk, flow, settings);
@@ -251,7 +251,7 @@ fn quoted(frame: &impl Frame, walk: &Walk, inner: &mut Walk) -> Step<([u32; 4], 
         let Some(head) = frame.read::<[u32; 5]>(l3) else { return drop(malformed) };
         let first = u32::from_be(head[0]);
         let header = (first >> 24 & 0xf) as usize * 4;
-        if first >> 28 != 4 || header < 20 {
+        if first >> 28 != 4 || header < 20 || !frame.holds(l3 + header) {
             return drop(malformed);
         }
         if u32::from_be(head[1]) & 0x1fff != 0 {
@@ -281,7 +281,7 @@ fn quoted(frame: &impl Frame, walk: &Walk, inner: &mut Walk) -> Step<([u32; 4], 
             inner.sport = u16::from_be(ports[0]);
             inner.dport = u16::from_be(ports[1]);
         }
-        protocol::ICMP | protocol::ICMPV6 => {
+        protocol::ICMP | protocol::ICMPV6 if (inner.protocol == protocol::ICMP) == (walk.family == V4) => {
             let Some(head) = frame.read::<[u16; 4]>(l4) else { return drop(malformed) };
             let kind = (u16::from_be(head[0]) >> 8) as u8;
             (inner.sport, inner.dport) = parse::icmp_ports(walk.family, kind, u16::from_be(head[2]));

@@ -33,7 +33,8 @@ fn mode(walk: &Walk, settings: &Settings) -> u8 {
     match walk.protocol {
         protocol::UDP => settings.fragments[class::UDP],
         protocol::TCP => settings.fragments[class::TCP],
-        protocol::ICMP | protocol::ICMPV6 => settings.fragments[class::ICMP],
+        protocol::ICMP if walk.family == V4 => settings.fragments[class::ICMP],
+        protocol::ICMPV6 if walk.family != V4 => settings.fragments[class::ICMP],
         _ => settings.fragments[class::OTHER],
     }
 }
@@ -52,7 +53,12 @@ fn check(walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
         return drop(Reason::fragment_tiny);
     }
     // RFC 3128: the transport header lies in the first fragment alone
-    if !first && walk.protocol == protocol::TCP && walk.fragment_offset < 20 {
+    let header = match walk.protocol {
+        protocol::TCP => 20,
+        protocol::SCTP => 12,
+        _ => 0,
+    };
+    if !first && walk.fragment_offset < header {
         return drop(Reason::fragment_overlap);
     }
     // on its way out the kernel has taken datagrams apart again that were judged where they came in
@@ -109,13 +115,19 @@ fn protocol_key(walk: &Walk) -> u8 {
     if walk.family == V4 { walk.protocol } else { 0 }
 }
 
+/// Where a fragment was seen. What the gateway sends is no part of a datagram that comes in there.
+#[inline(always)]
+fn place(walk: &Walk) -> u64 {
+    walk.port | (walk.hook as u64) << 31
+}
+
 #[inline(always)]
 fn same(walk: &Walk, kept: &Fragment) -> bool {
     kept.used != 0
         && kept.id == walk.fragment_id
         && kept.protocol == protocol_key(walk)
         && kept.family == walk.family
-        && kept.port == walk.port
+        && kept.port == place(walk)
         && equal(&kept.src, &walk.src)
         && equal(&kept.dst, &walk.dst)
 }
@@ -191,7 +203,7 @@ pub extern "C" fn dropgate_keep(dropped: u32, timeout: u32) -> u32 {
                 family: walk.family,
                 used: 1,
                 dropped: dropped as u8,
-                port: walk.port,
+                port: place(walk),
                 last_seen: now,
                 timeout,
                 generation: walk.generation,

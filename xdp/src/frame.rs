@@ -49,3 +49,27 @@ pub fn frame(frame: &impl Frame, walk: &mut Walk) -> Step {
     walk.l3 = l3 as u16;
     Ok(())
 }
+
+#[cfg(all(test, not(target_arch = "bpf")))]
+mod tests {
+    use super::*;
+
+    /// The reason that `bytes` are dropped for by this stage, or `None`.
+    fn dropped(bytes: &[u8]) -> Option<Reason> {
+        frame(&bytes, &mut Walk::default()).err().map(|decision| decision.reason())
+    }
+
+    #[test]
+    fn cut_at_every_byte() {
+        let mut whole = vec![0; 12];
+        whole.extend([0x88, 0xa8, 0, 100, 0x81, 0, 0, 10, 0x08, 0]);
+        for len in 0..whole.len() {
+            let reason = match len {
+                ..14 => Reason::frame_truncated,
+                _ => Reason::vlan_truncated,
+            };
+            assert_eq!(dropped(&whole[..len]), Some(reason), "{len} bytes");
+        }
+        assert_eq!(dropped(&whole), None);
+    }
+}

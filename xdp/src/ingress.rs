@@ -37,7 +37,8 @@ pub fn ingress<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifinde
     // SAFETY: an entry of the inner map, which is not written while its slot is in force.
     let found = unsafe { *found };
     if found.kind == side::DEVICE {
-        return drop(Reason::interface_unknown);
+        // an untagged frame where all zones are tagged
+        return drop(Reason::vlan_unknown);
     }
     walk.scope = found.scope;
     walk.fallback = found.fallback;

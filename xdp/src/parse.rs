@@ -33,8 +33,8 @@ pub mod protocol {
     pub const SCTP: u8 = 132;
 }
 
-/// Extension headers a packet may have before its transport header.
-const MAX_EXTENSIONS: usize = 8;
+/// Extension headers a packet may have before its transport header: each once, destination options twice.
+const MAX_EXTENSIONS: usize = 6;
 
 /// Parses the network and transport headers of an IP packet. Other ethertypes are left alone (`family` stays zero).
 #[inline(never)]

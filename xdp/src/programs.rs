@@ -97,6 +97,9 @@ fn judge(frame: &impl Frame, at: Hook) -> u8 {
         Err(decision) => decision,
         Ok(()) => Decision::new(action::DROP, Reason::internal),
     };
+    if walk.family == 0 {
+        walk.frame_len = frame.len();
+    }
     verdict::verdict(walk, control, settings, decision)
 }
 

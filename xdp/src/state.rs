@@ -8,7 +8,8 @@ use dropgate_abi::{
         MAX_ZONES, SLOTS, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, Zone, kind, side, timeout, zone,
     },
     reason::Reason,
-    walk::{Walk, hook},
+    tuple::V4,
+    walk::{Walk, found, hook},
 };
 
 use crate::{
@@ -80,7 +81,8 @@ pub fn translated(walk: &mut Walk, query: &mut Query, settings: &Settings) {
 #[inline(always)]
 pub fn midstream(walk: &Walk, query: &mut Query, control: &Control, settings: &Settings) -> Step {
     let adopting = walk.now_ns < control.adopt_until_ns;
-    let loose = settings_of(walk.slot, walk.zone).flags & zone::LOOSE != 0;
+    // either end's zone may be the one that sees one direction only
+    let loose = (settings_of(walk.slot, walk.zone).flags | settings_of(walk.slot, walk.peer).flags) & zone::LOOSE != 0;
     if (adopting || loose) && walk.tcp_flags & tcp::RST == 0 && walk.zone != ZONE_NONE {
         let (flags, reason) = if loose { (flag::LOOSE, Reason::loose) } else { (flag::ADOPTED, Reason::adopted) };
         let mut start = Start::ToServer;
@@ -96,6 +98,10 @@ pub fn midstream(walk: &Walk, query: &mut Query, control: &Control, settings: &S
             query.port = walk.sport;
             query.src = walk.dst;
             query.dst = walk.src;
+            // its start would have been dropped
+            if policy::blocked(query).is_some() {
+                break;
+            }
             way += 1;
         }
         let behind = settings.kind == kind::MASQUERADE && walk.side_kind == side::OUTSIDE && walk.hook == hook::INGRESS;
@@ -135,7 +141,9 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
     let (start, flags, _) = query.opening.parts();
     let now = flow::tick(walk);
     let limit = settings_of(walk.slot, query.zone);
+    // a connection that takes a closed one's place adds none
     if limit.max_flows != 0
+        && walk.found != found::REUSED
         && table::live(query.zone) >= limit.max_flows as u64
         && !reclaim(query.zone, limit, control, now)
     {
@@ -193,7 +201,8 @@ fn first_timeout(walk: &Walk, start: Start) -> usize {
         protocol::TCP if start == Start::First => timeout::TCP_NEW,
         protocol::TCP => timeout::TCP_ESTABLISHED,
         protocol::UDP => timeout::UDP_NEW,
-        protocol::ICMP | protocol::ICMPV6 => timeout::ICMP,
+        protocol::ICMP if walk.family == V4 => timeout::ICMP,
+        protocol::ICMPV6 if walk.family != V4 => timeout::ICMP,
         _ => timeout::OTHER,
     }
 }

@@ -1,8 +1,10 @@
 //! The commands that speak for themselves; `replay` and `explain` are in [`crate::view`].
 
 mod check;
+mod client;
 
 pub use check::{CheckArgs, check};
+pub use client::{EventsArgs, FileArgs, ShowArgs, StopArgs, apply, diff, events, flows, status, stop};
 
 /// What an operator gets back: 1 for a policy that is not in order, 3 for an environment that cannot.
 pub fn exit_code(error: &anyhow::Error) -> u8 {

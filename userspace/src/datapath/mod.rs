@@ -1,7 +1,7 @@
 //! The kernel side as the daemon sees it: loading, filling, switching, reading.
 
 mod bench;
-mod counters;
+pub mod counters;
 mod mapped;
 mod object;
 mod slots;
@@ -9,5 +9,6 @@ mod sys;
 
 pub use bench::{Bench, BenchError};
 pub use mapped::Mapped;
-pub use object::{Object, ObjectError, Sizes};
+pub(crate) use object::find;
+pub use object::{Object, ObjectError, Sizes, program};
 pub use slots::{Committed, SlotError, Slots};

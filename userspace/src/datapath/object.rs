@@ -8,12 +8,12 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData},
+    maps::{Map, MapData, PerCpuArray, PerCpuValues},
     programs::{ProgramFd, SchedClassifier, Xdp},
 };
-use dropgate_abi::{Plain, policy::MAX_ZONES};
+use dropgate_abi::{Plain, control::Counter, policy::MAX_ZONES};
 
-use super::Mapped;
+use super::{Mapped, counters::Raw, sys};
 
 /// The object, as the build script made it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("DROPGATE_OBJECT"));
@@ -95,6 +95,12 @@ pub enum ObjectError {
         #[source]
         source: io::Error,
     },
+    #[error("program `{name}` does not run")]
+    Run {
+        name: &'static str,
+        #[source]
+        source: io::Error,
+    },
     #[error("map `{name}`")]
     Map {
         name: String,
@@ -164,6 +170,44 @@ impl Object {
     pub fn program_fd(&self, name: &'static str) -> Result<&ProgramFd, ObjectError> {
         let program = self.ebpf.program(name).ok_or_else(|| ObjectError::Missing { name: name.to_owned() })?;
         program.fd().map_err(|source| ObjectError::Program { name, source: Box::new(source) })
+    }
+
+    /// The kernel's number for a program.
+    pub fn program_id(&self, name: &'static str) -> Result<u32, ObjectError> {
+        let program = self.ebpf.program(name).ok_or_else(|| ObjectError::Missing { name: name.to_owned() })?;
+        let info = program.info().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
+        Ok(info.id())
+    }
+
+    /// Runs the sweep, which frees the expired flows of a stretch of buckets, `runs` times.
+    pub fn sweep(&self, runs: u32) -> Result<(), ObjectError> {
+        let program = self.program_fd(program::SWEEP)?;
+        match sys::test_run(program.as_fd(), &[0; 64], runs) {
+            // a signal cuts the runs short; the next call goes on where they ended
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(source) => Err(ObjectError::Run { name: program::SWEEP, source }),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Sets a counter to zero on every CPU.
+    pub fn zero(&mut self, name: &str, index: u32) -> Result<(), ObjectError> {
+        let fault = |source| ObjectError::Map { name: name.to_owned(), source: Box::new(source) };
+        let map = self.ebpf.map_mut(name).ok_or_else(|| ObjectError::Missing { name: name.to_owned() })?;
+        let mut array: PerCpuArray<_, Raw<Counter>> = map.try_into().map_err(fault)?;
+        let old = array.get(&index, 0).map_err(fault)?;
+        let zero = vec![Raw(Counter::default()); old.len()];
+        let zero = PerCpuValues::try_from(zero)
+            .map_err(|source| ObjectError::Mmap { name: name.to_owned(), source })?;
+        array.set(index, zero, 0).map_err(fault)
+    }
+
+    /// Takes the data of a map out, for who alone reads it.
+    pub fn take(&mut self, name: &str) -> Result<MapData, ObjectError> {
+        match self.ebpf.take_map(name) {
+            Some(Map::RingBuf(data)) => Ok(data),
+            _ => Err(ObjectError::Missing { name: name.to_owned() }),
+        }
     }
 
     /// Sizes the maps were made with.

@@ -115,8 +115,6 @@ pub fn update_batch<K: Plain, V: Plain>(map: BorrowedFd<'_>, keys: &[K], values:
 /// What a test run returned.
 #[derive(Clone, Copy, Debug)]
 pub struct Ran {
-    /// The program's return value.
-    pub action: u32,
     /// Mean time of one run, ns.
     pub mean_ns: u32,
 }
@@ -132,5 +130,5 @@ pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Resul
         ..TestRun::default()
     };
     bpf(BPF_PROG_TEST_RUN, &mut attr)?;
-    Ok(Ran { action: attr.retval, mean_ns: attr.duration })
+    Ok(Ran { mean_ns: attr.duration })
 }

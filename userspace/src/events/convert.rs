@@ -183,10 +183,10 @@ pub struct Totals {
     pub events_unwritten: u64,
 }
 
-/// The `stats` event. Counters of zero are left out, apart from those of services the policy names.
-pub fn stats(totals: &Totals, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+/// The counters by name. Those of zero are left out, apart from those of services the policy names.
+pub fn stats_own(totals: &Totals, names: &Names) -> eve::StatsOwn {
     let seen = |count: &eve::Count| count.packets != 0;
-    let own = eve::StatsOwn {
+    eve::StatsOwn {
         generation: totals.generation,
         flows: totals.flows,
         reasons: totals
@@ -212,7 +212,12 @@ pub fn stats(totals: &Totals, now_ns: u64, names: &Names, clock: &Clock) -> eve:
         events_suppressed: totals.events_suppressed,
         events_lost: totals.events_lost,
         events_unwritten: totals.events_unwritten,
-    };
+    }
+}
+
+/// The `stats` event.
+pub fn stats(totals: &Totals, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    let own = stats_own(totals, names);
     eve::Event {
         timestamp: clock.format(now_ns),
         event_type: "stats",

@@ -59,11 +59,16 @@ impl Model {
         if let Some(name) = longest(&zones, src) {
             return Ok(Party::Zone(name));
         }
-        // neighbour discovery and DHCP need them
-        if matches!(src, IpAddr::V6(src) if src.is_unicast_link_local()) || src.is_unspecified() {
+        // Neighbour discovery and DHCP need them. Decided: where one zone alone is at a port, link-local hosts are its own.
+        let outside = self.is_outside(ifindex) && vlans == [0, 0];
+        let link_local = matches!(src, IpAddr::V6(src) if src.is_unicast_link_local());
+        if let (true, [zone], false) = (link_local, &zones[..], outside) {
+            return Ok(Party::Zone(zone.name.clone()));
+        }
+        if link_local || src.is_unspecified() {
             return Ok(Party::Nameless);
         }
-        if self.is_outside(ifindex) && vlans == [0, 0] {
+        if outside {
             let all: Vec<&Zone> = self.policy.zones.iter().collect();
             return match longest(&all, src) {
                 Some(_) => Err(Reason::source_of_zone),
@@ -77,6 +82,10 @@ impl Model {
     pub fn peer(&self, dst: IpAddr) -> Party {
         if self.policy.addresses.contains(&dst) {
             return Party::Gateway;
+        }
+        // Decided: a zone's broadcast address is no host of it; no line can mean it (RFC 2644).
+        if self.directed(dst) {
+            return Party::Nameless;
         }
         let all: Vec<&Zone> = self.policy.zones.iter().collect();
         longest(&all, dst).map_or(Party::Outside, Party::Zone)
@@ -101,11 +110,11 @@ impl Model {
             Party::Published | Party::Nameless => &[],
         };
         let peer = self.peer(start.dst);
-        services
-            .iter()
-            .find(|service| speaks(service, start) && reaches(service, &peer, start.dst))
-            .map(|service| service.name.clone())
-            .or_else(|| self.published(party, start))
+        // Decided: of a published line and a service that both hold a packet, the published line is named.
+        self.published(party, start).or_else(|| {
+            let service = services.iter().find(|service| speaks(service, start) && reaches(service, &peer, start.dst));
+            service.map(|service| service.name.clone())
+        })
     }
 
     /// Before translation: the outside and every zone may reach the published address. After it: anyone the host.

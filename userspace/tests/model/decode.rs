@@ -117,10 +117,11 @@ fn ip4(bytes: &[u8]) -> Result<Packet, Reason> {
         return Err(Reason::ip4_bad_version);
     }
     let header = usize::from(bytes[0] & 15) * 4;
-    if header < 20 || header > bytes.len() {
+    let total = usize::from(number(&bytes[2..]));
+    if header < 20 {
         return Err(Reason::ip4_bad_header_length);
     }
-    let total = usize::from(number(&bytes[2..]));
+    // of a header beyond both its packet and the frame, this is the shorter thing to say
     if total < header || total > bytes.len() {
         return Err(Reason::ip4_bad_total_length);
     }
@@ -163,14 +164,20 @@ fn ip6(bytes: &[u8]) -> Result<Packet, Reason> {
     let (src, dst, ttl) = (address(8), address(24), bytes[7]);
     let mut fragment = None;
     let mut seen: Vec<u8> = Vec::new();
-    // RFC 8200, 4.1: hop-by-hop first, each header once, destination options twice
-    while [0, 43, 44, 60].contains(&next) {
+    // RFC 8200, 4.1: hop-by-hop first, each header once, destination options twice: six at most. Decided: an
+    // authentication header is looked through, because what it guards is judged by its ports like anything else.
+    while [0, 43, 44, 51, 60].contains(&next) {
+        if seen.len() == 6 {
+            return Err(Reason::ip6_ext_too_many);
+        }
         let times = seen.iter().filter(|other| **other == next).count();
         if (next == 0 && !seen.is_empty()) || times >= if next == 60 { 2 } else { 1 } {
             return Err(Reason::ip6_ext_order);
         }
         let size = match rest.get(1) {
             Some(_) if next == 44 => 8,
+            // RFC 4302, 2.2: in words of four bytes, less two
+            Some(words) if next == 51 => 4 * (usize::from(*words) + 2),
             Some(units) => 8 + 8 * usize::from(*units),
             None => 8,
         };
@@ -309,10 +316,15 @@ pub fn quoted(bytes: &[u8], v4: bool) -> Option<Packet> {
     };
     let (mut next, mut body, mut later) = (bytes[6], &bytes[40..], false);
     let mut count = 0;
-    while [0, 43, 44, 60].contains(&next) && !later {
-        let size = if next == 44 { 8 } else { 8 + 8 * usize::from(*body.get(1)?) };
+    while [0, 43, 44, 51, 60].contains(&next) && !later {
+        let units = usize::from(*body.get(1)?);
+        let size = match next {
+            44 => 8,
+            51 => 4 * (units + 2),
+            _ => 8 + 8 * units,
+        };
         count += 1;
-        if body.len() < size || count > 5 {
+        if body.len() < size || count > 6 {
             return None;
         }
         later = next == 44 && number(&body[2..]) & !7 > 0;

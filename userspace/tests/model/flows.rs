@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
+    Hook,
     decode::{Packet, Query},
     policy::Timeouts,
 };
@@ -46,7 +47,7 @@ pub struct Flow {
     /// After translation (masquerade, at an outside interface).
     pub translated: bool,
     pub protocol: u8,
-    /// ICMP: the query's type and false.
+    /// ICMP: the query's type, and whether a reply was the first thing seen (of a translated flow).
     pub query: Option<Query>,
     /// ICMP other than queries: the type. Such a flow has one direction.
     pub message: Option<u8>,
@@ -95,7 +96,8 @@ impl Flow {
         // request from the other side, is another flow: no line allowed it.
         match packet.query {
             Some((kind, reply)) => {
-                (self.query == Some((kind, false)) && reply == (direction == Direction::ToClient)).then_some(direction)
+                let begun_by = self.query.filter(|(query, _)| *query == kind)?.1;
+                ((reply != begun_by) == (direction == Direction::ToClient)).then_some(direction)
             }
             None => (self.query.is_none() && self.message == packet.icmp_type && direction == Direction::ToServer)
                 .then_some(direction),
@@ -111,7 +113,7 @@ impl Flow {
         self.replied |= direction == Direction::ToClient;
         let was = self.state;
         if let Some(flags) = packet.tcp_flags {
-            self.update_tcp(direction, flags);
+            self.update_tcp(direction, flags, times);
         }
         self.last_seen = now;
         // Decided: a connection closed by one side alone may stay as long as an open one.
@@ -120,7 +122,7 @@ impl Flow {
         }
     }
 
-    fn update_tcp(&mut self, direction: Direction, flags: u8) {
+    fn update_tcp(&mut self, direction: Direction, flags: u8, times: &Timeouts) {
         let (fin, syn, rst, ack) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0, flags & 16 != 0);
         if rst {
             self.state = Tcp::Closed;
@@ -134,8 +136,11 @@ impl Flow {
         } else if self.state == Tcp::SynSent && self.loose && !syn {
             // the other direction takes another path
             self.state = Tcp::Established;
+            self.timeout = times.tcp_established * 1_000_000;
         } else if self.state == Tcp::SynReceived && direction == Direction::ToServer && ack && !syn {
             self.state = Tcp::Established;
+            // a FIN in the same segment does not shorten it
+            self.timeout = times.tcp_established * 1_000_000;
         }
         let fin = fin && [Tcp::SynReceived, Tcp::Established, Tcp::Closing].contains(&self.state);
         if fin {
@@ -175,7 +180,8 @@ pub struct First {
     pub id: u32,
     /// IPv4 only: RFC 8200 identifies a datagram by addresses and identification alone.
     pub protocol: Option<u8>,
-    pub place: Place,
+    /// Hook, interface and tags it was seen at.
+    pub seen_at: (Hook, u32, [u16; 2]),
     pub generation: u32,
     pub seen: u64,
     pub passed: bool,

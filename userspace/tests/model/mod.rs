@@ -8,6 +8,7 @@
 pub mod allow;
 pub mod decode;
 pub mod flows;
+mod odd;
 pub mod policy;
 pub mod sequence;
 mod stages;
@@ -21,6 +22,7 @@ use dropgate_abi::reason::Reason;
 use decode::{Content, Packet};
 use flows::{First, Flow, Place};
 use policy::{Kind, Policy};
+use world::VLAN_DEVICES;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
@@ -163,7 +165,7 @@ impl Model {
             return verdict;
         }
         let verdict = self.whole(at, place, &packet);
-        self.remember_first(at, place, &packet, &verdict);
+        self.remember_first(at, &packet, &verdict);
         verdict
     }
 
@@ -202,9 +204,12 @@ impl Model {
         self.policy.outside.iter().any(|name| self.ifindex(name) == ifindex)
     }
 
-    /// Whether the policy names an interface.
+    /// Whether packets may come in by an interface.
     fn named(&self, ifindex: u32) -> bool {
-        self.is_outside(ifindex) || self.policy.zones.iter().any(|zone| self.ifindex(&zone.interface) == ifindex)
+        let zoned = |index| self.policy.zones.iter().any(|zone| self.ifindex(&zone.interface) == index);
+        let named = |index| self.is_outside(index) || zoned(index);
+        // a VLAN device stands for the interface it lies on
+        named(ifindex) || VLAN_DEVICES.iter().any(|(device, _, below, _)| *device == ifindex && named(*below))
     }
 
     fn arp(&mut self, at: At, operation: u16, sender: IpAddr, target: IpAddr) -> Verdict {

@@ -19,12 +19,12 @@ pub struct Step {
 
 /// Two parties that talk: the first one starts.
 #[derive(Clone, Debug)]
-struct Talk {
-    src: IpAddr,
-    dst: IpAddr,
-    protocol: u8,
-    sport: u16,
-    dport: u16,
+pub(super) struct Talk {
+    pub src: IpAddr,
+    pub dst: IpAddr,
+    pub protocol: u8,
+    pub sport: u16,
+    pub dport: u16,
 }
 
 impl Talk {
@@ -38,7 +38,7 @@ pub struct Maker<'a> {
     pub policy: &'a Policy,
     talks: Vec<Talk>,
     /// Offset and identification of fragments under way.
-    fragments: Vec<(Talk, u16)>,
+    pub(super) fragments: Vec<(Talk, u16)>,
 }
 
 const MS: u64 = 1_000_000;
@@ -54,7 +54,7 @@ pub fn sequence(rng: &mut Rng, policy: &Policy, steps: usize) -> Vec<Step> {
 }
 
 impl Maker<'_> {
-    fn later(&mut self) -> u64 {
+    pub(super) fn later(&mut self) -> u64 {
         // Where zones have caps nothing may expire: when a slot that nobody asks for is counted free is not promised.
         if self.policy.zones.iter().any(|zone| zone.max_flows > 0) {
             return self.rng.below(3) as u64 * 100 * MS;
@@ -82,13 +82,14 @@ impl Maker<'_> {
     }
 
     /// A packet at its first hook, and where the gateway masquerades sometimes at its last.
-    fn send(&mut self, out: &mut Vec<Step>, talk: &Talk, ip: &Ip, payload: &[u8]) {
+    pub(super) fn send(&mut self, out: &mut Vec<Step>, talk: &Talk, ip: &Ip, payload: &[u8]) {
         let (mut at, mut tags) = world::seen_first(talk.src, talk.dst);
+        let home = tags.clone();
         if at.hook == Hook::Ingress && at.ifindex == 21 && self.rng.percent(10) {
             at.ifindex = 22;
         }
         if self.rng.percent(4) {
-            at = At::ingress(self.rng.pick(&[11, 12, 21, 22, 33]), 0);
+            at = At::ingress(self.rng.pick(&[11, 12, 21, 22, 99]), 0);
         }
         if self.rng.percent(3) {
             tags =
@@ -96,7 +97,7 @@ impl Maker<'_> {
         }
         let later = self.later();
         out.push(Step { at, later, frame: ip.frame(&tags, talk.protocol, payload) });
-        let forwarded = world::seen_last(&at, talk.dst);
+        let forwarded = world::seen_last(&at, &home, talk.dst);
         if let Some((at, tags)) = forwarded
             && (self.policy.kind == Kind::Masquerade || self.rng.percent(3))
             && self.rng.percent(50)
@@ -108,7 +109,7 @@ impl Maker<'_> {
         }
     }
 
-    fn ip(&mut self, talk: &Talk) -> Ip {
+    pub(super) fn ip(&mut self, talk: &Talk) -> Ip {
         let mut ip = Ip::new(talk.src, talk.dst);
         if self.rng.percent(10) {
             if talk.src.is_ipv4() {
@@ -116,6 +117,7 @@ impl Maker<'_> {
             } else {
                 let chains = [
                     vec![Ext::HopByHop(0)],
+                    vec![Ext::Authentication, Ext::Destination(0)],
                     vec![Ext::Destination(1), Ext::Routing(4, 0), Ext::Destination(0)],
                     vec![Ext::Fragment(0, false, 7)],
                     vec![
@@ -132,7 +134,7 @@ impl Maker<'_> {
         ip
     }
 
-    fn payload(&mut self, talk: &Talk, flags: u8, reply: bool) -> Vec<u8> {
+    pub(super) fn payload(&mut self, talk: &Talk, flags: u8, reply: bool) -> Vec<u8> {
         let (sport, dport) = (talk.sport, talk.dport);
         match talk.protocol {
             6 => packets::tcp(sport, dport, flags, &[0; 8]),
@@ -154,7 +156,7 @@ impl Maker<'_> {
         self.talks.push(talk);
     }
 
-    fn flags(&mut self) -> u8 {
+    pub(super) fn flags(&mut self) -> u8 {
         let good = [SYN, SYN | ACK, ACK, ACK, ACK | PSH, FIN | ACK, FIN | ACK, RST, RST | ACK, SYN | URG];
         let bad = [0, 0x3f, SYN | FIN, SYN | RST, FIN, 0xc0, FIN | PSH | URG];
         if self.rng.percent(95) { self.rng.pick(&good) } else { self.rng.pick(&bad) }
@@ -215,149 +217,8 @@ impl Maker<'_> {
         self.send(out, &sent, &Ip::new(router, to), &packets::icmp_error(kind, 0, &quoted));
     }
 
-    fn fragment(&mut self, out: &mut Vec<Step>) {
-        if !self.fragments.is_empty() && self.rng.percent(60) {
-            let (talk, id) = self.rng.pick(&self.fragments);
-            let id = if self.rng.percent(10) { id ^ 1 } else { id };
-            let offset = self.rng.pick(&[24, 24, 24, 8, 16, 1480]);
-            let more = self.rng.percent(30);
-            let length = if self.rng.percent(10) { 13 } else { 16 };
-            let ip = Ip::new(talk.src, talk.dst).fragment(offset, more, id);
-            return self.send(out, &talk, &ip, &vec![0; length]);
-        }
-        let talk = self.talk();
-        let id = self.rng.below(4) as u16;
-        let mut payload = self.payload(&talk, SYN, false);
-        payload.resize(24, 0);
-        match self.rng.below(20) {
-            0 => payload.truncate(8),
-            1 => payload.truncate(16),
-            2 => payload.truncate(19),
-            _ => {}
-        }
-        let ip = Ip::new(talk.src, talk.dst).fragment(0, true, id);
-        self.send(out, &talk, &ip, &payload);
-        if self.rng.percent(60) {
-            let ip = Ip::new(talk.src, talk.dst).fragment(24, self.rng.percent(50), id);
-            self.send(out, &talk, &ip, &[0; 16]);
-        }
-        self.fragments.push((talk, id));
-    }
-
-    /// What a link carries besides: ARP, neighbour discovery, DHCP, chatter, other ethertypes.
-    fn local(&mut self, out: &mut Vec<Step>) {
-        let host = self.host();
-        let (mut at, tags) = world::seen_first(host, host);
-        let v6 = |text: &str| match ip(text) {
-            IpAddr::V6(address) => address,
-            IpAddr::V4(_) => unreachable!(),
-        };
-        let link = self.rng.pick(&["fe80::5", "fd10::5", "fd40::5", "2001:db8:1::7"]);
-        let nd = |ttl: u8, dst: &str, message: Vec<u8>| Ip::from(link, dst).ttl(ttl).frame(&tags, 58, &message);
-        let ttl = if self.rng.percent(90) { 255 } else { 254 };
-        let frame = match self.rng.below(12) {
-            0 | 1 => {
-                let IpAddr::V4(sender) = self.rng.pick(&[ip("10.10.0.5"), ip("10.20.0.5")]) else { unreachable!() };
-                let gateway = "10.10.0.1".parse().expect("an address");
-                if self.rng.percent(40) {
-                    at = At::egress(at.ifindex, 0, 0);
-                    packets::ethernet(&tags, packets::ARP, &packets::arp(1, gateway, sender))
-                } else {
-                    let operation = self.rng.pick(&[1, 2, 2, 2, 3]);
-                    packets::ethernet(&tags, packets::ARP, &packets::arp(operation, sender, gateway))
-                }
-            }
-            2 => packets::ethernet(&tags, self.rng.pick(&[0x88cc, 0x8847, 0x9100, 0x0026]), &[0; 46]),
-            3 if self.rng.percent(50) => {
-                at = At::egress(at.ifindex, 0, 0);
-                nd(255, "ff02::1:ff00:5", packets::neighbour(135, v6("fd10::5")))
-            }
-            3 => nd(ttl, "fd10::1", packets::neighbour(135, v6("fd10::1"))),
-            4 => nd(ttl, "fd10::1", packets::neighbour(136, v6(self.rng.pick(&["fd10::5", "fe80::5"])))),
-            5 => nd(ttl, "ff02::2", packets::router(self.rng.pick(&[133, 134, 137]))),
-            6 => nd(1, "ff02::16", packets::listener(self.rng.pick(&[130, 131, 132, 143]))),
-            7 => Ip::from("0.0.0.0", "255.255.255.255").frame(&tags, 17, &packets::udp(68, 67, &[0; 24])),
-            8 => Ip::from("fe80::5", "ff02::1:2").frame(&tags, 17, &packets::udp(546, 547, &[0; 24])),
-            _ if host.is_ipv4() => {
-                let (dst, port) = self.rng.pick(&[
-                    ("224.0.0.251", 5353),
-                    ("239.255.255.250", 1900),
-                    ("224.0.0.252", 5355),
-                    ("255.255.255.255", 9999),
-                    ("10.10.0.255", 137),
-                    ("224.0.0.1", 0),
-                ]);
-                let ip = Ip::new(host, ip(dst));
-                if port == 0 {
-                    ip.frame(&tags, 2, &[0x11; 8])
-                } else {
-                    ip.frame(&tags, 17, &packets::udp(40_000, port, &[0; 8]))
-                }
-            }
-            _ => Ip::new(host, ip("ff02::fb")).frame(&tags, 17, &packets::udp(5353, 5353, &[0; 8])),
-        };
-        let later = self.later();
-        out.push(Step { at, later, frame });
-    }
-
-    /// A frame with something wrong with it.
-    fn odd(&mut self, out: &mut Vec<Step>) {
-        let mut talk = self.talk();
-        let v4 = talk.src.is_ipv4();
-        let (at, tags) = world::seen_first(talk.src, talk.dst);
-        let other = if v4 {
-            self.rng.pick(&[
-                "0.0.0.0",
-                "127.0.0.1",
-                "224.0.0.9",
-                "255.255.255.255",
-                "10.10.0.255",
-                "10.10.0.1",
-                "10.20.0.5",
-                "9.9.9.9",
-            ])
-        } else {
-            self.rng.pick(&["::", "::1", "ff02::9", "fd10::1", "fd20::5", "2001:db8:9::9"])
-        };
-        let mut lengths = None;
-        match self.rng.below(6) {
-            0 | 1 => talk.src = ip(other),
-            2 => talk.dst = ip(other),
-            3 => lengths = Some(self.rng.below(90) as u16).filter(|_| self.rng.percent(50)),
-            4 => (talk.sport, talk.dport) = self.rng.pick(&[(0, talk.dport), (talk.sport, 0)]),
-            _ => talk.dst = talk.src,
-        }
-        let flags = self.flags();
-        let payload = self.payload(&talk, flags, false);
-        let mut ip = self.ip(&talk);
-        ip.length = lengths;
-        if !v4 && lengths.is_none() && self.rng.percent(30) {
-            let links = [
-                Ext::HopByHop(0),
-                Ext::Destination(0),
-                Ext::Routing(4, 0),
-                Ext::Routing(0, 0),
-                Ext::Fragment(0, false, 7),
-            ];
-            ip.ext = (0..self.rng.below(6)).map(|_| self.rng.pick(&links)).collect();
-        }
-        let mut frame = ip.frame(&tags, talk.protocol, &payload);
-        let start = 14 + 4 * tags.len();
-        match self.rng.below(4) {
-            0 => frame.truncate((start + self.rng.below(frame.len() - start + 1)).max(15)),
-            1 => {
-                // a bit of the IP or transport header
-                let at = start + self.rng.below((frame.len() - start).min(48));
-                frame[at] ^= 1 << self.rng.below(8);
-            }
-            _ => {}
-        }
-        let later = self.later();
-        out.push(Step { at, later, frame });
-    }
-
     /// Two parties: mostly as a line of the policy would have them.
-    fn talk(&mut self) -> Talk {
+    pub(super) fn talk(&mut self) -> Talk {
         if !self.talks.is_empty() && self.rng.percent(15) {
             return self.rng.pick(&self.talks);
         }
@@ -383,7 +244,7 @@ impl Maker<'_> {
     }
 
     /// Any host, mostly one of the policy's zones.
-    fn host(&mut self) -> IpAddr {
+    pub(super) fn host(&mut self) -> IpAddr {
         let zone = self.rng.pick(&self.policy.zones).name;
         let v4 = self.rng.percent(60);
         match world::zone_host(self.rng, &zone, v4) {

@@ -53,7 +53,7 @@ impl Model {
         note(packet.src.is_loopback(), Reason::source_loopback);
         note(packet.dst.is_loopback(), Reason::destination_loopback);
         // RFC 3376, 4.2.13: a host may join groups before it has an address
-        let asks_for_an_address = packet.protocol == 2
+        let asks_for_an_address = (packet.protocol == 2 && packet.src.is_ipv4())
             || (packet.protocol == 17 && (packet.sport, packet.dport) == (68, 67))
             || (packet.protocol == 58
                 && packet.icmp_type.is_some_and(|kind| [131, 132, 133, 135, 143].contains(&kind)));
@@ -105,11 +105,12 @@ impl Model {
             _ if fragment.offset == 0 => None,
             Fragments::Pass => None,
             Fragments::Track => {
-                let key = (packet.src, packet.dst, fragment.id, fragment_protocol(packet), place);
+                let key =
+                    (packet.src, packet.dst, fragment.id, fragment_protocol(packet), (at.hook, at.ifindex, at.tags));
                 // Decided: a fragment lives from its first one on (RFC 791), whatever follows; and what an older policy
                 // said about a first fragment is no verdict of this one.
                 let first = self.firsts.iter().rev().find(|first| {
-                    (first.src, first.dst, first.id, first.protocol, first.place) == key
+                    (first.src, first.dst, first.id, first.protocol, first.seen_at) == key
                         && first.generation == self.generation
                         && at.now - first.seen <= self.policy.timeouts.fragment * NS
                 });
@@ -122,7 +123,7 @@ impl Model {
         }
     }
 
-    pub(super) fn remember_first(&mut self, at: At, place: Place, packet: &Packet, verdict: &Verdict) {
+    pub(super) fn remember_first(&mut self, at: At, packet: &Packet, verdict: &Verdict) {
         let Some(fragment) = &packet.fragment else { return };
         if fragment.offset == 0 && self.fragment_policy(packet) == Fragments::Track {
             self.firsts.push(First {
@@ -130,7 +131,7 @@ impl Model {
                 dst: packet.dst,
                 id: fragment.id,
                 protocol: fragment_protocol(packet),
-                place,
+                seen_at: (at.hook, at.ifindex, at.tags),
                 generation: self.generation,
                 seen: at.now,
                 passed: verdict.pass,
@@ -183,12 +184,13 @@ impl Model {
     fn icmp_error(&mut self, at: At, translated: bool, packet: &Packet) -> Verdict {
         let body = packet.transport.get(8..).unwrap_or_default();
         let Some(quoted) = decode::quoted(body, packet.src.is_ipv4()) else {
-            return Verdict::drop(Reason::icmp_error_malformed);
+            return Verdict::drop(Reason::icmp_error_malformed).or(&[Reason::icmp_error_unrelated]);
         };
         if quoted.later_fragment() {
             return Verdict::drop(Reason::icmp_error_unrelated).or(&[Reason::icmp_error_malformed]);
         }
-        let unrelated = Verdict::drop(Reason::icmp_error_unrelated);
+        // what a cut quotation says can be told as either
+        let unrelated = Verdict::drop(Reason::icmp_error_unrelated).or(&[Reason::icmp_error_malformed]);
         // Decided: it must go to whoever sent the quoted packet. Anything else is an answer to nobody.
         if quoted.src != packet.dst {
             return unrelated;

@@ -228,13 +228,13 @@ impl Model {
             return Verdict::drop(Reason::reply_unsolicited);
         }
         if packet.protocol == 17 && packet.sport == 53 {
-            return Verdict::drop(Reason::dns_unsolicited);
+            return Verdict::drop(Reason::dns_unsolicited).or(if to_all { &[Reason::chatter] } else { &[] });
         }
         // Decided: the quiet class is for link-local talk. The same ports towards one host are worth a log line.
         Verdict::drop(plain).or(if to_all { &[Reason::chatter] } else { &[] })
     }
 
-    fn directed(&self, dst: IpAddr) -> bool {
+    pub(super) fn directed(&self, dst: IpAddr) -> bool {
         self.policy.zones.iter().flat_map(|zone| &zone.prefixes).any(|prefix| prefix.broadcast() == Some(dst))
     }
 }

@@ -11,6 +11,11 @@ use crate::packets::ip;
 /// Names of interfaces and their numbers.
 pub const INTERFACES: [(&str, u32); 4] = [("lan0", 11), ("lan1", 12), ("wan0", 21), ("wan1", 22)];
 
+/// VLAN devices of the kernel: number, name, the interface at the bottom, what the device lies on with which tag. The kernel
+/// says of a packet that came in with these tags that it came in by the device.
+pub const VLAN_DEVICES: [(u32, &str, u32, (u32, u16)); 3] =
+    [(31, "lan0.20", 11, (11, 20)), (32, "lan1.100", 12, (12, 100)), (33, "lan1.100.10", 12, (32, 10))];
+
 /// A zone that a policy may have: name, interface, tags, prefixes, a gateway address in each prefix.
 struct Template(&'static str, u32, &'static [u16], &'static [&'static str], &'static [&'static str]);
 
@@ -242,7 +247,12 @@ pub fn seen_first(src: IpAddr, dst: IpAddr) -> (At, Vec<u16>) {
 }
 
 /// Where a forwarded packet leaves; none if it does not.
-pub fn seen_last(first: &At, dst: IpAddr) -> Option<(At, Vec<u16>)> {
+pub fn seen_last(first: &At, from: &[u16], dst: IpAddr) -> Option<(At, Vec<u16>)> {
     let (ifindex, tags) = home(dst)?;
-    (first.hook == Hook::Ingress).then(|| (At::egress(ifindex, first.ifindex, 0), tags))
+    let from = match from[..] {
+        [20] => 31,
+        [100, 10] => 33,
+        _ => first.ifindex,
+    };
+    (first.hook == Hook::Ingress).then(|| (At::egress(ifindex, from, 0), tags))
 }

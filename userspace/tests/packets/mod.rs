@@ -55,6 +55,8 @@ pub enum Ext {
     Routing(u8, u8),
     /// Fragment header: offset in bytes, more fragments, identification.
     Fragment(u16, bool, u32),
+    /// Authentication with a digest of four bytes.
+    Authentication,
     /// Any number with raw bytes behind the next-header byte.
     Raw(u8, Vec<u8>),
 }
@@ -65,6 +67,7 @@ impl Ext {
             Self::HopByHop(_) => 0,
             Self::Routing(..) => 43,
             Self::Fragment(..) => 44,
+            Self::Authentication => 51,
             Self::Destination(_) => 60,
             Self::Raw(number, _) => *number,
         }
@@ -81,6 +84,7 @@ impl Ext {
                 bytes[3] = (length - 4).min(255) as u8;
                 bytes
             }
+            Self::Authentication => vec![next, 2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0],
             Self::Routing(kind, left) => vec![next, 0, *kind, *left, 0, 0, 0, 0],
             Self::Fragment(offset, more, id) => {
                 let mut bytes = vec![next, 0];
@@ -200,7 +204,7 @@ impl Ip {
         let mut packet = vec![first, 0];
         packet.extend(total.to_be_bytes());
         packet.extend(self.id.to_be_bytes());
-        packet.extend((self.fragment.0 / 8 | u16::from(self.fragment.1) << 13).to_be_bytes());
+        packet.extend(((self.fragment.0 / 8) | (u16::from(self.fragment.1) << 13)).to_be_bytes());
         packet.extend([self.ttl, protocol, 0, 0]);
         packet.extend(src.octets());
         packet.extend(dst.octets());

@@ -2,7 +2,7 @@
 
 use crate::{
     packets::{self, ACK, Ext, FIN, Ip, RST, SYN, TCP, UDP, ethernet, ip},
-    table::net::{ALL, LAN0, LAN1, LAN2, Net, V4, V6, WAN0},
+    table::net::{ALL, LAN0, LAN1, LAN2, LAN3, Net, V4, V6, WAN0},
 };
 
 /// A packet and where it is seen: interface, and for the gateway's own egress `true`.
@@ -90,6 +90,17 @@ fn between(net: &Net, src: std::net::IpAddr, dst: std::net::IpAddr, reason: &'st
     vec![lan(net, &Ip::new(src, dst), UDP, &udp(40_000, 53), reason)]
 }
 
+/// Every extension header as often as it may come, and one more.
+const CHAIN: &[Ext] = &[
+    Ext::HopByHop(0),
+    Ext::Destination(0),
+    Ext::Routing(4, 0),
+    Ext::Fragment(0, false, 9),
+    Ext::Authentication,
+    Ext::Destination(3),
+    Ext::Destination(0),
+];
+
 const FOURS: &[Net] = &[ALL[0], ALL[1], ALL[2]];
 const SIXES: &[Net] = &[ALL[3], ALL[4], ALL[5]];
 
@@ -144,7 +155,9 @@ pub const PARSE: &[Case] = cases! {
     "two routing headers", SIXES, |net| ext(net, &[Ext::Routing(4, 0), Ext::Routing(4, 0)], "ip6_ext_order");
     "three destination headers", SIXES, |net| ext(net, &[Ext::Destination(0), Ext::Destination(0), Ext::Destination(0)], "ip6_ext_order");
     "routing header of type 0", SIXES, |net| ext(net, &[Ext::Routing(0, 1)], "ip6_routing_type0");
-    "every legal extension header", SIXES, |net| ext(net, &[Ext::HopByHop(0), Ext::Destination(0), Ext::Routing(4, 0), Ext::Fragment(0, false, 9), Ext::Destination(3)], "allowed");
+    "every legal extension header", SIXES, |net| ext(net, &CHAIN[..6], "allowed");
+    "one extension header more", SIXES, |net| ext(net, CHAIN, "ip6_ext_too_many");
+    "an authentication header does not hide the ports", SIXES, |net| vec![lan(net, &net.out().ext(&CHAIN[4..5]), TCP, &tcp(444, SYN), "not_allowed")];
     "IPv4 with options", FOURS, |net| vec![lan(net, &net.out().options(&[1; 40]), TCP, &tcp(443, SYN), "allowed")];
     "options do not shift the ports", FOURS, |net| vec![lan(net, &net.out().options(&[1; 8]), TCP, &tcp(444, SYN), "not_allowed")];
     "19 bytes of TCP", ALL.as_slice(), |net| short(net, TCP, 19, "tcp_truncated");
@@ -162,6 +175,7 @@ pub const INGRESS: &[Case] = cases! {
     "the tags of a zone, swapped", &[V4, V6], |net| vec![step(LAN0, net.out().frame(&[30, 100], TCP, &tcp(443, SYN)), "vlan_unknown")];
     "a tag that a zone does not have", &[V4, V6], |net| vec![step(LAN1, net.out().frame(&[20], TCP, &tcp(443, SYN)), "vlan_unknown")];
     "a priority tag is no VLAN", &[V4, V6], |net| vec![step(LAN0, net.out().frame(&[0xe000], TCP, &tcp(443, SYN)), "allowed")];
+    "no tag where all zones are tagged", &[V4, V6], |net| vec![step(LAN3, net.out().frame(&[], TCP, &tcp(443, SYN)), "vlan_unknown")];
     "an interface without a zone", &[V4, V6], |net| vec![step(99, net.out().frame(&[], TCP, &tcp(443, SYN)), "interface_unknown")];
 };
 

@@ -38,6 +38,11 @@ max_flows = 1
 interface = "lan2"
 prefixes = ["10.50.0.0/24", "fd50::/64"]
 state = "loose"
+
+[zone.trunk]
+interface = "lan3"
+vlan = 40
+prefixes = ["10.60.0.0/24", "fd60::/64"]
 SERVICES
 [[self.egress]]
 name = "resolver"
@@ -91,8 +96,10 @@ pub fn policy() -> String {
 pub const LAN0: u32 = 11;
 pub const LAN1: u32 = 12;
 pub const LAN2: u32 = 13;
+pub const LAN3: u32 = 14;
 pub const WAN0: u32 = 21;
-pub const INTERFACES: [(&str, u32); 4] = [("lan0", LAN0), ("lan1", LAN1), ("lan2", LAN2), ("wan0", WAN0)];
+pub const INTERFACES: [(&str, u32); 5] =
+    [("lan0", LAN0), ("lan1", LAN1), ("lan2", LAN2), ("lan3", LAN3), ("wan0", WAN0)];
 
 /// One form: a family and the tags of the client's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,182 @@
+//! Programs on interfaces: XDP where frames come in, tcx egress where packets leave. Links are pinned, so that enforcement
+//! goes on without the daemon; a restart replaces the program of a pinned link, which loses no packet.
+
+use std::{
+    collections::BTreeMap,
+    ffi::CString,
+    fs, io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use aya::programs::{
+    LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
+    links::{FdLink, LinkError, PinnedLink},
+    tc::TcAttachOptions,
+};
+
+use crate::{
+    datapath::{Object, ObjectError, find, program},
+    policy::compile::Attachment,
+};
+
+/// Why programs could not be put on an interface.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    #[error("`{interface}` does not take an XDP program in native mode; its driver lacks support, or another XDP program is attached (`ip link show {interface}` tells)")]
+    Xdp {
+        interface: String,
+        #[source]
+        source: Box<ProgramError>,
+    },
+    #[error("`{interface}` does not take a tcx egress program; Linux 6.6 or newer is needed")]
+    Tcx {
+        interface: String,
+        #[source]
+        source: Box<ProgramError>,
+    },
+    #[error("`{interface}` strips VLAN tags and will not stop: tagged frames would pass unjudged; `ethtool -K {interface} rxvlan off` must work")]
+    VlanStripping { interface: String },
+    #[error("pin `{}`", path.display())]
+    Pin {
+        path: PathBuf,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+}
+
+/// What is attached, by interface name.
+#[derive(Debug, Default)]
+pub struct Attached(BTreeMap<String, u32>);
+
+impl Attached {
+    /// Interfaces with programs, and their indices.
+    pub const fn interfaces(&self) -> &BTreeMap<String, u32> {
+        &self.0
+    }
+
+    /// Puts programs on every interface of the plan that has none, or whose index has changed. An interface that is
+    /// there already, by this daemon or by a pin, is only brought up to date.
+    pub fn add(&mut self, object: &mut Object, pins: &Path, plan: &[Attachment]) -> Result<(), AttachError> {
+        for at in plan {
+            if self.0.get(&at.name) == Some(&at.index) {
+                continue;
+            }
+            keep_vlan_tags(&at.name)?;
+            put(object, pins, at)?;
+            self.0.insert(at.name.clone(), at.index);
+        }
+        Ok(())
+    }
+
+    /// Takes programs off every interface that the plan does not name, by whoever they were put there.
+    pub fn prune(&mut self, pins: &Path, plan: &[Attachment]) -> io::Result<()> {
+        self.0.retain(|name, index| plan.iter().any(|at| at.name == *name && at.index == *index));
+        for entry in fs::read_dir(pins)? {
+            let path = entry?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let Some(index) = name.strip_prefix("link-").and_then(|rest| rest.split('-').next()?.parse::<u32>().ok())
+            else {
+                continue;
+            };
+            if !plan.iter().any(|at| at.index == index) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn pin_path(pins: &Path, index: u32, hook: &str) -> PathBuf {
+    pins.join(format!("link-{index}-{hook}"))
+}
+
+/// Ingress last: from the first packet it lets in, replies are looked at too.
+fn put(object: &mut Object, pins: &Path, at: &Attachment) -> Result<(), AttachError> {
+    let path = pin_path(pins, at.index, "egress");
+    let tcx = |source: ProgramError| AttachError::Tcx { interface: at.name.clone(), source: Box::new(source) };
+    let egress: &mut SchedClassifier = find(&mut object.ebpf, program::EGRESS)?;
+    let replaced = match pinned(&path) {
+        Some(link) => link.try_into().ok().and_then(|link| egress.attach_to_link(link).ok()).is_some(),
+        None => false,
+    };
+    if !replaced {
+        let _ = fs::remove_file(&path);
+        let options = TcAttachOptions::TcxOrder(LinkOrder::last());
+        let id = egress.attach_with_options(&at.name, TcAttachType::Egress, options).map_err(tcx)?;
+        let link = egress.take_link(id).map_err(tcx)?;
+        pin(link.try_into(), path)?;
+    }
+    let path = pin_path(pins, at.index, "ingress");
+    let xdp = |source: ProgramError| AttachError::Xdp { interface: at.name.clone(), source: Box::new(source) };
+    let ingress: &mut Xdp = find(&mut object.ebpf, program::INGRESS)?;
+    let replaced = match pinned(&path) {
+        Some(link) => link.try_into().ok().and_then(|link| ingress.attach_to_link(link).ok()).is_some(),
+        None => false,
+    };
+    if !replaced {
+        let _ = fs::remove_file(&path);
+        let id = ingress.attach_to_if_index(at.index, XdpMode::Driver).map_err(xdp)?;
+        let link = ingress.take_link(id).map_err(xdp)?;
+        pin(link.try_into(), path)?;
+    }
+    Ok(())
+}
+
+/// The pinned link, if it still holds an interface.
+fn pinned(path: &Path) -> Option<FdLink> {
+    PinnedLink::from_pin(path).ok().map(FdLink::from)
+}
+
+fn pin(link: Result<FdLink, LinkError>, path: PathBuf) -> Result<(), AttachError> {
+    let fault = |source: Box<dyn std::error::Error + Send + Sync>| AttachError::Pin { path: path.clone(), source };
+    let link = link.map_err(|error| fault(Box::new(error)))?;
+    link.pin(&path).map_err(|error| fault(Box::new(error)))?;
+    Ok(())
+}
+
+/// Switches VLAN stripping off (ethtool(8) `rxvlan`), so that XDP sees every tag.
+fn keep_vlan_tags(interface: &str) -> Result<(), AttachError> {
+    const ETHTOOL_GFLAGS: u32 = 0x25;
+    const ETHTOOL_SFLAGS: u32 = 0x26;
+    const ETH_FLAG_RXVLAN: u32 = 1 << 8;
+    let Some(flags) = ethtool(interface, ETHTOOL_GFLAGS, 0) else {
+        // the driver has no such switch, and so nothing that strips
+        return Ok(());
+    };
+    if flags & ETH_FLAG_RXVLAN == 0 {
+        return Ok(());
+    }
+    let _ = ethtool(interface, ETHTOOL_SFLAGS, flags & !ETH_FLAG_RXVLAN);
+    match ethtool(interface, ETHTOOL_GFLAGS, 0) {
+        Some(flags) if flags & ETH_FLAG_RXVLAN != 0 => {
+            Err(AttachError::VlanStripping { interface: interface.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One `struct ethtool_value` command by `SIOCETHTOOL`.
+fn ethtool(interface: &str, command: u32, value: u32) -> Option<u32> {
+    const SIOCETHTOOL: u64 = 0x8946;
+    let name = CString::new(interface).ok()?;
+    let mut data = [command, value];
+    // SAFETY: all-zero is a valid `ifreq`.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.as_bytes().iter().take(libc::IFNAMSIZ - 1)) {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_data = data.as_mut_ptr().cast();
+    // SAFETY: plain socket(2).
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    if socket < 0 {
+        return None;
+    }
+    // SAFETY: a descriptor that was just made.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: the request points to room for the answer.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
+    (done >= 0).then_some(data[1])
+}

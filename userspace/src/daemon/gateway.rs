@@ -1,0 +1,280 @@
+//! A gateway: the loaded object, the policy in force, and how a new one gets there.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use dropgate_abi::control::Control;
+
+use super::{
+    attach::{AttachError, Attached},
+    place::{self, Place},
+    state::State,
+};
+use crate::{
+    datapath::{Object, ObjectError, Sizes, SlotError, Slots},
+    events::Names,
+    netlink,
+    policy::{self, Diagnostic, Environment, Ids, Image, Policy},
+    view::subject,
+};
+
+/// Why a push changed nothing, or a start came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    #[error("the policy is not in order")]
+    Policy(Vec<Diagnostic>),
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error("maps pinned at `{}` are of ABI version {found}, this is {}; take them off with `dropgate stop --detach`", pins.display(), dropgate_abi::VERSION)]
+    Version { pins: PathBuf, found: u32 },
+    #[error("{what}")]
+    Io {
+        what: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn fault(what: impl Into<String>) -> impl FnOnce(io::Error) -> GatewayError {
+    move |source| GatewayError::Io { what: what.into(), source }
+}
+
+/// What a push did.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Pushed {
+    pub generation: u32,
+    /// Reading and compiling, ms.
+    pub compile_ms: f64,
+    /// Filling the idle slot, ms.
+    pub fill_ms: f64,
+    /// From there until every packet is judged by the new generation, ms.
+    pub commit_ms: f64,
+    /// Warnings about the policy, as text.
+    pub warnings: String,
+}
+
+/// The gateway of this network namespace.
+pub struct Gateway {
+    pub(super) place: Place,
+    pub(super) object: Object,
+    pub(super) slots: Slots,
+    pub(super) attached: Attached,
+    pub(super) names: Arc<ArcSwap<Names>>,
+    /// The policy in force and the machine it was compiled for.
+    pub(super) current: Option<Current>,
+    /// Whether the maps were there before this daemon.
+    pub(super) adopted: bool,
+    ids: Ids,
+    generation: u32,
+}
+
+/// What is in force.
+pub(super) struct Current {
+    pub path: PathBuf,
+    pub policy: Policy,
+    pub environment: Environment,
+    pub image: Image,
+}
+
+impl Gateway {
+    /// Takes over what is pinned, or makes it anew with room for `flows`.
+    pub fn open(place: Place, flows: u32) -> Result<Self, GatewayError> {
+        fs::create_dir_all(&place.run).map_err(fault(format!("`{}`", place.run.display())))?;
+        let cookie = place::netns_cookie().map_err(fault("the network namespace's cookie"))?;
+        let state = State::read(&place.state());
+        let pinned = place.pins.join("CONTROL").exists();
+        let mut adopted = pinned && state.is_some();
+        if pinned && !adopted {
+            // nobody can say what the numbers in these maps mean
+            place::remove(&place.pins).map_err(fault(format!("`{}`", place.pins.display())))?;
+        }
+        if let (true, Some(state)) = (adopted, &state)
+            && state.abi != dropgate_abi::VERSION
+        {
+            return Err(GatewayError::Version { pins: place.pins, found: state.abi });
+        }
+        fs::create_dir_all(&place.pins).map_err(fault(format!("`{}`", place.pins.display())))?;
+        let sizes = |state: &Option<State>| state.as_ref().map_or(Sizes::for_flows(flows), |state| state.sizes);
+        let mut kept = state.filter(|_| adopted);
+        let mut object = Object::load(sizes(&kept), Some(&place.pins))?;
+        let mut slots = Slots::new(&object)?;
+        let control = slots.control().get(0).unwrap_or_default();
+        if adopted && control.netns_cookie != cookie {
+            // left by a namespace that is gone and whose number was given out again
+            drop((object, slots));
+            place::remove(&place.pins).map_err(fault(format!("`{}`", place.pins.display())))?;
+            fs::create_dir_all(&place.pins).map_err(fault(format!("`{}`", place.pins.display())))?;
+            (adopted, kept) = (false, None);
+            object = Object::load(sizes(&kept), Some(&place.pins))?;
+            slots = Slots::new(&object)?;
+        }
+        if !adopted {
+            let sizes = object.sizes();
+            slots.control().set(
+                0,
+                Control {
+                    flow_mask: sizes.flow_buckets - 1,
+                    fragment_mask: sizes.fragment_buckets - 1,
+                    secret: secret().map_err(fault("random numbers"))?,
+                    version: dropgate_abi::VERSION,
+                    netns_cookie: cookie,
+                    ..Control::default()
+                },
+            );
+        }
+        let generation = slots.generation().max(kept.as_ref().map_or(0, |state| state.generation));
+        let ids = kept.map(|state| state.ids).unwrap_or_default();
+        Ok(Self {
+            place,
+            object,
+            slots,
+            attached: Attached::default(),
+            names: Arc::default(),
+            current: None,
+            adopted,
+            ids,
+            generation,
+        })
+    }
+
+    /// Reads, compiles and commits a policy file. On an error nothing has changed.
+    pub fn push(&mut self, path: &Path) -> Result<Pushed, GatewayError> {
+        let started = Instant::now();
+        let (policy, diagnostics) = policy::load(path);
+        let Some(policy) = policy else { return Err(GatewayError::Policy(diagnostics)) };
+        let environment = netlink::environment().map_err(fault("the interfaces of this machine"))?;
+        self.commit(path.to_owned(), policy, environment, diagnostics, started)
+    }
+
+    /// Compiles the policy in force again, when the interfaces or their addresses have changed; whether they have.
+    pub fn follow(&mut self) -> Result<bool, GatewayError> {
+        let environment = netlink::environment().map_err(fault("the interfaces of this machine"))?;
+        let Some(current) = &self.current else { return Ok(false) };
+        if current.environment == environment {
+            return Ok(false);
+        }
+        let (path, policy) = (current.path.clone(), current.policy.clone());
+        self.commit(path, policy, environment, Vec::new(), Instant::now())?;
+        Ok(true)
+    }
+
+    fn commit(
+        &mut self,
+        path: PathBuf,
+        policy: Policy,
+        environment: Environment,
+        mut diagnostics: Vec<Diagnostic>,
+        started: Instant,
+    ) -> Result<Pushed, GatewayError> {
+        let mut ids = self.ids.clone();
+        let image = policy::compile(&policy, &environment, &mut ids).map_err(|errors| {
+            diagnostics.extend(errors);
+            GatewayError::Policy(std::mem::take(&mut diagnostics))
+        })?;
+        diagnostics.extend(image.warnings.iter().cloned());
+        let compile = started.elapsed();
+        self.forget_counters(&image)?;
+        let first = self.current.is_none() && !self.adopted;
+        if first {
+            self.adopt_for(image.adopt);
+        }
+        let generation = self.generation + 1;
+        let committed = self.slots.commit(&self.object, &image, generation)?;
+        self.generation = generation;
+        self.ids = ids;
+        self.names.store(Arc::new(subject::names(&image)));
+        let attached = self.attached.add(&mut self.object, &self.place.pins, &image.interfaces);
+        if let Err(error) = attached {
+            if first {
+                return Err(error.into());
+            }
+            // in force where programs are; the interface is tried again on netlink's word
+            eprintln!("dropgate: {:#}", anyhow::Error::from(error));
+        }
+        self.attached
+            .prune(&self.place.pins, &image.interfaces)
+            .map_err(fault(format!("`{}`", self.place.pins.display())))?;
+        self.write_down(&path, &image)?;
+        self.current = Some(Current { path, policy, environment, image });
+        Ok(Pushed {
+            generation,
+            compile_ms: ms(compile),
+            fill_ms: ms(committed.fill),
+            commit_ms: ms(committed.switch),
+            warnings: policy::render(&diagnostics, false),
+        })
+    }
+
+    /// Counters whose number now means something else start from zero.
+    fn forget_counters(&mut self, image: &Image) -> Result<(), GatewayError> {
+        for counter in &image.reused_services {
+            self.object.zero("SERVICE_COUNTERS", *counter)?;
+        }
+        for zone in &image.reused_zones {
+            self.object.zero("ZONE_COUNTERS", zone * 2)?;
+            self.object.zero("ZONE_COUNTERS", zone * 2 + 1)?;
+        }
+        Ok(())
+    }
+
+    /// At first attach: takes mid-stream TCP in for a while.
+    fn adopt_for(&self, time: Duration) {
+        if let Some(mut control) = self.slots.control().get(0) {
+            control.adopt_until_ns = now_ns() + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2);
+            self.slots.control().set(0, control);
+        }
+    }
+
+    fn write_down(&self, path: &Path, image: &Image) -> Result<(), GatewayError> {
+        let services = image.names.services.iter();
+        let state = State {
+            abi: dropgate_abi::VERSION,
+            sizes: self.object.sizes(),
+            generation: self.generation,
+            policy: path.to_owned(),
+            ids: self.ids.clone(),
+            zones: image.names.zones.clone(),
+            services: services.map(|(at, name)| (*at, (name.owner.clone(), name.name.clone(), name.line))).collect(),
+            interfaces: image.interfaces.iter().map(|at| (at.index, at.name.clone())).collect(),
+        };
+        state.write(&self.place.state()).map_err(fault(format!("`{}`", self.place.state().display())))
+    }
+
+    /// A sign of life, and a stretch of the flow table swept.
+    pub fn tick(&self, runs: u32) -> Result<(), ObjectError> {
+        if let Some(control) = self.slots.control().at(0) {
+            // SAFETY: inside the mapping; an aligned word.
+            unsafe { (&raw mut (*control).heartbeat_ns).write_volatile(now_ns()) };
+        }
+        self.object.sweep(runs)
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Monotonic time, ns: the clock of the programs.
+pub fn now_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: room for the answer; this clock is always there.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// The secret of the flow table's hash (getrandom(2)).
+fn secret() -> io::Result<[u32; 10]> {
+    let mut words = [0u32; 10];
+    // SAFETY: room for the answer, of the length given; below 256 bytes it comes whole.
+    let got = unsafe { libc::getrandom(words.as_mut_ptr().cast(), size_of_val(&words), 0) };
+    if got < 0 { Err(io::Error::last_os_error()) } else { Ok(words) }
+}

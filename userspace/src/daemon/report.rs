@@ -1,0 +1,106 @@
+//! What `status`, `flows` and the `stats` event say, read from the maps.
+
+use dropgate_abi::{
+    control::{Counter, Limiter},
+    flow::{Bucket, expired},
+    policy::MAX_ZONES,
+    reason::REASONS,
+};
+
+use super::gateway::{Gateway, now_ns};
+use crate::{
+    datapath::{Mapped, ObjectError, counters, program},
+    events::{Names, Totals, eve::Count},
+    view::{
+        flows::{self, FlowView},
+        status::{Attached, Status},
+    },
+};
+
+fn count(counter: Counter) -> Count {
+    Count { packets: counter.packets, bytes: counter.bytes }
+}
+
+impl Gateway {
+    /// All counters. `unwritten`: events that the file did not take.
+    pub fn totals(&self, uptime_s: u64, unwritten: u64) -> Result<Totals, ObjectError> {
+        let mut totals = Totals { uptime_s, generation: self.slots.generation(), ..Totals::default() };
+        totals.events_unwritten = unwritten;
+        for limiter in counters::per_cpu::<Limiter>(&self.object, "LIMITERS", 0)? {
+            totals.events_lost += limiter.lost;
+        }
+        for info in REASONS {
+            let index = u32::from(info.reason.0);
+            totals.reasons.push((info.reason, count(counters::sum(&self.object, "REASON_COUNTERS", index)?)));
+            for limiter in counters::per_cpu::<Limiter>(&self.object, "LIMITERS", index)? {
+                totals.events_suppressed += limiter.suppressed;
+                totals.events_lost += limiter.lost;
+            }
+        }
+        let live: Mapped<u64> = self.object.mapped("ZONE_FLOWS", MAX_ZONES)?;
+        totals.flows = (0..live.len()).filter_map(|zone| live.get(zone)).sum();
+        if let Some(current) = &self.current {
+            for zone in current.image.names.zones.keys() {
+                let passed = counters::sum(&self.object, "ZONE_COUNTERS", u32::from(*zone) * 2)?;
+                let dropped = counters::sum(&self.object, "ZONE_COUNTERS", u32::from(*zone) * 2 + 1)?;
+                let both = Counter {
+                    packets: passed.packets + dropped.packets,
+                    bytes: passed.bytes + dropped.bytes,
+                };
+                totals.zones.push((*zone, count(both)));
+            }
+            for service in current.image.names.services.keys() {
+                totals.services.push((*service, count(counters::sum(&self.object, "SERVICE_COUNTERS", *service)?)));
+            }
+        }
+        Ok(totals)
+    }
+
+    /// What is attached and in force.
+    pub fn status(&self, uptime_s: u64, unwritten: u64, names: &Names) -> Result<Status, ObjectError> {
+        let totals = self.totals(uptime_s, unwritten)?;
+        let own = crate::events::stats_own(&totals, names);
+        let attached = self.attached.interfaces().keys().flat_map(|interface| {
+            [(program::INGRESS, "ingress", "native"), (program::EGRESS, "egress", "tcx")].map(|(name, hook, mode)| Attached {
+                interface: interface.clone(),
+                hook: hook.to_owned(),
+                mode: mode.to_owned(),
+                program_id: self.object.program_id(name).unwrap_or(0),
+            })
+        });
+        let current = self.current.as_ref();
+        Ok(Status {
+            state: "running".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: Some(std::process::id()),
+            uptime_s,
+            policy: current.map(|current| current.path.display().to_string()).unwrap_or_default(),
+            generation: totals.generation,
+            kind: current
+                .map(|current| if current.image.settings.kind == 0 { "route" } else { "masquerade" })
+                .unwrap_or_default()
+                .to_owned(),
+            attached: attached.collect(),
+            flows: totals.flows,
+            flows_max: u64::from(self.object.sizes().flow_buckets) * dropgate_abi::flow::WAYS as u64,
+            counters: own,
+        })
+    }
+
+    /// The live flows.
+    pub fn flows(&self, names: &Names) -> Result<Vec<FlowView>, ObjectError> {
+        let buckets: Mapped<Bucket> = self.object.mapped("FLOWS", self.object.sizes().flow_buckets)?;
+        let now = now_ns();
+        let tick = (now >> dropgate_abi::flow::TICK_SHIFT) as u32;
+        let mut found = Vec::new();
+        for index in 0..buckets.len() {
+            let Some(bucket) = buckets.get(index) else { continue };
+            for (tag, flow) in bucket.tags.iter().zip(&bucket.ways) {
+                if *tag != 0 && !expired(tick, flow.last_seen, flow.timeout) {
+                    found.push(flows::view(flow, now, names));
+                }
+            }
+        }
+        Ok(found)
+    }
+}

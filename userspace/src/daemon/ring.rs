@@ -1,0 +1,165 @@
+//! From the ring buffer to EVE: a thread of its own, so that a long compile costs no event.
+
+use std::{
+    io::Write as _,
+    os::{fd::AsRawFd as _, unix::net::UnixStream},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use aya::maps::{MapData, RingBuf};
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use dropgate_abi::{
+    event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
+    flow::expired,
+    from_bytes,
+};
+
+use crate::{
+    events::{self, Clock, EveWriter, Names, eve::Event},
+    view::filter::Filter,
+};
+
+/// A listener that does not read is cut off after this many bytes could not be written for it.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What the thread is told.
+pub enum Word {
+    /// A made event, of the daemon's own.
+    Event(Box<Event>),
+    /// Send what the filter lets through to this listener.
+    Listen(UnixStream, Filter),
+    /// Open the file again: it was rotated away.
+    Reopen,
+}
+
+/// The thread that writes events.
+pub struct Ring {
+    pub words: Sender<Word>,
+    pub unwritten: Arc<AtomicU64>,
+    done: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ring {
+    /// Starts it on a ring buffer. Without a file, events only go to listeners.
+    pub fn start(map: MapData, file: Option<PathBuf>, names: Arc<ArcSwap<Names>>) -> anyhow::Result<Self> {
+        let ring = RingBuf::try_from(aya::maps::Map::RingBuf(map)).context("the ring buffer")?;
+        let writer = match file {
+            Some(path) => Some(EveWriter::open(&path).with_context(|| format!("`{}`", path.display()))?),
+            None => None,
+        };
+        let (words, heard) = unbounded();
+        let (unwritten, done) = (Arc::default(), Arc::<AtomicBool>::default());
+        let thread = {
+            let (unwritten, done) = (Arc::clone(&unwritten), Arc::clone(&done));
+            let work = Work { ring, writer, names, heard, listeners: Vec::new(), unwritten, done };
+            std::thread::Builder::new().name("events".into()).spawn(move || work.run()).context("a thread")?
+        };
+        Ok(Self { words, unwritten, done, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Work {
+    ring: RingBuf<MapData>,
+    writer: Option<EveWriter>,
+    names: Arc<ArcSwap<Names>>,
+    heard: Receiver<Word>,
+    listeners: Vec<(UnixStream, Filter)>,
+    unwritten: Arc<AtomicU64>,
+    done: Arc<AtomicBool>,
+}
+
+impl Work {
+    fn run(mut self) {
+        loop {
+            let last = self.done.load(Ordering::Acquire);
+            self.drain();
+            while let Ok(word) = self.heard.try_recv() {
+                match word {
+                    Word::Event(event) => self.publish(&event),
+                    Word::Listen(stream, filter) => {
+                        let _ = stream.set_write_timeout(Some(PATIENCE));
+                        self.listeners.push((stream, filter));
+                    }
+                    Word::Reopen => {
+                        if let Some(writer) = &mut self.writer {
+                            writer.reopen();
+                        }
+                    }
+                }
+            }
+            if let Some(writer) = &mut self.writer {
+                if last {
+                    writer.flush();
+                } else {
+                    writer.tick();
+                }
+                self.unwritten.store(writer.counters().lost, Ordering::Relaxed);
+            }
+            if last {
+                return;
+            }
+            let mut poll = libc::pollfd { fd: self.ring.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one valid entry.
+            unsafe { libc::poll(&raw mut poll, 1, 50) };
+        }
+    }
+
+    fn drain(&mut self) {
+        let names = self.names.load_full();
+        let clock = Clock::system();
+        loop {
+            let Some(item) = self.ring.next() else { return };
+            let kind = from_bytes::<u32>(&item);
+            let made = match kind {
+                Some(PACKET) => {
+                    from_bytes::<PacketEvent>(&item).map(|event| events::packet(&event.walk, &names, &clock))
+                }
+                Some(FLOW_END) => from_bytes::<FlowEnd>(&item).map(|event| vec![ended(&event, &names, &clock)]),
+                _ => None,
+            };
+            drop(item);
+            for event in made.into_iter().flatten() {
+                self.publish(&event);
+            }
+        }
+    }
+
+    fn publish(&mut self, event: &Event) {
+        if let Some(writer) = &mut self.writer {
+            writer.write(event);
+        }
+        if self.listeners.is_empty() {
+            return;
+        }
+        let Ok(value) = serde_json::to_value(event) else { return };
+        let line = format!("{value}\n");
+        self.listeners.retain_mut(|(stream, filter)| !filter.matches(&value) || stream.write_all(line.as_bytes()).is_ok());
+    }
+}
+
+/// A flow that left the table: silent for too long, or pushed out or used again before.
+fn ended(event: &FlowEnd, names: &Names, clock: &Clock) -> Event {
+    let flow = &event.flow;
+    let now = (event.now_ns >> dropgate_abi::flow::TICK_SHIFT) as u32;
+    let reason = if expired(now, flow.last_seen, flow.timeout) { "timeout" } else { "forced" };
+    let idle = u64::from(now.wrapping_sub(flow.last_seen)) << dropgate_abi::flow::TICK_SHIFT;
+    events::flow(flow, event.now_ns.saturating_sub(idle), reason, names, clock)
+}

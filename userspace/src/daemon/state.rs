@@ -1,0 +1,60 @@
+//! What the daemon writes down after each commit, for its own restart and for commands that run without it.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    datapath::Sizes,
+    events::{Names, ServiceName},
+    policy::Ids,
+};
+
+/// The state file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// [`dropgate_abi::VERSION`] of the maps it speaks of.
+    pub abi: u32,
+    pub sizes: Sizes,
+    pub generation: u32,
+    /// Policy file in force.
+    pub policy: PathBuf,
+    pub ids: Ids,
+    /// Zone numbers to names.
+    pub zones: BTreeMap<u16, String>,
+    /// Service counters to owner, name and line.
+    pub services: BTreeMap<u32, (String, String, u32)>,
+    /// Interface indices to names.
+    pub interfaces: BTreeMap<u32, String>,
+}
+
+impl State {
+    /// Reads the file; `None` when there is none that can be understood.
+    pub fn read(path: &Path) -> Option<Self> {
+        let text = fs::read_to_string(path).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Writes the file at once: a reader sees the old one or the new one.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let temporary = path.with_extension("tmp");
+        fs::write(&temporary, serde_json::to_vec(self)?)?;
+        fs::rename(temporary, path)
+    }
+
+    /// The names, as events and answers want them.
+    pub fn names(&self) -> Names {
+        let services = self.services.iter().map(|(counter, (zone, name, line))| {
+            (*counter, ServiceName { zone: zone.clone(), name: name.clone(), line: *line })
+        });
+        Names {
+            zones: self.zones.iter().map(|(number, name)| (*number, name.clone())).collect(),
+            services: services.collect(),
+            interfaces: self.interfaces.iter().map(|(index, name)| (*index, name.clone())).collect(),
+        }
+    }
+}
