@@ -12,7 +12,7 @@ fn main() {
     let flags = ["-Ctarget-cpu=v3", "-Cdebuginfo=2", "-Clink-arg=--btf", &format!("--cfg=bpf_target_arch=\"{arch}\"")]
         .join("\x1f");
     let status = Command::new("rustup")
-        .args(["run", "nightly", "cargo", "build", "--release", "--locked", "--package", "dropgate-xdp"])
+        .args(["run", "nightly", "cargo", "build", "--release", "--locked", "--package", "dropgate-xdp", "--bins"])
         .args(["--target", "bpfel-unknown-none", "-Zbuild-std=core", "--target-dir"])
         .arg(out.join("bpf"))
         .current_dir(&xdp)

@@ -32,7 +32,7 @@ pub fn ingress<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifinde
         }
     }
     let Some(found) = SIDES.get_value_ptr_mut(walk.slot, &key) else {
-        return drop(if walk.vlan[0] != 0 { Reason::vlan_unknown } else { Reason::interface_unknown });
+        return drop(if walk.vlan[0] | walk.vlan[1] != 0 { Reason::vlan_unknown } else { Reason::interface_unknown });
     };
     // SAFETY: an entry of the inner map, which is not written while its slot is in force.
     let found = unsafe { *found };

@@ -12,12 +12,15 @@ const USERSPACE: [&str; 3] = ["--workspace", "--exclude", "dropgate-xdp"];
 /// Runs every check and every test, whatever fails on the way, and names what failed.
 pub fn run() -> Result<()> {
     let test = [&["test", "--release", "--no-fail-fast"], &USERSPACE[..]].concat();
-    let steps: [(&str, &dyn Fn() -> Result<()>); 7] = [
+    let steps: [(&str, &dyn Fn() -> Result<()>); 8] = [
         ("format", &|| shell::cargo(&["fmt", "--all", "--check"])),
         ("lints", &|| {
             shell::cargo(&[&["clippy", "--all-targets"], &USERSPACE[..], &["--", "-D", "warnings"]].concat())
         }),
         ("lints of the eBPF programs", &lint_bpf),
+        ("stages of the eBPF programs that need no kernel", &|| {
+            shell::cargo(&["test", "--release", "--package", "dropgate-xdp"])
+        }),
         // The privileged tests start the program itself.
         ("build", &|| shell::cargo(&["build", "--release", "--package", "dropgate"])),
         ("unit tests", &|| shell::cargo(&[&test[..], &["--lib", "--bins"]].concat())),

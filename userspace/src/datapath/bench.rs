@@ -1,17 +1,21 @@
 //! A private load of the object: packets in by `BPF_PROG_TEST_RUN`, walks out. Clock and port come from `CONTROL`, so that
 //! the very programs that guard an interface also replay, explain and are tested.
 
-use std::io;
 use std::os::fd::AsFd as _;
+use std::{io, path::Path};
 
 use dropgate_abi::{
-    control::{Control, Counter, mode},
-    flow::{Bucket, FragmentBucket},
+    control::{Asked, Control, Counter, mode},
+    flow::{Bucket, Flow, FragmentBucket, place},
     policy::MAX_ZONES,
     walk::{Walk, hook},
 };
 
-use super::{Mapped, Object, ObjectError, Sizes, SlotError, Slots, object::program, sys};
+use super::{
+    Mapped, Object, ObjectError, Sizes, SlotError, Slots,
+    object::{POLICY_MAPS, program},
+    sys,
+};
 use crate::policy::Image;
 
 /// Why a packet was not judged.
@@ -23,6 +27,8 @@ pub enum BenchError {
     Slot(#[from] SlotError),
     #[error("the kernel runs programs on frames of 14 bytes and more; this one has {0}")]
     Short(usize),
+    #[error("map `ASKED` cannot be emptied")]
+    Forget(#[source] io::Error),
     #[error("`BPF_PROG_TEST_RUN` on a frame of {len} bytes")]
     Run {
         len: usize,
@@ -33,6 +39,13 @@ pub enum BenchError {
 
 /// Bytes of an Ethernet header, the least that the kernel runs a program on.
 const SHORTEST: usize = 14;
+/// Bytes that the kernel runs an XDP program on at most, less some: a page and seventeen fragments of one. No IP packet
+/// is longer, other than by what BIG TCP merges, which no driver hands to XDP.
+const LONGEST_INGRESS: usize = 70_000;
+/// Bytes that it runs a tc program on at most, less some: what is left of a page.
+const LONGEST_EGRESS: usize = 3_500;
+/// Bytes of a segment, as a merged packet is said to be made of.
+const SEGMENT: u32 = 1448;
 
 /// The object, loaded for itself, attached to nothing.
 pub struct Bench {
@@ -52,16 +65,7 @@ impl Bench {
 
     /// As [`Bench::new`], with tables of these sizes.
     pub fn with_sizes(image: &Image, sizes: Sizes) -> Result<Self, BenchError> {
-        let object = Object::load(sizes, None)?;
-        let slots = Slots::new(&object)?;
-        let mut bench = Self {
-            flows: object.mapped("FLOWS", sizes.flow_buckets)?,
-            fragments: object.mapped("FRAGMENTS", sizes.fragment_buckets)?,
-            zone_flows: object.mapped("ZONE_FLOWS", MAX_ZONES)?,
-            trace: object.mapped("TRACE", 1)?,
-            object,
-            slots,
-        };
+        let mut bench = Self::of(Object::load(sizes, Path::new(""), &[])?)?;
         bench.control(|control| {
             *control = Control {
                 flow_mask: sizes.flow_buckets - 1,
@@ -75,6 +79,51 @@ impl Bench {
         });
         bench.commit(image, 1)?;
         Ok(bench)
+    }
+
+    /// Loads the object beside a gateway whose maps are pinned in `pins`: with its policy maps, which it does not change,
+    /// and with tables of its own, which are empty. `control` is the gateway's.
+    pub fn beside(pins: &Path, sizes: Sizes, control: &Control) -> Result<Self, BenchError> {
+        let small = Sizes::small();
+        let sizes = Sizes { flow_buckets: 1 << 12, fragment_buckets: small.fragment_buckets, ..sizes };
+        let mut bench = Self::of(Object::load(sizes, pins, &[POLICY_MAPS])?)?;
+        bench.control(|own| {
+            *own = Control {
+                flow_mask: sizes.flow_buckets - 1,
+                fragment_mask: sizes.fragment_buckets - 1,
+                mode: mode::BENCH | mode::TRACE,
+                ..*control
+            };
+        });
+        Ok(bench)
+    }
+
+    fn of(object: Object) -> Result<Self, BenchError> {
+        let sizes = object.sizes();
+        Ok(Self {
+            slots: Slots::new(&object)?,
+            flows: object.mapped("FLOWS", sizes.flow_buckets)?,
+            fragments: object.mapped("FRAGMENTS", sizes.fragment_buckets)?,
+            zone_flows: object.mapped("ZONE_FLOWS", MAX_ZONES)?,
+            trace: object.mapped("TRACE", 1)?,
+            object,
+        })
+    }
+
+    /// Puts a copy of a flow into the table; `false` when its buckets are full.
+    pub fn copy_flow(&self, flow: &Flow) -> bool {
+        let control = self.slots.control().get(0).unwrap_or_default();
+        let (first, second, tag) = place(flow.key.hash(&control.secret), control.flow_mask);
+        for index in [first, second] {
+            let Some(mut bucket) = self.flows.get(index as usize) else { continue };
+            if let Some(way) = bucket.tags.iter().position(|tag| *tag == 0) {
+                bucket.tags[way] = tag;
+                bucket.ways[way] = *flow;
+                self.flows.set(index as usize, bucket);
+                return true;
+            }
+        }
+        false
     }
 
     /// Changes what steers the programs.
@@ -106,27 +155,37 @@ impl Bench {
             control.from_ifindex = from_ifindex;
             control.clock_ns = now_ns;
         });
+        // a program that ends before its verdict must not show the walk before
+        self.trace.clear();
         self.repeat(hook, frame, 1)?;
         Ok(self.trace.get(0).unwrap_or_default())
     }
 
     /// Runs a program `repeat` times on one frame; the mean time of a run, ns.
+    ///
+    /// Of frames longer than the kernel takes the program sees the first bytes, in which the headers lie. At egress such a
+    /// packet is said to be merged by the kernel, as packets of that length are: its lengths are then not compared.
     pub fn repeat(&self, hook: u8, frame: &[u8], repeat: u32) -> Result<u32, BenchError> {
         if frame.len() < SHORTEST {
             return Err(BenchError::Short(frame.len()));
         }
-        let name = if hook == hook::INGRESS { program::INGRESS } else { program::EGRESS };
+        let ingress = hook == hook::INGRESS;
+        let (name, longest) =
+            if ingress { (program::INGRESS, LONGEST_INGRESS) } else { (program::EGRESS, LONGEST_EGRESS) };
+        let shown = frame.get(..longest).unwrap_or(frame);
+        let merged = (!ingress && frame.len() > longest).then_some(SEGMENT);
         let program = self.object.program_fd(name)?.as_fd();
-        let ran =
-            sys::test_run(program, frame, repeat).map_err(|source| BenchError::Run { len: frame.len(), source })?;
+        let ran = sys::test_run(program, shown, repeat, merged)
+            .map_err(|source| BenchError::Run { len: frame.len(), source })?;
         Ok(ran.mean_ns)
     }
 
-    /// Forgets all flows and fragments.
-    pub fn forget(&mut self) {
+    /// Forgets all flows and fragments, and whom the gateway asked for by ARP and neighbour solicitation.
+    pub fn forget(&mut self) -> Result<(), BenchError> {
         self.flows.clear();
         self.fragments.clear();
         self.zone_flows.clear();
+        sys::clear::<Asked>(self.object.map_fd("ASKED")?).map_err(BenchError::Forget)
     }
 
     /// Packets and bytes counted for a reason, over all CPUs.

@@ -10,6 +10,8 @@ use std::{
 use dropgate_abi::Plain;
 
 const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
+const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
 const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 
@@ -55,6 +57,23 @@ struct Create {
     value_size: u32,
     max_entries: u32,
     map_flags: u32,
+}
+
+/// One entry of a map. A null `key` asks for the first one.
+#[repr(C)]
+#[derive(Default)]
+struct Element {
+    map_fd: u32,
+    _pad: u32,
+    key: u64,
+    next: u64,
+    flags: u64,
+}
+
+impl Element {
+    fn of(map: BorrowedFd<'_>) -> Self {
+        Self { map_fd: map.as_raw_fd() as u32, ..Self::default() }
+    }
 }
 
 fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
@@ -112,6 +131,35 @@ pub fn update_batch<K: Plain, V: Plain>(map: BorrowedFd<'_>, keys: &[K], values:
     Ok(())
 }
 
+/// Removes every entry of a hash map whose keys are `K`.
+pub fn clear<K: Plain + Default>(map: BorrowedFd<'_>) -> io::Result<()> {
+    let mut key = K::default();
+    loop {
+        let mut first = Element { next: std::ptr::from_mut(&mut key) as u64, ..Element::of(map) };
+        match bpf(BPF_MAP_GET_NEXT_KEY, &mut first) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
+            other => other?,
+        };
+        let mut found = Element { key: std::ptr::from_ref(&key) as u64, ..Element::of(map) };
+        match bpf(BPF_MAP_DELETE_ELEM, &mut found) {
+            // pushed out in the meantime
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => 0,
+            other => other?,
+        };
+    }
+}
+
+/// The end of `struct __sk_buff`: what a test run lets a caller say about a packet's segments.
+#[repr(C)]
+struct SkBuff {
+    /// Fields that must be zero here.
+    _before: [u32; 41],
+    gso_segs: u32,
+    _sk: u64,
+    gso_size: u32,
+    _pad: u32,
+}
+
 /// What a test run returned.
 #[derive(Clone, Copy, Debug)]
 pub struct Ran {
@@ -120,8 +168,8 @@ pub struct Ran {
 }
 
 /// Runs a program on a frame, `repeat` times on the same bytes. Frames shorter than an Ethernet header are refused by
-/// the kernel.
-pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<Ran> {
+/// the kernel. `merged`: for tc programs, the size of the segments that the packet was merged from.
+pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32, merged: Option<u32>) -> io::Result<Ran> {
     let mut attr = TestRun {
         prog_fd: program.as_raw_fd() as u32,
         data_size_in: frame.len() as u32,
@@ -129,6 +177,11 @@ pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Resul
         repeat,
         ..TestRun::default()
     };
+    let context = merged.map(|gso_size| SkBuff { _before: [0; 41], gso_segs: 2, _sk: 0, gso_size, _pad: 0 });
+    if let Some(context) = &context {
+        attr.ctx_size_in = size_of::<SkBuff>() as u32;
+        attr.ctx_in = std::ptr::from_ref(context) as u64;
+    }
     bpf(BPF_PROG_TEST_RUN, &mut attr)?;
     Ok(Ran { mean_ns: attr.duration })
 }

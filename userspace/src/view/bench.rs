@@ -12,8 +12,8 @@ impl Judge for Bench {
         Ok(self.run(hook, ifindex, from_ifindex, now_ns, frame)?)
     }
 
-    fn forget(&mut self) {
-        Self::forget(self);
+    fn forget(&mut self) -> anyhow::Result<()> {
+        Ok(Self::forget(self)?)
     }
 }
 

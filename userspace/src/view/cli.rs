@@ -11,7 +11,7 @@ use super::{
 use crate::{
     capture::{Capture, Record},
     events::{self, EveWriter, Names},
-    policy::{Diagnostic, Image},
+    policy::{self, Diagnostic, Image},
 };
 use anyhow::{Context as _, bail};
 use dropgate_abi::walk::Walk;
@@ -179,11 +179,11 @@ fn replay_all(
     Ok(summary)
 }
 
-/// Runs `dropgate explain --policy`. 0: explained, whatever the verdict; 1: the policy is invalid or there is no such
-/// frame; 2: the question cannot be understood; 3: the programs cannot be loaded.
+/// Runs `dropgate explain --policy`. 0: explained, whatever the verdict; 1: the policy is invalid, the capture cannot be
+/// read or has no such frame; 2: the question cannot be understood; 3: the programs cannot be loaded.
 ///
 /// # Errors
-/// When there is no `--policy`, the capture cannot be read, or the output cannot be written.
+/// When there is no `--policy`, or the output cannot be written.
 pub fn explain_main<J: Judge>(
     args: &ExplainArgs,
     load_programs: impl FnOnce(&Image) -> anyhow::Result<J>,
@@ -233,7 +233,13 @@ pub fn explain_with(
             }
         }
         (_, _, Some(path), Some(number)) => {
-            let capture = Capture::open(path).with_context(|| format!("`{}`", path.display()))?;
+            let capture = match Capture::open(path) {
+                Ok(capture) => capture,
+                Err(error) => {
+                    eprintln!("error: `{}`: {error}", path.display());
+                    return Ok(ExitCode::from(NO));
+                }
+            };
             match judge_frame(capture, number, judge, ports, names)? {
                 Ok(walk) => walk,
                 Err(message) => {
@@ -332,16 +338,14 @@ fn judge_frame(
 fn load(path: &std::path::Path, json: bool) -> Result<Subject, ExitCode> {
     match Subject::load(path) {
         Ok(subject) => {
-            for warning in subject.warnings.iter().filter(|_| !json) {
-                tell("warning", warning);
+            if !json {
+                tell(&subject.warnings);
             }
             Ok(subject)
         }
         Err(error) => {
             if let SubjectError::Invalid { errors, .. } = &error {
-                for found in errors {
-                    tell(if found.is_error() { "error" } else { "warning" }, found);
-                }
+                tell(errors);
             }
             eprintln!("error: {error}");
             Err(ExitCode::from(NO))
@@ -349,9 +353,9 @@ fn load(path: &std::path::Path, json: bool) -> Result<Subject, ExitCode> {
     }
 }
 
-fn tell(what: &str, found: &Diagnostic) {
-    let (place, message) = (&found.place, &found.message);
-    eprintln!("{what}[{}]: {}:{}:{}: {message}", found.code, place.file, place.line, place.column);
+fn tell(found: &[Diagnostic]) {
+    let colour = io::IsTerminal::is_terminal(&io::stderr());
+    eprint!("{}", policy::render(found, colour));
 }
 
 fn programs<J: Judge>(subject: &Subject, load: impl FnOnce(&Image) -> anyhow::Result<J>) -> Result<J, ExitCode> {

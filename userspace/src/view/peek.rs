@@ -22,6 +22,8 @@ pub struct Peek {
     /// Flags of a TCP segment.
     pub syn: bool,
     pub ack: bool,
+    /// FIN or RST.
+    pub ends: bool,
     /// ICMP or ICMPv6.
     pub icmp: Option<Icmp>,
 }
@@ -77,7 +79,7 @@ fn packet(sliced: &LaxSlicedPacket<'_>, found: &mut Peek, quotes: bool) {
     match &sliced.transport {
         Some(TransportSlice::Tcp(tcp)) => {
             found.ports = Some((tcp.source_port(), tcp.destination_port()));
-            (found.syn, found.ack) = (tcp.syn(), tcp.ack());
+            (found.syn, found.ack, found.ends) = (tcp.syn(), tcp.ack(), tcp.fin() || tcp.rst());
         }
         Some(TransportSlice::Udp(udp)) => found.ports = Some((udp.source_port(), udp.destination_port())),
         Some(TransportSlice::Icmpv4(icmp)) => {

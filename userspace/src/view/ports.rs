@@ -5,10 +5,11 @@
 
 use super::peek::Peek;
 use dropgate_abi::walk::hook;
+use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, net::IpAddr};
 
 /// An address prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prefix {
     pub address: IpAddr,
     /// Bits.
@@ -33,7 +34,7 @@ impl Prefix {
 }
 
 /// A zone and its port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZonePort {
     pub name: String,
     pub ifindex: u32,
@@ -43,7 +44,7 @@ pub struct ZonePort {
 }
 
 /// The gateway's ports.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports {
     /// Address translation between zones and outside: what enters a zone is judged where it leaves the gateway.
     pub masquerade: bool,
@@ -183,9 +184,36 @@ pub fn tagged<'a>(frame: &'a [u8], packet: &Peek, place: &Place, room: &'a mut V
     if packet.tagged || place.tags == [0, 0] {
         return frame;
     }
+    tag(addresses, place.tags, rest, room);
+    room
+}
+
+/// As [`tagged`], but a tag of the capture's own (or two) gives way to the port's: for packets that are placed at a port
+/// whatever their addresses and tags say.
+pub fn retagged<'a>(frame: &'a [u8], place: &Place, room: &'a mut Vec<u8>) -> &'a [u8] {
+    let Some(addresses) = frame.get(..12) else { return frame };
+    let mut at = 12;
+    while is_tag(frame, at) && frame.len() >= at + 4 {
+        at += 4;
+    }
+    // what the datapath has a reason of its own for is left for it to name
+    if at > 12 + 2 * 4 || is_tag(frame, at) {
+        return frame;
+    }
+    tag(addresses, place.tags, frame.get(at..).unwrap_or_default(), room);
+    room
+}
+
+/// Whether a VLAN tag stands at `at` (IEEE 802.1Q, 802.1ad).
+fn is_tag(frame: &[u8], at: usize) -> bool {
+    matches!(frame.get(at..at + 2), Some([0x81, 0x00] | [0x88, 0xa8] | [0x91, 0x00]))
+}
+
+/// Makes a frame in `room`: the addresses, the tags, the rest.
+fn tag(addresses: &[u8], tags: [u16; 2], rest: &[u8], room: &mut Vec<u8>) {
     room.clear();
     room.extend_from_slice(addresses);
-    let [outer, inner] = place.tags;
+    let [outer, inner] = tags;
     // 802.1ad outside of 802.1Q when there are two
     let kinds: [u16; 2] = if inner == 0 { [0x8100, 0] } else { [0x88a8, 0x8100] };
     for (tag, kind) in [outer, inner].into_iter().zip(kinds).filter(|(tag, _)| *tag != 0) {
@@ -193,7 +221,6 @@ pub fn tagged<'a>(frame: &'a [u8], packet: &Peek, place: &Place, room: &'a mut V
         room.extend_from_slice(&tag.to_be_bytes());
     }
     room.extend_from_slice(rest);
-    room
 }
 
 #[cfg(test)]
@@ -292,5 +319,26 @@ pub(crate) mod tests {
         let already = Peek { tagged: true, ..Peek::default() };
         assert_eq!(tagged(&frame, &already, &place([20, 0]), &mut room), frame);
         assert_eq!(tagged(&frame[..5], &Peek::default(), &place([20, 0]), &mut room), &frame[..5]);
+    }
+
+    #[test]
+    fn a_capture_s_own_tags_give_way() {
+        let addresses = [1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2];
+        let place = |tags| Place { hook: hook::INGRESS, ifindex: 2, from_ifindex: 0, tags };
+        let mut room = Vec::new();
+        let tags: [&[u8]; 3] = [&[], &[0x81, 0, 0, 9], &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 9]];
+        for own in tags {
+            let frame = [&addresses, own, &[8, 0, 0x45]].concat();
+            assert_eq!(retagged(&frame, &place([0, 0]), &mut room)[12..], [8, 0, 0x45]);
+            assert_eq!(retagged(&frame, &place([20, 0]), &mut room)[12..], [0x81, 0, 0, 20, 8, 0, 0x45]);
+        }
+        // three tags, a tag cut short: for the datapath to name
+        let three = [&addresses[..], &[0x81, 0, 0, 9, 0x81, 0, 0, 9, 0x81, 0, 0, 9, 8, 0]].concat();
+        assert_eq!(retagged(&three, &place([20, 0]), &mut room), three);
+        for length in 0..18 {
+            let cut = &three[..length.min(three.len())];
+            let again = retagged(cut, &place([0, 0]), &mut room);
+            assert!(again == cut || length >= 16, "{length}");
+        }
     }
 }

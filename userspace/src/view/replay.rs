@@ -2,7 +2,7 @@
 
 use super::{
     peek::peek,
-    ports::{Place, Placer, Ports, Side, tagged},
+    ports::{Place, Placer, Ports, Side, retagged, tagged},
     sides::Sides,
     text::{self, endpoint, protocol},
 };
@@ -25,8 +25,11 @@ pub trait Judge {
     /// When the frame could not be shown to the program; that says nothing about the frame.
     fn judge(&mut self, hook: u8, ifindex: u32, from_ifindex: u32, now_ns: u64, frame: &[u8]) -> anyhow::Result<Walk>;
 
-    /// Forgets all flows and fragments: between captures, which have nothing to do with one another.
-    fn forget(&mut self);
+    /// Forgets everything but the policy: between captures, which have nothing to do with one another.
+    ///
+    /// # Errors
+    /// When a memory cannot be emptied.
+    fn forget(&mut self) -> anyhow::Result<()>;
 }
 
 /// Monotonic time of the first packet: late enough that nothing underflows.
@@ -139,14 +142,14 @@ impl<'a, J: Judge> Replay<'a, J> {
     /// Replays one capture, from an empty flow table on. Returns the fault at which the capture ended, if it did not end well.
     ///
     /// # Errors
-    /// Those of the sink, which end the run.
+    /// Those of the sink and of a judge that cannot forget, which end the run.
     pub fn capture(
         &mut self,
         file: Option<&str>,
         records: impl Iterator<Item = Result<Record, CaptureError>>,
         sink: &mut Sink<'_>,
     ) -> anyhow::Result<Option<CaptureError>> {
-        self.judge.forget();
+        self.judge.forget()?;
         self.now_ns = START_NS;
         let mut capture = OneCapture {
             placer: Placer::default(),
@@ -198,7 +201,11 @@ impl<'a, J: Judge> Replay<'a, J> {
             let detail = "the policy names no outside interface by which this packet could come or go";
             return unjudged("skip", "no_port", Some(detail.to_owned()));
         };
-        let frame = tagged(&packet.frame, &seen, &place, &mut capture.room);
+        let frame = if self.options.initiator_inside {
+            retagged(&packet.frame, &place, &mut capture.room)
+        } else {
+            tagged(&packet.frame, &seen, &place, &mut capture.room)
+        };
         if frame.len() < SHORTEST {
             let detail =
                 format!("{} bytes are no Ethernet header, and the kernel runs no program on them", frame.len());

@@ -2,6 +2,8 @@
 //!
 //! The side that starts a flow is taken to be inside. A SYN says it plainly; a SYN+ACK or an echo reply says that the
 //! other side did. In mid-stream a well-known port tells the server; failing that, whoever is seen first is the initiator.
+//! A tuple is only used again, from either end, once its flow has ended: the other SYN of a simultaneous open or of a
+//! split handshake does not change who started.
 
 use super::peek::{Icmp, Peek};
 use std::{collections::HashMap, net::IpAddr};
@@ -13,11 +15,19 @@ const WELL_KNOWN: u16 = 1024;
 
 type Endpoint = (IpAddr, u16);
 
+/// Who started a flow.
+#[derive(Clone, Copy, Debug)]
+struct Started {
+    by: Endpoint,
+    /// A FIN or RST was seen: a SYN starts it anew.
+    ended: bool,
+}
+
 /// Initiators by flow.
 #[derive(Debug, Default)]
 pub struct Sides {
-    /// Protocol and both endpoints, the smaller first; value: the initiator.
-    flows: HashMap<(u8, Endpoint, Endpoint), Endpoint>,
+    /// By protocol and both endpoints, the smaller first.
+    flows: HashMap<(u8, Endpoint, Endpoint), Started>,
     /// The initiator of the latest flow between two hosts, for fragments and what carries no ports.
     pairs: HashMap<(IpAddr, IpAddr), IpAddr>,
 }
@@ -40,21 +50,22 @@ impl Sides {
         };
         let key = key(packet.protocol, from, to);
         let starts = packet.syn && !packet.ack;
-        let known = self.flows.get(&key).copied().filter(|_| !starts);
-        let initiator = known.unwrap_or_else(|| if sender_starts(packet) { from } else { to });
-        if known.is_none() {
-            self.remember(key, initiator, src, dst);
+        if let Some(known) = self.flows.get_mut(&key).filter(|known| !(starts && known.ended)) {
+            known.ended |= packet.ends;
+            return known.by == from;
         }
+        let initiator = if sender_starts(packet) { from } else { to };
+        self.remember(key, Started { by: initiator, ended: packet.ends }, src, dst);
         initiator == from
     }
 
-    fn remember(&mut self, key: (u8, Endpoint, Endpoint), initiator: Endpoint, src: IpAddr, dst: IpAddr) {
+    fn remember(&mut self, key: (u8, Endpoint, Endpoint), started: Started, src: IpAddr, dst: IpAddr) {
         if self.flows.len() >= FLOWS_MAX || self.pairs.len() >= FLOWS_MAX {
             self.flows.clear();
             self.pairs.clear();
         }
-        self.flows.insert(key, initiator);
-        self.pairs.insert(pair(src, dst), initiator.0);
+        self.flows.insert(key, started);
+        self.pairs.insert(pair(src, dst), started.by.0);
     }
 
     fn pair_inside(&mut self, src: IpAddr, dst: IpAddr) -> bool {
@@ -77,7 +88,7 @@ impl Sides {
         let flow =
             ports.and_then(|(sport, dport)| self.flows.get(&key(protocol, (quoted_src, sport), (quoted_dst, dport))));
         let initiator =
-            flow.map(|initiator| initiator.0).or_else(|| self.pairs.get(&pair(quoted_src, quoted_dst)).copied());
+            flow.map(|started| started.by.0).or_else(|| self.pairs.get(&pair(quoted_src, quoted_dst)).copied());
         // of an unknown flow the quoted sender is taken to be the initiator, to whom the error returns
         initiator.is_some_and(|initiator| initiator != quoted_src)
     }
@@ -123,6 +134,9 @@ mod tests {
         let mut sides = Sides::default();
         assert!(!sides.sender_inside(&Peek { syn: true, ack: true, ..packet(1, 5000, 2, 6000) }));
         assert!(sides.sender_inside(&Peek { ack: true, ..packet(2, 6000, 1, 5000) }));
+        // the other SYN of a split handshake
+        assert!(!sides.sender_inside(&Peek { syn: true, ..packet(1, 5000, 2, 6000) }));
+        assert!(!sides.sender_inside(&Peek { ack: true, ends: true, ..packet(1, 5000, 2, 6000) }));
         // the tuple used again from the other end
         assert!(sides.sender_inside(&Peek { syn: true, ..packet(1, 5000, 2, 6000) }));
         assert!(!sides.sender_inside(&packet(2, 6000, 1, 5000)));

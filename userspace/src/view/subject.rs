@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use dropgate_abi::{
-    policy::{PortKey, PrefixKey, ZONE_SELF, side, table},
+    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table},
     tuple::{V4, V6},
 };
 use std::path::Path;
@@ -35,7 +35,7 @@ pub struct Subject {
 pub enum SubjectError {
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error("`{file}` is no valid policy: {} mistakes", errors.len())]
+    #[error("`{file}` is no valid policy: {}", policy::summary(errors))]
     Invalid {
         file: String,
         /// Warnings are among them.
@@ -97,7 +97,15 @@ impl Subject {
             key: PrefixKey::new(place.scope, family, [0; 4]),
             value: number.into(),
         };
-        self.image.prefixes[table::SOURCES as usize] = vec![all(V4), all(V6)];
+        let mut sources = vec![all(V4), all(V6)];
+        // link-local servers answer from the outside
+        let outside = self.image.sides.iter().filter(|(_, at)| at.kind == side::OUTSIDE);
+        sources.extend(outside.map(|(_, at)| PrefixEntry {
+            length: 32 + 10,
+            key: PrefixKey::new(at.scope, V6, [0xfe80_0000u32.to_be(), 0, 0, 0]),
+            value: ZONE_OUTSIDE.into(),
+        }));
+        self.image.prefixes[table::SOURCES as usize] = sources;
         self.image.prefixes[table::PEERS as usize].clear();
         self.ports.own.clear();
         Ok(())
@@ -189,7 +197,7 @@ tcp = [80]
     fn initiators_move_into_the_first_zone() {
         let mut subject = load(POLICY).unwrap();
         subject.initiator_inside().unwrap();
-        assert_eq!(subject.image.prefixes[table::SOURCES as usize].len(), 2);
+        assert_eq!(subject.image.prefixes[table::SOURCES as usize].len(), 3);
         assert!(subject.image.prefixes[table::PEERS as usize].is_empty());
         let mut none = load("[gateway]\nkind = \"route\"\noutside = \"wan0\"\n").unwrap();
         assert!(matches!(none.initiator_inside(), Err(SubjectError::NoZone)));

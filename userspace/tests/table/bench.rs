@@ -1,4 +1,4 @@
-//! The real object, asked one packet at a time: action, reason, counter, and the frame as it comes out.
+//! The real object, asked one packet at a time: action, reason and counter.
 
 use std::path::Path;
 
@@ -57,7 +57,7 @@ impl Real {
 
     /// Empties every memory.
     pub fn fresh(&mut self) {
-        self.bench.forget();
+        self.bench.forget().expect("the tables can be emptied");
         self.now += PAUSE;
     }
 
