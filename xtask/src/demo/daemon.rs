@@ -18,8 +18,6 @@ const COMMAND: Duration = Duration::from_secs(30);
 pub struct Daemon {
     program: PathBuf,
     gw: Namespace,
-    /// The policy in force.
-    policy: PathBuf,
     /// Where it writes its events.
     pub events: PathBuf,
 }
@@ -36,12 +34,7 @@ pub struct Applied {
 impl Daemon {
     /// Starts it and waits until it says what is in force.
     pub fn start(lab: &mut Gateway, program: &Path, policy: &Path) -> Result<Self> {
-        let daemon = Self {
-            program: program.to_owned(),
-            gw: lab.gw.clone(),
-            policy: policy.to_owned(),
-            events: lab.dir().join("eve.json"),
-        };
+        let daemon = Self { program: program.to_owned(), gw: lab.gw.clone(), events: lab.dir().join("eve.json") };
         // What it pins outlives the namespace.
         lab.before_removal(&lab.gw, program, &["stop", "--detach"])?;
         let mut command = lab.gw.command(program);
@@ -72,17 +65,15 @@ impl Daemon {
     }
 
     /// `dropgate apply FILE --json`.
-    pub fn apply(&mut self, policy: &Path) -> Result<Applied> {
+    pub fn apply(&self, policy: &Path) -> Result<Applied> {
         let finished = self.succeed(&["apply", &policy.to_string_lossy(), "--json"])?;
-        self.policy = policy.to_owned();
         let answer = serde_json::from_str(&finished.stdout).context("`dropgate apply --json` printed no JSON")?;
         Ok(Applied { answer, took: finished.took })
     }
 
     /// `dropgate explain` for a packet that would start a flow.
     pub fn explain(&self, zone: &str, from: &str, to: &str) -> Result<Value> {
-        let policy = self.policy.to_string_lossy();
-        self.json(&["explain", "--policy", &policy, "--from", from, "--to", to, "--zone", zone, "--json"])
+        self.json(&["explain", "--from", from, "--to", to, "--zone", zone, "--json"])
     }
 
     /// `dropgate stop --detach`.
