@@ -1,1 +1,74 @@
-fn main() {}
+//! `cargo xtask bench`: cost per packet, commit times, and load scenarios through a gateway, beside peers in the same run.
+
+mod forward;
+mod frames;
+mod machine;
+mod packet;
+mod report;
+mod stats;
+mod sys;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, ValueEnum};
+
+/// Measures Dropgate beside its peers and writes `bench/results/NAME.md` and `NAME.json`. Needs root.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench")]
+struct Arguments {
+    /// What to measure.
+    #[arg(value_enum, default_values_t = [Part::Packet, Part::Commit, Part::Forward])]
+    parts: Vec<Part>,
+    /// Rounds; in each, every case runs once, so that what disturbs the machine disturbs all alike.
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+    /// Seconds of load a scenario and round.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Only scenarios whose names hold this.
+    #[arg(long)]
+    scenario: Option<String>,
+    /// Name of the result files.
+    #[arg(long, default_value = "latest")]
+    name: String,
+    /// Where they go.
+    #[arg(long, default_value = "bench/results")]
+    out: PathBuf,
+    /// The daemon under load.
+    #[arg(long, default_value = "target/release/dropgate")]
+    dropgate: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Part {
+    /// Cost per packet by `BPF_PROG_TEST_RUN`.
+    Packet,
+    /// Compiling, filling and switching 256 zones of 40 services.
+    Commit,
+    /// Scenarios through network namespaces.
+    Forward,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut report = report::Report::new(machine::Machine::read()?, arguments.rounds);
+    if arguments.parts.contains(&Part::Packet) {
+        report.packet = Some(packet::run(arguments.rounds).context("cost per packet")?);
+    }
+    if arguments.parts.contains(&Part::Commit) {
+        report.commit = Some(packet::commit(arguments.rounds).context("commit")?);
+    }
+    if arguments.parts.contains(&Part::Forward) {
+        let load = forward::Load {
+            rounds: arguments.rounds.div_ceil(2),
+            seconds: arguments.seconds,
+            only: arguments.scenario.clone(),
+            dropgate: arguments.dropgate.clone(),
+        };
+        report.forward = Some(forward::run(&load).context("scenarios")?);
+    }
+    let text = report.write(&arguments.out, &arguments.name)?;
+    println!("{text}");
+    Ok(())
+}

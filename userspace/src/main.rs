@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Events(args) => command::events(args),
         Command::Check(args) => command::check(args),
         Command::Replay(args) => cli::replay_main(args, |image| Ok(bench::open(image)?)),
+        Command::Explain(args) if args.policy.is_none() => daemon::live::explain(args),
         Command::Explain(args) => cli::explain_main(args, |image| Ok(bench::open(image)?)),
     };
     match done {

@@ -1,4 +1,4 @@
-//! The packet table: packet in; action, reason, counter and bytes out, through the real object.
+//! The packet table: packet in; action, reason, and the packets and bytes counted, through the real object.
 //!
 //! The lines stand in `table/cases.rs`. Here are the runner, the cases that need another policy, and the proof that every
 //! reason has a line or is reached elsewhere.

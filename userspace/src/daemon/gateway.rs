@@ -16,7 +16,7 @@ use super::{
     state::State,
 };
 use crate::{
-    datapath::{Object, ObjectError, Sizes, SlotError, Slots},
+    datapath::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, SlotError, Slots, program},
     events::Names,
     netlink,
     policy::{self, Diagnostic, Environment, Ids, Image, Policy},
@@ -105,7 +105,7 @@ impl Gateway {
         fs::create_dir_all(&place.pins).map_err(fault(format!("`{}`", place.pins.display())))?;
         let sizes = |state: &Option<State>| state.as_ref().map_or(Sizes::for_flows(flows), |state| state.sizes);
         let mut kept = state.filter(|_| adopted);
-        let mut object = Object::load(sizes(&kept), Some(&place.pins))?;
+        let mut object = Object::load(sizes(&kept), &place.pins, &[POLICY_MAPS, STATE_MAPS])?;
         let mut slots = Slots::new(&object)?;
         let control = slots.control().get(0).unwrap_or_default();
         if adopted && control.netns_cookie != cookie {
@@ -114,7 +114,7 @@ impl Gateway {
             place::remove(&place.pins).map_err(fault(format!("`{}`", place.pins.display())))?;
             fs::create_dir_all(&place.pins).map_err(fault(format!("`{}`", place.pins.display())))?;
             (adopted, kept) = (false, None);
-            object = Object::load(sizes(&kept), Some(&place.pins))?;
+            object = Object::load(sizes(&kept), &place.pins, &[POLICY_MAPS, STATE_MAPS])?;
             slots = Slots::new(&object)?;
         }
         if !adopted {
@@ -203,7 +203,7 @@ impl Gateway {
         self.attached
             .prune(&self.place.pins, &image.interfaces)
             .map_err(fault(format!("`{}`", self.place.pins.display())))?;
-        self.write_down(&path, &image)?;
+        self.write_down(&path, &policy, &environment, &image)?;
         self.current = Some(Current { path, policy, environment, image });
         Ok(Pushed {
             generation,
@@ -234,13 +234,22 @@ impl Gateway {
         }
     }
 
-    fn write_down(&self, path: &Path, image: &Image) -> Result<(), GatewayError> {
+    fn write_down(
+        &self,
+        path: &Path,
+        policy: &Policy,
+        environment: &Environment,
+        image: &Image,
+    ) -> Result<(), GatewayError> {
         let services = image.names.services.iter();
         let state = State {
             abi: dropgate_abi::VERSION,
             sizes: self.object.sizes(),
             generation: self.generation,
+            tag: self.object.program_tag(program::INGRESS)?,
             policy: path.to_owned(),
+            text: fs::read_to_string(path).unwrap_or_default(),
+            ports: subject::ports(policy, environment, image),
             ids: self.ids.clone(),
             zones: image.names.zones.clone(),
             services: services.map(|(at, name)| (*at, (name.owner.clone(), name.name.clone(), name.line))).collect(),

@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod control;
 pub mod gateway;
+pub mod live;
 pub mod place;
 mod report;
 mod ring;

@@ -12,6 +12,7 @@ use crate::{
     datapath::Sizes,
     events::{Names, ServiceName},
     policy::Ids,
+    view::ports::Ports,
 };
 
 /// The state file.
@@ -21,8 +22,12 @@ pub struct State {
     pub abi: u32,
     pub sizes: Sizes,
     pub generation: u32,
-    /// Policy file in force.
+    /// Tag of the ingress program.
+    pub tag: u64,
+    /// Policy file in force, and what it said.
     pub policy: PathBuf,
+    pub text: String,
+    pub ports: Ports,
     pub ids: Ids,
     /// Zone numbers to names.
     pub zones: BTreeMap<u16, String>,

@@ -1,17 +1,21 @@
 //! A private load of the object: packets in by `BPF_PROG_TEST_RUN`, walks out. Clock and port come from `CONTROL`, so that
 //! the very programs that guard an interface also replay, explain and are tested.
 
-use std::io;
 use std::os::fd::AsFd as _;
+use std::{io, path::Path};
 
 use dropgate_abi::{
     control::{Asked, Control, Counter, mode},
-    flow::{Bucket, FragmentBucket},
+    flow::{Bucket, Flow, FragmentBucket, place},
     policy::MAX_ZONES,
     walk::{Walk, hook},
 };
 
-use super::{Mapped, Object, ObjectError, Sizes, SlotError, Slots, object::program, sys};
+use super::{
+    Mapped, Object, ObjectError, Sizes, SlotError, Slots,
+    object::{POLICY_MAPS, program},
+    sys,
+};
 use crate::policy::Image;
 
 /// Why a packet was not judged.
@@ -61,16 +65,7 @@ impl Bench {
 
     /// As [`Bench::new`], with tables of these sizes.
     pub fn with_sizes(image: &Image, sizes: Sizes) -> Result<Self, BenchError> {
-        let object = Object::load(sizes, None)?;
-        let slots = Slots::new(&object)?;
-        let mut bench = Self {
-            flows: object.mapped("FLOWS", sizes.flow_buckets)?,
-            fragments: object.mapped("FRAGMENTS", sizes.fragment_buckets)?,
-            zone_flows: object.mapped("ZONE_FLOWS", MAX_ZONES)?,
-            trace: object.mapped("TRACE", 1)?,
-            object,
-            slots,
-        };
+        let mut bench = Self::of(Object::load(sizes, Path::new(""), &[])?)?;
         bench.control(|control| {
             *control = Control {
                 flow_mask: sizes.flow_buckets - 1,
@@ -84,6 +79,51 @@ impl Bench {
         });
         bench.commit(image, 1)?;
         Ok(bench)
+    }
+
+    /// Loads the object beside a gateway whose maps are pinned in `pins`: with its policy maps, which it does not change,
+    /// and with tables of its own, which are empty. `control` is the gateway's.
+    pub fn beside(pins: &Path, sizes: Sizes, control: &Control) -> Result<Self, BenchError> {
+        let small = Sizes::small();
+        let sizes = Sizes { flow_buckets: 1 << 12, fragment_buckets: small.fragment_buckets, ..sizes };
+        let mut bench = Self::of(Object::load(sizes, pins, &[POLICY_MAPS])?)?;
+        bench.control(|own| {
+            *own = Control {
+                flow_mask: sizes.flow_buckets - 1,
+                fragment_mask: sizes.fragment_buckets - 1,
+                mode: mode::BENCH | mode::TRACE,
+                ..*control
+            };
+        });
+        Ok(bench)
+    }
+
+    fn of(object: Object) -> Result<Self, BenchError> {
+        let sizes = object.sizes();
+        Ok(Self {
+            slots: Slots::new(&object)?,
+            flows: object.mapped("FLOWS", sizes.flow_buckets)?,
+            fragments: object.mapped("FRAGMENTS", sizes.fragment_buckets)?,
+            zone_flows: object.mapped("ZONE_FLOWS", MAX_ZONES)?,
+            trace: object.mapped("TRACE", 1)?,
+            object,
+        })
+    }
+
+    /// Puts a copy of a flow into the table; `false` when its buckets are full.
+    pub fn copy_flow(&self, flow: &Flow) -> bool {
+        let control = self.slots.control().get(0).unwrap_or_default();
+        let (first, second, tag) = place(flow.key.hash(&control.secret), control.flow_mask);
+        for index in [first, second] {
+            let Some(mut bucket) = self.flows.get(index as usize) else { continue };
+            if let Some(way) = bucket.tags.iter().position(|tag| *tag == 0) {
+                bucket.tags[way] = tag;
+                bucket.ways[way] = *flow;
+                self.flows.set(index as usize, bucket);
+                return true;
+            }
+        }
+        false
     }
 
     /// Changes what steers the programs.
@@ -115,6 +155,8 @@ impl Bench {
             control.from_ifindex = from_ifindex;
             control.clock_ns = now_ns;
         });
+        // a program that ends before its verdict must not show the walk before
+        self.trace.clear();
         self.repeat(hook, frame, 1)?;
         Ok(self.trace.get(0).unwrap_or_default())
     }

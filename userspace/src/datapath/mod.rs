@@ -10,5 +10,5 @@ mod sys;
 pub use bench::{Bench, BenchError};
 pub use mapped::Mapped;
 pub(crate) use object::find;
-pub use object::{Object, ObjectError, Sizes, program};
+pub use object::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, program};
 pub use slots::{Committed, SlotError, Slots};

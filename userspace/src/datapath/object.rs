@@ -18,16 +18,12 @@ use super::{Mapped, counters::Raw, sys};
 /// The object, as the build script made it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("DROPGATE_OBJECT"));
 
-/// Maps that outlive the daemon, by name.
-pub const PINNED: &[&str] = &[
+/// Maps that hold what generations decide. They outlive the daemon, and an explanation reads them.
+pub const POLICY_MAPS: &[&str] = &["SETTINGS", "ZONES", "SIDES", "PREFIXES", "SERVICES", "LISTS", "CANDIDATES"];
+
+/// Maps that the programs change, or that steer them. They outlive the daemon too.
+pub const STATE_MAPS: &[&str] = &[
     "CONTROL",
-    "SETTINGS",
-    "ZONES",
-    "SIDES",
-    "PREFIXES",
-    "SERVICES",
-    "LISTS",
-    "CANDIDATES",
     "FLOWS",
     "ZONE_FLOWS",
     "FRAGMENTS",
@@ -116,8 +112,9 @@ pub struct Object {
 }
 
 impl Object {
-    /// Loads maps and programs. With `pins`, maps that are pinned there are taken over and the others pinned there.
-    pub fn load(sizes: Sizes, pins: Option<&Path>) -> Result<Self, ObjectError> {
+    /// Loads maps and programs. Of the maps in `shared`, those that are pinned in `pins` are taken over and the others
+    /// pinned there.
+    pub fn load(sizes: Sizes, pins: &Path, shared: &[&[&'static str]]) -> Result<Self, ObjectError> {
         let mut loader = EbpfLoader::new();
         loader
             .map_max_entries("FLOWS", sizes.flow_buckets)
@@ -125,10 +122,8 @@ impl Object {
             .map_max_entries("LISTS", 2 * sizes.lists)
             .map_max_entries("CANDIDATES", 2 * sizes.candidates)
             .map_max_entries("SERVICE_COUNTERS", sizes.services);
-        if let Some(pins) = pins {
-            for name in PINNED {
-                loader.map_pin_path(name, pins.join(name));
-            }
+        for name in shared.iter().copied().flatten() {
+            loader.map_pin_path(name, pins.join(name));
         }
         let mut ebpf = loader.load(OBJECT).map_err(ObjectError::Load)?;
         for name in [program::INGRESS, program::SWEEP] {
@@ -177,6 +172,13 @@ impl Object {
         let program = self.ebpf.program(name).ok_or_else(|| ObjectError::Missing { name: name.to_owned() })?;
         let info = program.info().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
         Ok(info.id())
+    }
+
+    /// The tag of a program: a hash of its instructions, the same for every load of one object.
+    pub fn program_tag(&self, name: &'static str) -> Result<u64, ObjectError> {
+        let program = self.ebpf.program(name).ok_or_else(|| ObjectError::Missing { name: name.to_owned() })?;
+        let info = program.info().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
+        Ok(info.tag())
     }
 
     /// Runs the sweep, which frees the expired flows of a stretch of buckets, `runs` times.

@@ -5,10 +5,11 @@
 
 use super::peek::Peek;
 use dropgate_abi::walk::hook;
+use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, net::IpAddr};
 
 /// An address prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prefix {
     pub address: IpAddr,
     /// Bits.
@@ -33,7 +34,7 @@ impl Prefix {
 }
 
 /// A zone and its port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZonePort {
     pub name: String,
     pub ifindex: u32,
@@ -43,7 +44,7 @@ pub struct ZonePort {
 }
 
 /// The gateway's ports.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports {
     /// Address translation between zones and outside: what enters a zone is judged where it leaves the gateway.
     pub masquerade: bool,

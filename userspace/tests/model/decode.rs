@@ -167,7 +167,8 @@ fn ip6(bytes: &[u8]) -> Result<Packet, Reason> {
     // RFC 8200, 4.1: hop-by-hop first, each header once, destination options twice: six at most. Decided: an
     // authentication header is looked through, because what it guards is judged by its ports like anything else.
     while [0, 43, 44, 51, 60].contains(&next) {
-        if seen.len() == 6 {
+        // hop-by-hop there is out of order whatever the number
+        if seen.len() == 6 && next != 0 {
             return Err(Reason::ip6_ext_too_many);
         }
         let times = seen.iter().filter(|other| **other == next).count();

@@ -182,7 +182,7 @@ fn generated_sequences_reach_the_reasons() {
     for seed in 0..3000 {
         let mut rng = Rng(seed);
         let policy = world::policy(&mut rng);
-        let steps = sequence(&mut rng, &policy, 10);
+        let steps = sequence(&mut rng, &policy, 10, policy.capped());
         let mut model = Model::new(policy, 1, &INTERFACES);
         let mut now = S;
         for step in steps {

@@ -189,6 +189,11 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Whether some zone has a cap.
+    pub fn capped(&self) -> bool {
+        self.zones.iter().any(|zone| zone.max_flows > 0)
+    }
+
     /// The policy file.
     pub fn text(&self) -> String {
         let mut out = String::new();

@@ -7,7 +7,7 @@ use super::{
     policy::{Kind, Policy, Service, To},
     world::{self, PORTS, Rng},
 };
-use crate::packets::{self, ACK, Ext, FIN, Ip, PSH, RST, SYN, URG, icmp_of, ip};
+use crate::packets::{self, ACK, Ext, FIN, Ip, PSH, RST, SYN, URG, icmp_of};
 
 /// One packet, and how much later than the one before it comes (ns).
 #[derive(Clone, Debug)]
@@ -36,6 +36,7 @@ impl Talk {
 pub struct Maker<'a> {
     pub rng: &'a mut Rng,
     pub policy: &'a Policy,
+    calm: bool,
     talks: Vec<Talk>,
     /// Offset and identification of fragments under way.
     pub(super) fragments: Vec<(Talk, u16)>,
@@ -44,8 +45,10 @@ pub struct Maker<'a> {
 const MS: u64 = 1_000_000;
 
 /// A sequence of some steps under a policy.
-pub fn sequence(rng: &mut Rng, policy: &Policy, steps: usize) -> Vec<Step> {
-    let mut maker = Maker { rng, policy, talks: Vec::new(), fragments: Vec::new() };
+///
+/// `calm`: nothing may expire. Where zones have caps, when an expired flow that nobody asks for makes room is not promised.
+pub fn sequence(rng: &mut Rng, policy: &Policy, steps: usize, calm: bool) -> Vec<Step> {
+    let mut maker = Maker { calm, rng, policy, talks: Vec::new(), fragments: Vec::new() };
     let mut out = Vec::new();
     while out.len() < steps {
         maker.step(&mut out);
@@ -55,8 +58,7 @@ pub fn sequence(rng: &mut Rng, policy: &Policy, steps: usize) -> Vec<Step> {
 
 impl Maker<'_> {
     pub(super) fn later(&mut self) -> u64 {
-        // Where zones have caps nothing may expire: when a slot that nobody asks for is counted free is not promised.
-        if self.policy.zones.iter().any(|zone| zone.max_flows > 0) {
+        if self.calm {
             return self.rng.below(3) as u64 * 100 * MS;
         }
         100 * MS

@@ -1,4 +1,4 @@
-//! The real object, asked one packet at a time: action, reason, counter, and the frame as it comes out.
+//! The real object, asked one packet at a time: action, reason and counter.
 
 use std::path::Path;
 

@@ -1,0 +1,104 @@
+//! Results as Markdown for people and JSON for programs.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::{
+    forward::Forward,
+    machine::Machine,
+    packet::{Commit, Packet},
+    stats::{Spread, Target},
+};
+
+/// Everything one run measured.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub machine: Machine,
+    pub rounds: usize,
+    pub packet: Option<Packet>,
+    pub commit: Option<Commit>,
+    pub forward: Option<Forward>,
+}
+
+impl Report {
+    pub const fn new(machine: Machine, rounds: usize) -> Self {
+        Self { machine, rounds, packet: None, commit: None, forward: None }
+    }
+
+    /// Writes both files; returns the Markdown.
+    pub fn write(&self, folder: &Path, name: &str) -> Result<String> {
+        fs::create_dir_all(folder).with_context(|| format!("making `{}`", folder.display()))?;
+        let text = self.markdown()?;
+        for (suffix, content) in [("md", text.clone()), ("json", serde_json::to_string_pretty(self)? + "\n")] {
+            let path = folder.join(format!("{name}.{suffix}"));
+            fs::write(&path, content).with_context(|| format!("writing `{}`", path.display()))?;
+        }
+        Ok(text)
+    }
+
+    fn markdown(&self) -> Result<String> {
+        let machine = &self.machine;
+        let mut text = String::new();
+        writeln!(text, "# Bench\n")?;
+        writeln!(
+            text,
+            "{}, {} cores, {} MiB; Linux {}, BPF JIT {}; commit {}{}; {}; {} rounds, all cases in turn in each.",
+            machine.processor,
+            machine.cores,
+            machine.memory_mib,
+            machine.kernel,
+            machine.bpf_jit,
+            machine.commit,
+            if machine.changed == 0 { String::new() } else { format!(" and {} changed files", machine.changed) },
+            machine.date,
+            self.rounds,
+        )?;
+        if let Some(packet) = &self.packet {
+            writeln!(text, "\n## Cost per packet\n")?;
+            writeln!(
+                text,
+                "ns a run by `BPF_PROG_TEST_RUN`, attached to nothing. \"A million tuples\": a wrapper writes one of 2^20 \
+                 tuples, drawn at random, into the frame before each run and tail-calls the program. Net: the median less \
+                 that of the program that returns at once, run the same way.\n"
+            )?;
+            writeln!(text, "| case | min | median | max | net |\n| --- | --- | --- | --- | --- |")?;
+            for case in &packet.cases {
+                writeln!(
+                    text,
+                    "| {} | {:.0} | {:.0} | {:.0} | {:.0} |",
+                    case.name, case.ns.min, case.ns.median, case.ns.max, case.net_ns
+                )?;
+            }
+            targets(&mut text, &packet.targets)?;
+        }
+        if let Some(commit) = &self.commit {
+            writeln!(text, "\n## Commit: {} zones of {} services\n", commit.zones, commit.services)?;
+            writeln!(text, "| ms | min | median | max |\n| --- | --- | --- | --- |")?;
+            spread(&mut text, "compile (text to image)", &commit.compile_ms)?;
+            spread(&mut text, "fill (image to the idle slot)", &commit.fill_ms)?;
+            spread(&mut text, "switch (until in force for every packet that arrives)", &commit.switch_ms)?;
+            targets(&mut text, &commit.targets)?;
+        }
+        if let Some(forward) = &self.forward {
+            targets(&mut text, &forward.targets)?;
+        }
+        Ok(text)
+    }
+}
+
+fn spread(text: &mut String, name: &str, spread: &Spread) -> Result<()> {
+    writeln!(text, "| {name} | {:.1} | {:.1} | {:.1} |", spread.min, spread.median, spread.max)?;
+    Ok(())
+}
+
+fn targets(text: &mut String, targets: &[Target]) -> Result<()> {
+    writeln!(text, "\n| target | measured | bound | |\n| --- | --- | --- | --- |")?;
+    for target in targets {
+        let sign = if target.at_most { "at most" } else { "at least" };
+        let met = if target.met { "met" } else { "**missed**" };
+        writeln!(text, "| {} | {:.2} {} | {sign} {} | {met} |", target.what, target.value, target.unit, target.bound)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! The programs. Frames are untagged IPv4 without options, as the bench makes them.
+
+use aya_ebpf::{
+    bindings::xdp_action,
+    btf_maps::{Array, HashMap, ProgramArray},
+    macros::{btf_map, xdp},
+    programs::XdpContext,
+};
+
+/// Bytes of Ethernet, IPv4 and both ports.
+const HEADERS: usize = 14 + 20 + 4;
+
+/// What the wrapper draws from. The bench has the same layout in `packet/draw.rs`.
+#[repr(C)]
+pub struct Draw {
+    /// Random state, or the next index.
+    state: u64,
+    /// Number of tuples less one: a power of two less one.
+    mask: u32,
+    /// 0: one after the other; 1: at random.
+    random: u32,
+    /// Hosts less one; index bits above them choose the port.
+    host_mask: u32,
+    host_bits: u32,
+    /// Distance of two hosts' addresses, as a shift.
+    host_shift: u32,
+    /// First address, host order.
+    address: u32,
+    /// First port, host order.
+    port: u32,
+    /// 0: the client sends (the source is drawn); 1: the server does (the destination is drawn).
+    to_client: u32,
+}
+
+#[btf_map]
+static DRAW: Array<Draw, 1, 1024> = Array::new();
+
+/// The program under test.
+#[btf_map]
+static JUMP: ProgramArray<1> = ProgramArray::new();
+
+/// The program under test, when it takes frames of several buffers.
+#[btf_map]
+static JUMP_FRAGS: ProgramArray<1> = ProgramArray::new();
+
+/// A table of the size of a flow table: 40-byte keys, and what a flow holds beside its key.
+#[btf_map]
+static TABLE: HashMap<[u64; 5], [u64; 11], 1048576> = HashMap::new();
+
+/// Does nothing.
+#[xdp]
+pub fn at_once(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// Does nothing, for frames of several buffers too.
+#[xdp(frags)]
+pub fn at_once_frags(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// Drops everything: what dropping costs at least.
+#[xdp]
+pub fn drop_all(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_DROP
+}
+
+#[xdp]
+pub fn draw(ctx: XdpContext) -> u32 {
+    rewrite(&ctx);
+    // SAFETY: a live context.
+    unsafe { JUMP.tail_call(&ctx, 0) };
+    xdp_action::XDP_ABORTED
+}
+
+#[xdp(frags)]
+pub fn draw_frags(ctx: XdpContext) -> u32 {
+    rewrite(&ctx);
+    // SAFETY: a live context.
+    unsafe { JUMP_FRAGS.tail_call(&ctx, 0) };
+    xdp_action::XDP_ABORTED
+}
+
+/// A bare look-up: the key from the frame, one hash table, and the first word of what it holds.
+#[xdp]
+pub fn look_up(ctx: XdpContext) -> u32 {
+    let Some(key) = key(&ctx) else { return xdp_action::XDP_ABORTED };
+    match TABLE.get_ptr(&key) {
+        // SAFETY: a live entry.
+        Some(value) if unsafe { (*value)[0] } != 0 => xdp_action::XDP_PASS,
+        _ => xdp_action::XDP_DROP,
+    }
+}
+
+/// Puts the frame's key into the table.
+#[xdp]
+pub fn put(ctx: XdpContext) -> u32 {
+    let Some(key) = key(&ctx) else { return xdp_action::XDP_ABORTED };
+    match TABLE.insert(key, [1; 11], 0) {
+        Ok(()) => xdp_action::XDP_PASS,
+        Err(_) => xdp_action::XDP_DROP,
+    }
+}
+
+#[inline(always)]
+fn rewrite(ctx: &XdpContext) {
+    let Some(draw) = DRAW.get_ptr_mut(0) else { return };
+    // SAFETY: test runs of the bench come one at a time.
+    let draw = unsafe { &mut *draw };
+    let drawn = if draw.random != 0 {
+        // xorshift64 (Marsaglia 2003)
+        let mut state = draw.state;
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        draw.state = state;
+        (state >> 32) as u32
+    } else {
+        draw.state += 1;
+        draw.state as u32
+    };
+    let index = drawn & draw.mask;
+    let address = draw.address + ((index & draw.host_mask) << (draw.host_shift & 31));
+    let port = (draw.port + (index >> (draw.host_bits & 31))) as u16;
+    let start = ctx.data();
+    if start + HEADERS > ctx.data_end() {
+        return;
+    }
+    let (address_at, port_at) = if draw.to_client != 0 { (30, 36) } else { (26, 34) };
+    // SAFETY: inside the frame, checked just now.
+    unsafe {
+        ((start + address_at) as *mut u32).write_unaligned(address.to_be());
+        ((start + port_at) as *mut u16).write_unaligned(port.to_be());
+    }
+}
+
+#[inline(always)]
+fn key(ctx: &XdpContext) -> Option<[u64; 5]> {
+    let start = ctx.data();
+    if start + HEADERS > ctx.data_end() {
+        return None;
+    }
+    // SAFETY: inside the frame, checked just now.
+    let (src, dst, ports) =
+        unsafe { (*((start + 26) as *const u32), *((start + 30) as *const u32), *((start + 34) as *const u32)) };
+    Some([u64::from(src), 0, u64::from(dst), 0, u64::from(ports) | 6 << 32])
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,81 @@
+//! `dropgate explain` beside a gateway: a private load of the attached image with the live policy maps, mutable maps of its
+//! own, and copies of the flows that the packet may belong to. Nothing of the gateway is changed; no daemon is needed.
+
+use std::os::fd::AsFd as _;
+
+use anyhow::Context as _;
+use aya::maps::MapData;
+use dropgate_abi::{
+    control::Control,
+    flow::{Bucket, Flow},
+    tuple::equal,
+    walk::Walk,
+};
+
+use super::{
+    gateway::now_ns,
+    place::{self, Place},
+    state::State,
+};
+use crate::{
+    datapath::{Bench, Mapped, program},
+    view::{cli, explain::PolicyText, replay::Judge},
+};
+
+/// The image of a gateway, to ask.
+struct Live {
+    bench: Bench,
+    flows: Mapped<Bucket>,
+}
+
+impl Judge for Live {
+    fn judge(&mut self, hook: u8, ifindex: u32, from_ifindex: u32, now_ns: u64, frame: &[u8]) -> anyhow::Result<Walk> {
+        // a first run parses the frame and tells whose flows to copy, a second one has them
+        let walk = self.bench.run(hook, ifindex, from_ifindex, now_ns, frame)?;
+        self.bench.forget()?;
+        let ours = |flow: &Flow| {
+            flow.key.family == walk.family
+                && [flow.key.low, flow.key.high].iter().any(|end| equal(end, &walk.src) || equal(end, &walk.dst))
+        };
+        for bucket in (0..self.flows.len()).filter_map(|index| self.flows.get(index)) {
+            let live = bucket.tags.iter().zip(&bucket.ways).filter(|(tag, flow)| **tag != 0 && ours(flow));
+            for (_, flow) in live {
+                self.bench.copy_flow(flow);
+            }
+        }
+        Ok(self.bench.run(hook, ifindex, from_ifindex, now_ns, frame)?)
+    }
+
+    fn forget(&mut self) -> anyhow::Result<()> {
+        Ok(self.bench.forget()?)
+    }
+}
+
+/// Answers `explain` without `--policy`.
+pub fn explain(args: &cli::ExplainArgs) -> anyhow::Result<std::process::ExitCode> {
+    let mut args = args.clone();
+    args.pcap = args.pcap.map(std::path::absolute).transpose()?;
+    let place = Place::here()?;
+    place::enter()?;
+    let state = State::read(&place.state()).with_context(|| {
+        format!("no gateway is in force here (`{}`); name a policy with `--policy FILE`", place.state().display())
+    })?;
+    let control: Mapped<Control> = Mapped::new(pinned(&place, "CONTROL")?.fd().as_fd(), 1)?;
+    let control = control.get(0).context("`CONTROL` is empty")?;
+    let flows = Mapped::new(pinned(&place, "FLOWS")?.fd().as_fd(), state.sizes.flow_buckets as usize)?;
+    let bench = Bench::beside(&place.pins, state.sizes, &control)?;
+    let tag = bench.object().program_tag(program::INGRESS)?;
+    anyhow::ensure!(
+        tag == state.tag,
+        "the attached programs (tag {:016x}) are not of this version (tag {tag:016x}); restart the daemon",
+        state.tag
+    );
+    let text = PolicyText { path: state.policy.display().to_string(), text: state.text.clone() };
+    let mut live = Live { bench, flows };
+    cli::explain_with(&args, &mut live, &state.ports, &state.names(), Some(&text), now_ns())
+}
+
+fn pinned(place: &Place, name: &str) -> anyhow::Result<MapData> {
+    let path = place.pins.join(name);
+    MapData::from_pin(&path).with_context(|| format!("`{}`", path.display()))
+}
