@@ -32,7 +32,7 @@ impl Judge for Live {
     fn judge(&mut self, hook: u8, ifindex: u32, from_ifindex: u32, now_ns: u64, frame: &[u8]) -> anyhow::Result<Walk> {
         // a first run parses the frame and tells whose flows to copy, a second one has them
         let walk = self.bench.run(hook, ifindex, from_ifindex, now_ns, frame)?;
-        self.bench.forget();
+        self.bench.forget()?;
         let ours = |flow: &Flow| {
             flow.key.family == walk.family
                 && [flow.key.low, flow.key.high].iter().any(|end| equal(end, &walk.src) || equal(end, &walk.dst))
@@ -46,8 +46,8 @@ impl Judge for Live {
         Ok(self.bench.run(hook, ifindex, from_ifindex, now_ns, frame)?)
     }
 
-    fn forget(&mut self) {
-        self.bench.forget();
+    fn forget(&mut self) -> anyhow::Result<()> {
+        Ok(self.bench.forget()?)
     }
 }
 

@@ -155,6 +155,8 @@ impl Bench {
             control.from_ifindex = from_ifindex;
             control.clock_ns = now_ns;
         });
+        // a program that ends before its verdict must not show the walk before
+        self.trace.clear();
         self.repeat(hook, frame, 1)?;
         Ok(self.trace.get(0).unwrap_or_default())
     }
