@@ -6,8 +6,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod clients;
+mod commits;
 mod daemon;
 mod events;
 mod frames;
+mod killed;
 mod policies;
 mod traffic;
