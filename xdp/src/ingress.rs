@@ -47,12 +47,12 @@ pub fn ingress<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifinde
     Ok(())
 }
 
-/// What lies at a port. Most packets of a CPU come by few ports, so it keeps the last answers with the word that was in
-/// force; a commit, whose word is always another, leaves none of them valid.
+/// What lies at a port. Most packets of a CPU come by few ports, so it keeps the last answers with the generation that
+/// gave them; a commit, whose generation is always another, leaves none of them valid.
 #[inline(always)]
 fn side_of(walk: &Walk, key: &PortKey) -> Option<Side> {
     let scratch = SCRATCH.get_ptr_mut(0)?;
-    let stamp = !((walk.generation as u64) << 32 | walk.slot as u64);
+    let stamp = !walk.generation;
     let at = (key.ifindex ^ key.outer as u32 ^ key.inner as u32) as usize & (SEEN - 1);
     // SAFETY: this CPU's own, for the time of this packet.
     let seen = unsafe { &mut (*scratch).sides[at] };
@@ -61,7 +61,7 @@ fn side_of(walk: &Walk, key: &PortKey) -> Option<Side> {
     }
     // SAFETY: an entry of the inner map, which is not written while its slot is in force.
     let side = unsafe { *SIDES.get_value_ptr_mut(walk.slot, key)? };
-    *seen = Seen { stamp, port: key.word(), side };
+    *seen = Seen { port: key.word(), side, stamp, _pad: 0 };
     Some(side)
 }
 

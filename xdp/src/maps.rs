@@ -140,9 +140,10 @@ pub const SEEN: usize = 8;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Seen {
-    /// Complement of the word that was in force, so that zero is none.
-    pub stamp: u64,
     /// [`PortKey::word`].
     pub port: u64,
     pub side: Side,
+    /// Complement of the generation, so that zero is none.
+    pub stamp: u32,
+    pub _pad: u32,
 }

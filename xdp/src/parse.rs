@@ -5,7 +5,7 @@
 
 use dropgate_abi::{
     reason::Reason,
-    tuple::{V4, V6},
+    tuple::{Address, V4, V6},
     walk::{Walk, parsed},
 };
 
@@ -76,8 +76,7 @@ fn ipv4(frame: &impl Frame, walk: &mut Walk) -> Step {
     walk.ip_len = total as u16;
     walk.ttl = (third >> 24) as u8;
     walk.protocol = (third >> 16) as u8;
-    walk.src[0] = head[3];
-    walk.dst[0] = head[4];
+    addresses(walk, [head[3], 0, 0, 0], [head[4], 0, 0, 0]);
     let available = if merged { usize::MAX >> 1 } else { total - header };
     if second & 0x3fff != 0 {
         walk.parsed |= parsed::FRAGMENT;
@@ -93,6 +92,25 @@ fn ipv4(frame: &impl Frame, walk: &mut Walk) -> Step {
         walk.parsed |= parsed::FIRST;
     }
     transport(frame, walk, l3 + header, available)
+}
+
+/// Stores both addresses in 64-bit words, as the flow stage reads them: a processor that is asked for a word it wrote in
+/// two parts just now waits until both have left its store buffer.
+#[inline(always)]
+fn addresses(walk: &mut Walk, src: Address, dst: Address) {
+    const { assert!(core::mem::offset_of!(Walk, src) % 8 == 0 && core::mem::offset_of!(Walk, dst) % 8 == 0) };
+    let word = |low: u32, high: u32| low as u64 | (high as u64) << 32;
+    let put = |to: &mut Address, address: Address| {
+        let to: *mut u64 = core::ptr::from_mut(to).cast();
+        // SAFETY: 16 bytes, aligned to 8 as asserted above. The first of two 32-bit words is the low half of a 64-bit one on
+        // the little-endian machines that the object is for.
+        unsafe {
+            to.write_volatile(word(address[0], address[1]).to_le());
+            to.add(1).write_volatile(word(address[2], address[3]).to_le());
+        }
+    };
+    put(&mut walk.src, src);
+    put(&mut walk.dst, dst);
 }
 
 /// RFC 8200.
@@ -112,8 +130,7 @@ fn ipv6(frame: &impl Frame, walk: &mut Walk) -> Step {
     walk.family = V6;
     walk.ip_len = if payload > 0xffff - 40 { 0xffff } else { (payload + 40) as u16 };
     walk.ttl = second as u8;
-    walk.src = [head[2], head[3], head[4], head[5]];
-    walk.dst = [head[6], head[7], head[8], head[9]];
+    addresses(walk, [head[2], head[3], head[4], head[5]], [head[6], head[7], head[8], head[9]]);
     walk.protocol = next;
     let merged = walk.parsed & parsed::MERGED != 0;
     if !merged {

@@ -123,7 +123,7 @@ pub fn blocked(query: &Query) -> Option<Reason> {
 /// Whether a service of the zone allows this start of a flow towards the peer; finds the service.
 #[inline(never)]
 pub fn allowed(query: &mut Query) -> bool {
-    let key = ServiceKey { zone: query.zone, peer: query.peer, port: query.port, protocol: query.protocol, _pad: 0 };
+    let key = ServiceKey::packed(query.zone, query.peer, query.port, query.protocol);
     let list = match SERVICES.get_value_ptr_mut(query.slot, &key) {
         // SAFETY: an entry of the inner map, which is not written while its slot is in force.
         Some(list) => unsafe { *list },

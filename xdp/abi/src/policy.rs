@@ -132,6 +132,21 @@ pub struct ServiceKey {
     pub _pad: u8,
 }
 
+impl ServiceKey {
+    /// A key, made as one word: the kernel's hash reads it in words, and a processor that is asked for a word it wrote in
+    /// parts just now waits.
+    #[inline(always)]
+    pub const fn packed(zone: u16, peer: u16, port: u16, protocol: u8) -> Self {
+        let word = zone as u64 | (peer as u64) << 16 | (port as u64) << 32 | (protocol as u64) << 48;
+        let key = Self { zone, peer, port, protocol, _pad: 0 };
+        if cfg!(target_endian = "little") {
+            // SAFETY: the same bytes: fields of eight bytes in all without padding, in this order.
+            return unsafe { core::mem::transmute::<u64, Self>(word) };
+        }
+        key
+    }
+}
+
 /// The services that speak about one zone, peer, protocol and port, in file order. Value of `SERVICES` and of `LISTS`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 #[repr(C, align(8))]
