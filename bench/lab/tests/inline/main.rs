@@ -10,6 +10,7 @@ mod commits;
 mod daemon;
 mod events;
 mod frames;
+mod full;
 mod killed;
 mod policies;
 mod traffic;
