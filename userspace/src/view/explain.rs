@@ -143,9 +143,9 @@ fn passed_on(stage: Stage, walk: &Walk, names: &Names) -> String {
         Stage::Frame => {
             let tags: Vec<String> = walk.vlan.iter().filter(|id| **id != 0).map(u16::to_string).collect();
             let tags = if tags.is_empty() { "untagged".into() } else { format!("VLAN {}", tags.join(" in ")) };
-            format!("{}, {tags}, {} bytes", text::ethertype(walk.ethertype), walk.frame_len)
+            format!("{}, {tags}", text::ethertype(walk.ethertype))
         }
-        Stage::Parse => format!("{}, hop limit {}", packet(walk), walk.ttl),
+        Stage::Parse => format!("{}, {} bytes, hop limit {}", packet(walk), walk.ip_len, walk.ttl),
         Stage::Ingress => ingress(walk, names),
         Stage::Anomaly => "nothing odd".into(),
         Stage::Fragment if walk.parsed & parsed::FRAGMENT == 0 => "not a fragment".into(),
@@ -159,7 +159,10 @@ fn passed_on(stage: Stage, walk: &Walk, names: &Names) -> String {
             _ => "an answer this version does not know",
         }
         .into(),
-        Stage::Zone => format!("source in zone `{}`", names.zone(walk.zone).unwrap_or_else(|| "none".into())),
+        Stage::Zone => match names.zone(walk.zone) {
+            Some(zone) => format!("source in zone `{zone}`"),
+            None => "source in no zone".into(),
+        },
         Stage::Policy => {
             let peer = names.zone(walk.peer).unwrap_or_else(|| "none".into());
             match names.service(walk.service) {

@@ -1,0 +1,142 @@
+//! `dropgate replay` and `dropgate explain`, as people run them: the built program, the real object, captures made here.
+//!
+//! A case is a directory: `policy.toml`, and `expected.txt`, a transcript whose lines that start with `$ ` are the commands
+//! that are run. `DROPGATE_BLESS=1 cargo test` writes what came of them anew. It takes root (CAP_BPF, CAP_NET_ADMIN).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "replay/captures.rs"]
+mod captures;
+mod packets;
+#[path = "replay/pcap.rs"]
+mod pcap;
+#[path = "replay/transcript.rs"]
+mod transcript;
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use transcript::run;
+
+#[test]
+fn route() {
+    run("route", &[("capture.pcap", captures::route())]);
+}
+
+#[test]
+fn masquerade() {
+    run("masquerade", &[("capture.pcap", captures::masquerade())]);
+}
+
+#[test]
+fn initiator_inside() {
+    run("initiator_inside", &[("capture.pcap", captures::anywhere())]);
+}
+
+#[test]
+fn links() {
+    run("links", &captures::links());
+}
+
+#[test]
+fn mistakes() {
+    run(
+        "mistakes",
+        &[
+            ("capture.pcap", captures::masquerade()),
+            ("cut.pcap", captures::cut_file()),
+            ("text.pcap", b"not a capture, and long enough to tell".to_vec()),
+            ("bad.toml", b"[gateway]\nkind = \"rout\"\noutside = \"wan0\"\nadopted = \"60s\"\n".to_vec()),
+        ],
+    );
+}
+
+fn dropgate(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dropgate")).args(arguments).current_dir(directory).output().unwrap()
+}
+
+/// Every pass of a long capture of many shapes has a reason and, if the policy allowed it, a line.
+#[test]
+fn thousands_of_packets_each_with_a_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(transcript::case("route").join("policy.toml"), directory.path().join("policy.toml")).unwrap();
+    fs::write(directory.path().join("many.pcap"), captures::many(20_000)).unwrap();
+    let out = dropgate(directory.path(), &["replay", "--policy", "policy.toml", "--json", "many.pcap"]);
+    let errors = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(0), "{errors}");
+    let text = String::from_utf8(out.stdout).unwrap();
+    let mut numbers = 0;
+    for (at, line) in text.lines().enumerate() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["frame"].as_u64(), Some(at as u64 + 1));
+        assert!(matches!(line["action"].as_str(), Some("pass" | "drop")), "{line}");
+        assert_ne!(line["reason"], "internal");
+        if line["reason"] == "allowed" {
+            assert!(line["line"].as_u64().is_some() && line["service"].is_string(), "{line}");
+        }
+        numbers += 1;
+    }
+    assert_eq!(numbers, 20_000);
+    assert!(errors.contains(" 0 errors, 0 unexplained"), "{errors}");
+}
+
+/// A run over several captures starts each with empty tables: the same verdicts in any order.
+#[test]
+fn captures_have_nothing_to_do_with_one_another() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(transcript::case("route").join("policy.toml"), directory.path().join("policy.toml")).unwrap();
+    fs::write(directory.path().join("a.pcap"), captures::route()).unwrap();
+    fs::write(directory.path().join("b.pcap"), captures::route()).unwrap();
+    let out = dropgate(directory.path(), &["replay", "--policy", "policy.toml", "--json", "a.pcap", "b.pcap"]);
+    assert_eq!(out.status.code(), Some(0));
+    let text = String::from_utf8(out.stdout).unwrap();
+    let of = |name: &str| -> Vec<(String, String)> {
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let mine = lines.filter(|line| line["file"] == name);
+        mine.map(|line| (line["action"].to_string(), line["reason"].to_string())).collect()
+    };
+    assert!(!of("a.pcap").is_empty());
+    assert_eq!(of("a.pcap"), of("b.pcap"));
+}
+
+/// `replay | head` is no error.
+#[test]
+fn a_reader_that_has_seen_enough() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(transcript::case("route").join("policy.toml"), directory.path().join("policy.toml")).unwrap();
+    fs::write(directory.path().join("many.pcap"), captures::many(20_000)).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dropgate"))
+        .args(["replay", "--policy", "policy.toml", "many.pcap"])
+        .current_dir(directory.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// Without the right to load programs the answer is 3, and says what is missing.
+#[test]
+fn without_privilege_the_environment_cannot() {
+    use std::os::unix::process::CommandExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(transcript::case("route").join("policy.toml"), directory.path().join("policy.toml")).unwrap();
+    fs::write(directory.path().join("capture.pcap"), captures::masquerade()).unwrap();
+    // the program itself, where anyone may read it
+    let program = directory.path().join("dropgate");
+    fs::copy(env!("CARGO_BIN_EXE_dropgate"), &program).unwrap();
+    let open = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+    fs::set_permissions(directory.path(), open).unwrap();
+    let out = Command::new(&program)
+        .args(["replay", "--policy", "policy.toml", "capture.pcap"])
+        .current_dir(directory.path())
+        .uid(65_534)
+        .gid(65_534)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(3), "{errors}");
+    assert!(errors.contains("CAP_BPF"), "{errors}");
+}
