@@ -82,6 +82,30 @@ impl Report {
             targets(&mut text, &commit.targets)?;
         }
         if let Some(forward) = &self.forward {
+            writeln!(
+                text,
+                "\n## Forwarding\n\nMillion packets a second, {}; trafgen, gateway and sink on the same cores, {} s a \
+                 scenario and round. Handled: what reached the gateway. Ring loss: what was sent and found its ring full. \
+                 Median (min to max).\n",
+                forward.driver, forward.seconds
+            )?;
+            writeln!(
+                text,
+                "| scenario | kind | contender | handled | forwarded | ring loss |\n| --- | --- | --- | --- | --- | --- |"
+            )?;
+            for row in &forward.rows {
+                let rate = |s: &Spread| format!("{:.3} ({:.3} to {:.3})", s.median, s.min, s.max);
+                writeln!(
+                    text,
+                    "| {} | {} | {} | {} | {} | {:.1} % |",
+                    row.scenario,
+                    row.kind,
+                    row.contender,
+                    rate(&row.handled),
+                    rate(&row.forwarded),
+                    row.ring_loss.median * 100.0
+                )?;
+            }
             targets(&mut text, &forward.targets)?;
         }
         Ok(text)

@@ -45,7 +45,7 @@ fn check(walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
     if walk.fragment_offset as u32 + walk.fragment_len as u32 > 0xffff {
         return drop(Reason::fragment_too_long);
     }
-    if walk.parsed & parsed::MORE != 0 && (walk.fragment_len % 8 != 0 || walk.fragment_len == 0) {
+    if walk.parsed & parsed::MORE != 0 && (!walk.fragment_len.is_multiple_of(8) || walk.fragment_len == 0) {
         return drop(Reason::fragment_bad_length);
     }
     // RFC 1858, RFC 7112: the whole header chain is in the first fragment

@@ -1,6 +1,7 @@
 //! `cargo xtask`: set-up, tests, demo and benches of the workspace.
 
 mod demo;
+mod mutants;
 mod setup;
 mod shell;
 mod test;
@@ -24,6 +25,8 @@ enum Task {
     Setup,
     /// Run every test, the privileged ones included, and the format and lint checks.
     Test,
+    /// Make seeded mistakes in the kernel side's source; the tests must catch each.
+    Mutants,
     /// Build a gateway in network namespaces, run Dropgate on it, drive real clients, print what happened.
     Demo(demo::Arguments),
     /// Measure; arguments go to the bench program.
@@ -51,6 +54,10 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Test => {
             setup::run()?;
             test::run()?;
+        }
+        Task::Mutants => {
+            setup::run()?;
+            mutants::run()?;
         }
         Task::Demo(arguments) => return demo::run(&arguments),
         Task::Bench { arguments } => {

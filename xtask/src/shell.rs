@@ -1,6 +1,7 @@
 //! Running other programs, with a line of progress for each.
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -37,6 +38,27 @@ pub fn output(program: &str, arguments: &[&str]) -> Option<String> {
 /// `cargo` of the toolchain that this workspace names.
 pub fn cargo(arguments: &[&str]) -> Result<()> {
     call(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(arguments))
+}
+
+/// As [`cargo`]; what it prints to standard output is shown and handed back.
+pub fn cargo_printing(arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let line = line(command.args(arguments));
+    step(&line);
+    let starting = || format!("cannot start `{line}`");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(starting)?;
+    let mut printed = String::new();
+    for text in child.stdout.take().into_iter().flat_map(|stdout| BufReader::new(stdout).split(b'\n')) {
+        let text = String::from_utf8_lossy(&text?).into_owned();
+        println!("{text}");
+        printed.push_str(&text);
+        printed.push('\n');
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`{line}` ended with {status}");
+    }
+    Ok(printed)
 }
 
 /// `cargo` of the nightly toolchain, free of what the running cargo has put into the environment. `flags` are for rustc.

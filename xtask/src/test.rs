@@ -15,7 +15,9 @@ pub fn run() -> Result<()> {
     let steps: [(&str, &dyn Fn() -> Result<()>); 8] = [
         ("format", &|| shell::cargo(&["fmt", "--all", "--check"])),
         ("lints", &|| {
-            shell::cargo(&[&["clippy", "--all-targets"], &USERSPACE[..], &["--", "-D", "warnings"]].concat())
+            shell::cargo(
+                &[&["clippy", "--release", "--all-targets"], &USERSPACE[..], &["--", "-D", "warnings"]].concat(),
+            )
         }),
         ("lints of the eBPF programs", &lint_bpf),
         ("stages of the eBPF programs that need no kernel", &|| {
@@ -23,10 +25,10 @@ pub fn run() -> Result<()> {
         }),
         // The privileged tests start the program itself.
         ("build", &|| shell::cargo(&["build", "--release", "--package", "dropgate"])),
-        ("unit tests", &|| shell::cargo(&[&test[..], &["--lib", "--bins"]].concat())),
-        ("examples in the documentation", &|| shell::cargo(&[&test[..], &["--doc"]].concat())),
+        ("unit tests", &|| run_tests(&[&test[..], &["--lib", "--bins"]].concat())),
+        ("examples in the documentation", &|| run_tests(&[&test[..], &["--doc"]].concat())),
         // They share the machine's cores, its BPF file system and the clock with the traffic that they send.
-        ("integration tests", &|| shell::cargo(&[&test[..], &["--test", "*", "--", "--test-threads=1"]].concat())),
+        ("integration tests", &|| run_tests(&[&test[..], &["--test", "*", "--", "--test-threads=1"]].concat())),
     ];
     let mut report = String::new();
     let mut failed = 0;
@@ -45,6 +47,27 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
+/// Runs tests, none of which may be left out: a privileged test that is skipped proves nothing.
+fn run_tests(arguments: &[&str]) -> Result<()> {
+    let printed = shell::cargo_printing(arguments)?;
+    let (passed, ignored) = totals(&printed);
+    ensure!(ignored == 0, "{ignored} tests were ignored; every test has to run");
+    ensure!(passed > 0, "no test ran");
+    eprintln!("    {passed} tests passed, none ignored");
+    Ok(())
+}
+
+/// How many tests passed and how many were ignored, by the line with which each test program ends.
+fn totals(printed: &str) -> (u64, u64) {
+    let results: Vec<&str> = printed.lines().filter(|line| line.starts_with("test result: ")).collect();
+    let sum = |name: &str| {
+        let counts =
+            results.iter().flat_map(|line| line.split([';', '.'])).filter_map(|part| part.trim().strip_suffix(name));
+        counts.filter_map(|count| count.trim().parse::<u64>().ok()).sum()
+    };
+    (sum("passed"), sum("ignored"))
+}
+
 /// The eBPF programs, with the flags that `userspace/build.rs` builds them with.
 fn lint_bpf() -> Result<()> {
     let target = ["--target", "bpfel-unknown-none", "-Z", "build-std=core", "--target-dir", "target/bpf"];
@@ -52,4 +75,18 @@ fn lint_bpf() -> Result<()> {
         [&["clippy", "--locked", "--release", "--package", "dropgate-xdp"], &target[..], &["--", "-D", "warnings"]];
     let arch = format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH);
     shell::cargo_nightly(&arguments.concat(), &["-Ctarget-cpu=v3", &arch])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_tests_are_counted() {
+        let printed = "running 3 tests\n\
+            test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s\n\
+            test result: FAILED. 40 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.02s\n";
+        assert_eq!(totals(printed), (42, 1));
+        assert_eq!(totals(""), (0, 0));
+    }
 }

@@ -9,7 +9,10 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, MutexGuard, Once, PoisonError},
+    sync::{
+        Mutex, MutexGuard, Once, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -43,6 +46,16 @@ pub(crate) fn namespace_name(id: &str, name: &str) -> String {
     format!("{NAMESPACE_PREFIX}{id}-{name}")
 }
 
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Returns at once, or, if a signal has come, never: the process is about to end, and what its namespaces say from now on
+/// is no result.
+pub fn stay_if_interrupted() {
+    while INTERRUPTED.load(Ordering::Relaxed) {
+        thread::sleep(Duration::from_secs(1));
+    }
+}
+
 /// On SIGINT, SIGTERM and SIGHUP removes every laboratory of this process and ends it with 128 plus the signal's number.
 /// Later calls do nothing.
 ///
@@ -55,6 +68,7 @@ pub fn clean_up_on_signals() -> Result<()> {
         outcome = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Error::io("handle", "signals")).map(|mut signals| {
             thread::spawn(move || {
                 if let Some(signal) = signals.forever().next() {
+                    INTERRUPTED.store(true, Ordering::Relaxed);
                     let ids = live();
                     eprintln!("\nsignal {signal}: cleaning up");
                     ids.iter().for_each(|id| remove(id));

@@ -24,7 +24,7 @@ mod raw;
 mod servers;
 pub mod trafgen;
 
-pub use cleanup::{Kept, clean_up_on_signals, kept, sweep, take_down};
+pub use cleanup::{Kept, clean_up_on_signals, kept, stay_if_interrupted, sweep, take_down};
 pub use error::{Error, Result};
 pub use gateway::{Gateway, Kind, address};
 pub use lab::{Lab, Options};

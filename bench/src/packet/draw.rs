@@ -6,9 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader,
     maps::ProgramArray,
-    programs::{ProgramFd, Xdp},
+    programs::{ProgramFd, Xdp, xdp::XdpMode},
 };
 use dropgate::datapath::Mapped;
+use dropgate_lab::Namespace;
 
 use crate::sys;
 
@@ -80,6 +81,16 @@ impl Own {
     pub fn program(&self, name: &str) -> Result<ProgramFd> {
         let program = self.ebpf.program(name).with_context(|| format!("the bench's object has no `{name}`"))?;
         Ok(program.fd()?.try_clone()?)
+    }
+
+    /// Attaches a program to an interface, in native mode, until this is dropped.
+    pub fn attach(&mut self, name: &str, namespace: &Namespace, interface: &str) -> Result<()> {
+        let program = self.ebpf.program_mut(name).with_context(|| format!("the bench's object has no `{name}`"))?;
+        let xdp: &mut Xdp = program.try_into()?;
+        namespace
+            .enter(|| xdp.attach(interface, XdpMode::Driver))?
+            .with_context(|| format!("attaching `{name}` to `{interface}`"))?;
+        Ok(())
     }
 
     /// Runs a program behind the wrapper; the last action, and ns a run.

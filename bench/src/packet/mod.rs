@@ -18,12 +18,9 @@ use dropgate_abi::reason::Reason;
 use serde::Serialize;
 
 pub use commit::{Commit, run as commit};
+pub use draw::Own;
 
-use self::{
-    draw::{Draw, Own},
-    gateway::Gateway,
-    peers::Filter,
-};
+use self::{draw::Draw, gateway::Gateway, peers::Filter};
 use crate::{
     frames::{self, Segment},
     stats::{Spread, Target},

@@ -144,17 +144,19 @@ pub fn stop(args: &StopArgs) -> anyhow::Result<ExitCode> {
     match control::ask(&place.socket(), &Request::Stop { detach: args.detach }) {
         Ok(answer) if answer.done => {
             // it holds the lock until it is gone
-            let lock = std::fs::File::open(place.lock())?;
-            // SAFETY: an open descriptor.
-            unsafe { libc::flock(std::os::fd::AsRawFd::as_raw_fd(&lock), libc::LOCK_EX) };
+            match std::fs::File::open(place.lock()) {
+                // SAFETY: an open descriptor.
+                Ok(lock) => drop(unsafe { libc::flock(std::os::fd::AsRawFd::as_raw_fd(&lock), libc::LOCK_EX) }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
             Ok(ExitCode::SUCCESS)
         }
         Ok(answer) => bail!(answer.error),
         Err(_) if args.detach => {
-            if place::remove(&place.pins)? {
+            if place.detach()? {
                 eprintln!("dropgate: no daemon was running; took off what was pinned");
             }
-            let _ = std::fs::remove_file(place.state());
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => Err(error).with_context(|| no_daemon(&place)),

@@ -48,6 +48,16 @@ impl Place {
     pub fn lock(&self) -> PathBuf {
         self.run.join("lock")
     }
+
+    /// Takes enforcement off and leaves nothing behind: the pins first, the lock's file last. Whether there were pins.
+    /// To be called by who holds the lock, or when no daemon answers.
+    pub fn detach(&self) -> io::Result<bool> {
+        let enforced = remove(&self.pins)?;
+        match fs::remove_dir_all(&self.run) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(enforced),
+        }
+    }
 }
 
 /// Enters the mount namespace that lasts, unless this is it, and sees to a BPF file system there. To be called before there

@@ -4,7 +4,10 @@ use std::{
     fs,
     os::{
         fd::AsRawFd as _,
-        unix::net::{UnixDatagram, UnixListener, UnixStream},
+        unix::{
+            fs::MetadataExt as _,
+            net::{UnixDatagram, UnixListener, UnixStream},
+        },
     },
     path::PathBuf,
     process::ExitCode,
@@ -53,7 +56,6 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let events = args.events.as_ref().map(std::path::absolute).transpose()?;
     let place = Place::here().context("the network namespace")?;
     place::enter().context("a BPF file system at `/sys/fs/bpf`")?;
-    fs::create_dir_all(&place.run).with_context(|| format!("`{}`", place.run.display()))?;
     let _lock = lock(&place)?;
 
     let (loaded, diagnostics) = policy::load(&path);
@@ -67,7 +69,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         Ok(pushed) => pushed,
         Err(error) => {
             if !gateway.adopted {
-                place::remove(&place.pins)?;
+                place.detach()?;
             }
             return Err(refused(error));
         }
@@ -90,20 +92,27 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let _ = fs::remove_file(place.socket());
     drop(daemon);
     if detach {
-        place::remove(&place.pins)?;
-        let _ = fs::remove_file(place.state());
+        place.detach()?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The lock that keeps a second daemon out.
 fn lock(place: &Place) -> anyhow::Result<fs::File> {
-    let file = fs::File::create(place.lock()).with_context(|| format!("`{}`", place.lock().display()))?;
-    // SAFETY: an open descriptor.
-    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } < 0 {
-        anyhow::bail!("a daemon already runs in this network namespace; push a policy with `dropgate apply FILE`");
+    let fault = || format!("`{}`", place.lock().display());
+    loop {
+        fs::create_dir_all(&place.run).with_context(fault)?;
+        let file = fs::File::create(place.lock()).with_context(fault)?;
+        // SAFETY: an open descriptor.
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } < 0 {
+            anyhow::bail!("a daemon already runs in this network namespace; push a policy with `dropgate apply FILE`");
+        }
+        // a daemon that ended meanwhile may have removed this very file
+        let held = file.metadata().with_context(fault)?.ino();
+        if fs::metadata(place.lock()).is_ok_and(|named| named.ino() == held) {
+            return Ok(file);
+        }
     }
-    Ok(file)
 }
 
 /// Tells systemd (sd_notify(3)).

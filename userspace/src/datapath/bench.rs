@@ -65,7 +65,17 @@ impl Bench {
 
     /// As [`Bench::new`], with tables of these sizes.
     pub fn with_sizes(image: &Image, sizes: Sizes) -> Result<Self, BenchError> {
-        let mut bench = Self::of(Object::load(sizes, Path::new(""), &[])?)?;
+        Self::alone(Object::load(sizes, Path::new(""), &[])?, image)
+    }
+
+    /// As [`Bench::new`], with an object from elsewhere.
+    pub fn with_object(image: &Image, object: &[u8]) -> Result<Self, BenchError> {
+        Self::alone(Object::load_bytes(object, Sizes::small(), Path::new(""), &[])?, image)
+    }
+
+    fn alone(object: Object, image: &Image) -> Result<Self, BenchError> {
+        let sizes = object.sizes();
+        let mut bench = Self::of(object)?;
         bench.control(|control| {
             *control = Control {
                 flow_mask: sizes.flow_buckets - 1,

@@ -115,6 +115,16 @@ impl Object {
     /// Loads maps and programs. Of the maps in `shared`, those that are pinned in `pins` are taken over and the others
     /// pinned there.
     pub fn load(sizes: Sizes, pins: &Path, shared: &[&[&'static str]]) -> Result<Self, ObjectError> {
+        Self::load_bytes(OBJECT, sizes, pins, shared)
+    }
+
+    /// As [`Object::load`], with an object from elsewhere: a mutated one, which tests must tell from ours.
+    pub fn load_bytes(
+        object: &[u8],
+        sizes: Sizes,
+        pins: &Path,
+        shared: &[&[&'static str]],
+    ) -> Result<Self, ObjectError> {
         let mut loader = EbpfLoader::new();
         loader
             .map_max_entries("FLOWS", sizes.flow_buckets)
@@ -125,7 +135,7 @@ impl Object {
         for name in shared.iter().copied().flatten() {
             loader.map_pin_path(name, pins.join(name));
         }
-        let mut ebpf = loader.load(OBJECT).map_err(ObjectError::Load)?;
+        let mut ebpf = loader.load(object).map_err(ObjectError::Load)?;
         for name in [program::INGRESS, program::SWEEP] {
             let loaded: &mut Xdp = find(&mut ebpf, name)?;
             loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;

@@ -2,6 +2,7 @@
 //!
 //! `DROPGATE_MODEL_PAIRS` sets how many pairs of policy and sequence are run, `DROPGATE_MODEL_SEED` where they start.
 
+use crate::packets::object;
 use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 use dropgate::{
@@ -58,8 +59,7 @@ impl Real {
     fn new(policy: &Policy) -> Self {
         let mut ids = Ids::default();
         let image = compile(policy, &mut ids);
-        let bench =
-            Bench::new(&image).expect("the object loads; it takes root (CAP_BPF, CAP_NET_ADMIN) and a kernel with BTF");
+        let bench = object::bench(&image);
         Self { bench, ids, image, generation: 1, now: PAUSE }
     }
 

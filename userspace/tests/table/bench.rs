@@ -1,5 +1,6 @@
 //! The real object, asked one packet at a time: action, reason and counter.
 
+use crate::packets::object;
 use std::path::Path;
 
 use dropgate::{
@@ -43,8 +44,7 @@ impl Real {
     pub fn new(text: &str) -> Self {
         let mut ids = Ids::default();
         let image = compile(text, &mut ids);
-        let bench =
-            Bench::new(&image).expect("the object loads; it takes root (CAP_BPF, CAP_NET_ADMIN) and a kernel with BTF");
+        let bench = object::bench(&image);
         Self { bench, ids, generation: 1, now: PAUSE }
     }
 

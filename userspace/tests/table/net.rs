@@ -19,7 +19,7 @@ dhcp = true
 
 [zone.tagged]
 interface = "lan0"
-vlan = 20
+vlan = 2580
 prefixes = ["10.20.0.0/24", "fd20::/64"]
 dhcp = true
 
@@ -116,11 +116,11 @@ pub const V6: Net = Net { name: "v6", v4: false, tags: &[], part: 10 };
 /// Every form a packet comes in.
 pub const ALL: [Net; 6] = [
     V4,
-    Net { name: "v4, VLAN", tags: &[20], part: 20, ..V4 },
+    Net { name: "v4, VLAN", tags: &[2580], part: 20, ..V4 },
     // priority bits in the tag are no part of the VLAN's number
     Net { name: "v4, VLAN in VLAN", tags: &[0x6064, 30], part: 30, ..V4 },
     V6,
-    Net { name: "v6, VLAN", tags: &[0xe014], part: 20, ..V6 },
+    Net { name: "v6, VLAN", tags: &[0xea14], part: 20, ..V6 },
     Net { name: "v6, VLAN in VLAN", tags: &[100, 30], part: 30, ..V6 },
 ];
 

@@ -70,7 +70,9 @@ pub fn push(stage: &mut Stage, policy: &Path) -> Result<()> {
         |_| Ok(Happened { worked: started, note: if started { note } else { "the downloads had not started".into() } }),
     )?;
     let cut = Packet::tcp("office", OFFICE, SERVER, 8443);
-    stage.attempt("the download from 8443 that was running", &cut, Dropped("flow_revoked"), |_| {
+    // The client has nothing to say any more; it is the server that sends again.
+    let repeats = Packet { zone: "office", from: SERVER, to: OFFICE, protocol: "tcp", port: None };
+    stage.attempt("the download from 8443 that was running", &repeats, Dropped("flow_revoked"), |_| {
         let goes_on = revoked.grows(Duration::from_secs(2));
         Ok(Happened { worked: goes_on, note: if goes_on { "goes on" } else { "stopped in mid-flow" }.into() })
     })?;

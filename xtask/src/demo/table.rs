@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use dropgate_lab::stay_if_interrupted;
+
 /// What the policy says about a try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -51,6 +53,7 @@ pub struct Table {
 impl Table {
     /// Adds a row and shows that it is done.
     pub fn add(&mut self, row: Row) {
+        stay_if_interrupted();
         let mark = if row.differs.is_none() { "ok     " } else { "DIFFERS" };
         eprintln!("    {mark} {:<8} {}: {}", row.from, row.tried, row.happened);
         if let Some(differs) = &row.differs {

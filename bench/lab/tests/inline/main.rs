@@ -1,0 +1,15 @@
+//! The daemon inline on a gateway: real clients and servers, raw frames, pushes under load, faults.
+//!
+//! Needs root, what `cargo xtask setup` installs, and the release build of `dropgate` (`cargo xtask test` makes it; the
+//! environment variable `DROPGATE` names another one).
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod clients;
+mod commits;
+mod daemon;
+mod events;
+mod frames;
+mod killed;
+mod policies;
+mod traffic;

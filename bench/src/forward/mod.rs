@@ -1,0 +1,223 @@
+//! Scenarios through network namespaces: trafgen in zone `office`, a gateway, a sink that drops in XDP.
+//!
+//! A round builds the laboratory anew for every contender, so that no connection table is inherited. Sender, gateway and
+//! sink share the machine: the kernel carries a packet from the sender's core to the sink, so a rate tells what the whole
+//! way costs, and ratios are between contenders in one run.
+
+mod contender;
+mod scenario;
+
+use std::{
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use dropgate_lab::{Gateway, Kind, Namespace, Options};
+use serde::Serialize;
+
+use self::{
+    contender::{CONTENDERS, Contender},
+    scenario::Scenario,
+};
+use crate::{
+    packet::Own,
+    stats::{Spread, Target},
+};
+
+/// Before the counters are read: trafgen starts up.
+const WARM_UP: Duration = Duration::from_millis(700);
+
+/// How to run them.
+pub struct Load {
+    pub rounds: usize,
+    pub seconds: f64,
+    /// Only scenarios whose names hold this.
+    pub only: Option<String>,
+    pub dropgate: PathBuf,
+}
+
+/// One contender in one scenario.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    pub scenario: String,
+    pub kind: &'static str,
+    pub contender: &'static str,
+    /// What reached the gateway, million packets a second.
+    pub handled: Spread,
+    /// What left it towards the servers, million packets a second.
+    pub forwarded: Spread,
+    /// Of what was sent, the part that never reached the gateway because its ring was full.
+    pub ring_loss: Spread,
+}
+
+/// All scenarios, and what the issue asks of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct Forward {
+    pub driver: &'static str,
+    pub seconds: f64,
+    pub rows: Vec<Row>,
+    pub targets: Vec<Target>,
+}
+
+/// Rates of one run, million packets a second.
+#[derive(Clone, Copy)]
+struct Rates {
+    handled: f64,
+    forwarded: f64,
+    ring_loss: f64,
+}
+
+/// Runs every scenario against every contender, `rounds` times.
+pub fn run(load: &Load) -> Result<Forward> {
+    dropgate_lab::clean_up_on_signals().context("signals")?;
+    let scenarios: Vec<Scenario> = scenario::all()?
+        .into_iter()
+        .filter(|scenario| load.only.as_ref().is_none_or(|only| scenario.name.contains(only)))
+        .collect();
+    let mut samples: Vec<(Row, Vec<Rates>)> = Vec::new();
+    for round in 1..=load.rounds {
+        for (kind, kind_name) in [(Kind::Route, "route"), (Kind::Masquerade, "masquerade")] {
+            for contender in CONTENDERS {
+                eprintln!("round {round} of {}: {kind_name}, {}", load.rounds, contender.name());
+                for (scenario, rates) in one(load, kind, contender, &scenarios)? {
+                    let found = samples.iter_mut().find(|(row, _)| {
+                        row.scenario == scenario && row.kind == kind_name && row.contender == contender.name()
+                    });
+                    match found {
+                        Some((_, all)) => all.push(rates),
+                        None => samples.push((empty(scenario, kind_name, contender), vec![rates])),
+                    }
+                }
+            }
+        }
+    }
+    let mut rows: Vec<Row> = samples
+        .into_iter()
+        .map(|(row, rates)| Row {
+            handled: Spread::of(rates.iter().map(|rates| rates.handled).collect()),
+            forwarded: Spread::of(rates.iter().map(|rates| rates.forwarded).collect()),
+            ring_loss: Spread::of(rates.iter().map(|rates| rates.ring_loss).collect()),
+            ..row
+        })
+        .collect();
+    let order = |row: &Row| scenarios.iter().position(|scenario| scenario.name == row.scenario);
+    rows.sort_by_key(|row| (order(row), row.kind == "masquerade"));
+    let targets = targets(&rows);
+    Ok(Forward { driver: "veth, native XDP", seconds: load.seconds, rows, targets })
+}
+
+fn empty(scenario: String, kind: &'static str, contender: Contender) -> Row {
+    let none = Spread::of(vec![]);
+    Row { scenario, kind, contender: contender.name(), handled: none.clone(), forwarded: none.clone(), ring_loss: none }
+}
+
+/// A laboratory with one contender, all scenarios one after the other.
+fn one(load: &Load, kind: Kind, contender: Contender, scenarios: &[Scenario]) -> Result<Vec<(String, Rates)>> {
+    let mut lab = Gateway::new(kind, Options::default()).context("the laboratory")?;
+    let mut own = Own::load()?;
+    own.attach("drop_all", &lab.servers, "eth0")?;
+    // the sink answers nobody, not even who it is
+    let sink = mac(&lab.servers)?;
+    lab.gw.ip(&format!("neigh replace 203.0.113.9 lladdr {sink} dev wan0 nud permanent"))?;
+    let daemon = contender.start(&mut lab, &mut own, kind, &load.dropgate)?;
+    let gateway = lab.gw.mac("lan0").map(|mac| text(&mac))?;
+    let client = mac(&lab.office)?;
+    let mut all = Vec::new();
+    for scenario in scenarios {
+        let mut sender = lab.office.command("trafgen");
+        sender
+            .args(["-p", "-D", &format!("GATEWAY={gateway}"), "-D", &format!("CLIENT={client}"), "-P", "1"])
+            .args(["-C", "-i"])
+            .arg(&scenario.path)
+            .args(["-o", "eth0"])
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
+        let sender = dropgate_lab::Process::spawn_group(&mut sender)?;
+        thread::sleep(WARM_UP);
+        let before = Seen::read(&lab)?;
+        thread::sleep(Duration::from_secs_f64(load.seconds));
+        let after = Seen::read(&lab)?;
+        drop(sender);
+        all.push((scenario.name.clone(), after.since(&before)));
+        // what is still under way ends
+        thread::sleep(Duration::from_millis(100));
+    }
+    if let Some(daemon) = daemon {
+        daemon.stop(&lab)?;
+    }
+    Ok(all)
+}
+
+/// Counters at one time.
+struct Seen {
+    at: Instant,
+    sent: u64,
+    lost: u64,
+    forwarded: u64,
+}
+
+impl Seen {
+    fn read(lab: &Gateway) -> Result<Self> {
+        let at = Instant::now();
+        let [sent, lost] = transmitted(&lab.office, "eth0")?;
+        let [forwarded, _] = transmitted(&lab.gw, "wan0")?;
+        Ok(Self { at, sent, lost, forwarded })
+    }
+
+    fn since(&self, before: &Self) -> Rates {
+        let micros = self.at.duration_since(before.at).as_secs_f64() * 1e6;
+        let sent = (self.sent - before.sent) as f64;
+        let lost = (self.lost - before.lost) as f64;
+        Rates {
+            handled: sent / micros,
+            forwarded: (self.forwarded - before.forwarded) as f64 / micros,
+            ring_loss: if sent + lost > 0.0 { lost / (sent + lost) } else { 0.0 },
+        }
+    }
+}
+
+/// Packets an interface transmitted, and dropped at that.
+fn transmitted(namespace: &Namespace, interface: &str) -> Result<[u64; 2]> {
+    let table =
+        namespace.enter(|| std::fs::read_to_string("/proc/thread-self/net/dev"))?.context("interface counters")?;
+    let line = table.lines().find_map(|line| line.trim().strip_prefix(interface)?.strip_prefix(':'));
+    let fields: Vec<u64> = line.unwrap_or_default().split_whitespace().filter_map(|field| field.parse().ok()).collect();
+    match fields[..] {
+        [_, _, _, _, _, _, _, _, _, packets, _, dropped, ..] => Ok([packets, dropped]),
+        _ => anyhow::bail!("`/proc/net/dev` of `{}` has no `{interface}`", namespace.name()),
+    }
+}
+
+fn mac(namespace: &Namespace) -> Result<String> {
+    Ok(text(&namespace.mac("eth0")?))
+}
+
+fn text(mac: &[u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn targets(rows: &[Row]) -> Vec<Target> {
+    let rate = |scenario: &str, kind: &str, contender: Contender, forwarded: bool| {
+        let row = rows
+            .iter()
+            .find(|row| row.scenario == scenario && row.kind == kind && row.contender == contender.name())?;
+        Some(if forwarded { row.forwarded.median } else { row.handled.median })
+    };
+    let mut targets = Vec::new();
+    for (kind, bound) in [("route", 0.93), ("masquerade", 0.9)] {
+        let on = rate("allowed", kind, Contender::Dropgate, true);
+        let off = rate("allowed", kind, Contender::Kernel, true);
+        if let (Some(on), Some(off)) = (on, off) {
+            targets.push(Target::at_least(format!("{kind}: forwarded / the kernel alone"), on / off, bound, "times"));
+        }
+    }
+    let on = rate("denied", "route", Contender::Dropgate, false);
+    let bare = rate("denied", "route", Contender::Drop, false);
+    if let (Some(on), Some(bare)) = (on, bare) {
+        targets.push(Target::at_least("dropped / a bare XDP drop", on / bare, 0.9, "times"));
+    }
+    targets
+}

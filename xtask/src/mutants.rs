@@ -1,0 +1,189 @@
+//! Seeded mistakes in the kernel side's source, each of which the tests must catch.
+//!
+//! A copy of the source is changed in one place and built; the packet table and the reference model then run on that object.
+//! A mutant that no test fails on is a hole in the tests, and fails the run.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::shell;
+
+/// File below `xdp/src`, text there, what it becomes.
+type Mutant = (&'static str, &'static str, &'static str);
+
+/// One mistake each: a wrong mask, a missing bound, a swapped direction, a forgotten check.
+const MUTANTS: &[Mutant] = &[
+    ("frame.rs", "walk.vlan[tags] = u16::from_be(tag[0]) & 0xfff;", "walk.vlan[tags] = u16::from_be(tag[0]) & 0xff;"),
+    (
+        "frame.rs",
+        "            if is_tag(ethertype) {\n                return drop(Reason::vlan_too_deep);\n            }\n",
+        "",
+    ),
+    (
+        "parse.rs",
+        "let header = (first >> 24 & 0xf) as usize * 4;",
+        "let header = 20usize.max((first >> 24 & 1) as usize);",
+    ),
+    ("parse.rs", "!merged && (total < header || !frame.holds(l3 + total))", "!merged && total < header"),
+    ("parse.rs", "if field & 0xfff9 != 0 {", "if true {"),
+    ("parse.rs", "_ => (head[1] as usize + 1) * 8,", "_ => (head[1] as usize) * 8,"),
+    ("parse.rs", "whole && length != available", "whole && length < 8"),
+    ("parse.rs", "(V4, 0) => (8, identifier),", "(V4, 0) => (identifier, 8),"),
+    ("ingress.rs", "outer: walk.vlan[0], inner: walk.vlan[1] };", "outer: walk.vlan[1], inner: walk.vlan[0] };"),
+    (
+        "anomaly.rs",
+        "if flags & (tcp::SYN | tcp::RST) == tcp::SYN | tcp::RST {",
+        "if flags & (tcp::SYN | tcp::RST) == tcp::SYN {",
+    ),
+    ("anomaly.rs", "if src >> 28 == 0xe {", "if src >> 28 == 0xf {"),
+    ("anomaly.rs", "walk.sport == 0 || walk.dport == 0", "walk.sport == 0 && walk.dport == 0"),
+    ("fragment.rs", "        && kept.id == walk.fragment_id\n", ""),
+    ("fragment.rs", "kept.dropped != 0 { drop(", "kept.dropped > 1 { drop("),
+    (
+        "flow.rs",
+        "(source_high != (flow.flags & flag::INITIATOR_HIGH != 0)) as u8",
+        "(source_high == (flow.flags & flag::INITIATOR_HIGH != 0)) as u8",
+    ),
+    ("flow.rs", "if port != walk.port && !fits(walk, flow) {", "if false {"),
+    (
+        "flow.rs",
+        "if flow.generation != walk.generation && flow.flags & flag::LEDGER == 0 {\n        older(",
+        "if false {\n        older(",
+    ),
+    ("flow.rs", "    if !equal(&src, &walk.dst) {", "    if false {"),
+    ("zone.rs", "None => drop(Reason::source_not_in_zone),", "None => Ok(ZONE_OUTSIDE),"),
+    ("zone.rs", "Some(ZONE_NONE) => drop(Reason::source_of_zone),", ""),
+    ("policy.rs", "walk.protocol == protocol::TCP && !state::starts(walk)", "false"),
+    ("policy.rs", "Some(ordinal) if ordinal != NO_SERVICE => index += ordinal,", "Some(_) => {}"),
+    ("policy.rs", "BLOCK_TO, query.family, &query.dst)", "BLOCK_TO, query.family, &query.src)"),
+    ("state.rs", "flow.tcp_state >= state::TIME_WAIT && starts(walk)", "starts(walk)"),
+    (
+        "state.rs",
+        "table::live(query.zone) >= limit.max_flows as u64",
+        "table::live(query.zone) > limit.max_flows as u64",
+    ),
+    ("table.rs", "    if old.flags & flag::ESTABLISHED != 0 {\n        return TAKEN;\n    }\n", ""),
+    ("neighbour.rs", "if walk.ttl != 255 || walk.icmp_code != 0 {", "if walk.icmp_code != 0 {"),
+];
+
+/// Pairs of the reference model for each mutant; the whole run takes 100,000.
+const PAIRS: &str = "4000";
+
+/// Makes and runs every mutant.
+pub fn run() -> Result<()> {
+    let root = shell::root();
+    let work = root.join("target/mutants");
+    let tree = work.join("tree");
+    copy(&root, &tree)?;
+    let tests = tests(&root)?;
+    // the copy itself must pass, or a mutant could fail for another reason
+    let object = build(&tree, &work)?.context("the unchanged source does not build")?;
+    ensure!(!caught(&tests, &object)?, "the unchanged object fails the tests");
+    let mut alive = Vec::new();
+    for (at, (file, from, to)) in MUTANTS.iter().enumerate() {
+        let path = tree.join("xdp/src").join(file);
+        let source = fs::read_to_string(&path).with_context(|| format!("`{}`", path.display()))?;
+        ensure!(source.matches(from).count() == 1, "mutant {at}: `{from}` is not in `{file}` exactly once");
+        fs::write(&path, source.replace(from, to))?;
+        let how = match build(&tree, &work)? {
+            None => "does not build",
+            Some(object) if caught(&tests, &object)? => "caught",
+            Some(_) => "SURVIVES",
+        };
+        fs::write(&path, &source)?;
+        println!("mutant {:>2} of {}: {how:<14} {file}: {}", at + 1, MUTANTS.len(), first_line(from));
+        if how != "caught" {
+            alive.push(at + 1);
+        }
+    }
+    if !alive.is_empty() {
+        bail!("mutants {alive:?} were not caught by a test");
+    }
+    println!("{} mutants, each caught", MUTANTS.len());
+    Ok(())
+}
+
+fn first_line(text: &str) -> &str {
+    text.trim().lines().next().unwrap_or_default()
+}
+
+/// Copies what the kernel side is built from.
+fn copy(root: &Path, tree: &Path) -> Result<()> {
+    let _ = fs::remove_dir_all(tree);
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root)
+        .output()?;
+    ensure!(listed.status.success(), "`git ls-files` failed; mutants need a git checkout");
+    for name in String::from_utf8(listed.stdout)?.lines() {
+        let keep =
+            name.starts_with("xdp/") || name.ends_with("Cargo.toml") || name == "Cargo.lock" || name.ends_with(".rs");
+        let from = root.join(name);
+        if keep && from.is_file() {
+            let to = tree.join(name);
+            fs::create_dir_all(to.parent().unwrap_or(tree))?;
+            fs::copy(from, to)?;
+        }
+    }
+    Ok(())
+}
+
+/// The binaries of the packet table and of the reference model.
+fn tests(root: &Path) -> Result<Vec<PathBuf>> {
+    let arguments = ["test", "--release", "--package", "dropgate", "--test", "model", "--test", "table", "--no-run"];
+    let built = Command::new(env!("CARGO"))
+        .args(arguments)
+        .arg("--message-format=json")
+        .current_dir(root)
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    ensure!(built.status.success(), "the tests do not build");
+    let mut found = Vec::new();
+    for line in String::from_utf8(built.stdout)?.lines() {
+        let message: Value = serde_json::from_str(line).unwrap_or_default();
+        if message["profile"]["test"] == true
+            && let Some(path) = message["executable"].as_str()
+        {
+            found.push(PathBuf::from(path));
+        }
+    }
+    ensure!(found.len() == 2, "expected two test binaries, found {}", found.len());
+    Ok(found)
+}
+
+/// The object of the tree; `None` when it does not compile.
+fn build(tree: &Path, work: &Path) -> Result<Option<PathBuf>> {
+    let target = work.join("target");
+    let arch = std::env::consts::ARCH;
+    let flags = ["-Ctarget-cpu=v3", "-Cdebuginfo=2", "-Clink-arg=--btf", &format!("--cfg=bpf_target_arch=\"{arch}\"")];
+    let built = Command::new("rustup")
+        .args(["run", "nightly", "cargo", "build", "--release", "--quiet", "--package", "dropgate-xdp"])
+        .args(["--target", "bpfel-unknown-none", "-Zbuild-std=core", "--target-dir"])
+        .arg(&target)
+        .current_dir(tree.join("xdp"))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .output()?;
+    Ok(built.status.success().then(|| target.join("bpfel-unknown-none/release/dropgate-xdp")))
+}
+
+/// Whether some test fails on the object.
+fn caught(tests: &[PathBuf], object: &Path) -> Result<bool> {
+    for test in tests {
+        let ran = Command::new(test)
+            .env("DROPGATE_TEST_OBJECT", object)
+            .env("DROPGATE_MODEL_PAIRS", PAIRS)
+            .output()
+            .with_context(|| format!("`{}`", test.display()))?;
+        if !ran.status.success() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
