@@ -129,4 +129,20 @@ pub struct Scratch {
     pub hash: u64,
     /// A number on its way past the verifier: see [`crate::table`].
     pub hidden: u64,
+    /// What [`SIDES`] answered of late, by a few bits of the port: see [`crate::ingress`].
+    pub sides: [Seen; SEEN],
+}
+
+/// Answers remembered; a power of two.
+pub const SEEN: usize = 8;
+
+/// An answer of [`SIDES`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Seen {
+    /// Complement of the word that was in force, so that zero is none.
+    pub stamp: u64,
+    /// [`PortKey::word`].
+    pub port: u64,
+    pub side: Side,
 }

@@ -98,7 +98,8 @@ pub fn midstream(walk: &Walk, query: &mut Query, control: &Control, settings: &S
                 return Ok(());
             }
             start = Start::ToClient;
-            query.zone = peer(walk.slot, walk.family, &walk.dst);
+            query.zone = walk.peer;
+            query.peer = peer(walk.slot, walk.family, &walk.src);
             query.port = walk.sport;
             query.src = walk.dst;
             query.dst = walk.src;
