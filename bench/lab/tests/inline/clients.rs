@@ -146,9 +146,7 @@ fn unsolicited(lab: &Gateway, daemon: &Daemon) {
         let syn_ack = Path::new(SERVER, to, (443, 40_001)).tcp(SYN | ACK, 7, 8);
         let data = Path::new(SERVER, to, (443, 40_002)).tcp(ACK, 7, 8);
         let answer = Path::new(SERVER, to, (53, 40_003)).udp(b"an answer");
-        for (packet, reason) in
-            [(syn_ack, "syn_ack_unsolicited"), (data, "tcp_no_flow"), (answer, "dns_unsolicited")]
-        {
+        for (packet, reason) in [(syn_ack, "syn_ack_unsolicited"), (data, "tcp_no_flow"), (answer, "dns_unsolicited")] {
             let mark = daemon.events.mark();
             wire.send(&cable.frame(&packet)).unwrap();
             daemon.events.dropped(mark, SERVER, to, reason);

@@ -51,9 +51,10 @@ impl Events {
     pub fn dropped(&self, mark: u64, from: &str, to: &str, reason: &str) -> Value {
         let mut found = None;
         let waited = wait_until("a drop event", LIMIT, || {
-            found = self.since(mark).into_iter().find(|event| {
-                is_drop(event, from, to) && event["dropgate"]["reason"] == reason
-            });
+            found = self
+                .since(mark)
+                .into_iter()
+                .find(|event| is_drop(event, from, to) && event["dropgate"]["reason"] == reason);
             Ok(found.is_some())
         });
         let others = || self.since(mark).iter().map(|event| format!("\n{event}")).collect::<String>();
