@@ -91,8 +91,7 @@ fn large_files(lab: &Gateway) {
 fn denied(from: &Namespace, daemon: &Daemon, path: (&str, &str), port: u16, reason: &str) {
     let (mark, before) = (daemon.events.mark(), daemon.count(reason));
     fails(from, &format!("curl -sf -m 1 http://{}:{port}/", host(path.1)));
-    let event = daemon.events.dropped(mark, path.0, path.1, reason);
-    assert_eq!(event["dest_port"], port, "{event}");
+    daemon.events.dropped_where(mark, path.0, path.1, reason, |event| event["dest_port"] == port);
     assert!(daemon.count(reason) > before, "`{reason}` was not counted");
 }
 

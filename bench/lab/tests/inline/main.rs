@@ -15,4 +15,5 @@ mod full;
 mod killed;
 mod life;
 mod policies;
+mod raw;
 mod traffic;
