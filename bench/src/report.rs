@@ -84,26 +84,27 @@ impl Report {
         if let Some(forward) = &self.forward {
             writeln!(
                 text,
-                "\n## Forwarding\n\nMillion packets a second, {}; trafgen, gateway and sink on the same cores, {} s a \
-                 scenario and round. Handled: what reached the gateway. Ring loss: what was sent and found its ring full. \
+                "\n## Forwarding\n\nMillion packets a second of one core, {}; trafgen, gateway and sink on the same cores, {} s a \
+                 scenario and round. Handled: what reached the gateway. Ring loss: what was sent and found its ring full. Cores: CPU time taken by the wall clock. \
                  Median (min to max).\n",
                 forward.driver, forward.seconds
             )?;
             writeln!(
                 text,
-                "| scenario | kind | contender | handled | forwarded | ring loss |\n| --- | --- | --- | --- | --- | --- |"
+                "| scenario | kind | contender | handled | forwarded | ring loss | cores |\n| --- | --- | --- | --- | --- | --- | --- |"
             )?;
             for row in &forward.rows {
                 let rate = |s: &Spread| format!("{:.3} ({:.3} to {:.3})", s.median, s.min, s.max);
                 writeln!(
                     text,
-                    "| {} | {} | {} | {} | {} | {:.1} % |",
+                    "| {} | {} | {} | {} | {} | {:.1} % | {:.2} |",
                     row.scenario,
                     row.kind,
                     row.contender,
                     rate(&row.handled),
                     rate(&row.forwarded),
-                    row.ring_loss.median * 100.0
+                    row.ring_loss.median * 100.0,
+                    row.cores.median
                 )?;
             }
             targets(&mut text, &forward.targets)?;

@@ -167,6 +167,7 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
     if flow.zone != ZONE_SELF && flow.zone != ZONE_PUBLISHED && flow.to_server_port != u64::MAX {
         query.zone = initiator_zone(query, flow.to_server_port);
     }
+    query.peer = zone::peer(query.slot, query.family, &query.dst);
     let allowed = query.zone != ZONE_NONE && policy::blocked(query).is_none() && policy::allowed(query);
     if allowed {
         if query.zone != flow.zone {

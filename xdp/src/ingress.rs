@@ -1,7 +1,7 @@
 //! Stage 3: which side is this? The frames that are no IP packets end here.
 
 use dropgate_abi::{
-    policy::{PortKey, Settings, kind, side},
+    policy::{PortKey, Settings, Side, kind, side},
     reason::Reason,
     tuple::realm,
     walk::{Walk, hook},
@@ -9,7 +9,7 @@ use dropgate_abi::{
 
 use crate::{
     cursor::Frame,
-    maps::SIDES,
+    maps::{SCRATCH, SEEN, SIDES, Seen},
     neighbour,
     step::{Step, drop, pass},
 };
@@ -24,18 +24,16 @@ pub fn ingress<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifinde
     walk.port = key.word();
     if walk.hook == hook::EGRESS && walk.from_ifindex != 0 {
         let from = PortKey { ifindex: walk.from_ifindex, outer: 0, inner: 0 };
-        if SIDES.get_value_ptr_mut(walk.slot, &from).is_none() {
+        if side_of(walk, &from).is_none() {
             return drop(Reason::interface_unknown);
         }
         if settings.kind == kind::ROUTE {
             return pass(Reason::routed);
         }
     }
-    let Some(found) = SIDES.get_value_ptr_mut(walk.slot, &key) else {
+    let Some(found) = side_of(walk, &key) else {
         return drop(if walk.vlan[0] | walk.vlan[1] != 0 { Reason::vlan_unknown } else { Reason::interface_unknown });
     };
-    // SAFETY: an entry of the inner map, which is not written while its slot is in force.
-    let found = unsafe { *found };
     if found.kind == side::DEVICE {
         // an untagged frame where all zones are tagged
         return drop(Reason::vlan_unknown);
@@ -47,6 +45,24 @@ pub fn ingress<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifinde
     walk.realm =
         if settings.kind == kind::MASQUERADE && found.kind == side::OUTSIDE { realm::OUTSIDE } else { realm::INSIDE };
     Ok(())
+}
+
+/// What lies at a port. Most packets of a CPU come by few ports, so it keeps the last answers with the word that was in
+/// force; a commit, whose word is always another, leaves none of them valid.
+#[inline(always)]
+fn side_of(walk: &Walk, key: &PortKey) -> Option<Side> {
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    let stamp = !((walk.generation as u64) << 32 | walk.slot as u64);
+    let at = (key.ifindex ^ key.outer as u32 ^ key.inner as u32) as usize & (SEEN - 1);
+    // SAFETY: this CPU's own, for the time of this packet.
+    let seen = unsafe { &mut (*scratch).sides[at] };
+    if seen.stamp == stamp && seen.port == key.word() {
+        return Some(seen.side);
+    }
+    // SAFETY: an entry of the inner map, which is not written while its slot is in force.
+    let side = unsafe { *SIDES.get_value_ptr_mut(walk.slot, key)? };
+    *seen = Seen { stamp, port: key.word(), side };
+    Some(side)
 }
 
 /// Frames that are no IP packets: ARP with its own reasons, the rest by ethertype.

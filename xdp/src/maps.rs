@@ -94,9 +94,9 @@ pub static EVENTS: RingBuf<PacketEvent, { 4 << 20 }> = RingBuf::new();
 #[btf_map]
 pub static TRACE: Array<Walk, 1, MMAPABLE> = Array::new();
 
-/// Where the sweep goes on: bucket of the flow table.
+/// Where the sweep goes on: bucket of the flow table. Then the tick of the last sweep that a zone at its cap caused.
 #[btf_map]
-pub static SWEEP: Array<u32, 1, MMAPABLE> = Array::new();
+pub static SWEEP: Array<u32, 2, MMAPABLE> = Array::new();
 
 /// What is too large for the stack, one packet at a time: programs of one CPU do not interrupt each other.
 #[btf_map]
@@ -129,4 +129,20 @@ pub struct Scratch {
     pub hash: u64,
     /// A number on its way past the verifier: see [`crate::table`].
     pub hidden: u64,
+    /// What [`SIDES`] answered of late, by a few bits of the port: see [`crate::ingress`].
+    pub sides: [Seen; SEEN],
+}
+
+/// Answers remembered; a power of two.
+pub const SEEN: usize = 8;
+
+/// An answer of [`SIDES`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Seen {
+    /// Complement of the word that was in force, so that zero is none.
+    pub stamp: u64,
+    /// [`PortKey::word`].
+    pub port: u64,
+    pub side: Side,
 }

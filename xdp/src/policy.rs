@@ -39,7 +39,7 @@ pub struct Query {
     /// [`Settings::flags`].
     pub flags: u32,
     pub zone: u16,
-    /// Filled in by [`allowed`].
+    /// What `dst` is.
     pub peer: u16,
     /// The server's port; for ICMP the type.
     pub port: u16,
@@ -120,10 +120,9 @@ pub fn blocked(query: &Query) -> Option<Reason> {
     None
 }
 
-/// Whether a service of the zone allows this start of a flow; finds the peer and the service.
+/// Whether a service of the zone allows this start of a flow towards the peer; finds the service.
 #[inline(never)]
 pub fn allowed(query: &mut Query) -> bool {
-    query.peer = zone::peer(query.slot, query.family, &query.dst);
     let key = ServiceKey { zone: query.zone, peer: query.peer, port: query.port, protocol: query.protocol, _pad: 0 };
     let list = match SERVICES.get_value_ptr_mut(query.slot, &key) {
         // SAFETY: an entry of the inner map, which is not written while its slot is in force.

@@ -1,10 +1,12 @@
 //! Scenarios through network namespaces: trafgen in zone `office`, a gateway, a sink that drops in XDP.
 //!
 //! A round builds the laboratory anew for every contender, so that no connection table is inherited. Sender, gateway and
-//! sink share the machine: the kernel carries a packet from the sender's core to the sink, so a rate tells what the whole
-//! way costs, and ratios are between contenders in one run.
+//! sink share the machine: the kernel carries a packet from the sender to the sink within the sender's time, so a rate tells
+//! what the whole way costs. Rates are those of a whole core: packets by the CPU time of sender and softirq threads, which
+//! on an idle machine is the wall clock and on a busy one leaves out who else ran.
 
 mod contender;
+mod cpu;
 mod scenario;
 
 use std::{
@@ -26,8 +28,10 @@ use crate::{
     stats::{Spread, Target},
 };
 
-/// Before the counters are read: trafgen starts up.
-const WARM_UP: Duration = Duration::from_millis(700);
+/// Before the counters are read, from the first packets on.
+const WARM_UP: Duration = Duration::from_millis(200);
+/// What trafgen may take to send its first packets.
+const START: Duration = Duration::from_secs(20);
 
 /// How to run them.
 pub struct Load {
@@ -44,12 +48,14 @@ pub struct Row {
     pub scenario: String,
     pub kind: &'static str,
     pub contender: &'static str,
-    /// What reached the gateway, million packets a second.
+    /// What reached the gateway, million packets a second of one core.
     pub handled: Spread,
-    /// What left it towards the servers, million packets a second.
+    /// What left it towards the servers, million packets a second of one core.
     pub forwarded: Spread,
     /// Of what was sent, the part that never reached the gateway because its ring was full.
     pub ring_loss: Spread,
+    /// CPU time of sender and softirq threads by the wall clock, cores.
+    pub cores: Spread,
 }
 
 /// All scenarios, and what the issue asks of them.
@@ -61,12 +67,13 @@ pub struct Forward {
     pub targets: Vec<Target>,
 }
 
-/// Rates of one run, million packets a second.
+/// Rates of one run, million packets a second of one core.
 #[derive(Clone, Copy)]
 struct Rates {
     handled: f64,
     forwarded: f64,
     ring_loss: f64,
+    cores: f64,
 }
 
 /// Runs every scenario against every contender, `rounds` times.
@@ -99,6 +106,7 @@ pub fn run(load: &Load) -> Result<Forward> {
             handled: Spread::of(rates.iter().map(|rates| rates.handled).collect()),
             forwarded: Spread::of(rates.iter().map(|rates| rates.forwarded).collect()),
             ring_loss: Spread::of(rates.iter().map(|rates| rates.ring_loss).collect()),
+            cores: Spread::of(rates.iter().map(|rates| rates.cores).collect()),
             ..row
         })
         .collect();
@@ -110,7 +118,15 @@ pub fn run(load: &Load) -> Result<Forward> {
 
 fn empty(scenario: String, kind: &'static str, contender: Contender) -> Row {
     let none = Spread::of(vec![]);
-    Row { scenario, kind, contender: contender.name(), handled: none.clone(), forwarded: none.clone(), ring_loss: none }
+    Row {
+        scenario,
+        kind,
+        contender: contender.name(),
+        handled: none.clone(),
+        forwarded: none.clone(),
+        ring_loss: none.clone(),
+        cores: none,
+    }
 }
 
 /// A laboratory with one contender, all scenarios one after the other.
@@ -135,11 +151,17 @@ fn one(load: &Load, kind: Kind, contender: Contender, scenarios: &[Scenario]) ->
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null());
+        let [idle, _] = transmitted(&lab.office, "eth0")?;
         let sender = dropgate_lab::Process::spawn_group(&mut sender)?;
+        let started = Instant::now();
+        while transmitted(&lab.office, "eth0")?[0] < idle + 1000 {
+            anyhow::ensure!(started.elapsed() < START, "trafgen did not start to send `{}`", scenario.name);
+            thread::sleep(Duration::from_millis(10));
+        }
         thread::sleep(WARM_UP);
-        let before = Seen::read(&lab)?;
+        let before = Seen::read(&lab, sender.id())?;
         thread::sleep(Duration::from_secs_f64(load.seconds));
-        let after = Seen::read(&lab)?;
+        let after = Seen::read(&lab, sender.id())?;
         drop(sender);
         all.push((scenario.name.clone(), after.since(&before)));
         // what is still under way ends
@@ -154,27 +176,32 @@ fn one(load: &Load, kind: Kind, contender: Contender, scenarios: &[Scenario]) ->
 /// Counters at one time.
 struct Seen {
     at: Instant,
+    /// Of sender and softirq threads, ns.
+    cpu: u64,
     sent: u64,
     lost: u64,
     forwarded: u64,
 }
 
 impl Seen {
-    fn read(lab: &Gateway) -> Result<Self> {
+    fn read(lab: &Gateway, sender: u32) -> Result<Self> {
         let at = Instant::now();
+        let cpu = cpu::time(sender)?;
         let [sent, lost] = transmitted(&lab.office, "eth0")?;
         let [forwarded, _] = transmitted(&lab.gw, "wan0")?;
-        Ok(Self { at, sent, lost, forwarded })
+        Ok(Self { at, cpu, sent, lost, forwarded })
     }
 
     fn since(&self, before: &Self) -> Rates {
-        let micros = self.at.duration_since(before.at).as_secs_f64() * 1e6;
+        let wall = self.at.duration_since(before.at).as_secs_f64() * 1e6;
+        let micros = (self.cpu - before.cpu) as f64 / 1e3;
         let sent = (self.sent - before.sent) as f64;
         let lost = (self.lost - before.lost) as f64;
         Rates {
             handled: sent / micros,
             forwarded: (self.forwarded - before.forwarded) as f64 / micros,
             ring_loss: if sent + lost > 0.0 { lost / (sent + lost) } else { 0.0 },
+            cores: micros / wall,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How long a push takes: compiling, filling the idle slot, switching to it.
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use anyhow::{Context as _, Result};
 use dropgate::datapath::{Object, Sizes, Slots};
@@ -26,7 +26,7 @@ pub struct Commit {
 /// Pushes the large policy again and again.
 pub fn run(rounds: usize) -> Result<Commit> {
     let text = policies::many();
-    let object = Object::load(Sizes::for_flows(1 << 20), None).context("loading the object")?;
+    let object = Object::load(Sizes::for_flows(1 << 20), Path::new(""), &[]).context("loading the object")?;
     let mut slots = Slots::new(&object)?;
     let (mut compile, mut fill, mut switch, mut both) = (vec![], vec![], vec![], vec![]);
     for generation in 1..=rounds as u32 {
