@@ -193,9 +193,10 @@ impl Gateway {
         if first {
             self.adopt_for(image.adopt);
         }
+        // a number is used up by the attempt: what failed half way must not share it with what comes next
         let generation = self.generation + 1;
-        let committed = self.slots.commit(&self.object, &image, generation)?;
         self.generation = generation;
+        let committed = self.slots.commit(&self.object, &image, generation)?;
         self.ids = ids;
         self.names.store(Arc::new(subject::names(&image)));
         let attached = self.attached.add(&mut self.object, &self.place.pins, &image.interfaces);
