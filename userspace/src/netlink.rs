@@ -1,6 +1,6 @@
 //! Interfaces and addresses of this network namespace, and word when they change (rtnetlink(7)).
 
-use std::{io, net::IpAddr, os::fd::AsRawFd as _};
+use std::{ffi::CString, io, net::IpAddr, os::fd::AsRawFd as _};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{
@@ -11,6 +11,16 @@ use netlink_packet_route::{
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use crate::policy::{Environment, compile::Interface};
+
+/// Index of an interface, if there is one of this name.
+pub fn index(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: a string that ends with zero.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => None,
+        index => Some(index),
+    }
+}
 
 /// Interfaces with their addresses, by name.
 pub fn environment() -> io::Result<Environment> {

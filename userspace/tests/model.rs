@@ -1,4 +1,5 @@
 //! The reference model against what people expect of it, and against the real object.
+mod object;
 mod packets;
 #[path = "model/mod.rs"]
 mod reference;

@@ -2,6 +2,7 @@
 //!
 //! The lines stand in `table/cases.rs`. Here are the runner, the cases that need another policy, and the proof that every
 //! reason has a line or is reached elsewhere.
+mod object;
 mod packets;
 #[path = "table/mod.rs"]
 mod table;

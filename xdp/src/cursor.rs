@@ -1,6 +1,7 @@
 //! The frame as the stages see it: the same for XDP, for tcx and, in unit tests, for plain bytes.
 
 /// A frame that starts at its Ethernet header.
+#[allow(clippy::len_without_is_empty, reason = "no frame is empty")]
 pub trait Frame {
     /// A value at `offset`, in network order as it lies there; `None` beyond the end. `T` is an integer or an array of them.
     fn read<T: Copy>(&self, offset: usize) -> Option<T>;

@@ -1,7 +1,7 @@
 //! The stages that need no kernel, for tests and fuzzing on the host: bytes in, a walk out.
 //!
 //! The programs compile the same files; see `main.rs`. For their own target this library is empty.
-#![no_std]
+#![cfg_attr(any(not(test), target_arch = "bpf"), no_std)]
 
 #[cfg(not(target_arch = "bpf"))]
 pub mod anomaly;

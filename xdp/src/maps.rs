@@ -94,9 +94,9 @@ pub static EVENTS: RingBuf<PacketEvent, { 4 << 20 }> = RingBuf::new();
 #[btf_map]
 pub static TRACE: Array<Walk, 1, MMAPABLE> = Array::new();
 
-/// Where the sweep goes on: bucket of the flow table.
+/// Where the sweep goes on: bucket of the flow table. Then the tick of the last sweep that a zone at its cap caused.
 #[btf_map]
-pub static SWEEP: Array<u32, 1, MMAPABLE> = Array::new();
+pub static SWEEP: Array<u32, 2, MMAPABLE> = Array::new();
 
 /// What is too large for the stack, one packet at a time: programs of one CPU do not interrupt each other.
 #[btf_map]

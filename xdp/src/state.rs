@@ -1,6 +1,8 @@
 //! Stage 9: a flow begins, and what TCP does to it afterwards.
 
-use aya_ebpf::helpers::bpf_get_prandom_u32;
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::{bpf_get_prandom_u32, generated::bpf_loop};
 use dropgate_abi::{
     control::Control,
     flow::{Flow, flag, tcp as state},
@@ -15,7 +17,7 @@ use dropgate_abi::{
 use crate::{
     anomaly::tcp,
     flow,
-    maps::{SCRATCH, SWEEP, ZONES},
+    maps::{CONTROL, SCRATCH, SWEEP, ZONES},
     parse::protocol,
     policy::{self, Query},
     step::{Step, drop, pass},
@@ -23,8 +25,10 @@ use crate::{
     zone::peer,
 };
 
-/// Buckets swept when a zone is at its cap, before a flow is refused.
-const RECLAIM: u64 = 8;
+/// Buckets swept when a zone is at its cap, before a flow is refused: of a table for a million flows, a sixteenth.
+const RECLAIM: u32 = 16_384;
+/// Ticks between two such sweeps, so that a flood at the cap does not pay for one with each packet.
+const RECLAIM_PAUSE: u32 = 64;
 /// Identities of flows stay below 2^53.
 const ID_MASK: u64 = (1 << 53) - 1;
 
@@ -146,7 +150,7 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
     if limit.max_flows != 0
         && walk.found != found::REUSED
         && table::live(query.zone) >= limit.max_flows as u64
-        && !reclaim(query.zone, limit, control, now)
+        && !reclaim(query.zone, limit, now)
     {
         return drop(Reason::zone_flow_cap);
     }
@@ -208,12 +212,32 @@ fn first_timeout(walk: &Walk, start: Start) -> usize {
     }
 }
 
-/// Sweeps a few buckets for expired flows. Whether the zone has room now: with the daemon's sweeper gone, attempts to
-/// start a flow do its work.
+/// Sweeps a stretch of the table for expired flows, unless that was done a moment ago. Whether the zone has room now: with
+/// the daemon's sweeper gone, attempts to start a flow do its work.
 #[inline(never)]
-fn reclaim(zone: u16, limit: Zone, control: &Control, now: u32) -> bool {
-    sweep(control, now, RECLAIM);
+fn reclaim(zone: u16, limit: Zone, now: u32) -> bool {
+    if let Some(last) = SWEEP.get_ptr_mut(1) {
+        // SAFETY: an aligned map value; two packets that race both sweep.
+        let due = unsafe { now.wrapping_sub(last.read_volatile()) >= RECLAIM_PAUSE };
+        if due {
+            // SAFETY: as above.
+            unsafe { last.write_volatile(now) };
+            let mut now = now;
+            let step: extern "C" fn(u64, *const u32) -> i64 = reclaim_one;
+            // SAFETY: the helper calls `step` with a number and the address of `now`, which outlives the call.
+            unsafe { bpf_loop(RECLAIM, step as *mut c_void, (&raw mut now).cast(), 0) };
+        }
+    }
     table::live(zone) < limit.max_flows as u64
+}
+
+/// One round of [`reclaim`].
+extern "C" fn reclaim_one(_round: u64, now: *const u32) -> i64 {
+    if let Some(control) = CONTROL.get(0) {
+        // SAFETY: the address that `reclaim` gave.
+        sweep(control, unsafe { *now }, 1);
+    }
+    0
 }
 
 /// Goes on sweeping where the last sweep ended.

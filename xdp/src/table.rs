@@ -169,12 +169,10 @@ pub fn sweep(index: u32, now: u32) {
     while way < WAYS {
         // SAFETY: `way` is below the number of ways.
         let (tag, flow) = unsafe { (&mut (*bucket).tags[way], &mut (*bucket).ways[way]) };
-        // a group that is busy is swept another time
         // SAFETY: a field of a map value.
-        if *tag != 0
-            && expired(now, flow.last_seen, flow.timeout)
-            && atomic::try_lock(unsafe { &raw mut (*guard).lock })
-        {
+        let lock = unsafe { &raw mut (*guard).lock };
+        // a group that is busy is swept another time
+        if *tag != 0 && expired(now, flow.last_seen, flow.timeout) && atomic::try_lock(lock) {
             // it may have been used again before we had the lock
             if *tag != 0 && expired(now, flow.last_seen, flow.timeout) {
                 *tag = 0;

@@ -26,7 +26,11 @@ enum Task {
     /// Run every test, the privileged ones included, and the format and lint checks.
     Test,
     /// Make seeded mistakes in the kernel side's source; the tests must catch each.
-    Mutants,
+    Mutants {
+        /// Begin with this one.
+        #[arg(long, default_value_t = 1)]
+        from: usize,
+    },
     /// Build a gateway in network namespaces, run Dropgate on it, drive real clients, print what happened.
     Demo(demo::Arguments),
     /// Measure; arguments go to the bench program.
@@ -55,9 +59,9 @@ fn run(task: Task) -> Result<ExitCode> {
             setup::run()?;
             test::run()?;
         }
-        Task::Mutants => {
+        Task::Mutants { from } => {
             setup::run()?;
-            mutants::run()?;
+            mutants::run(from)?;
         }
         Task::Demo(arguments) => return demo::run(&arguments),
         Task::Bench { arguments } => {

@@ -21,7 +21,7 @@ pub fn run() -> Result<()> {
         }),
         ("lints of the eBPF programs", &lint_bpf),
         ("stages of the eBPF programs that need no kernel", &|| {
-            shell::cargo(&["test", "--release", "--package", "dropgate-xdp"])
+            run_tests(&["test", "--release", "--package", "dropgate-xdp"])
         }),
         // The privileged tests start the program itself.
         ("build", &|| shell::cargo(&["build", "--release", "--package", "dropgate"])),

@@ -15,6 +15,7 @@ use aya::programs::{
     tc::TcAttachOptions,
 };
 
+use super::place;
 use crate::{
     datapath::{Object, ObjectError, find, program},
     policy::compile::Attachment,
@@ -86,7 +87,7 @@ impl Attached {
                 continue;
             };
             if !plan.iter().any(|at| at.index == index) {
-                fs::remove_file(path)?;
+                place::remove_link(&path)?;
             }
         }
         Ok(())

@@ -19,7 +19,7 @@ use crate::{
     datapath::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, SlotError, Slots, program},
     events::Names,
     netlink,
-    policy::{self, Diagnostic, Environment, Ids, Image, Policy},
+    policy::{self, Diagnostic, Environment, Ids, Image, Policy, compile::Interface},
     view::subject,
 };
 
@@ -157,8 +157,14 @@ impl Gateway {
 
     /// Compiles the policy in force again, when the interfaces or their addresses have changed; whether they have.
     pub fn follow(&mut self) -> Result<bool, GatewayError> {
-        let environment = netlink::environment().map_err(fault("the interfaces of this machine"))?;
+        let mut environment = netlink::environment().map_err(fault("the interfaces of this machine"))?;
         let Some(current) = &self.current else { return Ok(false) };
+        // an interface that is gone leaves the others to be followed; it is attached again when it returns
+        for name in current.policy.interfaces().into_keys() {
+            if let (None, Some(index)) = (environment.interfaces.get(name), self.attached.interfaces().get(name)) {
+                environment.interfaces.insert(name.to_owned(), Interface { index: *index, ..Interface::default() });
+            }
+        }
         if current.environment == environment {
             return Ok(false);
         }
@@ -187,9 +193,10 @@ impl Gateway {
         if first {
             self.adopt_for(image.adopt);
         }
+        // a number is used up by the attempt: what failed half way must not share it with what comes next
         let generation = self.generation + 1;
-        let committed = self.slots.commit(&self.object, &image, generation)?;
         self.generation = generation;
+        let committed = self.slots.commit(&self.object, &image, generation)?;
         self.ids = ids;
         self.names.store(Arc::new(subject::names(&image)));
         let attached = self.attached.add(&mut self.object, &self.place.pins, &image.interfaces);

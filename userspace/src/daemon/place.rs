@@ -11,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::datapath::detach_link;
+
 /// Where BPF file systems are mounted.
 const BPFFS: &str = "/sys/fs/bpf";
 /// `BPF_FS_MAGIC` (`include/uapi/linux/magic.h`).
@@ -120,7 +122,14 @@ fn mount() -> io::Result<()> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Takes enforcement off: removes every pin, and the kernel detaches what nothing else holds. Whether there was any.
+/// Takes a link off its interface, and its pin away.
+pub fn remove_link(pin: &Path) -> io::Result<()> {
+    // its interface may be gone, and then there is nothing to take it off
+    let _ = detach_link(pin);
+    fs::remove_file(pin)
+}
+
+/// Takes enforcement off and removes every pin. Whether there was any.
 pub fn remove(pins: &Path) -> io::Result<bool> {
     let entries = match fs::read_dir(pins) {
         Ok(entries) => entries,
@@ -131,13 +140,20 @@ pub fn remove(pins: &Path) -> io::Result<bool> {
     for entry in entries {
         names.push(entry?.path());
     }
+    let (links, maps): (Vec<_>, Vec<_>) = names.iter().partition(|path| is_link(path));
     // links first: a program must not run on maps that are half gone
-    names.sort_by_key(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("link")));
-    for path in &names {
+    for path in links {
+        remove_link(path)?;
+    }
+    for path in maps {
         fs::remove_file(path)?;
     }
     fs::remove_dir(pins)?;
     Ok(!names.is_empty())
+}
+
+fn is_link(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("link"))
 }
 
 /// Identity of this network namespace that is never used again (`SO_NETNS_COOKIE`).

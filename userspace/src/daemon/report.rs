@@ -11,6 +11,7 @@ use super::gateway::{Gateway, now_ns};
 use crate::{
     datapath::{Mapped, ObjectError, counters, program},
     events::{Names, Totals, eve::Count},
+    netlink,
     view::{
         flows::{self, FlowView},
         status::{Attached, Status},
@@ -57,7 +58,8 @@ impl Gateway {
     pub fn status(&self, uptime_s: u64, unwritten: u64, names: &Names) -> Result<Status, ObjectError> {
         let totals = self.totals(uptime_s, unwritten)?;
         let own = crate::events::stats_own(&totals, names);
-        let attached = self.attached.interfaces().keys().flat_map(|interface| {
+        let there = self.attached.interfaces().iter().filter(|(name, index)| netlink::index(name) == Some(**index));
+        let attached = there.flat_map(|(interface, _)| {
             [(program::INGRESS, "ingress", "native"), (program::EGRESS, "egress", "tcx")].map(|(name, hook, mode)| {
                 Attached {
                     interface: interface.clone(),

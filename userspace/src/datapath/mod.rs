@@ -12,3 +12,4 @@ pub use mapped::Mapped;
 pub(crate) use object::find;
 pub use object::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, program};
 pub use slots::{Committed, SlotError, Slots};
+pub(crate) use sys::detach_link;

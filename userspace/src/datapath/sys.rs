@@ -3,8 +3,13 @@
 //! Layouts from `include/uapi/linux/bpf.h`, `union bpf_attr`.
 
 use std::{
+    ffi::CString,
     io,
-    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::{
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
 };
 
 use dropgate_abi::Plain;
@@ -12,8 +17,10 @@ use dropgate_abi::Plain;
 const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
+const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
 const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
+const BPF_LINK_DETACH: libc::c_long = 34;
 
 #[repr(C)]
 #[derive(Default)]
@@ -80,6 +87,22 @@ fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: `attr` is a `repr(C)` prefix of `union bpf_attr` of the size given, and what it points to outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Takes the program of a pinned link off its interface before this returns; the kernel frees a link that is only
+/// unpinned some time later. Linux 5.9.
+pub fn detach_link(pin: &Path) -> io::Result<()> {
+    #[repr(C)]
+    struct Get {
+        path: u64,
+        descriptor: u32,
+        flags: u32,
+    }
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let link = bpf(BPF_OBJ_GET, &mut Get { path: path.as_ptr() as u64, descriptor: 0, flags: 0 })?;
+    // SAFETY: the kernel made this descriptor for us.
+    let link = unsafe { OwnedFd::from_raw_fd(link as i32) };
+    bpf(BPF_LINK_DETACH, &mut (link.as_raw_fd() as u32)).map(drop)
 }
 
 /// Types of maps that are made without an object (`enum bpf_map_type`), with the flags they need.

@@ -70,7 +70,7 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "FILE", requires = "frame", conflicts_with_all = ["from", "to", "zone"])]
     pub pcap: Option<PathBuf>,
     /// Number of the frame, from 1
-    #[arg(long, value_name = "N", requires = "pcap")]
+    #[arg(long, value_name = "N", requires = "pcap", value_parser = clap::value_parser!(u64).range(1..))]
     pub frame: Option<u64>,
     /// One JSON document
     #[arg(long)]

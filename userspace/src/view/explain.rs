@@ -118,6 +118,9 @@ pub fn explain(walk: &Walk, names: &Names, policy: Option<&PolicyText>) -> Expla
 }
 
 fn packet(walk: &Walk) -> String {
+    if walk.ethertype == 0 {
+        return format!("a frame of {} bytes", walk.frame_len);
+    }
     if walk.family == 0 {
         return format!("{}, {} bytes", text::ethertype(walk.ethertype), walk.frame_len);
     }

@@ -82,6 +82,9 @@ pub struct Line {
     pub dport: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proto: Option<String>,
+    /// Of a frame whose IP header was not read: it is no IP packet, or the reason says what is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ethertype: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -299,6 +302,7 @@ impl Line {
             dst: None,
             dport: None,
             proto: None,
+            ethertype: None,
             interface: None,
             hook: None,
             cut: false,
@@ -323,6 +327,7 @@ impl Line {
             dst: known.then(|| text::address(walk.family, walk.dst)),
             dport: ports.then_some(walk.dport),
             proto: known.then(|| protocol(walk.protocol)),
+            ethertype: (!known && walk.ethertype != 0).then(|| text::ethertype(walk.ethertype)),
             interface: names.interface(place.ifindex),
             hook: Some(if place.hook == hook::EGRESS { "egress" } else { "ingress" }),
             ..Self::unjudged(frame, timestamp_ns, verdict(walk), walk.reason.name(), None)
@@ -338,10 +343,10 @@ impl Line {
             (Some(address), None) => address.clone(),
             (None, _) => "-".to_owned(),
         };
-        let tuple = match (&self.proto, &self.detail) {
+        let tuple = match (&self.proto, self.detail.as_ref().or(self.ethertype.as_ref())) {
             (Some(proto), _) => format!("{proto} {} -> {}", end(&self.src, self.sport), end(&self.dst, self.dport)),
-            (None, Some(detail)) => detail.clone(),
-            (None, None) => "not IP".to_owned(),
+            (None, Some(known)) => known.clone(),
+            (None, None) => "-".to_owned(),
         };
         let place = match (&self.zone, &self.peer) {
             (Some(zone), Some(peer)) => format!("  {zone} -> {peer}"),

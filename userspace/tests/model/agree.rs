@@ -2,7 +2,7 @@
 //!
 //! `DROPGATE_MODEL_PAIRS` sets how many pairs of policy and sequence are run, `DROPGATE_MODEL_SEED` where they start.
 
-use crate::packets::object;
+use crate::object;
 use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 use dropgate::{

@@ -3,7 +3,6 @@
 //! Lengths and header fields are right unless a test asks for wrong ones.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 
-pub mod object;
 pub mod transport;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,6 +1,6 @@
 //! The real object, asked one packet at a time: action, reason and counter.
 
-use crate::packets::object;
+use crate::object;
 use std::path::Path;
 
 use dropgate::{

@@ -91,8 +91,7 @@ fn large_files(lab: &Gateway) {
 fn denied(from: &Namespace, daemon: &Daemon, path: (&str, &str), port: u16, reason: &str) {
     let (mark, before) = (daemon.events.mark(), daemon.count(reason));
     fails(from, &format!("curl -sf -m 1 http://{}:{port}/", host(path.1)));
-    let event = daemon.events.dropped(mark, path.0, path.1, reason);
-    assert_eq!(event["dest_port"], port, "{event}");
+    daemon.events.dropped_where(mark, path.0, path.1, reason, |event| event["dest_port"] == port);
     assert!(daemon.count(reason) > before, "`{reason}` was not counted");
 }
 
@@ -146,9 +145,7 @@ fn unsolicited(lab: &Gateway, daemon: &Daemon) {
         let syn_ack = Path::new(SERVER, to, (443, 40_001)).tcp(SYN | ACK, 7, 8);
         let data = Path::new(SERVER, to, (443, 40_002)).tcp(ACK, 7, 8);
         let answer = Path::new(SERVER, to, (53, 40_003)).udp(b"an answer");
-        for (packet, reason) in
-            [(syn_ack, "syn_ack_unsolicited"), (data, "tcp_no_flow"), (answer, "dns_unsolicited")]
-        {
+        for (packet, reason) in [(syn_ack, "syn_ack_unsolicited"), (data, "tcp_no_flow"), (answer, "dns_unsolicited")] {
             let mark = daemon.events.mark();
             wire.send(&cable.frame(&packet)).unwrap();
             daemon.events.dropped(mark, SERVER, to, reason);

@@ -49,15 +49,26 @@ impl Events {
     /// # Panics
     /// None came.
     pub fn dropped(&self, mark: u64, from: &str, to: &str, reason: &str) -> Value {
+        self.dropped_where(mark, from, to, reason, |_| true)
+    }
+
+    /// The same, for an event for which `wanted` holds besides.
+    pub fn dropped_where(
+        &self,
+        mark: u64,
+        from: &str,
+        to: &str,
+        reason: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let holds = |event: &Value| is_drop(event, from, to) && event["dropgate"]["reason"] == reason && wanted(event);
         let mut found = None;
         let waited = wait_until("a drop event", LIMIT, || {
-            found = self.since(mark).into_iter().find(|event| {
-                is_drop(event, from, to) && event["dropgate"]["reason"] == reason
-            });
+            found = self.since(mark).into_iter().find(holds);
             Ok(found.is_some())
         });
         let others = || self.since(mark).iter().map(|event| format!("\n{event}")).collect::<String>();
-        waited.unwrap_or_else(|_| panic!("{from} to {to}: no drop event for `{reason}` but{}", others()));
+        waited.unwrap_or_else(|_| panic!("{from} to {to}: no such drop event for `{reason}` but{}", others()));
         found.unwrap()
     }
 

@@ -7,7 +7,6 @@ use dropgate_lab::{Gateway, Namespace};
 pub const UDP: u8 = 17;
 pub const TCP: u8 = 6;
 pub const SYN: u8 = 2;
-pub const RST: u8 = 4;
 pub const ACK: u8 = 16;
 
 /// The Ethernet header of frames between a host and the gateway, both ways alike.

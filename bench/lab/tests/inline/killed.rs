@@ -39,7 +39,8 @@ fn nothing_is_lost_and_everything_is_kept() {
     let mut download = lab.office.command("curl");
     download.args(["-sf", "-m", "30", "-r", &format!("0-{}", LENGTH - 1), "-o"]).arg(&got);
     let mut download = Process::spawn(download.arg(format!("http://{SERVER}/slow"))).unwrap();
-    wait_until("the download", Duration::from_secs(10), || Ok(got.metadata().is_ok_and(|file| file.len() > 0))).unwrap();
+    wait_until("the download", Duration::from_secs(10), || Ok(got.metadata().is_ok_and(|file| file.len() > 0)))
+        .unwrap();
     let before = daemon.status();
     let settled = [7001, 80].map(|port| daemon.flow(SERVER, port).unwrap());
 
