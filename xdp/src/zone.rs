@@ -38,9 +38,9 @@ pub fn of_source(walk: &Walk) -> Step<u16> {
         Some(ZONE_BROADCAST) => drop(Reason::source_broadcast),
         Some(ZONE_NONE) => drop(Reason::source_of_zone),
         Some(zone) => Ok(zone),
+        None if walk.fallback == ZONE_OUTSIDE && !equal(&walk.src, &[0; 4]) => Ok(ZONE_OUTSIDE),
         // what may come without a zone's address gets as far as the policy stage: DHCP, neighbour discovery, chatter
         None if nameless(walk) => Ok(ZONE_NONE),
-        None if walk.fallback == ZONE_OUTSIDE => Ok(ZONE_OUTSIDE),
         None => drop(Reason::source_not_in_zone),
     }
 }

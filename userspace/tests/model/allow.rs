@@ -65,7 +65,7 @@ impl Model {
         if let (true, [zone], false) = (link_local, &zones[..], outside) {
             return Ok(Party::Zone(zone.name.clone()));
         }
-        if link_local || src.is_unspecified() {
+        if link_local && !outside || src.is_unspecified() {
             return Ok(Party::Nameless);
         }
         if outside {

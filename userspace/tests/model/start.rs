@@ -185,7 +185,10 @@ impl Model {
         }
         let (client, server) = if packet.src.is_ipv4() { (68, 67) } else { (546, 547) };
         let relay: IpAddr = "ff02::1:2".parse().expect("an address");
+        // Decided: a link-local host at an outside port may be one of a zone there that has no address yet.
+        let link_local = matches!(packet.src, IpAddr::V6(src) if src.is_unicast_link_local());
         let (zone, asks) = match party {
+            Party::Outside if link_local => (*self.zones_at(at.ifindex, at.tags).first()?, true),
             Party::Zone(_) | Party::Nameless => (*self.zones_at(at.ifindex, at.tags).first()?, true),
             Party::Gateway => (*self.zones_at(at.ifindex, at.tags).first()?, false),
             _ => return None,
