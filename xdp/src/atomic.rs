@@ -40,6 +40,20 @@ pub fn set(word: *mut u32, value: u32) {
     unsafe { atomic_xchg::<u32, { SeqCst }>(word, value) };
 }
 
+/// Adds to a word and answers what it was before.
+#[inline(always)]
+pub fn fetch_add(word: *mut u32, change: u32) -> u32 {
+    // SAFETY: callers pass an aligned word of a map value.
+    unsafe { atomic_xadd::<u32, u32, { SeqCst }>(word, change) }
+}
+
+/// Sets a word that has the expected value; whether it had.
+#[inline(always)]
+pub fn exchange_if(word: *mut u32, expected: u32, value: u32) -> bool {
+    // SAFETY: callers pass an aligned word of a map value.
+    unsafe { atomic_cxchg::<u32, { SeqCst }, { SeqCst }>(word, expected, value) }.1
+}
+
 /// Adds to a counter that several CPUs share; `u64::MAX` takes one away.
 #[inline(always)]
 pub fn add(counter: *mut u64, change: u64) {

@@ -17,6 +17,12 @@ pub trait Frame {
 
     /// Whether the kernel merged several packets into this one.
     fn merged(&self) -> bool;
+
+    /// Packets that it was merged from, or is cut into on its way; 1 if it is one.
+    fn segments(&self) -> u32;
+
+    /// The receive queue that it came in by.
+    fn queue(&self) -> u32;
 }
 
 /// Headers start within this many bytes; it bounds every offset for the verifier.
@@ -84,6 +90,17 @@ mod kernel {
         fn merged(&self) -> bool {
             false
         }
+
+        #[inline(always)]
+        fn segments(&self) -> u32 {
+            1
+        }
+
+        #[inline(always)]
+        fn queue(&self) -> u32 {
+            // SAFETY: a live XDP context.
+            unsafe { (*self.0.ctx).rx_queue_index }
+        }
     }
 
     /// A packet in tcx.
@@ -126,6 +143,18 @@ mod kernel {
             // SAFETY: a live socket buffer.
             unsafe { (*self.0.skb.skb).gso_size > 0 }
         }
+
+        #[inline(always)]
+        fn segments(&self) -> u32 {
+            // SAFETY: a live socket buffer.
+            let segments = unsafe { (*self.0.skb.skb).gso_segs };
+            if segments == 0 { 1 } else { segments }
+        }
+
+        #[inline(always)]
+        fn queue(&self) -> u32 {
+            0
+        }
     }
 }
 
@@ -154,5 +183,13 @@ impl Frame for &[u8] {
 
     fn merged(&self) -> bool {
         false
+    }
+
+    fn segments(&self) -> u32 {
+        1
+    }
+
+    fn queue(&self) -> u32 {
+        0
     }
 }

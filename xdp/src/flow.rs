@@ -11,6 +11,7 @@ use dropgate_abi::{
 
 use crate::{
     anomaly::tcp,
+    content::{self, Subject},
     cursor::Frame,
     maps::{SCRATCH, SIDES, clear},
     parse::{self, protocol},
@@ -22,7 +23,12 @@ use crate::{
 
 /// Ends the walk of a packet that belongs to a flow; goes on with what starts one.
 #[inline(never)]
-pub fn flow(walk: &mut Walk, query: &mut Query, control: &Control, settings: &Settings) -> Step {
+pub fn flow<F: Frame>(
+    frame: &F,
+    walk: &mut Walk,
+    query: &mut Query,
+    (control, settings): &(&Control, &Settings),
+) -> Step {
     if walk.parsed & (parsed::FRAGMENT | parsed::FIRST) == parsed::FRAGMENT {
         return Ok(());
     }
@@ -30,7 +36,8 @@ pub fn flow(walk: &mut Walk, query: &mut Query, control: &Control, settings: &Se
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
     // SAFETY: this CPU's own, for the time of this packet.
     let hidden = unsafe { &raw mut (*scratch).hidden };
-    let Some(flow) = table::find(&key, key.hash(&control.secret), control.flow_mask, hidden) else {
+    let hash = key.hash(&control.secret);
+    let Some(flow) = table::find(&key, hash, control.flow_mask, hidden) else {
         walk.found = found::MISS;
         return Ok(());
     };
@@ -70,25 +77,20 @@ pub fn flow(walk: &mut Walk, query: &mut Query, control: &Control, settings: &Se
         reply(walk, flow, settings);
     }
     flow.last_seen = now;
-    if counts(walk) {
+    if content::first_look(walk) {
         // each direction of a flow comes in on one queue, so that these are not raced for
         let direction = walk.direction as usize & 1;
         flow.packets[direction] += 1;
         flow.bytes[direction] += walk.ip_len as u64;
     }
-    pass(Reason::flow)
+    let subject = Subject { flags: flow.flags, reason: Reason::flow, hold: &raw mut flow.hold, hash };
+    content::content(frame, walk, &subject, control, settings)
 }
 
 /// The time in the unit of the flow table.
 #[inline(always)]
 pub fn tick(walk: &Walk) -> u32 {
     (walk.now_ns >> TICK_SHIFT) as u32
-}
-
-/// Zone to zone behind translation, a packet passes two programs: only the first counts it.
-#[inline(always)]
-fn counts(walk: &Walk) -> bool {
-    walk.hook == hook::INGRESS || walk.from_ifindex == 0 || walk.zone < FIRST_ZONE || walk.peer < FIRST_ZONE
 }
 
 /// The key of a packet's flow, and whether its source is the `high` endpoint.
@@ -177,9 +179,12 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
         flow.zone = query.zone;
         flow.peer = query.peer;
         flow.service = query.service.counter;
-        flow.drop_reason = 0;
+        // what the inspector found stays true
+        if flow.drop_reason == Reason::flow_revoked.0 {
+            flow.drop_reason = 0;
+        }
         walk.line = query.service.line;
-    } else {
+    } else if flow.drop_reason == 0 {
         flow.drop_reason = Reason::flow_revoked.0;
     }
     flow.generation = walk.generation;

@@ -4,13 +4,14 @@
 //! look-up. Sizes here are templates; the loader sets the real ones.
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, XskMap},
     macros::btf_map,
 };
 use dropgate_abi::{
     control::{Asked, Control, Counter, Limiter},
     event::PacketEvent,
     flow::{Bucket, Flow, FragmentBucket},
+    hold::{Credit, Held, HoldPort, MAX_SOCKETS},
     policy::{MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side, Zone, table},
     reason::REASON_SLOTS,
     walk::Walk,
@@ -70,6 +71,18 @@ pub static FRAGMENTS: Array<FragmentBucket, 64, MMAPABLE> = Array::new();
 #[btf_map]
 pub static ASKED: LruHashMap<Asked, u64, 4096> = LruHashMap::new();
 
+/// What devices have to do with holding, by interface index. Daemon writes. A packet to be held elsewhere: `inspector_absent`.
+#[btf_map]
+pub static HOLD_PORTS: HashMap<u32, HoldPort, 1024> = HashMap::new();
+
+/// The inspector's AF_XDP sockets.
+#[btf_map]
+pub static SOCKETS: XskMap<{ MAX_SOCKETS as usize }> = XskMap::new();
+
+/// Packets each socket holds. Programs take credits, the inspector returns them. None left: `hold_credits`.
+#[btf_map]
+pub static CREDITS: Array<Credit, { MAX_SOCKETS as usize }, MMAPABLE> = Array::new();
+
 /// Packets and bytes by reason.
 #[btf_map]
 pub static REASON_COUNTERS: PerCpuArray<Counter, { REASON_SLOTS as usize }> = PerCpuArray::new();
@@ -127,6 +140,10 @@ pub struct Scratch {
     pub flow: Flow,
     /// Its hash.
     pub hash: u64,
+    /// What goes with a packet that is held, and where it goes: see [`crate::content`].
+    pub held: Held,
+    pub socket: u32,
+    pub device: u32,
     /// A number on its way past the verifier: see [`crate::table`].
     pub hidden: u64,
     /// What [`SIDES`] answered of late, by a few bits of the port: see [`crate::ingress`].

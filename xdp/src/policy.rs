@@ -66,7 +66,7 @@ impl Query {
         self.protocol = walk.protocol;
         self.src = walk.src;
         self.dst = walk.dst;
-        self.service = Service { counter: NO_SERVICE, line: 0 };
+        self.service = Service { counter: NO_SERVICE, line: 0, flags: 0, _pad: 0 };
     }
 }
 

@@ -15,9 +15,9 @@ use dropgate_abi::{
 };
 
 use crate::{
-    anomaly, content,
+    anomaly,
     cursor::{Frame, Skb, Xdp},
-    flow, fragment, frame, ingress,
+    flow, fragment, frame, hold, ingress,
     maps::{CONTROL, SCRATCH, SETTINGS, clear},
     parse,
     policy::{self, Query},
@@ -37,6 +37,7 @@ pub fn dropgate_ingress(ctx: XdpContext) -> u32 {
     let at = Hook { hook: hook::INGRESS, ifindex: ctx.ingress_ifindex() as u32, from_ifindex: 0 };
     match judge(&Xdp(&ctx), at) {
         action::PASS => xdp_action::XDP_PASS,
+        action::HOLD => hold::came_in(&ctx),
         _ => xdp_action::XDP_DROP,
     }
 }
@@ -49,6 +50,7 @@ pub fn dropgate_egress(ctx: TcContext) -> i32 {
     let at = Hook { hook: hook::EGRESS, ifindex, from_ifindex };
     match judge(&Skb(&ctx), at) {
         action::PASS => TCX_NEXT,
+        action::HOLD => hold::leaves(&ctx),
         _ => TC_ACT_SHOT,
     }
 }
@@ -127,15 +129,14 @@ fn admit(frame: &impl Frame, walk: &mut Walk, query: &mut Query, control: &Contr
     if walk.parsed & parsed::ICMP_ERROR != 0 {
         return flow::icmp_error(frame, walk, query, control, settings);
     }
-    flow::flow(walk, query, control, settings)?;
+    flow::flow(frame, walk, query, &(control, settings))?;
     if walk.hook == hook::EGRESS && walk.from_ifindex != 0 && walk.side_kind == side::OUTSIDE {
         state::translated(walk, query, settings);
     } else {
         zone::zone(walk)?;
         policy::policy(frame, walk, query, &(control, settings))?;
-        content::content()?;
     }
-    state::state(walk, query, control, settings)
+    state::state(frame, walk, query, control, settings)
 }
 
 #[inline(always)]

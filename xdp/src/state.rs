@@ -7,7 +7,8 @@ use dropgate_abi::{
     control::Control,
     flow::{Flow, flag, tcp as state},
     policy::{
-        MAX_ZONES, SLOTS, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, Zone, kind, side, timeout, zone,
+        MAX_ZONES, SLOTS, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, Zone, kind, service, side, timeout,
+        zone,
     },
     reason::Reason,
     tuple::V4,
@@ -16,11 +17,13 @@ use dropgate_abi::{
 
 use crate::{
     anomaly::tcp,
+    content::{self, Subject},
+    cursor::Frame,
     flow,
     maps::{CONTROL, SCRATCH, SWEEP, ZONES},
     parse::protocol,
     policy::{self, Query},
-    step::{Step, drop, pass},
+    step::{Step, drop},
     table::{self, inserted},
     zone::peer,
 };
@@ -131,12 +134,24 @@ fn settings_of(slot: u32, zone: u16) -> Zone {
 
 /// Begins a flow and passes its first packet.
 #[inline(always)]
-pub fn state(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) -> Step {
+pub fn state<F: Frame>(frame: &F, walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) -> Step {
     make(walk, query, control, settings)?;
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
+    // SAFETY: this CPU's own, for the time of this packet.
+    let new = unsafe { &mut (*scratch).flow };
+    let subject = Subject {
+        flags: new.flags,
+        reason: query.opening.parts().2,
+        hold: &raw mut new.hold,
+        // SAFETY: as above.
+        hash: unsafe { (*scratch).hash },
+    };
+    // the flow goes into the table with this packet counted as held
+    let answer = content::content(frame, walk, &subject, control, settings);
     match table::dropgate_insert(control.flow_mask, flow::tick(walk)) {
-        inserted::DONE => pass(query.opening.parts().2),
-        inserted::FULL => drop(Reason::flow_table_full),
-        _ => drop(Reason::flow_table_busy),
+        inserted::DONE => answer,
+        inserted::FULL => content::undo(frame, answer, Reason::flow_table_full),
+        _ => content::undo(frame, answer, Reason::flow_table_busy),
     }
 }
 
@@ -178,14 +193,20 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
     new.flags = flags
         | if source_high != reversed { flag::INITIATOR_HIGH } else { 0 }
         | if start == Start::First { 0 } else { flag::ESTABLISHED }
-        | if limit.flags & zone::LOOSE != 0 { flag::LOOSE } else { 0 };
+        | if limit.flags & zone::LOOSE != 0 { flag::LOOSE } else { 0 }
+        | if query.service.flags & service::INSPECT != 0 && matches!(walk.protocol, protocol::TCP | protocol::UDP) {
+            flag::INSPECT
+        } else {
+            0
+        };
     new.drop_reason = 0;
     new.service = query.service.counter;
     new.zone = query.zone;
     new.peer = query.peer;
     new.to_server_port = if reversed { u64::MAX } else { here };
     new.to_client_port = if reversed { walk.port } else { u64::MAX };
-    new.start_ns = walk.now_ns;
+    new.started = now;
+    new.hold = 0;
     // SAFETY: no preconditions.
     new.id = (((unsafe { bpf_get_prandom_u32() } as u64) << 32) ^ hash) & ID_MASK;
     let (server, client) = if reversed { (0, 1) } else { (1, 0) };

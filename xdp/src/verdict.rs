@@ -25,7 +25,7 @@ pub fn verdict(walk: &mut Walk, control: &Control, settings: &Settings, decision
     walk.reason = decision.reason();
     walk.action = decision.action();
     let bytes = bytes(walk);
-    let dropped = decision.action() != action::PASS;
+    let dropped = decision.action() == action::DROP;
     add(&REASON_COUNTERS, decision.reason().0 as u32, bytes);
     add(&ZONE_COUNTERS, walk.zone as u32 * 2 + dropped as u32, bytes);
     if dropped {

@@ -28,6 +28,9 @@ pub const STATE_MAPS: &[&str] = &[
     "ZONE_FLOWS",
     "FRAGMENTS",
     "ASKED",
+    "HOLD_PORTS",
+    "SOCKETS",
+    "CREDITS",
     "REASON_COUNTERS",
     "ZONE_COUNTERS",
     "SERVICE_COUNTERS",
@@ -43,6 +46,9 @@ pub mod program {
     pub const INGRESS: &str = "dropgate_ingress";
     pub const EGRESS: &str = "dropgate_egress";
     pub const SWEEP: &str = "dropgate_sweep";
+    pub const HOLD: &str = "dropgate_hold";
+    pub const RELEASE: &str = "dropgate_release";
+    pub const SETTLE: &str = "dropgate_settle";
 }
 
 /// Sizes that are fixed when the maps are made.
@@ -136,13 +142,14 @@ impl Object {
             loader.map_pin_path(name, pins.join(name));
         }
         let mut ebpf = loader.load(object).map_err(ObjectError::Load)?;
-        for name in [program::INGRESS, program::SWEEP] {
+        for name in [program::INGRESS, program::SWEEP, program::HOLD, program::SETTLE] {
             let loaded: &mut Xdp = find(&mut ebpf, name)?;
             loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
         }
-        let name = program::EGRESS;
-        let loaded: &mut SchedClassifier = find(&mut ebpf, name)?;
-        loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
+        for name in [program::EGRESS, program::RELEASE] {
+            let loaded: &mut SchedClassifier = find(&mut ebpf, name)?;
+            loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
+        }
         Ok(Self { ebpf, sizes })
     }
 
@@ -155,7 +162,8 @@ impl Object {
             | Map::HashMap(data)
             | Map::LruHashMap(data)
             | Map::ArrayOfMaps(data)
-            | Map::RingBuf(data) => Ok(data),
+            | Map::RingBuf(data)
+            | Map::XskMap(data) => Ok(data),
             _ => Err(missing()),
         }
     }

@@ -104,7 +104,7 @@ fn dropped(walk: &Walk) -> eve::Drop {
 pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock: &Clock) -> eve::Event {
     let (client, server) = crate::view::flows::endpoints(&flow.key, flow.flags & flag::INITIATOR_HIGH != 0);
     let ports = matches!(flow.key.protocol, TCP | UDP | SCTP);
-    let end_ns = end_ns.max(flow.start_ns);
+    let start_ns = flow.start_ns(end_ns);
     let why = (flow.drop_reason != 0).then_some(Reason(flow.drop_reason));
     let service = names.service(flow.service);
     eve::Event {
@@ -127,9 +127,9 @@ pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock
             pkts_toclient: flow.packets[1],
             bytes_toserver: flow.bytes[0],
             bytes_toclient: flow.bytes[1],
-            start: clock.format(flow.start_ns),
+            start: clock.format(start_ns),
             end: clock.format(end_ns),
-            age: (end_ns - flow.start_ns) / 1_000_000_000,
+            age: (end_ns - start_ns) / 1_000_000_000,
             state: state(flow),
             reason,
             alerted: false,
@@ -237,7 +237,7 @@ fn reason_key(reason: Reason) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::names::ServiceName, *};
-    use dropgate_abi::tuple::{FlowKey, V4};
+    use dropgate_abi::{flow::TICK_SHIFT, tuple::{FlowKey, V4}};
     use serde_json::{Value, json};
 
     fn names() -> Names {
@@ -339,7 +339,7 @@ mod tests {
             service: 3,
             zone: 16,
             peer: 2,
-            start_ns: 1_000_000_000,
+            started: (1_000_000_000u64 >> TICK_SHIFT) as u32,
             id: 99,
             packets: [5, 4],
             bytes: [500, 4000],

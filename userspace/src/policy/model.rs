@@ -31,6 +31,9 @@ pub struct Policy {
     pub timeouts: Timeouts,
     pub limits: Limits,
     pub events: Events,
+    /// `None`: nothing is inspected.
+    pub inspection: Option<Inspection>,
+    pub failure: Failure,
 }
 
 /// What the gateway does with addresses.
@@ -98,6 +101,8 @@ pub struct Service {
     /// Where `to` stands; the line itself when it is left out.
     pub to_location: Location,
     pub except: Vec<Addresses>,
+    /// Its flows are inspected, if anything is.
+    pub inspect: bool,
 }
 
 /// The protocols and ports of a service. Sorted and merged.
@@ -342,4 +347,42 @@ pub mod protocol {
     pub const UDP: u8 = 17;
     pub const ICMPV6: u8 = 58;
     pub const SCTP: u8 = 132;
+}
+
+/// `[inspection]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Inspection {
+    /// Bytes of a flow, both directions together, after which it leaves inspection; `None`: never.
+    pub depth: Option<u64>,
+    /// Most packets that are held at once on one receive queue.
+    pub held: u32,
+    /// The inspector is late when it gave no sign of life for this long.
+    pub late: Duration,
+}
+
+impl Default for Inspection {
+    fn default() -> Self {
+        Self { depth: Some(64 << 10), held: 1024, late: Duration::from_secs(1) }
+    }
+}
+
+/// What becomes of a packet that cannot be judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Answer {
+    /// It is dropped (fail-closed).
+    #[default]
+    Drop,
+    /// It passes (fail-open).
+    Pass,
+}
+
+/// `[failure]`: what is done when something is exhausted or at fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Failure {
+    /// No inspector is running, or it is late.
+    pub inspector: Answer,
+    /// As many packets are held as may be.
+    pub credits: Answer,
+    /// A packet is longer than what can be held.
+    pub too_long: Answer,
 }

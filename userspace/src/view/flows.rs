@@ -85,7 +85,7 @@ pub fn view(flow: &Flow, now_ns: u64, names: &Names) -> FlowView {
         packets_to_client: flow.packets[1],
         bytes_to_server: flow.bytes[0],
         bytes_to_client: flow.bytes[1],
-        age_s: now_ns.saturating_sub(flow.start_ns) / 1_000_000_000,
+        age_s: now_ns.saturating_sub(flow.start_ns(now_ns)) / 1_000_000_000,
         idle_s: (u64::from(idle_ticks) << TICK_SHIFT) / 1_000_000_000,
         generation: flow.generation,
         translated: flow.flags & flag::LEDGER != 0,
@@ -136,7 +136,7 @@ pub fn table(flows: &[FlowView]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dropgate_abi::{flow::tcp, tuple::V4};
+    use dropgate_abi::{flow::{TICK_SHIFT, tcp}, tuple::V4};
 
     fn flow() -> Flow {
         Flow {
@@ -154,7 +154,7 @@ mod tests {
             service: 3,
             zone: 16,
             peer: 2,
-            start_ns: 1_000_000_000,
+            started: (1_000_000_000u64 >> TICK_SHIFT) as u32,
             last_seen: (60_000_000_000u64 >> TICK_SHIFT) as u32,
             bytes: [1500, 2_000_000],
             id: 5,

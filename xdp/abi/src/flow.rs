@@ -39,13 +39,23 @@ pub struct Flow {
     pub to_server_port: u64,
     /// Where packets to the client come in; `u64::MAX` until the first reply.
     pub to_client_port: u64,
-    /// Monotonic time of the first packet, ns.
-    pub start_ns: u64,
+    /// Tick of its first packet; see [`Flow::start_ns`].
+    pub started: u32,
+    /// Of a flow with [`flag::INSPECT`]: packets held so far, times [`crate::hold::ONE`], and [`crate::hold::SETTLED`].
+    pub hold: u32,
     /// Random-looking identity, below 2^53 so that JSON readers keep it exact.
     pub id: u64,
     /// By direction: to-server, to-client. Bytes are those of the IP packet.
     pub packets: [u64; 2],
     pub bytes: [u64; 2],
+}
+
+impl Flow {
+    /// Monotonic time of the first packet, ns, to the tick; wrong by 52 days for each that the flow is older at `now_ns`.
+    pub const fn start_ns(&self, now_ns: u64) -> u64 {
+        let age = ((now_ns >> TICK_SHIFT) as u32).wrapping_sub(self.started);
+        ((now_ns >> TICK_SHIFT) - age as u64) << TICK_SHIFT
+    }
 }
 
 /// Bits of [`Flow::flags`].
@@ -63,6 +73,8 @@ pub mod flag {
     pub const FIN_TO_CLIENT: u8 = 32;
     /// The zone's state is loose.
     pub const LOOSE: u8 = 64;
+    /// Its packets are held until [`Flow::hold`](super::Flow::hold) says that it is settled.
+    pub const INSPECT: u8 = 128;
 }
 
 /// Values of [`Flow::tcp_state`].

@@ -158,13 +158,22 @@ pub struct ServiceList {
 }
 
 /// One service, as an entry of `CANDIDATES`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 #[repr(C, align(8))]
 pub struct Service {
     /// Index of its counter; stable over pushes.
     pub counter: u32,
     /// Line of the policy file, for people.
     pub line: u32,
+    /// See [`service`].
+    pub flags: u32,
+    pub _pad: u32,
+}
+
+/// Bits of [`Service::flags`].
+pub mod service {
+    /// Packets of its flows are held and inspected.
+    pub const INSPECT: u32 = 1;
 }
 
 /// What one generation decides for the whole gateway. `SETTINGS`, one entry a slot.
@@ -186,6 +195,8 @@ pub struct Settings {
     pub timeouts: [u32; 8],
     /// Events a second for each reason and CPU.
     pub event_rate: u32,
+    /// The inspector is late when its last sign of life is older, ns.
+    pub late_ns: u64,
 }
 
 /// Values of [`Settings::kind`].
@@ -205,6 +216,12 @@ pub mod setting {
     pub const QUIET_CHATTER: u32 = 8;
     /// Some service has a port range.
     pub const RANGES: u32 = 16;
+    /// Packets that would be held pass when nobody inspects, or too late.
+    pub const OPEN_INSPECTOR: u32 = 32;
+    /// Packets that would be held pass when as many are held as may be.
+    pub const OPEN_CREDITS: u32 = 64;
+    /// Packets that would be held pass when they are too long for it.
+    pub const OPEN_LONG: u32 = 128;
 }
 
 /// Classes of fragments: index into [`Settings::fragments`].
@@ -257,7 +274,7 @@ plain!(
     TrieKey = 24,
     ServiceKey = 8,
     ServiceList = 8,
-    Service = 8,
-    Settings = 88,
+    Service = 16,
+    Settings = 96,
     Zone = 8,
 );

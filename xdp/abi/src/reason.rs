@@ -206,6 +206,12 @@ reasons! {
     157 translated               State Pass "" "leaves translated; recorded for its replies"
     158 loose                    State Pass "" "mid-stream, in a zone whose state is loose"
 
+    170 held                     Content Pass "" "handed to the inspector, which releases or drops it"
+    171 inspector_absent         Content Error "" "to be inspected, and no inspector is running"
+    172 inspector_late           Content Error "" "to be inspected, and the inspector has given no sign of life"
+    173 hold_credits             Content Error "" "to be inspected, and as many packets are held as may be"
+    174 hold_too_long            Content Error "" "to be inspected, and longer than what can be held"
+
     250 internal                 Verdict Error "" "a packet that no stage decided; a defect of Dropgate"
 }
 

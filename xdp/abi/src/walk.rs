@@ -115,6 +115,8 @@ pub mod found {
 pub mod action {
     pub const PASS: u8 = 1;
     pub const DROP: u8 = 2;
+    /// Handed to userspace, which releases or drops it.
+    pub const HOLD: u8 = 3;
 }
 
 plain!(Walk = 136);

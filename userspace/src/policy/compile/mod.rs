@@ -11,7 +11,7 @@ mod sides;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dropgate_abi::policy::{
-    BLOCK_FROM, BLOCK_TO, DESTINATIONS_SCOPE, Service as Candidate, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, setting,
+    BLOCK_FROM, BLOCK_TO, DESTINATIONS_SCOPE, Service as Candidate, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, service, setting,
     table,
 };
 
@@ -218,6 +218,8 @@ fn place_services(
         let service = candidate(ids, "publish", &line.name, line.location, &mut names);
         untranslated.push(published_line(tables, service, line, None));
         if let Some(zone) = zone {
+            // it is looked into once, on the zone's side
+            let service = Candidate { flags: inspected(policy, true), ..service };
             translated.push(published_line(tables, service, line, Some(*zone)));
         }
     }
@@ -236,6 +238,7 @@ fn place_services(
             .iter()
             .map(|service| {
                 let candidate = candidate(ids, owner, &service.name, service.location, &mut names);
+                let candidate = Candidate { flags: inspected(policy, service.inspect), ..candidate };
                 line(tables, ids, candidate, service)
             })
             .collect();
@@ -250,7 +253,12 @@ fn candidate(ids: &Ids, owner: &str, name: &str, at: Location, names: &mut Names
     let counter = counter(ids, owner, name);
     let named = ServiceName { owner: owner.to_owned(), name: name.to_owned(), line: at.line };
     names.services.insert(counter, named);
-    Candidate { counter, line: at.line }
+    Candidate { counter, line: at.line, ..Candidate::default() }
+}
+
+/// [`Candidate::flags`] of a service whose flows are inspected, if anything is.
+fn inspected(policy: &Policy, wanted: bool) -> u32 {
+    if wanted && policy.inspection.is_some() { service::INSPECT } else { 0 }
 }
 
 fn line(tables: &mut Services<'_>, ids: &Ids, candidate: Candidate, service: &Service) -> Line {

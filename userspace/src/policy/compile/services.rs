@@ -37,7 +37,7 @@ pub struct Services<'a> {
     /// Counters of the services that some packet can reach.
     pub reached: HashSet<u32>,
     by_list: HashMap<ServiceList, u32>,
-    by_counters: HashMap<Vec<u32>, u32>,
+    by_services: HashMap<Vec<Service>, u32>,
     listed: usize,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Services<'a> {
             candidates: Vec::new(),
             reached: HashSet::new(),
             by_list: HashMap::new(),
-            by_counters: HashMap::new(),
+            by_services: HashMap::new(),
             listed: 0,
         }
     }
@@ -130,9 +130,8 @@ impl<'a> Services<'a> {
         let group = self.groups.scope(&sets)?;
         let winners = self.groups.winners(group);
         self.reached.extend(winners.map(|ordinal| services[ordinal as usize].counter));
-        let counters: Vec<u32> = services.iter().map(|service| service.counter).collect();
         let next = self.candidates.len() as u32;
-        let first = *self.by_counters.entry(counters).or_insert(next);
+        let first = *self.by_services.entry(services.clone()).or_insert(next);
         if first == next {
             self.candidates.extend(services);
         }

@@ -7,7 +7,7 @@ use dropgate_abi::{
     policy::{self as abi, class, fragments, kind, setting, timeout},
 };
 
-use crate::policy::model::{Fragment, Kind, Policy, Zone};
+use crate::policy::model::{Answer, Fragment, Kind, Policy, Zone};
 
 /// The settings, but for the generation and the flags that follow from the tables.
 pub fn settings(policy: &Policy) -> abi::Settings {
@@ -19,6 +19,13 @@ pub fn settings(policy: &Policy) -> abi::Settings {
     let mut flags = 0;
     flags |= if gateway.drop_unsolicited { setting::DROP_UNSOLICITED } else { 0 };
     flags |= if gateway.quiet_chatter { setting::QUIET_CHATTER } else { 0 };
+    for (answer, flag) in [
+        (policy.failure.inspector, setting::OPEN_INSPECTOR),
+        (policy.failure.credits, setting::OPEN_CREDITS),
+        (policy.failure.too_long, setting::OPEN_LONG),
+    ] {
+        flags |= if answer == Answer::Pass { flag } else { 0 };
+    }
     let mut by_class = [0; 4];
     for (class, answer) in [
         (class::UDP, policy.fragments.udp),
@@ -57,6 +64,7 @@ pub fn settings(policy: &Policy) -> abi::Settings {
         fragments: by_class,
         timeouts,
         event_rate: policy.events.rate,
+        late_ns: policy.inspection.unwrap_or_default().late.as_nanos() as u64,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Text to model: the TOML tree is walked by hand, so that every mistake is found in one run.
 
 mod gateway;
+mod inspection;
 mod lists;
 mod section;
 mod service;
@@ -94,6 +95,8 @@ impl Parser {
         let timeouts = top.table(self, "timeouts");
         let limits = top.table(self, "limits");
         let events = top.table(self, "events");
+        let inspection = top.table(self, "inspection");
+        let failure = top.table(self, "failure");
         if gateway.is_none() {
             self.missing(&top, "gateway", "[gateway]\nkind = \"route\"\noutside = [\"wan0\"]");
         }
@@ -120,6 +123,8 @@ impl Parser {
             timeouts: timeouts.map(|section| self.timeouts(section)).unwrap_or_default(),
             limits: limits.map(|section| self.limits(section)).unwrap_or_default(),
             events: events.map(|section| self.events(section)).unwrap_or_default(),
+            inspection: inspection.map(|section| self.inspection(section)),
+            failure: failure.map(|section| self.failure(section)).unwrap_or_default(),
         };
         for (name, (location, used)) in &self.lists {
             if !used {

@@ -113,8 +113,9 @@ impl Parser {
             let help = "add one of `tcp`, `udp`, `sctp`, `icmp`, `icmpv6` or `protocol`";
             self.add_full(&codes::NOTHING_MATCHED, at.clone(), message, None, Some(help.to_owned()));
         }
+        let inspect = section.get("inspect").and_then(|value| self.boolean(value)).unwrap_or(true);
         section.finish(self);
-        Some(Service { name: name?, location: self.location(at), matches, to, to_location, except })
+        Some(Service { name: name?, location: self.location(at), matches, to, to_location, except, inspect })
     }
 
     /// The `name` of a line, which no line before it may have.

@@ -1,0 +1,102 @@
+//! Packets held in userspace: how they get there, what travels with them, and what bounds their number.
+
+use crate::plain;
+
+/// What stands before a held frame: its metadata in an AF_XDP frame, its first bytes on the way through a hold device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(8))]
+pub struct Held {
+    /// Who made this: [`token`] of the secret. Frames that others send through a hold device have none.
+    pub token: u64,
+    /// Hash of the flow's key, the same for both directions.
+    pub hash: u64,
+    /// [`crate::flow::Flow::id`].
+    pub flow: u64,
+    /// The generation that judged it.
+    pub generation: u32,
+    /// Which of its flow's held packets this is, from zero, both directions counted as one; wraps.
+    pub sequence: u32,
+    /// Index of the service's counter.
+    pub service: u32,
+    /// Zone of the initiator.
+    pub zone: u16,
+    /// 0: to the server, 1: to the client.
+    pub direction: u8,
+    /// Zero.
+    pub _pad: u8,
+}
+
+/// Mark of what this gateway itself put on a hold device: [`Held::token`], and of released frames the socket's mark.
+#[inline(always)]
+pub const fn token(secret: &[u32; 10]) -> u64 {
+    // never zero: an unmarked frame is none of ours
+    (secret[9] as u64) << 32 | secret[8] as u64 | 1
+}
+
+/// What a device has to do with holding. Value of `HOLD_PORTS`, by interface index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(8))]
+pub struct HoldPort {
+    /// Index in `SOCKETS` and `CREDITS` of the socket on queue 0.
+    pub socket: u32,
+    /// Queues with a socket.
+    pub queues: u32,
+    /// Where packets go that are held on their way out: an end of a pair whose other end has a socket. 0: nowhere.
+    pub device: u32,
+    /// What comes in here was released, and comes in there: the protected interface. 0: nothing is released here.
+    pub release_into: u32,
+    /// Index in `SOCKETS` and `CREDITS` of the socket at the other end of `device`.
+    pub device_socket: u32,
+    /// Bytes of the longest frame that can be held.
+    pub longest: u32,
+}
+
+/// Most sockets.
+pub const MAX_SOCKETS: u32 = 1024;
+
+/// Packets that one socket holds. `CREDITS`, by socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(64))]
+pub struct Credit {
+    /// Credits taken; wraps. Written by the programs.
+    pub taken: u32,
+    pub _taken: [u32; 15],
+    /// Credits given back; wraps. Written by the inspector.
+    pub returned: u32,
+    /// Most credits out at once; 0: nobody serves this socket.
+    pub limit: u32,
+    /// Monotonic time of the inspector's last sign of life, ns.
+    pub alive_ns: u64,
+    pub _returned: [u64; 6],
+}
+
+/// Adds one to the count of a flow's held packets, in [`crate::flow::Flow::hold`].
+pub const ONE: u32 = 2;
+/// In [`crate::flow::Flow::hold`]: nothing of the flow is held any more.
+pub const SETTLED: u32 = 1;
+
+/// What the inspector asks of `dropgate_settle`: the frame of a test run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(8))]
+pub struct Settle {
+    /// [`Held::hash`], [`Held::flow`].
+    pub hash: u64,
+    pub flow: u64,
+    /// Packets of the flow that were held and have been released or dropped: the flow is settled if these are all.
+    pub held: u32,
+    /// 0: it passes from now on; else the number of the reason that it is dropped for.
+    pub drop_reason: u32,
+}
+
+/// What `dropgate_settle` answers.
+pub mod settled {
+    pub const DONE: u32 = 1;
+    /// More was held meanwhile.
+    pub const LATER: u32 = 2;
+    /// There is no such flow.
+    pub const GONE: u32 = 3;
+    /// The lock of its place in the table was held for too long.
+    pub const BUSY: u32 = 4;
+}
+
+plain!(Held = 40, HoldPort = 24, Credit = 128, Settle = 24);

@@ -1,0 +1,165 @@
+//! Where held packets go, and where they come back.
+//!
+//! In: XDP hands the frame to the AF_XDP socket of its queue. Out: tcx puts [`Held`] before the packet and redirects it to one
+//! end of a pair of virtual devices; XDP at the other end hands it to the socket there. A packet that came in is released
+//! through that pair too, in the other direction, and tcx at its near end lets it come in again where it did.
+
+use core::mem::size_of;
+
+use aya_ebpf::{
+    bindings::{TC_ACT_SHOT, xdp_action},
+    helpers::{
+        bpf_redirect,
+        generated::{bpf_skb_change_head, bpf_skb_store_bytes, bpf_xdp_adjust_head, bpf_xdp_adjust_meta},
+    },
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use dropgate_abi::{
+    flow::{Flow, GROUP, WAYS, place},
+    hold::{Held, ONE, SETTLED, Settle, settled, token},
+};
+
+use crate::{
+    atomic,
+    maps::{CONTROL, FLOWS, HOLD_PORTS, SCRATCH, SOCKETS},
+};
+
+/// Bytes before a held frame.
+const HEAD: i32 = size_of::<Held>() as i32;
+/// `BPF_F_INGRESS` (`include/uapi/linux/bpf.h`).
+const INGRESS: u64 = 1;
+
+/// Hands a frame that came in to the socket of its queue.
+#[inline(always)]
+pub fn came_in(ctx: &XdpContext) -> u32 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return xdp_action::XDP_DROP };
+    // SAFETY: this CPU's own, for the time of this packet.
+    let (held, socket) = unsafe { (&(*scratch).held, (*scratch).socket) };
+    to_socket(ctx, held, socket)
+}
+
+/// Sends a packet that leaves to the hold device.
+#[inline(always)]
+pub fn leaves(ctx: &TcContext) -> i32 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return TC_ACT_SHOT };
+    // SAFETY: this CPU's own; a live socket buffer; the bytes stored are those of `held`.
+    unsafe {
+        let held = &raw const (*scratch).held;
+        if bpf_skb_change_head(ctx.skb.skb, HEAD as u32, 0) != 0
+            || bpf_skb_store_bytes(ctx.skb.skb.cast(), 0, held.cast(), HEAD as u32, 0) != 0
+        {
+            return TC_ACT_SHOT;
+        }
+        bpf_redirect((*scratch).device, 0) as i32
+    }
+}
+
+/// At the far end of a hold device: what tcx sent there goes to the socket, anything else goes nowhere.
+#[xdp]
+pub fn dropgate_hold(ctx: XdpContext) -> u32 {
+    let at = ctx.data();
+    if at + size_of::<Held>() > ctx.data_end() {
+        return xdp_action::XDP_DROP;
+    }
+    // SAFETY: inside the packet, checked just now.
+    let held = unsafe { (at as *const Held).read_unaligned() };
+    // SAFETY: entries are only written by the daemon, whole.
+    let port = unsafe { HOLD_PORTS.get(&(ctx.ingress_ifindex() as u32)) };
+    let (Some(control), Some(port)) = (CONTROL.get(0), port) else { return xdp_action::XDP_DROP };
+    if held.token != token(&control.secret) {
+        return xdp_action::XDP_DROP;
+    }
+    // SAFETY: a live XDP context.
+    if unsafe { bpf_xdp_adjust_head(ctx.ctx, HEAD) } != 0 {
+        return xdp_action::XDP_DROP;
+    }
+    to_socket(&ctx, &held, port.socket)
+}
+
+/// Writes what goes with a frame before it and gives it to a socket.
+#[inline(always)]
+fn to_socket(ctx: &XdpContext, held: &Held, socket: u32) -> u32 {
+    // SAFETY: a live XDP context.
+    if unsafe { bpf_xdp_adjust_meta(ctx.ctx, -HEAD) } != 0 {
+        return xdp_action::XDP_DROP;
+    }
+    let at = ctx.metadata();
+    if at + size_of::<Held>() > ctx.metadata_end() {
+        return xdp_action::XDP_DROP;
+    }
+    // SAFETY: inside the metadata, checked just now.
+    unsafe { (at as *mut Held).write_unaligned(*held) };
+    SOCKETS.redirect(socket, 0).unwrap_or(xdp_action::XDP_DROP)
+}
+
+/// At the near end of a hold device: what the inspector released comes in where it came in first. Anything else that is
+/// sent through the pair goes nowhere.
+#[classifier]
+pub fn dropgate_release(ctx: TcContext) -> i32 {
+    // SAFETY: a live socket buffer.
+    let (ifindex, mark) = unsafe { ((*ctx.skb.skb).ifindex, (*ctx.skb.skb).mark) };
+    // SAFETY: entries are only written by the daemon, whole.
+    let port = unsafe { HOLD_PORTS.get(&ifindex) };
+    let (Some(control), Some(port)) = (CONTROL.get(0), port) else { return TC_ACT_SHOT };
+    if mark != token(&control.secret) as u32 || port.release_into == 0 {
+        return TC_ACT_SHOT;
+    }
+    // SAFETY: a live socket buffer; the mark was ours, and nobody behind us is to see it.
+    unsafe {
+        (*ctx.skb.skb).mark = 0;
+        bpf_redirect(port.release_into, INGRESS) as i32
+    }
+}
+
+/// Settles a flow, if everything of it that was held has left. The daemon runs it by `BPF_PROG_TEST_RUN`, so that the
+/// table is only changed by programs. The frame is a [`Settle`]; see [`settled`] for the answer.
+#[xdp]
+pub fn dropgate_settle(ctx: XdpContext) -> u32 {
+    let at = ctx.data();
+    if at + size_of::<Settle>() > ctx.data_end() {
+        return settled::GONE;
+    }
+    // SAFETY: inside the packet, checked just now.
+    let asked = unsafe { (at as *const Settle).read_unaligned() };
+    let Some(control) = CONTROL.get(0) else { return settled::GONE };
+    let (first, second, tag) = place(asked.hash, control.flow_mask);
+    let Some(guard) = FLOWS.get_ptr_mut(first & !(GROUP - 1)) else { return settled::GONE };
+    // SAFETY: a field of a map value.
+    let lock = unsafe { &raw mut (*guard).lock };
+    // no flow comes into this place or leaves it meanwhile
+    if !atomic::lock(lock) {
+        return settled::BUSY;
+    }
+    let mut answer = settle_in(first, tag, &asked);
+    if answer == settled::GONE {
+        answer = settle_in(second, tag, &asked);
+    }
+    atomic::unlock(lock);
+    answer
+}
+
+#[inline(never)]
+fn settle_in(index: u32, tag: u32, asked: &Settle) -> u32 {
+    let Some(bucket) = FLOWS.get_ptr_mut(index) else { return settled::GONE };
+    let mut way = 0;
+    while way < WAYS {
+        // SAFETY: `way` is below the number of ways; the caller holds the group's lock.
+        let (seen, flow) = unsafe { ((*bucket).tags[way], &mut (*bucket).ways[way]) };
+        if seen == tag && flow.id == asked.flow {
+            return settle(flow, asked);
+        }
+        way += 1;
+    }
+    settled::GONE
+}
+
+#[inline(always)]
+fn settle(flow: &mut Flow, asked: &Settle) -> u32 {
+    if asked.drop_reason != 0 {
+        flow.drop_reason = asked.drop_reason as u16;
+        return settled::DONE;
+    }
+    let all = asked.held.wrapping_mul(ONE);
+    if atomic::exchange_if(&raw mut flow.hold, all, all | SETTLED) { settled::DONE } else { settled::LATER }
+}
