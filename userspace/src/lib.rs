@@ -1,10 +1,13 @@
 //! Dropgate, the userspace side: policy in, programs and maps out, events and answers for people.
 
 pub mod capture;
+pub mod clock;
 pub mod command;
 pub mod daemon;
 pub mod datapath;
+pub mod ethtool;
 pub mod events;
+pub mod hold;
 pub mod netlink;
 pub mod policy;
 pub mod view;

@@ -13,7 +13,7 @@ use dropgate_abi::{
 use crate::{
     atomic,
     cursor::Frame,
-    maps::{CREDITS, HOLD_PORTS, SCRATCH},
+    maps::{CREDITS, HOLD_PORTS, SCRATCH, SOCKETS},
     step::{Decision, Step, drop, pass},
 };
 
@@ -31,7 +31,7 @@ pub struct Subject {
 /// Ends the walk of a packet that passes so far: lets it go, or holds it.
 #[inline(always)]
 pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, settings: &Settings) -> Step {
-    if subject.flags & flag::INSPECT == 0 || !first_look(walk) {
+    if subject.flags & flag::INSPECT == 0 || settings.flags & setting::INSPECTION == 0 || !first_look(walk) {
         return pass(subject.reason);
     }
     // SAFETY: a word of a map value.
@@ -87,7 +87,8 @@ fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, s
             (&raw const (*credit).alive_ns).read_volatile(),
         )
     };
-    if limit == 0 {
+    // the sockets of a daemon that was killed are gone with it
+    if limit == 0 || SOCKETS.get(socket).is_none() {
         return open(setting::OPEN_INSPECTOR, Reason::inspector_absent);
     }
     if walk.now_ns > alive.wrapping_add(settings.late_ns) {

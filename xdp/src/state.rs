@@ -7,8 +7,8 @@ use dropgate_abi::{
     control::Control,
     flow::{Flow, flag, tcp as state},
     policy::{
-        MAX_ZONES, SLOTS, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, Zone, kind, service, side, timeout,
-        zone,
+        MAX_ZONES, SLOTS, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, Zone, kind, service, side,
+        timeout, zone,
     },
     reason::Reason,
     tuple::V4,

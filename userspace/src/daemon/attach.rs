@@ -3,9 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::CString,
     fs, io,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +16,7 @@ use aya::programs::{
 use super::place;
 use crate::{
     datapath::{Object, ObjectError, find, program},
+    ethtool,
     policy::compile::Attachment,
 };
 
@@ -69,7 +68,10 @@ impl Attached {
             if self.0.get(&at.name) == Some(&at.index) {
                 continue;
             }
-            keep_vlan_tags(&at.name)?;
+            // so that XDP sees every tag
+            if !ethtool::keep_vlan_tags(&at.name) {
+                return Err(AttachError::VlanStripping { interface: at.name.clone() });
+            }
             put(object, pins, at)?;
             self.0.insert(at.name.clone(), at.index);
         }
@@ -140,48 +142,4 @@ fn pin(link: Result<FdLink, LinkError>, path: PathBuf) -> Result<(), AttachError
     let link = link.map_err(|error| fault(Box::new(error)))?;
     link.pin(&path).map_err(|error| fault(Box::new(error)))?;
     Ok(())
-}
-
-/// Switches VLAN stripping off (ethtool(8) `rxvlan`), so that XDP sees every tag.
-fn keep_vlan_tags(interface: &str) -> Result<(), AttachError> {
-    const ETHTOOL_GFLAGS: u32 = 0x25;
-    const ETHTOOL_SFLAGS: u32 = 0x26;
-    const ETH_FLAG_RXVLAN: u32 = 1 << 8;
-    let Some(flags) = ethtool(interface, ETHTOOL_GFLAGS, 0) else {
-        // the driver has no such switch, and so nothing that strips
-        return Ok(());
-    };
-    if flags & ETH_FLAG_RXVLAN == 0 {
-        return Ok(());
-    }
-    let _ = ethtool(interface, ETHTOOL_SFLAGS, flags & !ETH_FLAG_RXVLAN);
-    match ethtool(interface, ETHTOOL_GFLAGS, 0) {
-        Some(flags) if flags & ETH_FLAG_RXVLAN != 0 => {
-            Err(AttachError::VlanStripping { interface: interface.to_owned() })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// One `struct ethtool_value` command by `SIOCETHTOOL`.
-fn ethtool(interface: &str, command: u32, value: u32) -> Option<u32> {
-    const SIOCETHTOOL: u64 = 0x8946;
-    let name = CString::new(interface).ok()?;
-    let mut data = [command, value];
-    // SAFETY: all-zero is a valid `ifreq`.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(name.as_bytes().iter().take(libc::IFNAMSIZ - 1)) {
-        *to = from.cast_signed();
-    }
-    request.ifr_ifru.ifru_data = data.as_mut_ptr().cast();
-    // SAFETY: plain socket(2).
-    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
-    if socket < 0 {
-        return None;
-    }
-    // SAFETY: a descriptor that was just made.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-    // SAFETY: the request points to room for the answer.
-    let done = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
-    (done >= 0).then_some(data[1])
 }

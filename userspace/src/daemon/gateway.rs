@@ -16,10 +16,12 @@ use super::{
     state::State,
 };
 use crate::{
+    clock::now_ns,
     datapath::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, SlotError, Slots, program},
     events::Names,
+    hold::{HoldError, Holder},
     netlink,
-    policy::{self, Diagnostic, Environment, Ids, Image, Policy, compile::Interface},
+    policy::{self, Diagnostic, Environment, Ids, Image, Policy, compile::Interface, model::Inspection},
     view::subject,
 };
 
@@ -34,6 +36,8 @@ pub enum GatewayError {
     Attach(#[from] AttachError),
     #[error(transparent)]
     Object(#[from] ObjectError),
+    #[error(transparent)]
+    Hold(#[from] HoldError),
     #[error("maps pinned at `{}` are of ABI version {found}, this is {}; take them off with `dropgate stop --detach`", pins.display(), dropgate_abi::VERSION)]
     Version { pins: PathBuf, found: u32 },
     #[error("{what}")]
@@ -73,6 +77,8 @@ pub struct Gateway {
     pub(super) current: Option<Current>,
     /// Whether the maps were there before this daemon.
     pub(super) adopted: bool,
+    /// Who inspects what is held; from the first policy on that asks for it.
+    pub(super) holder: Option<Holder>,
     ids: Ids,
     generation: u32,
 }
@@ -141,6 +147,7 @@ impl Gateway {
             names: Arc::default(),
             current: None,
             adopted,
+            holder: None,
             ids,
             generation,
         })
@@ -189,6 +196,9 @@ impl Gateway {
         diagnostics.extend(image.warnings.iter().cloned());
         let compile = started.elapsed();
         self.forget_counters(&image)?;
+        if let Some(inspection) = &policy.inspection {
+            self.hold(&image, inspection)?;
+        }
         let first = self.current.is_none() && !self.adopted;
         if first {
             self.adopt_for(image.adopt);
@@ -219,6 +229,16 @@ impl Gateway {
             commit_ms: ms(committed.switch),
             warnings: policy::render(&diagnostics, false),
         })
+    }
+
+    /// Somebody inspects before the first packet is held.
+    fn hold(&mut self, image: &Image, inspection: &Inspection) -> Result<(), GatewayError> {
+        let holder = match &mut self.holder {
+            Some(holder) => holder,
+            None => self.holder.insert(Holder::start(&self.object)?),
+        };
+        let control = self.slots.control().get(0).unwrap_or_default();
+        Ok(holder.follow(&mut self.object, &control, &image.interfaces, inspection)?)
     }
 
     /// Counters whose number now means something else start from zero.
@@ -277,14 +297,6 @@ impl Gateway {
 
 fn ms(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// Monotonic time, ns: the clock of the programs.
-pub fn now_ns() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: room for the answer; this clock is always there.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
 /// The secret of the flow table's hash (getrandom(2)).

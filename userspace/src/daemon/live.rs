@@ -13,11 +13,11 @@ use dropgate_abi::{
 };
 
 use super::{
-    gateway::now_ns,
     place::{self, Place},
     state::State,
 };
 use crate::{
+    clock::now_ns,
     datapath::{Bench, Mapped, program},
     view::{cli, explain::PolicyText, replay::Judge},
 };

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::datapath::detach_link;
+use crate::{datapath::detach_link, hold};
 
 /// Where BPF file systems are mounted.
 const BPFFS: &str = "/sys/fs/bpf";
@@ -55,6 +55,10 @@ impl Place {
     /// To be called by who holds the lock, or when no daemon answers.
     pub fn detach(&self) -> io::Result<bool> {
         let enforced = remove(&self.pins)?;
+        // a daemon that was killed left these behind
+        for index in hold::strays()? {
+            hold::remove(index)?;
+        }
         match fs::remove_dir_all(&self.run) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(enforced),

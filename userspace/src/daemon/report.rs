@@ -1,25 +1,48 @@
 //! What `status`, `flows` and the `stats` event say, read from the maps.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use dropgate_abi::{
     control::{Counter, Limiter},
     flow::{Bucket, expired},
     policy::MAX_ZONES,
-    reason::REASONS,
+    reason::{Kind, REASONS, Reason},
 };
 
-use super::gateway::{Gateway, now_ns};
+use super::gateway::Gateway;
 use crate::{
+    clock::now_ns,
     datapath::{Mapped, ObjectError, counters, program},
     events::{Names, Totals, eve::Count},
-    netlink,
+    hold, netlink,
     view::{
         flows::{self, FlowView},
-        status::{Attached, Status},
+        status::{Attached, Inspection, Status},
     },
 };
 
 fn count(counter: Counter) -> Count {
     Count { packets: counter.packets, bytes: counter.bytes }
+}
+
+/// What went to userspace, and its share of all that was judged.
+fn inspection(done: &hold::Totals, all: &Totals) -> Inspection {
+    let counts = all.reasons.iter().filter(|(reason, _)| reason.info().is_some_and(|info| info.kind != Kind::Anomaly));
+    let (packets, bytes) = counts.fold((0, 0), |sum, (_, count)| (sum.0 + count.packets, sum.1 + count.bytes));
+    let held = all.reasons.iter().find(|(reason, _)| *reason == Reason::held).map(|(_, count)| *count);
+    let held = held.unwrap_or_default();
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    Inspection {
+        held,
+        share_packets: held.packets as f64 / packets.max(1) as f64,
+        share_bytes: held.bytes as f64 / bytes.max(1) as f64,
+        received: read(&done.packets),
+        released: read(&done.released),
+        lost: read(&done.lost),
+        sockets_dropped: read(&done.dropped),
+        flows: read(&done.flows),
+        settled: read(&done.settled),
+    }
 }
 
 impl Gateway {
@@ -84,6 +107,7 @@ impl Gateway {
             attached: attached.collect(),
             flows: totals.flows,
             flows_max: u64::from(self.object.sizes().flow_buckets) * dropgate_abi::flow::WAYS as u64,
+            inspection: self.holder.as_ref().map(|holder| inspection(holder.totals(), &totals)),
             counters: own,
         })
     }

@@ -20,11 +20,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::{
     control::{self, Answer, Request},
-    gateway::{Gateway, GatewayError, now_ns},
+    gateway::{Gateway, GatewayError},
     place::{self, Place},
     ring::{Ring, Word},
 };
 use crate::{
+    clock::now_ns,
     command::Refused,
     events::{self, Clock},
     netlink::Watch,

@@ -8,8 +8,9 @@ mod slots;
 mod sys;
 
 pub use bench::{Bench, BenchError};
+pub(crate) use counters::Raw;
 pub use mapped::Mapped;
 pub(crate) use object::find;
 pub use object::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, program};
 pub use slots::{Committed, SlotError, Slots};
-pub(crate) use sys::detach_link;
+pub(crate) use sys::{detach_link, test_run};

@@ -230,6 +230,18 @@ impl Object {
         }
     }
 
+    /// A map for somebody else to use, beside those who use it here.
+    pub fn share(&self, name: &str) -> Result<Map, ObjectError> {
+        let fault = |source| ObjectError::Map { name: name.to_owned(), source: Box::new(source) };
+        let io = |source| ObjectError::Mmap { name: name.to_owned(), source };
+        let data = MapData::from_fd(self.map_fd(name)?.try_clone_to_owned().map_err(io)?).map_err(fault)?;
+        match self.ebpf.map(name) {
+            Some(Map::HashMap(_)) => Ok(Map::HashMap(data)),
+            Some(Map::XskMap(_)) => Ok(Map::XskMap(data)),
+            _ => Err(ObjectError::Missing { name: name.to_owned() }),
+        }
+    }
+
     /// Sizes the maps were made with.
     pub const fn sizes(&self) -> Sizes {
         self.sizes

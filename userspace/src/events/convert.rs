@@ -237,7 +237,10 @@ fn reason_key(reason: Reason) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::names::ServiceName, *};
-    use dropgate_abi::{flow::TICK_SHIFT, tuple::{FlowKey, V4}};
+    use dropgate_abi::{
+        flow::TICK_SHIFT,
+        tuple::{FlowKey, V4},
+    };
     use serde_json::{Value, json};
 
     fn names() -> Names {

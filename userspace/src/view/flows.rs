@@ -136,7 +136,10 @@ pub fn table(flows: &[FlowView]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dropgate_abi::{flow::{TICK_SHIFT, tcp}, tuple::V4};
+    use dropgate_abi::{
+        flow::{TICK_SHIFT, tcp},
+        tuple::V4,
+    };
 
     fn flow() -> Flow {
         Flow {

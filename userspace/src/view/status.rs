@@ -21,7 +21,28 @@ pub struct Status {
     pub attached: Vec<Attached>,
     pub flows: u64,
     pub flows_max: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inspection: Option<Inspection>,
     pub counters: StatsOwn,
+}
+
+/// What was held and inspected since the maps were made, and what the inspector did since the daemon started.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Inspection {
+    pub held: Count,
+    /// Of all packets and bytes that were judged, from 0 to 1.
+    pub share_packets: f64,
+    pub share_bytes: f64,
+    /// Frames: merged packets are several.
+    pub received: u64,
+    pub released: u64,
+    /// Could not be released: the kernel did not take them.
+    pub lost: u64,
+    /// Dropped by the kernel at the sockets.
+    pub sockets_dropped: u64,
+    /// Flows under inspection, and flows that left it.
+    pub flows: u64,
+    pub settled: u64,
 }
 
 /// A program on an interface.
@@ -45,6 +66,22 @@ pub fn human(status: &Status, most: usize) -> String {
     line("policy", format!("{}, generation {}, kind {}", text::clean(&status.policy), status.generation, status.kind));
     let share = status.flows.saturating_mul(100).checked_div(status.flows_max).unwrap_or(0);
     line("flows", format!("{} of {} ({share} %)", status.flows, status.flows_max));
+    if let Some(done) = &status.inspection {
+        line(
+            "inspection",
+            format!(
+                "{} packets held ({:.1} %), {} ({:.1} %); {} flows, {} settled; {} lost, {} dropped at sockets",
+                done.held.packets,
+                done.share_packets * 100.0,
+                text::bytes(done.held.bytes),
+                done.share_bytes * 100.0,
+                done.flows,
+                done.settled,
+                done.lost,
+                done.sockets_dropped,
+            ),
+        );
+    }
     let own = &status.counters;
     line(
         "events",

@@ -222,6 +222,8 @@ pub mod setting {
     pub const OPEN_CREDITS: u32 = 64;
     /// Packets that would be held pass when they are too long for it.
     pub const OPEN_LONG: u32 = 128;
+    /// There is inspection at all.
+    pub const INSPECTION: u32 = 256;
 }
 
 /// Classes of fragments: index into [`Settings::fragments`].

@@ -37,7 +37,7 @@ fn guarded(kind: Kind) -> (Gateway, Daemon) {
 }
 
 /// What does not depend on translation.
-fn everywhere(lab: &Gateway, daemon: &Daemon) {
+pub fn everywhere(lab: &Gateway, daemon: &Daemon) {
     allowed(lab, daemon);
     large_files(lab);
     for (from, to) in [(OFFICE, SERVER), (OFFICE6, SERVER6)] {
@@ -127,7 +127,7 @@ fn routes_and_path_mtu(lab: &Gateway) {
     assert!(path.contains(&format!("mtu {FAR_MTU}")), "{path}");
 }
 
-fn published_and_hairpin(lab: &Gateway, daemon: &Daemon) {
+pub fn published_and_hairpin(lab: &Gateway, daemon: &Daemon) {
     for from in [&lab.servers, &lab.office, &lab.iot] {
         assert_eq!(works(from, &format!("curl -sf -m 5 http://{WAN}/")), "this is iot\n", "{}", from.name());
     }

@@ -11,8 +11,8 @@ mod sides;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dropgate_abi::policy::{
-    BLOCK_FROM, BLOCK_TO, DESTINATIONS_SCOPE, Service as Candidate, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, service, setting,
-    table,
+    BLOCK_FROM, BLOCK_TO, DESTINATIONS_SCOPE, Service as Candidate, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, service,
+    setting, table,
 };
 
 pub use self::{
@@ -90,6 +90,7 @@ fn compile_with(
     shadowed(policy, ids, &published, &tables, diagnostics);
 
     let mut settings = settings::settings(policy);
+    settings.flags |= if policy.inspection.is_some() { setting::INSPECTION } else { 0 };
     let mut prefixes: [Vec<PrefixEntry>; table::TABLES as usize] = Default::default();
     for side in &sides {
         prefixes[table::SOURCES as usize].extend(entries_of(side.side.scope, &side.sources));

@@ -1,0 +1,166 @@
+//! What the inspector knows of the flows whose packets it holds.
+
+use std::{collections::HashMap, hash::BuildHasherDefault};
+
+use dropgate_abi::hold::Held;
+
+/// Flows remembered before the idle ones are forgotten.
+const MANY: usize = 1 << 18;
+
+/// A flow under inspection.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    pub hash: u64,
+    /// The lowest sequence number seen: those below were held by an earlier daemon.
+    first: u32,
+    /// The highest sequence number seen.
+    last: u32,
+    /// Packets seen.
+    seen: u32,
+    /// Bytes of frames seen.
+    pub bytes: u64,
+}
+
+impl Flow {
+    /// Packets of the flow that were held, if every one of them has been seen.
+    pub const fn complete(&self) -> Option<u32> {
+        let held = self.last.wrapping_add(1);
+        if held.wrapping_sub(self.first) == self.seen { Some(held) } else { None }
+    }
+}
+
+/// The flows, in two generations by age: those that were not seen for a while are forgotten together. A flow that is seen
+/// again after that begins anew, with what it holds then.
+#[derive(Default)]
+pub struct Flows {
+    young: Table,
+    old: Table,
+}
+
+type Table = HashMap<u64, Flow, BuildHasherDefault<Identity>>;
+
+impl Flows {
+    /// A packet of a flow, of `len` bytes; the flow as it is now.
+    pub fn seen(&mut self, held: &Held, len: usize) -> &mut Flow {
+        if self.young.len() >= MANY {
+            self.age();
+        }
+        let old = &mut self.old;
+        let flow = self.young.entry(held.flow).or_insert_with(|| {
+            old.remove(&held.flow).unwrap_or(Flow {
+                hash: held.hash,
+                first: held.sequence,
+                last: held.sequence,
+                seen: 0,
+                bytes: 0,
+            })
+        });
+        flow.seen = flow.seen.wrapping_add(1);
+        flow.bytes += len as u64;
+        if before(held.sequence, flow.first) {
+            flow.first = held.sequence;
+        }
+        if before(flow.last, held.sequence) {
+            flow.last = held.sequence;
+        }
+        flow
+    }
+
+    /// A flow.
+    pub fn get(&self, id: u64) -> Option<&Flow> {
+        self.young.get(&id)
+    }
+
+    /// A flow has left inspection.
+    pub fn forget(&mut self, id: u64) {
+        self.young.remove(&id);
+        self.old.remove(&id);
+    }
+
+    /// Time passes: what has not been seen since this was called last is forgotten.
+    pub fn age(&mut self) {
+        std::mem::swap(&mut self.young, &mut self.old);
+        self.young.clear();
+    }
+
+    /// Flows remembered.
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+}
+
+/// Whether a sequence number comes before another; they have 31 bits.
+const fn before(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) & 0x7fff_ffff > 0x3fff_ffff
+}
+
+/// Identities of flows are random already, and nobody outside chooses them.
+#[derive(Default)]
+struct Identity(u64);
+
+impl std::hash::Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        // the table takes its tags from the top bits, which an identity leaves empty
+        self.0 = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(flow: u64, sequence: u32) -> Held {
+        Held { flow, sequence, ..Held::default() }
+    }
+
+    #[test]
+    fn complete_when_every_number_was_seen() {
+        let mut flows = Flows::default();
+        assert_eq!(flows.seen(&held(1, 0), 60).complete(), Some(1));
+        // the other direction's packet is still on its way
+        assert_eq!(flows.seen(&held(1, 2), 60).complete(), None);
+        assert_eq!(flows.seen(&held(1, 1), 60).complete(), Some(3));
+        assert_eq!(flows.get(1).map(|flow| flow.bytes), Some(180));
+    }
+
+    #[test]
+    fn a_flow_met_later_counts_from_there() {
+        let mut flows = Flows::default();
+        assert_eq!(flows.seen(&held(7, 41), 60).complete(), Some(42));
+        // one that was held before it, in the other direction
+        assert_eq!(flows.seen(&held(7, 40), 60).complete(), Some(42));
+        assert_eq!(flows.seen(&held(7, 42), 60).complete(), Some(43));
+    }
+
+    #[test]
+    fn numbers_wrap() {
+        let mut flows = Flows::default();
+        assert_eq!(flows.seen(&held(7, 0x7fff_ffff), 60).complete(), Some(0x8000_0000));
+        assert!(before(0x7fff_ffff, 0) && !before(0, 0x7fff_ffff));
+        assert_eq!(flows.seen(&held(7, 0), 60).complete(), Some(1));
+    }
+
+    #[test]
+    fn idle_flows_are_forgotten() {
+        let mut flows = Flows::default();
+        flows.seen(&held(1, 0), 60);
+        flows.seen(&held(2, 0), 60);
+        flows.age();
+        flows.seen(&held(2, 1), 60);
+        flows.age();
+        flows.age();
+        assert_eq!(flows.len(), 0);
+        flows.seen(&held(2, 9), 60);
+        assert_eq!(flows.get(2).and_then(Flow::complete), Some(10));
+    }
+}
