@@ -2,7 +2,7 @@
 //! the frame to userspace.
 
 use dropgate_abi::{
-    control::Control,
+    control::{Control, mode},
     flow::flag,
     hold::{HoldPort, ONE, SETTLED, token},
     policy::{FIRST_ZONE, Settings, setting},
@@ -66,6 +66,10 @@ fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, s
     let open = |flag: u32, reason: Reason| if settings.flags & flag != 0 { pass(reason) } else { drop(reason) };
     // SAFETY: entries are only written by the daemon, whole.
     let Some(port) = (unsafe { HOLD_PORTS.get(&(walk.port as u32)) }) else {
+        // in replay and explanations there are no sockets, and the inspector is whoever asks
+        if control.mode & mode::BENCH != 0 {
+            return Err(Decision::new(action::HOLD, Reason::held));
+        }
         return open(setting::OPEN_INSPECTOR, Reason::inspector_absent);
     };
     let Some(socket) = socket(frame, walk, port) else {
@@ -87,12 +91,15 @@ fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, s
             (&raw const (*credit).alive_ns).read_volatile(),
         )
     };
-    // the sockets of a daemon that was killed are gone with it
-    if limit == 0 || SOCKETS.get(socket).is_none() {
+    if limit == 0 {
         return open(setting::OPEN_INSPECTOR, Reason::inspector_absent);
     }
     if walk.now_ns > alive.wrapping_add(settings.late_ns) {
         return open(setting::OPEN_INSPECTOR, Reason::inspector_late);
+    }
+    // the sockets of a daemon that was killed are gone with it
+    if SOCKETS.get(socket).is_none() {
+        return open(setting::OPEN_INSPECTOR, Reason::inspector_absent);
     }
     let segments = frame.segments();
     let before = atomic::fetch_add(taken, segments);

@@ -76,8 +76,8 @@ pub fn explain(walk: &Walk, names: &Names, policy: Option<&PolicyText>) -> Expla
     let kept = walk.action == action::PASS && walk.flow_id != 0 && decided == Some(Stage::Policy);
     let stages = Stage::ALL
         .into_iter()
-        // it has its place in the datapath, and nothing to say yet
-        .filter(|stage| *stage != Stage::Content)
+        // of flows that are not inspected it has nothing to say
+        .filter(|stage| *stage != Stage::Content || decided == Some(Stage::Content))
         .map(|stage| {
             let last = stage == Stage::Verdict;
             let reached = last || kept && stage == Stage::State || decided.is_none_or(|decided| stage <= decided);
@@ -229,7 +229,7 @@ impl std::fmt::Display for Explanation {
 
 /// Whether the packet would go on: the answer that the exit code of `explain` does not give, since 0 means it was answered.
 pub fn passes(walk: &Walk) -> bool {
-    walk.action == action::PASS
+    matches!(walk.action, action::PASS | action::HOLD)
 }
 
 #[cfg(test)]

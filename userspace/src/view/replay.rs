@@ -272,7 +272,7 @@ pub fn unexplained(walk: &Walk) -> bool {
     let Some(info) = walk.reason.info() else {
         return true;
     };
-    if walk.reason == Reason::internal || !matches!(walk.action, action::PASS | action::DROP) {
+    if walk.reason == Reason::internal || !matches!(walk.action, action::PASS | action::DROP | action::HOLD) {
         return true;
     }
     match info.kind {
@@ -369,6 +369,8 @@ pub fn verdict(walk: &Walk) -> &'static str {
     match walk.action {
         action::PASS => "pass",
         action::DROP => "drop",
+        // every packet that is held is released, so far
+        action::HOLD => "pass",
         _ => "error",
     }
 }

@@ -71,7 +71,11 @@ impl Real {
         let walk = self.bench.run(hook, ifindex, from, self.now, frame).expect("test run");
         assert_eq!(walk.reason.name(), name, "{what}: reason");
         let info = walk.reason.info().expect("a line of the list");
-        let wanted = if info.kind == Kind::Pass { action::PASS } else { action::DROP };
+        let wanted = match (info.reason, info.kind) {
+            (Reason::held, _) => action::HOLD,
+            (_, Kind::Pass) => action::PASS,
+            _ => action::DROP,
+        };
         assert_eq!(walk.action, wanted, "{what}: action");
         let after = self.counter(name);
         assert_eq!(after.packets - before.packets, 1, "{what}: packets counted");
