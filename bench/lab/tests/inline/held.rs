@@ -2,12 +2,13 @@
 
 use std::{fs, time::Duration};
 
-use dropgate_lab::{Gateway, Kind, Lab, address::*};
+use dropgate_lab::{Gateway, Kind, Lab, RawSocket, address::*};
 use serde_json::Value;
 
 use crate::{
     clients,
     daemon::Daemon,
+    frames::{Cable, Path},
     policies,
     traffic::{client, host, offer, works},
 };
@@ -98,4 +99,74 @@ fn the_inspector_gone() {
         works(&lab.office, &fetch);
         nothing_lost(&daemon);
     }
+}
+
+/// One datagram service, all of it held.
+const NUMBERED: &str = "[[zone.office.egress]]\nname = \"numbered\"\nudp = [5000]\n";
+
+/// Sends `count` numbered datagrams of one flow.
+fn send_numbered(lab: &Gateway, count: u32) {
+    let wire = RawSocket::open(&lab.office, "eth0").unwrap();
+    let cable = Cable::new(lab, &lab.office, "lan0");
+    for number in 0..count {
+        let datagram = Path::new(OFFICE, SERVER, (4000, 5000)).udp(&number.to_be_bytes());
+        wire.send(&cable.frame(&datagram)).unwrap();
+    }
+}
+
+/// The numbers that arrive, in their order, until none has come for a while.
+fn arrived(server: &RawSocket) -> Vec<u32> {
+    let ours = |frame: &[u8]| frame.get(36..38) == Some(&5000u16.to_be_bytes());
+    let mut numbers = Vec::new();
+    while let Some(frame) = server.receive(Duration::from_millis(700), ours).unwrap() {
+        numbers.push(u32::from_be_bytes(*frame[42..].first_chunk().unwrap()));
+    }
+    numbers
+}
+
+/// With the inspector stopped, as many packets are held as may be; the others get the configured answer, and the sockets
+/// themselves drop nothing. What was held leaves when it goes on.
+#[test]
+fn credits_run_out() {
+    for (answer, open) in [("drop", false), ("pass", true)] {
+        let lab = Lab::gateway(Kind::Route).unwrap();
+        let lines = format!(
+            "{NUMBERED}\n[inspection]\ndepth = \"unlimited\"\nheld = 64\nlate = \"20s\"\n\n[failure]\ncredits = \"{answer}\"\n"
+        );
+        let mut daemon = Daemon::start(&lab, &policies::office(Kind::Route, &lines));
+        lab.gw.check("ping", ["-c1", "-W2", SERVER]).ok();
+        let server = RawSocket::open(&lab.servers, "eth0").unwrap();
+        daemon.signal(libc::SIGSTOP);
+        send_numbered(&lab, 200);
+        let meanwhile = arrived(&server);
+        daemon.signal(libc::SIGCONT);
+        let afterwards = arrived(&server);
+        assert_eq!(afterwards, (0..64).collect::<Vec<_>>(), "`{answer}`: what was held");
+        assert_eq!(meanwhile, if open { (64..200).collect() } else { vec![] }, "`{answer}`");
+        assert_eq!(daemon.count("hold_credits"), 136);
+        assert_eq!(daemon.count("held"), 64);
+        nothing_lost(&daemon);
+    }
+}
+
+/// A flood of packets that must all be held: what there is no credit for is dropped by name, the rest leaves in order.
+#[test]
+fn a_flood_keeps_its_order() {
+    const COUNT: u32 = 100_000;
+    let lab = Lab::gateway(Kind::Route).unwrap();
+    let lines = format!("{NUMBERED}\n[inspection]\ndepth = \"unlimited\"\n");
+    let daemon = Daemon::start(&lab, &policies::office(Kind::Route, &lines));
+    let server = RawSocket::open(&lab.servers, "eth0").unwrap();
+    let numbers = std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| arrived(&server));
+        send_numbered(&lab, COUNT);
+        receiver.join().unwrap()
+    });
+    assert!(numbers.is_sorted_by(|a, b| a < b), "out of order");
+    let done = nothing_lost(&daemon);
+    let held = daemon.count("held");
+    assert_eq!(held + daemon.count("hold_credits"), u64::from(COUNT), "{done}");
+    assert!(held > u64::from(COUNT) / 10, "{done}");
+    // the far end's own queue may have been too short, but not for most
+    assert!(numbers.len() as u64 * 2 > held, "{} of {held} arrived", numbers.len());
 }
