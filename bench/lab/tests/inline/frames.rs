@@ -4,8 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dropgate_lab::{Gateway, Namespace};
 
+pub const ICMP: u8 = 1;
 pub const UDP: u8 = 17;
 pub const TCP: u8 = 6;
+pub const ICMPV6: u8 = 58;
+pub const SCTP: u8 = 132;
 pub const SYN: u8 = 2;
 pub const ACK: u8 = 16;
 
@@ -96,7 +99,32 @@ impl Path {
         }
     }
 
-    fn packet(&self, protocol: u8, bytes: &[u8]) -> Vec<u8> {
+    /// An SCTP packet with an INIT chunk (RFC 9260, 3.3.2), its last word this tag.
+    pub fn sctp_init(&self, tag: u32) -> Vec<u8> {
+        let mut segment = [self.ports.0, self.ports.1].map(u16::to_be_bytes).concat();
+        // No verification tag yet, and room for the checksum.
+        segment.extend([0; 8]);
+        segment.extend([1, 0, 0, 20]);
+        for word in [tag, 0x0001_0000, 0x0001_0001, tag] {
+            segment.extend(word.to_be_bytes());
+        }
+        let sum = crc32c(&segment);
+        segment[8..12].copy_from_slice(&sum.to_le_bytes());
+        self.packet(SCTP, &segment)
+    }
+
+    /// An ICMP or ICMPv6 message, from its type on; the checksum is filled in.
+    pub fn icmp(&self, message: &[u8]) -> Vec<u8> {
+        let mut message = message.to_vec();
+        message[2..4].fill(0);
+        let (protocol, sum) =
+            if self.from.is_ipv4() { (ICMP, sum(&message)) } else { (ICMPV6, self.transport_sum(ICMPV6, &message)) };
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        self.packet(protocol, &message)
+    }
+
+    /// An IP packet.
+    pub fn packet(&self, protocol: u8, bytes: &[u8]) -> Vec<u8> {
         match (self.from, self.to) {
             (IpAddr::V4(from), IpAddr::V4(to)) => ip4(from, to, protocol, 1, 0, bytes),
             (IpAddr::V6(from), IpAddr::V6(to)) => ip6(from, to, protocol, bytes),
@@ -148,6 +176,12 @@ fn ip6(from: Ipv6Addr, to: Ipv6Addr, next: u8, bytes: &[u8]) -> Vec<u8> {
     packet.extend(to.octets());
     packet.extend(bytes);
     packet
+}
+
+/// The checksum of SCTP (RFC 9260, appendix A).
+fn crc32c(bytes: &[u8]) -> u32 {
+    let round = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
+    !bytes.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), round))
 }
 
 /// The Internet checksum (RFC 1071).

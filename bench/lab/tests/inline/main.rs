@@ -5,9 +5,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod asymmetric;
 mod clients;
 mod commits;
 mod daemon;
+mod dhcp;
 mod events;
 mod first_attach;
 mod frames;
@@ -16,4 +18,6 @@ mod killed;
 mod life;
 mod policies;
 mod raw;
+mod sctp;
+mod setup;
 mod traffic;
