@@ -27,14 +27,27 @@ impl Cable {
 
     /// A frame with these VLAN tags (identifiers, outer first) and this IP packet.
     pub fn tagged(&self, tags: &[u16], packet: &[u8]) -> Vec<u8> {
-        let mut bytes = [self.to, self.from].concat();
+        self.typed(tags, if packet[0] >> 4 == 4 { 0x0800 } else { 0x86dd }, packet)
+    }
+
+    /// Destination and source.
+    pub fn head(&self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes[..6].copy_from_slice(&self.to);
+        bytes[6..].copy_from_slice(&self.from);
+        bytes
+    }
+
+    /// A frame with these VLAN tags and this ethertype.
+    pub fn typed(&self, tags: &[u16], ethertype: u16, body: &[u8]) -> Vec<u8> {
+        let mut bytes = self.head().to_vec();
         for (at, tag) in tags.iter().enumerate() {
             let kind: u16 = if at + 1 < tags.len() { 0x88a8 } else { 0x8100 };
             bytes.extend(kind.to_be_bytes());
             bytes.extend(tag.to_be_bytes());
         }
-        bytes.extend(if packet[0] >> 4 == 4 { [0x08, 0x00] } else { [0x86, 0xdd] });
-        bytes.extend(packet);
+        bytes.extend(ethertype.to_be_bytes());
+        bytes.extend(body);
         bytes
     }
 

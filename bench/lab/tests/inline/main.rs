@@ -5,7 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod anomalies;
 mod asymmetric;
+mod blocklist;
+mod cases;
 mod clients;
 mod commits;
 mod daemon;
@@ -16,6 +19,7 @@ mod frames;
 mod full;
 mod killed;
 mod life;
+mod neighbours;
 mod policies;
 mod raw;
 mod sctp;
