@@ -39,7 +39,7 @@ fn udhcpc(lab: &Gateway, host: &Namespace, interface: &str) -> Command {
 
 /// Whether a client gets a lease, which asks for its answers by broadcast (RFC 2131, 4.1) and then goes away.
 fn gets_a_lease(lab: &Gateway, host: &Namespace, interface: &str) -> bool {
-    let finished = dropgate_lab::run(udhcpc(lab, host, interface).arg("-q").arg("-B"), LIMIT).unwrap();
+    let finished = dropgate_lab::run(udhcpc(lab, host, interface).args(["-q", "-B"]), LIMIT).unwrap();
     assert!(finished.stderr.contains("sending discover") || finished.stderr.contains("broadcasting"), "{finished:?}");
     finished.success()
 }

@@ -244,6 +244,9 @@ fn chatter_is_counted_quietly() {
         socket.send_to(b"anybody there?", to).unwrap();
     }
     assert!(daemon.count("chatter") >= before + 3, "{}", daemon.status());
+    // Events keep their order.
+    socket.send_to(b"denied", (SERVER, 7001)).unwrap();
+    daemon.events.dropped(mark, OFFICE, SERVER, "not_allowed");
     let told = |event: &serde_json::Value| event["dropgate"]["reason"] == "chatter";
     assert!(!daemon.events.since(mark).iter().any(told), "chatter was told of");
     daemon.apply(&lab.write("log.toml", &quiet.replace("outside =", "chatter = \"log\"\noutside =")).unwrap());
