@@ -58,7 +58,7 @@ fn only_the_answers_come_this_way() {
     around(&lab.office, [SERVER, SERVER6], ["192.0.2.2", "2001:db8:2::2"]);
     for (client, server) in [(OFFICE, SERVER), (OFFICE6, SERVER6)] {
         let (mark, before) = (daemon.events.mark(), daemon.count("syn_ack_unsolicited"));
-        fails(&lab.office, &fetch(server));
+        fails(&lab.office, &format!("curl -sf -m 0.6 http://{}/", host(server)));
         daemon.events.dropped_where(mark, server, client, "syn_ack_unsolicited", |event| event["src_port"] == 80);
         assert!(daemon.count("syn_ack_unsolicited") > before);
     }
@@ -72,7 +72,7 @@ fn only_the_answers_come_this_way() {
         let flow = daemon.flow(server, 80).expect("the flow, from its initiator's side");
         assert_eq!((flow["zone"].as_str(), flow["packets_to_server"].as_u64()), (Some("office"), Some(0)), "{flow}");
         // Loose is no way around the allowlist: the same connection to another port.
-        fails(&lab.office, &format!("curl -sf -m 1 http://{}:8088/", host(server)));
+        fails(&lab.office, &format!("curl -sf -m 0.6 http://{}:8088/", host(server)));
         daemon.events.dropped_where(mark, server, client, "syn_ack_unsolicited", |event| event["src_port"] == 8088);
     }
     assert!(daemon.count("syn_ack_unsolicited") > refused);
@@ -90,7 +90,7 @@ fn only_the_questions_go_this_way() {
         assert!(flow["packets_to_server"].as_u64() >= Some(3) && flow["packets_to_client"] == 0, "{flow}");
         // No longer half open, so that it keeps its place and an established flow's timeout.
         assert_eq!(flow["state"], "established", "{flow}");
-        fails(&lab.office, &format!("curl -sf -m 1 http://{}:8088/", host(server)));
+        fails(&lab.office, &format!("curl -sf -m 0.6 http://{}:8088/", host(server)));
     }
     assert!(daemon.count("not_allowed") > 0);
 }

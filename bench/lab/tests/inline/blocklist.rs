@@ -44,7 +44,7 @@ impl Open {
 /// A connection attempt that comes to nothing, for this reason.
 fn refused(daemon: &Daemon, host_of: &Namespace, (from, to): (&str, &str), reason: &str) {
     let (mark, before) = (daemon.events.mark(), daemon.count(reason));
-    fails(host_of, &format!("curl -sf -m 1 http://{}/", host(to)));
+    fails(host_of, &format!("curl -sf -m 0.4 http://{}/", host(to)));
     daemon.events.dropped_where(mark, from, to, reason, |event: &Value| event["dest_port"] == 80);
     assert!(daemon.count(reason) > before);
 }
@@ -69,7 +69,7 @@ fn open_connections_are_cut_routed() {
     for one in &mut out {
         one.is_cut(&daemon);
         refused(&daemon, &lab.office, (one.from, one.to), "blocked_destination");
-        fails(&lab.office, &format!("ping -c 1 -W 1 {}", one.to));
+        fails(&lab.office, &format!("ping -c 1 -W 0.4 {}", one.to));
     }
     bystanders.iter_mut().for_each(Connection::ask);
     // From them, by a list in a file.
