@@ -29,9 +29,9 @@ struct Arguments {
     /// Only scenarios whose names hold this.
     #[arg(long)]
     scenario: Option<String>,
-    /// Only cost-per-packet cases whose names hold this; for profiles.
+    /// Only cost-per-packet cases whose names hold one of these; for profiles.
     #[arg(long)]
-    case: Option<String>,
+    case: Vec<String>,
     /// Name of the result files.
     #[arg(long, default_value = "latest")]
     name: String,
@@ -57,7 +57,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let mut report = report::Report::new(machine::Machine::read()?, arguments.rounds);
     if arguments.parts.contains(&Part::Packet) {
-        report.packet = Some(packet::run(arguments.rounds, arguments.case.as_deref()).context("cost per packet")?);
+        report.packet = Some(packet::run(arguments.rounds, &arguments.case).context("cost per packet")?);
     }
     if arguments.parts.contains(&Part::Commit) {
         report.commit = Some(packet::commit(arguments.rounds).context("commit")?);

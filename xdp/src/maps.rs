@@ -11,7 +11,7 @@ use dropgate_abi::{
     control::{Asked, Control, Counter, Limiter},
     event::PacketEvent,
     flow::{Bucket, Flow, FragmentBucket},
-    policy::{MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side, Zone, table},
+    policy::{MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side, Sieve, Zone, table},
     reason::REASON_SLOTS,
     walk::Walk,
 };
@@ -45,6 +45,10 @@ pub static PREFIXES: ArrayOfMaps<LpmTrie<PrefixKey, u32, 64>, { (SLOTS * table::
 /// Services by zone, peer, protocol and port, by slot.
 #[btf_map]
 pub static SERVICES: ArrayOfMaps<HashMap<ServiceKey, ServiceList, 64>, { SLOTS as usize }> = ArrayOfMaps::new();
+
+/// What prefix tries and services cannot hold, by slot. Daemon writes the idle one.
+#[btf_map]
+pub static SIEVES: Array<Sieve, { SLOTS as usize }, MMAPABLE> = Array::new();
 
 /// Lists that port ranges name. The idle half belongs to the daemon: `slot * (size / 2) + index`.
 #[btf_map]

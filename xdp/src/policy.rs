@@ -13,8 +13,8 @@ use aya_ebpf::btf_maps::lpm_trie::Key;
 use dropgate_abi::{
     control::Control,
     policy::{
-        BLOCK_FROM, BLOCK_TO, NO_SERVICE, PrefixKey, Service, ServiceKey, ServiceList, Settings, ZONE_BROADCAST,
-        ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, setting, side, table,
+        BLOCK_FROM, BLOCK_TO, NO_SERVICE, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, ZONE_BROADCAST,
+        ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, setting, side, sieve, table,
     },
     reason::Reason,
     tuple::{Address, V4, V6},
@@ -23,7 +23,7 @@ use dropgate_abi::{
 
 use crate::{
     cursor::Frame,
-    maps::{CANDIDATES, LISTS, SERVICES},
+    maps::{CANDIDATES, LISTS, SERVICES, SIEVES},
     neighbour,
     parse::protocol,
     state::{self, Opening, Start},
@@ -123,6 +123,12 @@ pub fn blocked(query: &Query) -> Option<Reason> {
 /// Whether a service of the zone allows this start of a flow towards the peer; finds the service.
 #[inline(never)]
 pub fn allowed(query: &mut Query) -> bool {
+    let Some(sieve) = SIEVES.get(query.slot & (SLOTS - 1)) else { return false };
+    let (plane, bit) = sieve::port(query.protocol, query.port);
+    // what is scanned for is mostly what nobody's services name
+    if !sieve::has(&sieve.ports[plane], bit) {
+        return false;
+    }
     let key = ServiceKey::packed(query.zone, query.peer, query.port, query.protocol);
     let list = match SERVICES.get_value_ptr_mut(query.slot, &key) {
         // SAFETY: an entry of the inner map, which is not written while its slot is in force.

@@ -3,7 +3,7 @@
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use dropgate_abi::{
     policy::{
-        DESTINATIONS_SCOPE, PrefixKey, SLOTS, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, table,
+        DESTINATIONS_SCOPE, PrefixKey, SLOTS, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, sieve, table,
     },
     reason::Reason,
     tuple::{Address, V4, equal},
@@ -11,7 +11,7 @@ use dropgate_abi::{
 };
 
 use crate::{
-    maps::PREFIXES,
+    maps::{PREFIXES, SIEVES},
     step::{Step, drop},
 };
 
@@ -60,6 +60,12 @@ pub fn lookup(slot: u32, scope: u32, family: u8, address: &Address) -> Option<u1
 /// What a destination is: the gateway, a zone, a broadcast address of one, or the outside.
 #[inline(always)]
 pub fn peer(slot: u32, family: u8, address: &Address) -> u16 {
+    let Some(sieve) = SIEVES.get(slot & (SLOTS - 1)) else { return ZONE_NONE };
+    let plane = if family == V4 { &sieve.peers4 } else { &sieve.peers6 };
+    // most destinations are outside: no prefix begins like them
+    if !sieve::has(plane, sieve::address(family, address)) {
+        return ZONE_OUTSIDE;
+    }
     prefix(slot, table::PEERS, DESTINATIONS_SCOPE, family, address).map_or(ZONE_OUTSIDE, |zone| zone as u16)
 }
 
