@@ -11,8 +11,11 @@ use dropgate_abi::{
     control::{Asked, Control, Counter, Limiter},
     event::PacketEvent,
     flow::{Bucket, Flow, FragmentBucket},
-    policy::{MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side, Sieve, Zone, table},
+    policy::{
+        MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side, Sieve, Zone, table,
+    },
     reason::REASON_SLOTS,
+    tuple::Address,
     walk::Walk,
 };
 
@@ -135,6 +138,24 @@ pub struct Scratch {
     pub hidden: u64,
     /// What [`SIDES`] answered of late, by a few bits of the port: see [`crate::ingress`].
     pub sides: [Seen; SEEN],
+    /// Sources found of late, by a hash: see [`crate::zone`].
+    pub hosts: [Host; HOSTS],
+}
+
+/// Sources remembered; a power of two.
+pub const HOSTS: usize = 256;
+
+/// A source and its zone.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub struct Host {
+    pub address: Address,
+    /// Of the side, shifted left by one; the lowest bit is on for IPv6.
+    pub scope: u32,
+    /// Complement of the generation, so that zero is none.
+    pub stamp: u32,
+    pub zone: u32,
+    pub _pad: u32,
 }
 
 /// Answers remembered; a power of two.

@@ -14,7 +14,7 @@ use dropgate_abi::{
     control::Control,
     policy::{
         BLOCK_FROM, BLOCK_TO, NO_SERVICE, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, ZONE_BROADCAST,
-        ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, setting, side, sieve, table,
+        ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, setting, side, table,
     },
     reason::Reason,
     tuple::{Address, V4, V6},
@@ -124,9 +124,8 @@ pub fn blocked(query: &Query) -> Option<Reason> {
 #[inline(never)]
 pub fn allowed(query: &mut Query) -> bool {
     let Some(sieve) = SIEVES.get(query.slot & (SLOTS - 1)) else { return false };
-    let (plane, bit) = sieve::port(query.protocol, query.port);
     // what is scanned for is mostly what nobody's services name
-    if !sieve::has(&sieve.ports[plane], bit) {
+    if !sieve.may_serve(query.protocol, query.port) {
         return false;
     }
     let key = ServiceKey::packed(query.zone, query.peer, query.port, query.protocol);

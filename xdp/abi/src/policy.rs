@@ -172,9 +172,10 @@ pub struct Service {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C, align(8))]
 pub struct Sieve {
-    /// For [`table::PEERS`], by [`sieve::address`].
-    pub peers4: [u64; sieve::WORDS],
-    pub peers6: [u64; sieve::WORDS],
+    /// For [`table::PEERS`] and [`table::SOURCES`] of whatever scope, by [`sieve::address`]. IPv6 link-local addresses are
+    /// never sieved: their prefix is too wide.
+    pub addresses4: [u64; sieve::WORDS],
+    pub addresses6: [u64; sieve::WORDS],
     /// For `SERVICES` and [`table::RANGES`] of whatever zone and peer, by [`sieve::port`].
     pub ports: [[u64; sieve::WORDS]; sieve::PORT_PLANES],
 }
@@ -214,9 +215,28 @@ pub mod sieve {
 }
 
 impl Sieve {
+    /// Whether a prefix may hold an address.
+    #[inline(always)]
+    pub const fn may_hold(&self, family: u8, address: &Address) -> bool {
+        if family == crate::tuple::V4 {
+            return sieve::has(&self.addresses4, sieve::address(family, address));
+        }
+        sieve::has(&self.addresses6, sieve::address(family, address)) || u32::from_be(address[0]) >> 22 == 0xfe80 >> 6
+    }
+
+    /// Whether a service may name a port (see [`ServiceKey`]).
+    #[inline(always)]
+    pub const fn may_serve(&self, protocol: u8, port: u16) -> bool {
+        let (plane, bit) = sieve::port(protocol, port);
+        sieve::has(&self.ports[plane], bit)
+    }
+
     /// Tables that hold nothing.
-    pub const EMPTY: Self =
-        Self { peers4: [0; sieve::WORDS], peers6: [0; sieve::WORDS], ports: [[0; sieve::WORDS]; sieve::PORT_PLANES] };
+    pub const EMPTY: Self = Self {
+        addresses4: [0; sieve::WORDS],
+        addresses6: [0; sieve::WORDS],
+        ports: [[0; sieve::WORDS]; sieve::PORT_PLANES],
+    };
 }
 
 /// What one generation decides for the whole gateway. `SETTINGS`, one entry a slot.

@@ -103,7 +103,7 @@ fn compile_with(
         settings.flags |= if blocked.is_empty() { 0 } else { flag };
         prefixes[table::BLOCKLIST as usize].extend(blocked.into_iter().map(|prefix| entry(scope, prefix, 1)));
     }
-    let sieve = sieve::sieve(peers.keys(), &tables);
+    let sieve = sieve::sieve(sides.iter().flat_map(|side| side.sources.keys()).chain(peers.keys()), &tables);
     prefixes[table::GROUPS as usize] = tables.groups.entries;
     settings.flags |= if tables.ranges.is_empty() { 0 } else { setting::RANGES };
     prefixes[table::RANGES as usize] = tables.ranges;

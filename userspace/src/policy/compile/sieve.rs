@@ -5,13 +5,13 @@ use dropgate_abi::policy::{Sieve, sieve};
 use super::{image::PrefixEntry, services::Services};
 use crate::policy::prefix::Prefix;
 
-/// Makes the sieve of the destinations in `peers` and of all services.
-pub fn sieve<'a>(peers: impl IntoIterator<Item = &'a Prefix>, services: &Services<'_>) -> Box<Sieve> {
+/// Makes the sieve of sources, destinations and all services.
+pub fn sieve<'a>(prefixes: impl IntoIterator<Item = &'a Prefix>, services: &Services<'_>) -> Box<Sieve> {
     let mut made = Box::new(Sieve::EMPTY);
-    for prefix in peers {
+    for prefix in prefixes.into_iter().filter(|prefix| !Prefix::LINK_LOCAL.holds(**prefix)) {
         let bit = sieve::address(prefix.family(), &prefix.address());
         // of the first bits, those that an address's bit is made from, this many are open
-        let (plane, used) = if prefix.is_v6() { (&mut made.peers6, 32u32) } else { (&mut made.peers4, 16) };
+        let (plane, used) = if prefix.is_v6() { (&mut made.addresses6, 32u32) } else { (&mut made.addresses4, 16) };
         turn_on(plane, bit, used.saturating_sub(prefix.length().into()).min(16));
     }
     for (key, _) in &services.exact {
@@ -66,7 +66,7 @@ mod tests {
         ] {
             let prefix = Prefix::parse(text).unwrap();
             let made = sieve([&prefix], &Services::new(&policy));
-            let plane = if prefix.is_v6() { &made.peers6 } else { &made.peers4 };
+            let plane = if prefix.is_v6() { &made.addresses6 } else { &made.addresses4 };
             assert_eq!(plane.iter().map(|word| word.count_ones()).sum::<u32>(), on, "{text}");
             for first in inside {
                 let address = [first.to_be(), 0, 0, 0];
