@@ -6,7 +6,6 @@ mod machine;
 mod packet;
 mod report;
 mod stats;
-mod sys;
 
 use std::path::PathBuf;
 

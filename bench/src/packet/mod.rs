@@ -14,6 +14,7 @@ use std::{net::Ipv4Addr, os::fd::AsFd as _};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::programs::ProgramFd;
+use dropgate::datapath::test_run;
 use dropgate_abi::reason::Reason;
 use serde::Serialize;
 
@@ -24,7 +25,6 @@ use self::{draw::Draw, gateway::Gateway, peers::Filter};
 use crate::{
     frames::{self, Segment},
     stats::{Spread, Target},
-    sys,
 };
 
 /// Test runs of a case in a round, of which the median counts: short ones, so that a scheduler that lets somebody else run
@@ -208,17 +208,17 @@ impl Own {
     fn time(&mut self, case: &Case) -> Result<f64> {
         let mut bursts = Vec::with_capacity(BURSTS);
         for burst in 0..BURSTS as u64 {
-            let (action, ns) = match case.draw {
-                None => sys::test_run(case.program.as_fd(), &case.frame, REPEAT)?,
+            let ran = match case.draw {
+                None => test_run(case.program.as_fd(), &case.frame, REPEAT, None)?,
                 Some(draw) => {
                     let draw = Draw { state: draw.state ^ burst, ..draw };
                     self.drawn(&case.program, case.frags, draw, &case.frame, REPEAT_DRAWN)?
                 }
             };
-            if action != case.action {
-                bail!("the program returned {action}, not {}", case.action);
+            if ran.action != case.action {
+                bail!("the program returned {}, not {}", ran.action, case.action);
             }
-            bursts.push(f64::from(ns));
+            bursts.push(f64::from(ran.mean_ns));
         }
         Ok(Spread::of(bursts).median)
     }
