@@ -22,8 +22,8 @@ struct Arguments {
     /// Rounds; in each, every case runs once, so that what disturbs the machine disturbs all alike.
     #[arg(long, default_value_t = 9)]
     rounds: usize,
-    /// Seconds of load a scenario and round.
-    #[arg(long, default_value_t = 2.0)]
+    /// Seconds of load a scenario and round. Scenarios take half of the rounds.
+    #[arg(long, default_value_t = 0.5)]
     seconds: f64,
     /// Only scenarios whose names hold this.
     #[arg(long)]
