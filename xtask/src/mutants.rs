@@ -74,6 +74,9 @@ const MUTANTS: &[Mutant] = &[
         "table::live(query.zone) > limit.max_flows as u64",
     ),
     ("table.rs", "    if old.flags & flag::ESTABLISHED != 0 {\n        return TAKEN;\n    }\n", ""),
+    ("zone.rs", "host.scope == scope && ", ""),
+    ("zone.rs", "host.stamp == stamp && ", ""),
+    ("zone.rs", "if !may_hold(slot, family, address) {", "if may_hold(slot, family, address) {"),
     ("neighbour.rs", "if walk.ttl != 255 || walk.icmp_code != 0 {", "if walk.icmp_code != 0 {"),
 ];
 
