@@ -13,3 +13,4 @@ pub(crate) use object::find;
 pub use object::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, program};
 pub use slots::{Committed, SlotError, Slots};
 pub(crate) use sys::detach_link;
+pub use sys::{Ran, test_run};
