@@ -149,7 +149,11 @@ impl Model {
 
     fn neighbour(&mut self, at: At, party: &Party, kind: u8, packet: &Packet) -> Verdict {
         if packet.ttl != 255 {
-            return Verdict::drop(Reason::nd_hop_limit);
+            return Verdict::drop(Reason::nd_hop_limit).or(&[Reason::nd_code]);
+        }
+        // RFC 4861, 6.1, 7.1 and 8.1
+        if packet.transport.get(1).is_some_and(|code| *code != 0) {
+            return Verdict::drop(Reason::nd_code);
         }
         let target = packet.transport.get(8..24).map(|octets| {
             let octets: [u8; 16] = octets.try_into().expect("sixteen bytes");

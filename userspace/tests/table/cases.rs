@@ -281,6 +281,12 @@ fn nd(net: &Net, ttl: u8, message: &[u8], reason: &'static str) -> Vec<Step> {
     vec![lan(net, &Ip::new(ip("fe80::5"), ip("ff02::1")).ttl(ttl), packets::ICMPV6, message, reason)]
 }
 
+/// The same message with an ICMP code of 1.
+fn coded(mut message: Vec<u8>) -> Vec<u8> {
+    message[1] = 1;
+    message
+}
+
 const TARGET: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 5);
 
 pub const POLICY: &[Case] = cases! {
@@ -302,6 +308,9 @@ pub const POLICY: &[Case] = cases! {
     "a neighbour solicitation", SIXES, |net| nd(net, 255, &packets::neighbour(135, TARGET), "neighbour_discovery");
     "is this address taken?", SIXES, |net| vec![lan(net, &Ip::new(ip("::"), ip("ff02::1:ff00:5")).ttl(255), packets::ICMPV6, &packets::neighbour(135, TARGET), "neighbour_discovery")];
     "a neighbour solicitation from afar", SIXES, |net| nd(net, 254, &packets::neighbour(135, TARGET), "nd_hop_limit");
+    "a neighbour solicitation with a code", SIXES, |net| nd(net, 255, &coded(packets::neighbour(135, TARGET)), "nd_code");
+    "a router advertisement with a code", &[V6], |_net| vec![wan(&Ip::from("fe80::9", "ff02::1").ttl(255), packets::ICMPV6, &coded(packets::router(134)), "nd_code")];
+    "a redirect with a code", SIXES, |net| nd(net, 255, &coded(packets::router(137)), "nd_code");
     "an MLD report", SIXES, |net| nd(net, 1, &packets::listener(143), "multicast_listener");
     "a router advertisement from a zone", SIXES, |net| nd(net, 255, &packets::router(134), "nd_rogue_router");
     "a router advertisement from the outside", &[V6], |_net| vec![wan(&Ip::from("fe80::9", "ff02::1").ttl(255), packets::ICMPV6, &packets::router(134), "neighbour_discovery")];
