@@ -286,6 +286,27 @@ fn a_full_fragment_table() {
     real.ingress("its follower", LAN0, &later(full), "fragment_tracked");
 }
 
+/// Malformed first fragments are remembered as dropped, and push out none that passed.
+#[test]
+fn a_flood_of_malformed_first_fragments() {
+    let mut real = Real::new(&policy());
+    real.fresh();
+    let first = |id| V4.out().fragment(0, true, id).frame(&[], TCP, &packets::tcp(40_000, 443, SYN, &[0; 4]));
+    let later = |id| V4.out().fragment(24, false, id).frame(&[], TCP, &[0; 8]);
+    let bad = |id| V4.out().fragment(0, true, id).frame(&[], TCP, &packets::tcp_words(1, 443, SYN, 4, &[0; 4]));
+    real.ingress("before the flood", LAN0, &first(60_000), "allowed");
+    for id in 0..2000 {
+        real.ingress("a flood", LAN0, &bad(id), "tcp_bad_header_length");
+    }
+    real.ingress("a flood with its identification", LAN0, &bad(60_000), "tcp_bad_header_length");
+    real.ingress("its follower", LAN0, &later(60_000), "fragment_tracked");
+    // what the flood left makes room for what passes
+    real.ingress("after the flood", LAN0, &first(60_001), "flow");
+    real.ingress("its follower", LAN0, &later(60_001), "fragment_tracked");
+    // the table is full of dropped ones: the first of them are still known
+    real.ingress("a follower of the flood", LAN0, &later(0), "fragment_of_dropped");
+}
+
 /// A lock that is never given back (its CPU is gone) costs a flow, not the machine.
 #[test]
 fn a_lock_that_is_held() {

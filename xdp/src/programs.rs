@@ -9,7 +9,7 @@ use aya_ebpf::{
 use dropgate_abi::{
     control::{Control, mode},
     flow::TICK_SHIFT,
-    policy::{NO_SERVICE, SLOTS, Settings, side},
+    policy::{NO_SERVICE, PortKey, SLOTS, Settings, side},
     reason::Reason,
     walk::{Walk, action, hook, parsed},
 };
@@ -113,12 +113,21 @@ fn decide(
     ifindex: u32,
 ) -> Step {
     frame::frame(frame, walk)?;
+    if let Err(decision) = sound(frame, walk, control, settings, ifindex) {
+        return fragment::refuse(walk, settings, decision);
+    }
+    let answer = admit(frame, walk, query, control, settings);
+    fragment::remember(walk, settings, answer)
+}
+
+/// The stages that judge a packet by what it says of itself and where it came in.
+#[inline(always)]
+fn sound(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings, ifindex: u32) -> Step {
+    walk.port = PortKey { ifindex, outer: walk.vlan[0], inner: walk.vlan[1] }.word();
     parse::parse(frame, walk)?;
     ingress::ingress(frame, walk, settings, ifindex)?;
     anomaly::anomaly(walk)?;
-    fragment::fragment(walk, control, settings)?;
-    let answer = admit(frame, walk, query, control, settings);
-    fragment::remember(walk, settings, answer)
+    fragment::fragment(walk, control, settings)
 }
 
 /// The stages that judge a packet by its flow and, when it starts one, by the policy.
