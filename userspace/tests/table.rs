@@ -307,6 +307,24 @@ fn a_flood_of_malformed_first_fragments() {
     real.ingress("a follower of the flood", LAN0, &later(0), "fragment_of_dropped");
 }
 
+/// Service, line and zone of an ICMP error are those of the flow that it is about, and the service counts it.
+#[test]
+fn an_icmp_error_belongs_to_a_service() {
+    let mut real = Real::new(&policy());
+    for net in &ALL {
+        real.fresh();
+        let start = real.ingress(net.name, LAN0, &syn(net), "allowed");
+        let quoted = net.out().packet(TCP, &packets::tcp(40_000, 443, SYN, &[]));
+        let router = Ip::new(net.outside(99), net.client());
+        let before = real.bench.service_counter(start.service).expect("a counter").packets;
+        let error =
+            real.ingress(net.name, WAN0, &router.frame(&[], net.icmp(), &net.unreachable(&quoted)), "icmp_error");
+        assert_eq!((error.service, error.zone, error.flow_id), (start.service, start.zone, start.flow_id));
+        let after = real.bench.service_counter(start.service).expect("a counter").packets;
+        assert_eq!(after - before, 1, "{}: packets of the service", net.name);
+    }
+}
+
 /// A lock that is never given back (its CPU is gone) costs a flow, not the machine.
 #[test]
 fn a_lock_that_is_held() {

@@ -229,6 +229,7 @@ pub fn icmp_error<F: Frame>(
     }
     walk.zone = flow.zone;
     walk.peer = flow.peer;
+    walk.service = flow.service;
     walk.flow_id = flow.id;
     if flow.drop_reason != 0 {
         return drop(Reason::icmp_error_unrelated);

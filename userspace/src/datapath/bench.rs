@@ -203,6 +203,11 @@ impl Bench {
         Ok(super::counters::sum(&self.object, "REASON_COUNTERS", u32::from(reason.0))?)
     }
 
+    /// Packets and bytes counted for a service, over all CPUs. `service`: see [`Walk::service`].
+    pub fn service_counter(&self, service: u32) -> Result<Counter, BenchError> {
+        Ok(super::counters::sum(&self.object, "SERVICE_COUNTERS", service)?)
+    }
+
     /// The flow table.
     pub const fn flows(&self) -> &Mapped<Bucket> {
         &self.flows

@@ -166,12 +166,7 @@ impl Model {
         let fits = self.fits(&self.flows[index], direction, place);
         let times = self.policy.timeouts.clone();
         let flow = &mut self.flows[index];
-        let zone = match &flow.party {
-            Party::Zone(name) => Some(name.clone()),
-            Party::Gateway => Some("self".into()),
-            Party::Outside => Some("outside".into()),
-            Party::Published | Party::Nameless => None,
-        };
+        let zone = flow.party.name();
         let mut verdict = if flow.revoked {
             let verdict = Verdict::drop(Reason::flow_revoked);
             if fits { verdict } else { verdict.or(&[Reason::wrong_side]) }
@@ -223,7 +218,11 @@ impl Model {
         // "dropped, whatever else is allowed"
         match self.blocked(&error) {
             Some(reason) => Verdict::drop(reason).or(&[Reason::blocked_destination]),
-            None => Verdict::pass(Reason::icmp_error),
+            None => Verdict {
+                service: self.flows[index].service.clone(),
+                zone: self.flows[index].party.name(),
+                ..Verdict::pass(Reason::icmp_error)
+            },
         }
     }
 
