@@ -10,7 +10,7 @@ mod table;
 use std::collections::BTreeSet;
 
 use dropgate_abi::{reason::REASONS, walk::hook};
-use packets::{ACK, Ip, SYN, TCP, UDP, ip};
+use packets::{ACK, Ip, RST, SYN, TCP, UDP, ip};
 use table::{
     bench::Real,
     cases::{ANOMALY, Case, FLOW, FRAGMENT, FRAME, INGRESS, PARSE, POLICY, STATE, ZONE},
@@ -322,6 +322,43 @@ fn an_icmp_error_belongs_to_a_service() {
         assert_eq!((error.service, error.zone, error.flow_id), (start.service, start.zone, start.flow_id));
         let after = real.bench.service_counter(start.service).expect("a counter").packets;
         assert_eq!(after - before, 1, "{}: packets of the service", net.name);
+    }
+}
+
+/// A connection that takes a closed one's place adds no flow: it may begin in a zone that has more than its cap allows
+/// since a push. A tuple that changes over to another zone adds one there.
+#[test]
+fn reuse_in_a_zone_above_its_cap() {
+    let wide = policy().replace("max_flows = 1", "max_flows = 3");
+    let mut real = Real::new(&wide);
+    for net in [V4, V6] {
+        real.commit(&wide);
+        real.fresh();
+        let host = net.pick("10.40.0.5", "fd40::5");
+        let out = |port, flags| Ip::new(host, net.server()).frame(&[], TCP, &packets::tcp(40_000, port, flags, &[]));
+        for port in [80, 443, 8000] {
+            real.ingress("below the cap", LAN1, &out(port, SYN), "allowed");
+        }
+        real.ingress("one ends", LAN1, &out(80, RST), "flow");
+        real.commit(&policy());
+        real.ingress("its tuple again", LAN1, &out(80, SYN), "allowed");
+        real.ingress("another one", LAN1, &out(8001, SYN), "zone_flow_cap");
+        real.agree();
+    }
+    // between two zones, each with a line to the other
+    let lines = "\n[[zone.small.egress]]\nname = \"there\"\ntcp = [40000]\nto = [\"zone:plain\"]\n\
+        \n[[zone.plain.egress]]\nname = \"back\"\ntcp = [443]\nto = [\"zone:small\"]\n";
+    let mut real = Real::new(&(policy() + lines));
+    for net in [V4, V6] {
+        real.fresh();
+        let (small, plain) = (net.pick("10.40.0.5", "fd40::5"), net.client());
+        let segment =
+            |src, dst, sport, dport, flags| Ip::new(src, dst).frame(&[], TCP, &packets::tcp(sport, dport, flags, &[]));
+        real.ingress("fills the cap", LAN1, &segment(small, net.server(), 1, 443, SYN), "allowed");
+        real.ingress("into it", LAN0, &segment(plain, small, 40_000, 443, SYN), "allowed");
+        real.ingress("it ends", LAN0, &segment(plain, small, 40_000, 443, RST), "flow");
+        real.ingress("the other way", LAN1, &segment(small, plain, 443, 40_000, SYN), "zone_flow_cap");
+        real.agree();
     }
 }
 

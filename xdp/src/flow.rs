@@ -42,6 +42,9 @@ pub fn flow(walk: &mut Walk, query: &mut Query, control: &Control, settings: &Se
     if walk.protocol == protocol::TCP && tracking::reused(walk, flow) {
         // a new start, whatever became of the flow before it and wherever that came in
         walk.found = found::REUSED;
+        // for its cap: see `state`
+        // SAFETY: this CPU's own, for the time of this packet.
+        unsafe { (*scratch).flow.zone = flow.zone };
         return Ok(());
     }
     walk.direction = (source_high != (flow.flags & flag::INITIATOR_HIGH != 0)) as u8;

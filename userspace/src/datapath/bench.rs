@@ -208,6 +208,22 @@ impl Bench {
         Ok(super::counters::sum(&self.object, "SERVICE_COUNTERS", service)?)
     }
 
+    /// Zones whose count of live flows is not what the table holds: number, count, flows in the table. None but while
+    /// packets are judged.
+    pub fn miscounted_zones(&self) -> Vec<(u16, u64, u64)> {
+        let mut held = std::collections::BTreeMap::<u16, u64>::new();
+        for bucket in (0..self.flows.len()).filter_map(|index| self.flows.get(index)) {
+            for (_, flow) in bucket.tags.iter().zip(&bucket.ways).filter(|(tag, _)| **tag != 0) {
+                *held.entry(flow.zone).or_default() += 1;
+            }
+        }
+        let counts = (0..u16::MAX).map_while(|zone| Some((zone, self.zone_flows.get(zone.into())?)));
+        counts
+            .map(|(zone, count)| (zone, count, held.get(&zone).copied().unwrap_or_default()))
+            .filter(|(_, count, held)| count != held)
+            .collect()
+    }
+
     /// The flow table.
     pub const fn flows(&self) -> &Mapped<Bucket> {
         &self.flows

@@ -61,7 +61,16 @@ impl Model {
             let live = |other: &&Flow| {
                 other.party == flow.party && !other.expired(at.now) && other.direction(packet, false).is_none()
             };
-            if cap > 0 && self.flows.iter().filter(live).count() >= cap as usize {
+            // Decided: a connection that takes a closed one's place adds none, even where a push has left the zone more
+            // than it may have now.
+            let again = |other: &Flow| {
+                other.party == flow.party
+                    && !other.expired(at.now)
+                    && other.over()
+                    && other.direction(packet, flow.translated).is_some()
+            };
+            let adds = !self.flows.iter().any(again);
+            if cap > 0 && adds && self.flows.iter().filter(live).count() >= cap as usize {
                 return Verdict::drop(Reason::zone_flow_cap);
             }
         }
