@@ -60,8 +60,8 @@ pub fn parse(source: Source, directory: &Path) -> (Option<Policy>, Vec<Diagnosti
 
 /// Reads a policy file and compiles it without putting anything in force: what `dropgate check` does.
 ///
-/// With an environment, what is wrong for this machine is reported too; interfaces that it lacks are warnings, because
-/// the policy may be meant for another machine.
+/// With an environment, what is wrong for this machine is reported too; if it lacks an interface, the policy may be meant
+/// for another machine, and of this one only that is reported.
 pub fn check(path: &Path, environment: Option<&Environment>) -> (Option<Policy>, Vec<Diagnostic>) {
     let (policy, found) = load(path);
     let Some(policy) = policy else {
@@ -89,12 +89,12 @@ pub fn check(path: &Path, environment: Option<&Environment>) -> (Option<Policy>,
     (Some(policy).filter(|_| sound), sorted.into_sorted(&path.display().to_string()))
 }
 
-/// The interfaces of a policy that a machine lacks, as warnings.
+/// The interfaces of a policy that a machine lacks.
 pub fn missing_interfaces(policy: &Policy, environment: &Environment) -> Vec<Diagnostic> {
     let interfaces = policy.interfaces();
     interfaces
         .into_iter()
         .filter(|(name, _)| !environment.interfaces.contains_key(*name))
-        .map(|(_, interface)| compile::no_interface(policy, environment, interface).as_warning())
+        .map(|(_, interface)| compile::no_interface(policy, environment, interface))
         .collect()
 }

@@ -12,6 +12,7 @@ mod events;
 mod first_attach;
 mod frames;
 mod full;
+mod interfaces;
 mod killed;
 mod life;
 mod policies;
