@@ -18,7 +18,7 @@ pub mod render;
 pub mod source;
 mod tunnels;
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 pub use self::{
     codes::Severity,
@@ -53,9 +53,9 @@ pub fn load(path: &Path) -> (Option<Policy>, Vec<Diagnostic>) {
 ///
 /// The policy is `None` when some diagnostic is an error.
 pub fn parse(source: Source, directory: &Path) -> (Option<Policy>, Vec<Diagnostic>) {
-    let source = Arc::new(source);
-    let (policy, diagnostics) = parse::parse(Arc::clone(&source), directory);
-    (policy, diagnostics.into_sorted(&source.name))
+    let name = source.name.clone();
+    let (policy, diagnostics) = parse::parse(source, directory);
+    (policy, diagnostics.into_sorted(&name))
 }
 
 /// Reads a policy file and compiles it without putting anything in force: what `dropgate check` does.
