@@ -1,7 +1,8 @@
 //! Stage 6: a packet of a flow that was judged before ends its walk here. This is the hot path.
 
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use dropgate_abi::{
-    control::Control,
+    control::{Control, mode},
     flow::{Flow, TICK_SHIFT, expired, flag, tcp as state},
     policy::{FIRST_ZONE, PortKey, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, side, timeout},
     reason::Reason,
@@ -80,6 +81,16 @@ pub fn flow(walk: &mut Walk, query: &mut Query, control: &Control, settings: &Se
         flow.bytes[direction] += walk.ip_len as u64;
     }
     pass(Reason::flow)
+}
+
+/// The time, ns: the machine's, or the one that replay and tests set.
+#[inline(always)]
+pub fn now_ns(control: &Control) -> u64 {
+    if control.mode & mode::BENCH != 0 {
+        return control.clock_ns;
+    }
+    // SAFETY: no preconditions. Coarse time is monotonic too, and all that a millisecond clock needs.
+    unsafe { bpf_ktime_get_coarse_ns() }
 }
 
 /// The time in the unit of the flow table.

@@ -2,7 +2,6 @@
 
 use aya_ebpf::{
     bindings::{TC_ACT_SHOT, xdp_action},
-    helpers::generated::bpf_ktime_get_coarse_ns,
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
@@ -57,7 +56,7 @@ pub fn dropgate_egress(ctx: TcContext) -> i32 {
 #[xdp]
 pub fn dropgate_sweep(_ctx: XdpContext) -> u32 {
     if let Some(control) = CONTROL.get(0) {
-        let now = (now_ns(control) >> TICK_SHIFT) as u32;
+        let now = (flow::now_ns(control) >> TICK_SHIFT) as u32;
         state::sweep(control, now, SWEEP_BUCKETS);
     }
     xdp_action::XDP_PASS
@@ -82,7 +81,7 @@ fn judge(frame: &impl Frame, at: Hook) -> u8 {
     // SAFETY: this CPU's own, for the time of this packet.
     let (walk, query) = unsafe { (&mut (*scratch).walk, &mut (*scratch).query) };
     clear(walk);
-    walk.now_ns = now_ns(control);
+    walk.now_ns = flow::now_ns(control);
     walk.hook = at.hook;
     walk.slot = slot;
     walk.generation = (active >> 32) as u32;
@@ -145,15 +144,6 @@ fn admit(frame: &impl Frame, walk: &mut Walk, query: &mut Query, control: &Contr
         content::content()?;
     }
     state::state(walk, query, control, settings)
-}
-
-#[inline(always)]
-fn now_ns(control: &Control) -> u64 {
-    if control.mode & mode::BENCH != 0 {
-        return control.clock_ns;
-    }
-    // SAFETY: no preconditions. Coarse time is monotonic too, and all that a millisecond clock needs.
-    unsafe { bpf_ktime_get_coarse_ns() }
 }
 
 #[panic_handler]
