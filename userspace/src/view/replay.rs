@@ -203,9 +203,7 @@ impl<'a, J: Judge> Replay<'a, J> {
                 if capture.wall.is_none_or(|before| clock.wall_ns(0) >= before.wall_ns(0)) {
                     capture.wall = Some(*clock);
                 }
-                self.judge.told(&mut |record| {
-                    events::record(record, self.names, clock).iter().for_each(|event| events(event))
-                });
+                self.judge.told(&mut |record| events::record(record, self.names, clock).iter().for_each(&mut *events));
             }
             self.count(&line, judged.as_ref().map(|(walk, _)| walk));
             line.file = file.map(str::to_owned);
