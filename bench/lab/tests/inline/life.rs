@@ -26,7 +26,6 @@ fn a_push_that_fails_changes_nothing() {
     let list = lab.dir().join("missing.txt");
     let cases = [
         (good.replace("tcp = [8088]", "tcp = [8088"), "DG002", "array"),
-        (good.replace("\"lan1\"", "\"lan7\""), "DG023", "lan7"),
         (good.replace("tcp = [8088]", "tpc = [8088]"), "DG003", "tcp"),
         (format!("{good}[lists]\nbad = \"{}\"\n", list.display()), "DG001", "missing.txt"),
     ];

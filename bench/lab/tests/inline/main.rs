@@ -17,6 +17,7 @@ mod events;
 mod first_attach;
 mod frames;
 mod full;
+mod interfaces;
 mod killed;
 mod life;
 mod neighbours;
