@@ -144,7 +144,7 @@ impl Slots {
         }
         if let Some(sieve) = self.sieves.at(slot as usize) {
             // SAFETY: an entry of the mapping, aligned as the kernel aligns array values; no packet reads the idle slot.
-            unsafe { std::ptr::copy_nonoverlapping(&raw const *image.sieve, sieve, 1) };
+            unsafe { std::ptr::copy_nonoverlapping(&raw const *image.sieve(), sieve, 1) };
         }
         let settings = Settings { generation, ..image.settings };
         let fault = |what| move |source| SlotError::Fill { what, source };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dropgate_abi::policy::{PortKey, PrefixKey, Service, ServiceKey, ServiceList, Settings, Side, Sieve, Zone, table};
+use dropgate_abi::policy::{PortKey, PrefixKey, Service, ServiceKey, ServiceList, Settings, Side, Zone, table};
 
 use crate::policy::diagnostic::Diagnostic;
 
@@ -15,8 +15,6 @@ pub struct Image {
     pub prefixes: [Vec<PrefixEntry>; table::TABLES as usize],
     /// Entries of `SERVICES`.
     pub services: Vec<(ServiceKey, ServiceList)>,
-    /// Entry of `SIEVES`.
-    pub sieve: Box<Sieve>,
     /// `LISTS`, by index.
     pub lists: Vec<ServiceList>,
     /// `CANDIDATES`, by index.

@@ -104,7 +104,6 @@ fn compile_with(
         settings.flags |= if blocked.is_empty() { 0 } else { flag };
         prefixes[table::BLOCKLIST as usize].extend(blocked.into_iter().map(|prefix| entry(scope, prefix, 1)));
     }
-    let sieve = sieve::sieve(sides.iter().flat_map(|side| side.sources.keys()).chain(peers.keys()), &tables);
     prefixes[table::GROUPS as usize] = tables.groups.entries;
     settings.flags |= if tables.ranges.is_empty() { 0 } else { setting::RANGES };
     prefixes[table::RANGES as usize] = tables.ranges;
@@ -116,7 +115,6 @@ fn compile_with(
         sides: sides.iter().map(|side| (side.port, side.side)).collect(),
         prefixes,
         services: tables.exact,
-        sieve,
         lists: tables.lists,
         candidates: tables.candidates,
         zones: policy.zones.iter().zip(numbers).map(|(zone, n)| (n, settings::zone(policy, zone))).collect(),

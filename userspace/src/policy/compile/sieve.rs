@@ -1,28 +1,47 @@
 //! The sieve before the tables: which addresses and ports no entry can match.
 
-use dropgate_abi::policy::{Sieve, sieve};
+use dropgate_abi::{
+    policy::{PrefixKey, Sieve, sieve, table},
+    tuple::{V4, V6},
+};
 
-use super::{image::PrefixEntry, services::Services};
-use crate::policy::prefix::Prefix;
+use super::image::{Image, PrefixEntry};
 
-/// Makes the sieve of sources, destinations and all services.
-pub fn sieve<'a>(prefixes: impl IntoIterator<Item = &'a Prefix>, services: &Services<'_>) -> Box<Sieve> {
-    let mut made = Box::new(Sieve::EMPTY);
-    for prefix in prefixes.into_iter().filter(|prefix| !Prefix::LINK_LOCAL.holds(**prefix)) {
-        let bit = sieve::address(prefix.family(), &prefix.address());
-        // of the first bits, those that an address's bit is made from, this many are open
-        let (plane, used) = if prefix.is_v6() { (&mut made.addresses6, 32u32) } else { (&mut made.addresses4, 16) };
-        turn_on(plane, bit, used.saturating_sub(prefix.length().into()).min(16));
+/// First bits of the IPv6 link-local prefix, `fe80::/10`, and how many.
+const LINK_LOCAL: (u32, u32) = (0xfe80 >> 6, 10);
+
+impl Image {
+    /// The sieve of the tables as they are.
+    pub fn sieve(&self) -> Box<Sieve> {
+        let mut made = Box::new(Sieve::EMPTY);
+        for entry in self.prefixes[table::SOURCES as usize].iter().chain(&self.prefixes[table::PEERS as usize]) {
+            address(&mut made, entry);
+        }
+        for (key, _) in &self.services {
+            let (plane, bit) = sieve::port(key.protocol, key.port);
+            turn_on(&mut made.ports[plane], bit, 0);
+        }
+        for (protocol, port, open) in self.prefixes[table::RANGES as usize].iter().map(ports) {
+            let (plane, bit) = sieve::port(protocol, port);
+            turn_on(&mut made.ports[plane], bit, open);
+        }
+        made
     }
-    for (key, _) in &services.exact {
-        let (plane, bit) = sieve::port(key.protocol, key.port);
-        turn_on(&mut made.ports[plane], bit, 0);
+}
+
+/// Enters an entry of a table of addresses.
+fn address(made: &mut Sieve, entry: &PrefixEntry) {
+    let PrefixEntry { length, key: PrefixKey { scope_be, address }, .. } = *entry;
+    let family = if u32::from_be(scope_be) & 1 == 1 { V6 } else { V4 };
+    let length = length - 32;
+    // never sieved
+    if family == V6 && length >= LINK_LOCAL.1 && u32::from_be(address[0]) >> 22 == LINK_LOCAL.0 {
+        return;
     }
-    for (protocol, port, open) in services.ranges.iter().map(ports) {
-        let (plane, bit) = sieve::port(protocol, port);
-        turn_on(&mut made.ports[plane], bit, open);
-    }
-    made
+    let bit = sieve::address(family, &address);
+    // of the first bits, those that an address's bit is made from, this many are open
+    let (plane, used) = if family == V6 { (&mut made.addresses6, 32u32) } else { (&mut made.addresses4, 16) };
+    turn_on(plane, bit, used.saturating_sub(length).min(16));
 }
 
 /// Turns on every bit whose number differs from `bit` in the lowest `open` bits only: whatever is exclusive-ored with
@@ -46,31 +65,30 @@ fn ports(entry: &PrefixEntry) -> (u8, u16, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Source, parse};
+    use crate::policy::{compile::entry, prefix::Prefix};
 
     /// Of a prefix, every address that stands for a block of the sieve is in it, and little else.
     #[test]
     fn addresses() {
-        let text = "[gateway]\nkind = \"route\"\noutside = \"wan0\"\naddresses = [\"192.0.2.1\"]\n";
-        let (policy, found) = parse(Source::new("sieve", text), std::path::Path::new("."));
-        let policy = policy.unwrap_or_else(|| panic!("{found:?}"));
         for (text, inside, on) in [
             ("0.0.0.0/0", vec![0u32, u32::MAX], 65536),
             ("10.0.0.0/8", vec![0x0a00_0000, 0x0aff_ffff, 0x0a12_3456], 256),
             ("192.168.4.0/22", vec![0xc0a8_0400, 0xc0a8_07ff], 1),
             ("172.16.0.0/12", vec![0xac10_0000, 0xac1f_ffff], 16),
             ("fd00::/8", vec![0xfd00_0000, 0xfdff_ffff], 65536),
+            ("fe80::/64", vec![], 0),
             ("2001:db8::/32", vec![0x2001_0db8], 1),
             ("2001:db0::/28", vec![0x2001_0db0, 0x2001_0dbf], 16),
             ("2001:800::/21", vec![0x2001_0800, 0x2001_0fff], 2048),
         ] {
             let prefix = Prefix::parse(text).unwrap();
-            let made = sieve([&prefix], &Services::new(&policy));
+            let mut made = Sieve::EMPTY;
+            address(&mut made, &entry(7, prefix, 1));
             let plane = if prefix.is_v6() { &made.addresses6 } else { &made.addresses4 };
             assert_eq!(plane.iter().map(|word| word.count_ones()).sum::<u32>(), on, "{text}");
             for first in inside {
-                let address = [first.to_be(), 0, 0, 0];
-                assert!(sieve::has(plane, sieve::address(prefix.family(), &address)), "{text}: {first:x}");
+                let first_word = [first.to_be(), 0, 0, 0];
+                assert!(sieve::has(plane, sieve::address(prefix.family(), &first_word)), "{text}: {first:x}");
             }
         }
     }
