@@ -6,7 +6,6 @@ mod machine;
 mod packet;
 mod report;
 mod stats;
-mod sys;
 
 use std::path::PathBuf;
 
@@ -23,15 +22,15 @@ struct Arguments {
     /// Rounds; in each, every case runs once, so that what disturbs the machine disturbs all alike.
     #[arg(long, default_value_t = 9)]
     rounds: usize,
-    /// Seconds of load a scenario and round.
-    #[arg(long, default_value_t = 2.0)]
+    /// Seconds of load a scenario and round. Scenarios take half of the rounds.
+    #[arg(long, default_value_t = 0.5)]
     seconds: f64,
     /// Only scenarios whose names hold this.
     #[arg(long)]
     scenario: Option<String>,
-    /// Only cost-per-packet cases whose names hold this; for profiles.
+    /// Only cost-per-packet cases whose names hold one of these; for profiles.
     #[arg(long)]
-    case: Option<String>,
+    case: Vec<String>,
     /// Name of the result files.
     #[arg(long, default_value = "latest")]
     name: String,
@@ -57,7 +56,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let mut report = report::Report::new(machine::Machine::read()?, arguments.rounds);
     if arguments.parts.contains(&Part::Packet) {
-        report.packet = Some(packet::run(arguments.rounds, arguments.case.as_deref()).context("cost per packet")?);
+        report.packet = Some(packet::run(arguments.rounds, &arguments.case).context("cost per packet")?);
     }
     if arguments.parts.contains(&Part::Commit) {
         report.commit = Some(packet::commit(arguments.rounds).context("commit")?);

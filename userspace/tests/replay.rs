@@ -101,6 +101,64 @@ fn captures_have_nothing_to_do_with_one_another() {
     assert_eq!(of("a.pcap"), of("b.pcap"));
 }
 
+/// The events that the daemon would have written, none left out for its rate: a drop for each packet dropped, what was odd
+/// about those that passed, and each flow.
+#[test]
+fn events_are_those_of_a_gateway() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = fs::read_to_string(transcript::case("route").join("policy.toml")).unwrap();
+    assert!(!policy.contains("[events]"));
+    let policy = policy.replace("[gateway]\n", "[gateway]\nchatter = \"log\"\n") + "\n[events]\nrate = 1\n";
+    fs::write(directory.path().join("policy.toml"), policy).unwrap();
+    fs::write(directory.path().join("route.pcap"), captures::route()).unwrap();
+    fs::write(directory.path().join("many.pcap"), captures::many(5_000)).unwrap();
+    for capture in ["route.pcap", "many.pcap"] {
+        let eve = format!("{capture}.eve");
+        let arguments = ["replay", "--policy", "policy.toml", "--json", "--eve", &eve, capture];
+        let out = dropgate(directory.path(), &arguments);
+        assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+        let parse = |text: String| -> Vec<serde_json::Value> {
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let lines = parse(String::from_utf8(out.stdout).unwrap());
+        let events = parse(fs::read_to_string(directory.path().join(&eve)).unwrap());
+        let of = |kind: &str| events.iter().filter(|event| event["event_type"] == kind).collect::<Vec<_>>();
+        let drops: Vec<_> = lines.iter().filter(|line| line["action"] == "drop").collect();
+        let told: Vec<_> = of("drop").iter().map(|event| event["drop"]["reason"].clone()).collect();
+        assert_eq!(told, drops.iter().map(|line| line["reason"].clone()).collect::<Vec<_>>(), "{capture}");
+        let times: Vec<_> = of("drop").iter().map(|event| event["timestamp"].clone()).collect();
+        assert_eq!(times, drops.iter().map(|line| line["time"].clone()).collect::<Vec<_>>(), "{capture}");
+        // every flow is told of once, and no packet of it is missing
+        let mut flows = std::collections::BTreeMap::<u64, u64>::new();
+        for line in lines.iter().filter(|line| line["action"] == "pass" && line["reason"] != "icmp_error") {
+            if let Some(flow) = line["flow"].as_u64() {
+                *flows.entry(flow).or_default() += 1;
+            }
+        }
+        let mut ended = std::collections::BTreeMap::new();
+        for event in of("flow") {
+            let packets = ["pkts_toserver", "pkts_toclient"].map(|key| event["flow"][key].as_u64().unwrap());
+            let twice = ended.insert(event["flow_id"].as_u64().unwrap(), packets[0] + packets[1]);
+            assert_eq!(twice, None, "{event}");
+            let reason = event["flow"]["reason"].as_str().unwrap();
+            assert!(["timeout", "forced", "shutdown"].contains(&reason), "{event}");
+            assert!(event["flow"]["start"].as_str().unwrap().starts_with("2023-11-1"), "{event}");
+        }
+        assert!(!flows.is_empty());
+        assert_eq!(ended, flows, "{capture}");
+    }
+    // a packet that passed, though odd
+    let reply = packets::arp(2, "10.10.0.5".parse().unwrap(), "10.10.0.1".parse().unwrap());
+    let reply = pcap::every_ms([packets::ethernet(&[], packets::ARP, &reply)]);
+    fs::write(directory.path().join("arp.pcap"), pcap::pcap(pcap::ETHERNET, &reply)).unwrap();
+    let out = dropgate(directory.path(), &["replay", "--policy", "policy.toml", "--eve", "arp.eve", "arp.pcap"]);
+    assert_eq!(out.status.code(), Some(0));
+    let event = fs::read_to_string(directory.path().join("arp.eve")).unwrap();
+    let event: serde_json::Value = serde_json::from_str(&event).unwrap();
+    assert_eq!((&event["event_type"], &event["anomaly"]["event"]), (&"anomaly".into(), &"arp_unsolicited".into()));
+    assert_eq!((&event["in_iface"], &event["timestamp"]), (&"lan0".into(), &"2023-11-14T22:13:20.000000+0000".into()));
+}
+
 /// `replay | head` is no error.
 #[test]
 fn a_reader_that_has_seen_enough() {

@@ -16,7 +16,7 @@ use dropgate_abi::{
     reason::REASONS,
     walk::{action, hook},
 };
-use packets::{ACK, Ip, SYN, TCP, UDP, ip};
+use packets::{ACK, Ip, RST, SYN, TCP, UDP, ip};
 use table::{
     bench::Real,
     cases::{ANOMALY, Case, FLOW, FRAGMENT, FRAME, INGRESS, PARSE, POLICY, STATE, ZONE},
@@ -295,6 +295,82 @@ fn a_full_fragment_table() {
     real.now += 16_000_000_000;
     real.ingress("after their time", LAN0, &first(full), "flow");
     real.ingress("its follower", LAN0, &later(full), "fragment_tracked");
+}
+
+/// Malformed first fragments are remembered as dropped, and push out none that passed.
+#[test]
+fn a_flood_of_malformed_first_fragments() {
+    let mut real = Real::new(&policy());
+    real.fresh();
+    let first = |id| V4.out().fragment(0, true, id).frame(&[], TCP, &packets::tcp(40_000, 443, SYN, &[0; 4]));
+    let later = |id| V4.out().fragment(24, false, id).frame(&[], TCP, &[0; 8]);
+    let bad = |id| V4.out().fragment(0, true, id).frame(&[], TCP, &packets::tcp_words(1, 443, SYN, 4, &[0; 4]));
+    real.ingress("before the flood", LAN0, &first(60_000), "allowed");
+    for id in 0..2000 {
+        real.ingress("a flood", LAN0, &bad(id), "tcp_bad_header_length");
+    }
+    real.ingress("a flood with its identification", LAN0, &bad(60_000), "tcp_bad_header_length");
+    real.ingress("its follower", LAN0, &later(60_000), "fragment_tracked");
+    // what the flood left makes room for what passes
+    real.ingress("after the flood", LAN0, &first(60_001), "flow");
+    real.ingress("its follower", LAN0, &later(60_001), "fragment_tracked");
+    // the table is full of dropped ones: the first of them are still known
+    real.ingress("a follower of the flood", LAN0, &later(0), "fragment_of_dropped");
+}
+
+/// Service, line and zone of an ICMP error are those of the flow that it is about, and the service counts it.
+#[test]
+fn an_icmp_error_belongs_to_a_service() {
+    let mut real = Real::new(&policy());
+    for net in &ALL {
+        real.fresh();
+        let start = real.ingress(net.name, LAN0, &syn(net), "allowed");
+        let quoted = net.out().packet(TCP, &packets::tcp(40_000, 443, SYN, &[]));
+        let router = Ip::new(net.outside(99), net.client());
+        let before = real.bench.service_counter(start.service).expect("a counter").packets;
+        let error =
+            real.ingress(net.name, WAN0, &router.frame(&[], net.icmp(), &net.unreachable(&quoted)), "icmp_error");
+        assert_eq!((error.service, error.zone, error.flow_id), (start.service, start.zone, start.flow_id));
+        let after = real.bench.service_counter(start.service).expect("a counter").packets;
+        assert_eq!(after - before, 1, "{}: packets of the service", net.name);
+    }
+}
+
+/// A connection that takes a closed one's place adds no flow: it may begin in a zone that has more than its cap allows
+/// since a push. A tuple that changes over to another zone adds one there.
+#[test]
+fn reuse_in_a_zone_above_its_cap() {
+    let wide = policy().replace("max_flows = 1", "max_flows = 3");
+    let mut real = Real::new(&wide);
+    for net in [V4, V6] {
+        real.commit(&wide);
+        real.fresh();
+        let host = net.pick("10.40.0.5", "fd40::5");
+        let out = |port, flags| Ip::new(host, net.server()).frame(&[], TCP, &packets::tcp(40_000, port, flags, &[]));
+        for port in [80, 443, 8000] {
+            real.ingress("below the cap", LAN1, &out(port, SYN), "allowed");
+        }
+        real.ingress("one ends", LAN1, &out(80, RST), "flow");
+        real.commit(&policy());
+        real.ingress("its tuple again", LAN1, &out(80, SYN), "allowed");
+        real.ingress("another one", LAN1, &out(8001, SYN), "zone_flow_cap");
+        real.agree();
+    }
+    // between two zones, each with a line to the other
+    let lines = "\n[[zone.small.egress]]\nname = \"there\"\ntcp = [40000]\nto = [\"zone:plain\"]\n\
+        \n[[zone.plain.egress]]\nname = \"back\"\ntcp = [443]\nto = [\"zone:small\"]\n";
+    let mut real = Real::new(&(policy() + lines));
+    for net in [V4, V6] {
+        real.fresh();
+        let (small, plain) = (net.pick("10.40.0.5", "fd40::5"), net.client());
+        let segment =
+            |src, dst, sport, dport, flags| Ip::new(src, dst).frame(&[], TCP, &packets::tcp(sport, dport, flags, &[]));
+        real.ingress("fills the cap", LAN1, &segment(small, net.server(), 1, 443, SYN), "allowed");
+        real.ingress("into it", LAN0, &segment(plain, small, 40_000, 443, SYN), "allowed");
+        real.ingress("it ends", LAN0, &segment(plain, small, 40_000, 443, RST), "flow");
+        real.ingress("the other way", LAN1, &segment(small, plain, 443, 40_000, SYN), "zone_flow_cap");
+        real.agree();
+    }
 }
 
 /// A lock that is never given back (its CPU is gone) costs a flow, not the machine.

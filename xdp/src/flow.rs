@@ -1,7 +1,8 @@
 //! Stage 6: a packet of a flow that was judged before ends its walk here. This is the hot path.
 
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use dropgate_abi::{
-    control::Control,
+    control::{Control, mode},
     flow::{Flow, TICK_SHIFT, expired, flag, tcp as state},
     policy::{FIRST_ZONE, PortKey, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, side, timeout},
     reason::Reason,
@@ -49,6 +50,9 @@ pub fn flow<F: Frame>(
     if walk.protocol == protocol::TCP && tracking::reused(walk, flow) {
         // a new start, whatever became of the flow before it and wherever that came in
         walk.found = found::REUSED;
+        // for its cap: see `state`
+        // SAFETY: this CPU's own, for the time of this packet.
+        unsafe { (*scratch).flow.zone = flow.zone };
         return Ok(());
     }
     walk.direction = (source_high != (flow.flags & flag::INITIATOR_HIGH != 0)) as u8;
@@ -85,6 +89,16 @@ pub fn flow<F: Frame>(
     }
     let subject = Subject { flags: flow.flags, reason: Reason::flow, hold: &raw mut flow.hold, hash };
     content::content(frame, walk, &subject, control, settings)
+}
+
+/// The time, ns: the machine's, or the one that replay and tests set.
+#[inline(always)]
+pub fn now_ns(control: &Control) -> u64 {
+    if control.mode & mode::BENCH != 0 {
+        return control.clock_ns;
+    }
+    // SAFETY: no preconditions. Coarse time is monotonic too, and all that a millisecond clock needs.
+    unsafe { bpf_ktime_get_coarse_ns() }
 }
 
 /// The time in the unit of the flow table.
@@ -234,6 +248,7 @@ pub fn icmp_error<F: Frame>(
     }
     walk.zone = flow.zone;
     walk.peer = flow.peer;
+    walk.service = flow.service;
     walk.flow_id = flow.id;
     if flow.drop_reason != 0 {
         return drop(Reason::icmp_error_unrelated);

@@ -72,26 +72,53 @@ fn check(walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
     }
 }
 
+/// What became of a first fragment.
+mod fate {
+    pub const PASSED: u32 = 0;
+    /// By policy, or for want of a flow.
+    pub const DROPPED: u32 = 1;
+    /// Before its ports were looked at.
+    pub const MALFORMED: u32 = 2;
+}
+
 /// Keeps the verdict of a first fragment for those that follow. A passed one that cannot be kept is dropped, because its
 /// followers would be.
 #[inline(always)]
 pub fn remember(walk: &Walk, settings: &Settings, answer: Step) -> Step {
-    let first = parsed::FRAGMENT | parsed::FIRST;
-    if walk.parsed & first != first || mode(walk, settings) != fragments::TRACK {
+    if !tracked(walk, settings) {
         return answer;
     }
     match answer {
-        Err(decision) if !kept(settings, decision) && decision.action() == action::PASS => {
-            drop(Reason::fragment_table_full)
+        Err(decision) => {
+            let passed = decision.action() == action::PASS;
+            let kept = dropgate_keep(if passed { fate::PASSED } else { fate::DROPPED }, lifetime(settings));
+            if passed && kept == 0 { drop(Reason::fragment_table_full) } else { answer }
         }
-        answer => answer,
+        Ok(()) => answer,
     }
 }
 
+/// Keeps the verdict of a first fragment that ended before it could be judged by its ports.
 #[inline(always)]
-fn kept(settings: &Settings, decision: Decision) -> bool {
-    let dropped = decision.action() != action::PASS;
-    dropgate_keep(dropped as u32, settings.timeouts[timeout::FRAGMENT]) != 0
+pub fn refuse(walk: &Walk, settings: &Settings, decision: Decision) -> Step {
+    if decision.action() != action::PASS && tracked(walk, settings) {
+        // followers of one that finds no room have no first one, and are dropped for that
+        dropgate_keep(fate::MALFORMED, lifetime(settings));
+    }
+    Err(decision)
+}
+
+/// A first fragment whose followers inherit.
+#[inline(always)]
+fn tracked(walk: &Walk, settings: &Settings) -> bool {
+    let first = parsed::FRAGMENT | parsed::FIRST;
+    walk.parsed & first == first && mode(walk, settings) == fragments::TRACK
+}
+
+/// Ticks for which a first fragment is remembered.
+#[inline(always)]
+fn lifetime(settings: &Settings) -> u32 {
+    settings.timeouts[timeout::FRAGMENT]
 }
 
 /// What fragments of one datagram have in common (RFC 791, RFC 8200, 4.5), as a key for the hash.
@@ -152,17 +179,18 @@ fn inherit(walk: &mut Walk, control: &Control) -> Step {
 }
 
 /// Writes a first fragment's verdict over: its own entry, a free or expired way, or (for one that passed) one that was
-/// dropped. A flood of dropped ones cannot push out those that passed.
+/// dropped. A flood of dropped ones cannot push out those that passed, and a malformed one says nothing about one of the
+/// same datagram that passed. `fate`: see [`fate`]. Whether it is kept.
 ///
 /// A global function, which takes numbers only: the verifier walks it once, whoever calls it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn dropgate_keep(dropped: u32, timeout: u32) -> u32 {
+pub extern "C" fn dropgate_keep(fate: u32, timeout: u32) -> u32 {
     let (Some(control), Some(scratch)) = (CONTROL.get(0), SCRATCH.get_ptr_mut(0)) else { return 0 };
     // SAFETY: this CPU's own, for the time of this packet.
     let (walk, hidden) = unsafe { (&(*scratch).walk, &raw mut (*scratch).hidden) };
     let Some(bucket) = bucket(walk, control) else { return 0 };
-    let dropped = dropped != 0;
+    let dropped = fate != fate::PASSED;
     let now = flow::tick(walk);
     // SAFETY: a field of a map value.
     let lock = unsafe { &raw mut (*bucket).lock };
@@ -170,12 +198,15 @@ pub extern "C" fn dropgate_keep(dropped: u32, timeout: u32) -> u32 {
         return 0;
     }
     let mut chosen = FRAGMENT_WAYS;
+    let mut contradicted = 0;
     let mut rank = 4;
     let mut way = 0;
     while way < FRAGMENT_WAYS {
         // SAFETY: `way` is below the number of ways.
         let kept = unsafe { &(*bucket).ways[way] };
         let here = if same(walk, kept) {
+            let lives = kept.generation == walk.generation && !expired(now, kept.last_seen, kept.timeout);
+            contradicted = hide(hidden, (lives && kept.dropped == 0) as u32);
             0
         } else if kept.used == 0 || expired(now, kept.last_seen, kept.timeout) {
             1
@@ -192,6 +223,10 @@ pub extern "C" fn dropgate_keep(dropped: u32, timeout: u32) -> u32 {
         way += 1;
     }
     let chosen = hide(hidden, chosen as u32) as usize;
+    if fate == fate::MALFORMED && contradicted != 0 {
+        atomic::unlock(lock);
+        return 0;
+    }
     if chosen < FRAGMENT_WAYS {
         // SAFETY: `chosen` is below the number of ways, and the lock is ours.
         unsafe {

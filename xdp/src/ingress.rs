@@ -21,7 +21,6 @@ pub fn ingress<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifinde
         return other(frame, walk, settings, ifindex);
     }
     let key = PortKey { ifindex, outer: walk.vlan[0], inner: walk.vlan[1] };
-    walk.port = key.word();
     if walk.hook == hook::EGRESS && walk.from_ifindex != 0 {
         let from = PortKey { ifindex: walk.from_ifindex, outer: 0, inner: 0 };
         if side_of(walk, &from).is_none() {

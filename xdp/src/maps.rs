@@ -12,8 +12,11 @@ use dropgate_abi::{
     event::PacketEvent,
     flow::{Bucket, Flow, FragmentBucket},
     hold::{Credit, Held, HoldPort, MAX_SOCKETS},
-    policy::{MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side, Zone, table},
+    policy::{
+        MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side, Sieve, Zone, table,
+    },
     reason::REASON_SLOTS,
+    tuple::Address,
     walk::Walk,
 };
 
@@ -46,6 +49,10 @@ pub static PREFIXES: ArrayOfMaps<LpmTrie<PrefixKey, u32, 64>, { (SLOTS * table::
 /// Services by zone, peer, protocol and port, by slot.
 #[btf_map]
 pub static SERVICES: ArrayOfMaps<HashMap<ServiceKey, ServiceList, 64>, { SLOTS as usize }> = ArrayOfMaps::new();
+
+/// What prefix tries and services cannot hold, by slot. Daemon writes the idle one.
+#[btf_map]
+pub static SIEVES: Array<Sieve, { SLOTS as usize }, MMAPABLE> = Array::new();
 
 /// Lists that port ranges name. The idle half belongs to the daemon: `slot * (size / 2) + index`.
 #[btf_map]
@@ -148,6 +155,24 @@ pub struct Scratch {
     pub hidden: u64,
     /// What [`SIDES`] answered of late, by a few bits of the port: see [`crate::ingress`].
     pub sides: [Seen; SEEN],
+    /// Sources found of late, by a hash: see [`crate::zone`].
+    pub hosts: [Host; HOSTS],
+}
+
+/// Sources remembered; a power of two.
+pub const HOSTS: usize = 256;
+
+/// A source and its zone.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub struct Host {
+    pub address: Address,
+    /// Of the side, shifted left by one; the lowest bit is on for IPv6.
+    pub scope: u32,
+    /// Complement of the generation, so that zero is none.
+    pub stamp: u32,
+    pub zone: u32,
+    pub _pad: u32,
 }
 
 /// Answers remembered; a power of two.

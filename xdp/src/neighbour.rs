@@ -58,8 +58,11 @@ pub fn icmp6(frame: &impl Frame, walk: &Walk, settings: &Settings) -> Step {
         _ => return Ok(()),
     }
     // anything that was routed has a lower one
-    if walk.ttl != 255 || walk.icmp_code != 0 {
+    if walk.ttl != 255 {
         return drop(Reason::nd_hop_limit);
+    }
+    if walk.icmp_code != 0 {
+        return drop(Reason::nd_code);
     }
     let Some(target) = frame.read::<Address>(walk.l4 as usize + 8) else {
         return if walk.icmp_type == 133 || walk.icmp_type == 134 {

@@ -13,7 +13,7 @@ use aya_ebpf::btf_maps::lpm_trie::Key;
 use dropgate_abi::{
     control::Control,
     policy::{
-        BLOCK_FROM, BLOCK_TO, NO_SERVICE, PrefixKey, Service, ServiceKey, ServiceList, Settings, ZONE_BROADCAST,
+        BLOCK_FROM, BLOCK_TO, NO_SERVICE, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, ZONE_BROADCAST,
         ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, setting, side, table,
     },
     reason::Reason,
@@ -23,7 +23,7 @@ use dropgate_abi::{
 
 use crate::{
     cursor::Frame,
-    maps::{CANDIDATES, LISTS, SERVICES},
+    maps::{CANDIDATES, LISTS, SERVICES, SIEVES},
     neighbour,
     parse::protocol,
     state::{self, Opening, Start},
@@ -123,6 +123,11 @@ pub fn blocked(query: &Query) -> Option<Reason> {
 /// Whether a service of the zone allows this start of a flow towards the peer; finds the service.
 #[inline(never)]
 pub fn allowed(query: &mut Query) -> bool {
+    let Some(sieve) = SIEVES.get(query.slot & (SLOTS - 1)) else { return false };
+    // what is scanned for is mostly what nobody's services name
+    if !sieve.may_serve(query.protocol, query.port) {
+        return false;
+    }
     let key = ServiceKey::packed(query.zone, query.peer, query.port, query.protocol);
     let list = match SERVICES.get_value_ptr_mut(query.slot, &key) {
         // SAFETY: an entry of the inner map, which is not written while its slot is in force.
@@ -165,8 +170,10 @@ fn dhcp(walk: &Walk) -> Step {
     } else {
         return Ok(());
     };
+    // a server may send its offer to the address offered, which is not the gateway's yet (RFC 2131, 4.1)
+    let offer = role == side::DHCP_CLIENT && !out && walk.dport == client && walk.peer == ZONE_OUTSIDE;
     // unicast to elsewhere is for the allowlist
-    let here = walk.peer == ZONE_SELF || walk.zone == ZONE_SELF || many(walk) || walk.peer == ZONE_BROADCAST;
+    let here = walk.peer == ZONE_SELF || walk.zone == ZONE_SELF || many(walk) || walk.peer == ZONE_BROADCAST || offer;
     if here && walk.side_flags & role != 0 {
         return pass(Reason::dhcp);
     }

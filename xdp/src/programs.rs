@@ -2,14 +2,13 @@
 
 use aya_ebpf::{
     bindings::{TC_ACT_SHOT, xdp_action},
-    helpers::generated::bpf_ktime_get_coarse_ns,
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
 use dropgate_abi::{
     control::{Control, mode},
     flow::TICK_SHIFT,
-    policy::{NO_SERVICE, SLOTS, Settings, side},
+    policy::{NO_SERVICE, PortKey, SLOTS, Settings, side},
     reason::Reason,
     walk::{Walk, action, hook, parsed},
 };
@@ -59,7 +58,7 @@ pub fn dropgate_egress(ctx: TcContext) -> i32 {
 #[xdp]
 pub fn dropgate_sweep(_ctx: XdpContext) -> u32 {
     if let Some(control) = CONTROL.get(0) {
-        let now = (now_ns(control) >> TICK_SHIFT) as u32;
+        let now = (flow::now_ns(control) >> TICK_SHIFT) as u32;
         state::sweep(control, now, SWEEP_BUCKETS);
     }
     xdp_action::XDP_PASS
@@ -84,7 +83,7 @@ fn judge(frame: &impl Frame, at: Hook) -> u8 {
     // SAFETY: this CPU's own, for the time of this packet.
     let (walk, query) = unsafe { (&mut (*scratch).walk, &mut (*scratch).query) };
     clear(walk);
-    walk.now_ns = now_ns(control);
+    walk.now_ns = flow::now_ns(control);
     walk.hook = at.hook;
     walk.slot = slot;
     walk.generation = (active >> 32) as u32;
@@ -115,12 +114,21 @@ fn decide(
     ifindex: u32,
 ) -> Step {
     frame::frame(frame, walk)?;
+    if let Err(decision) = sound(frame, walk, control, settings, ifindex) {
+        return fragment::refuse(walk, settings, decision);
+    }
+    let answer = admit(frame, walk, query, control, settings);
+    fragment::remember(walk, settings, answer)
+}
+
+/// The stages that judge a packet by what it says of itself and where it came in.
+#[inline(always)]
+fn sound(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings, ifindex: u32) -> Step {
+    walk.port = PortKey { ifindex, outer: walk.vlan[0], inner: walk.vlan[1] }.word();
     parse::parse(frame, walk)?;
     ingress::ingress(frame, walk, settings, ifindex)?;
     anomaly::anomaly(walk)?;
-    fragment::fragment(walk, control, settings)?;
-    let answer = admit(frame, walk, query, control, settings);
-    fragment::remember(walk, settings, answer)
+    fragment::fragment(walk, control, settings)
 }
 
 /// The stages that judge a packet by its flow and, when it starts one, by the policy.
@@ -137,15 +145,6 @@ fn admit(frame: &impl Frame, walk: &mut Walk, query: &mut Query, control: &Contr
         policy::policy(frame, walk, query, &(control, settings))?;
     }
     state::state(frame, walk, query, control, settings)
-}
-
-#[inline(always)]
-fn now_ns(control: &Control) -> u64 {
-    if control.mode & mode::BENCH != 0 {
-        return control.clock_ns;
-    }
-    // SAFETY: no preconditions. Coarse time is monotonic too, and all that a millisecond clock needs.
-    unsafe { bpf_ktime_get_coarse_ns() }
 }
 
 #[panic_handler]

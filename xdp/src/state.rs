@@ -161,17 +161,18 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
     let (start, flags, _) = query.opening.parts();
     let now = flow::tick(walk);
     let limit = settings_of(walk.slot, query.zone);
-    // a connection that takes a closed one's place adds none
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
+    // SAFETY: this CPU's own, for the time of this packet.
+    let new = unsafe { &mut (*scratch).flow };
+    // a connection that takes the place of a closed one of the same zone adds none, though the zone be above its cap
+    let replaces = walk.found == found::REUSED && new.zone == query.zone;
     if limit.max_flows != 0
-        && walk.found != found::REUSED
+        && !replaces
         && table::live(query.zone) >= limit.max_flows as u64
         && !reclaim(query.zone, limit, now)
     {
         return drop(Reason::zone_flow_cap);
     }
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
-    // SAFETY: this CPU's own, for the time of this packet.
-    let new = unsafe { &mut (*scratch).flow };
     let (key, source_high) = flow::key(walk);
     let hash = key.hash(&control.secret);
     let reversed = start == Start::ToClient;

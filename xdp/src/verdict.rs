@@ -9,10 +9,11 @@ use dropgate_abi::{
     walk::{Walk, action},
 };
 
-use aya_ebpf::{btf_maps::PerCpuArray, helpers::generated::bpf_ktime_get_coarse_ns};
+use aya_ebpf::btf_maps::PerCpuArray;
 
 use crate::{
-    maps::{EVENTS, LIMITERS, REASON_COUNTERS, SERVICE_COUNTERS, TRACE, ZONE_COUNTERS},
+    flow,
+    maps::{CONTROL, EVENTS, LIMITERS, REASON_COUNTERS, SERVICE_COUNTERS, TRACE, ZONE_COUNTERS},
     step::Decision,
 };
 
@@ -103,6 +104,7 @@ fn tell(walk: &Walk, settings: &Settings, reason: Reason) {
 /// Tells that a flow has left the table.
 #[inline(always)]
 pub fn flow_end(flow: &Flow) {
+    let now_ns = CONTROL.get(0).map_or(0, flow::now_ns);
     let Some(mut entry) = EVENTS.reserve_untyped::<FlowEnd>(0) else {
         if let Some(limiter) = LIMITERS.get_ptr_mut(0) {
             // SAFETY: this CPU's own. Reason 0 is nobody's: ended flows count their losses there.
@@ -115,7 +117,7 @@ pub fn flow_end(flow: &Flow) {
     unsafe {
         (*event).kind = FLOW_END;
         (*event)._pad = 0;
-        (*event).now_ns = bpf_ktime_get_coarse_ns();
+        (*event).now_ns = now_ns;
         (*event).flow = *flow;
     }
     entry.submit(0);

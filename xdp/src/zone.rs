@@ -11,7 +11,7 @@ use dropgate_abi::{
 };
 
 use crate::{
-    maps::PREFIXES,
+    maps::{HOSTS, Host, PREFIXES, SCRATCH, SIEVES},
     step::{Step, drop},
 };
 
@@ -33,7 +33,7 @@ pub fn zone(walk: &mut Walk) -> Step {
 /// The zone of the source of a packet that came in.
 #[inline(always)]
 pub fn of_source(walk: &Walk) -> Step<u16> {
-    match lookup(walk.slot, walk.scope, walk.family, &walk.src) {
+    match source(walk) {
         Some(ZONE_SELF) => drop(Reason::source_is_self),
         Some(ZONE_BROADCAST) => drop(Reason::source_broadcast),
         Some(ZONE_NONE) => drop(Reason::source_of_zone),
@@ -51,6 +51,28 @@ fn nameless(walk: &Walk) -> bool {
     equal(&walk.src, &[0; 4]) || walk.family != V4 && u32::from_be(walk.src[0]) >> 22 == 0xfe80 >> 6
 }
 
+/// What [`lookup`] says of a source. A host that starts one flow starts more, so each CPU keeps what it found of late, with
+/// the generation that said so; a commit, whose generation is always another, leaves none of it valid.
+#[inline(always)]
+fn source(walk: &Walk) -> Option<u16> {
+    if !may_hold(walk.slot, walk.family, &walk.src) {
+        return None;
+    }
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    let stamp = !walk.generation;
+    let scope = walk.scope << 1 | (walk.family != V4) as u32;
+    let folded = walk.src[0] ^ walk.src[1] ^ walk.src[2] ^ walk.src[3];
+    let at = (folded.wrapping_mul(0x9e37_79b1) >> 16) as usize & (HOSTS - 1);
+    // SAFETY: this CPU's own, for the time of this packet.
+    let host = unsafe { &mut (*scratch).hosts[at] };
+    if host.stamp == stamp && host.scope == scope && equal(&host.address, &walk.src) {
+        return Some(host.zone as u16);
+    }
+    let zone = lookup(walk.slot, walk.scope, walk.family, &walk.src)?;
+    *host = Host { address: walk.src, scope, stamp, zone: zone as u32, _pad: 0 };
+    Some(zone)
+}
+
 /// Longest match of an address among the sources of a side.
 #[inline(always)]
 pub fn lookup(slot: u32, scope: u32, family: u8, address: &Address) -> Option<u16> {
@@ -60,7 +82,16 @@ pub fn lookup(slot: u32, scope: u32, family: u8, address: &Address) -> Option<u1
 /// What a destination is: the gateway, a zone, a broadcast address of one, or the outside.
 #[inline(always)]
 pub fn peer(slot: u32, family: u8, address: &Address) -> u16 {
+    // most destinations are outside: no prefix begins like them
+    if !may_hold(slot, family, address) {
+        return ZONE_OUTSIDE;
+    }
     prefix(slot, table::PEERS, DESTINATIONS_SCOPE, family, address).map_or(ZONE_OUTSIDE, |zone| zone as u16)
+}
+
+#[inline(always)]
+fn may_hold(slot: u32, family: u8, address: &Address) -> bool {
+    SIEVES.get(slot & (SLOTS - 1)).is_some_and(|sieve| sieve.may_hold(family, address))
 }
 
 /// Longest match in one of the slot's tries.

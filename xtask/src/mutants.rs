@@ -14,6 +14,11 @@ use serde_json::Value;
 
 use crate::shell;
 
+#[path = "../../xdp/build_object.rs"]
+mod build_object;
+
+const PACKAGE: &str = "dropgate-xdp";
+
 /// File below `xdp/src`, text there, what it becomes.
 type Mutant = (&'static str, &'static str, &'static str);
 
@@ -69,7 +74,10 @@ const MUTANTS: &[Mutant] = &[
         "table::live(query.zone) > limit.max_flows as u64",
     ),
     ("table.rs", "    if old.flags & flag::ESTABLISHED != 0 {\n        return TAKEN;\n    }\n", ""),
-    ("neighbour.rs", "if walk.ttl != 255 || walk.icmp_code != 0 {", "if walk.icmp_code != 0 {"),
+    ("zone.rs", "host.scope == scope && ", ""),
+    ("zone.rs", "host.stamp == stamp && ", ""),
+    ("zone.rs", "if !may_hold(slot, family, address) {", "if may_hold(slot, family, address) {"),
+    ("neighbour.rs", "if walk.ttl != 255 {", "if false {"),
 ];
 
 /// Pairs of the reference model for each mutant; the whole run takes 100,000.
@@ -159,18 +167,10 @@ fn tests(root: &Path) -> Result<Vec<PathBuf>> {
 
 /// The object of the tree; `None` when it does not compile.
 fn build(tree: &Path, work: &Path) -> Result<Option<PathBuf>> {
-    let target = work.join("target");
-    let arch = std::env::consts::ARCH;
-    let flags = ["-Ctarget-cpu=v3", "-Cdebuginfo=2", "-Clink-arg=--btf", &format!("--cfg=bpf_target_arch=\"{arch}\"")];
-    let built = Command::new("rustup")
-        .args(["run", "nightly", "cargo", "build", "--release", "--quiet", "--package", "dropgate-xdp"])
-        .args(["--target", "bpfel-unknown-none", "-Zbuild-std=core", "--target-dir"])
-        .arg(&target)
-        .current_dir(tree.join("xdp"))
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .output()?;
-    Ok(built.status.success().then(|| target.join("bpfel-unknown-none/release/dropgate-xdp")))
+    let out = work.join("target");
+    let built =
+        build_object::command(PACKAGE, &tree.join("xdp"), &out, std::env::consts::ARCH).arg("--quiet").output()?;
+    Ok(built.status.success().then(|| build_object::object(PACKAGE, &out)))
 }
 
 /// Whether some test fails on the object.

@@ -32,6 +32,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("tcpdump", "tcpdump"),
     ("traceroute", "traceroute"),
     ("trafgen", "netsniff-ng"),
+    ("udhcpc", "udhcpc"),
     ("wrk", "wrk"),
     ("xdp-filter", "xdp-tools"),
 ];

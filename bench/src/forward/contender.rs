@@ -40,6 +40,15 @@ pub struct Daemon {
 }
 
 impl Contender {
+    /// Whether it is measured in a scenario: what treats every packet alike only in the one it is compared in.
+    pub fn runs(self, kind: Kind, scenario: &str) -> bool {
+        match self {
+            Self::Kernel | Self::Nftables | Self::Dropgate => true,
+            Self::Return => scenario == "allowed",
+            Self::Drop => kind == Kind::Route && scenario == "denied",
+        }
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel alone",

@@ -87,8 +87,13 @@ pub fn run(load: &Load) -> Result<Forward> {
     for round in 1..=load.rounds {
         for (kind, kind_name) in [(Kind::Route, "route"), (Kind::Masquerade, "masquerade")] {
             for contender in CONTENDERS {
+                let of_it: Vec<&Scenario> =
+                    scenarios.iter().filter(|scenario| contender.runs(kind, &scenario.name)).collect();
+                if of_it.is_empty() {
+                    continue;
+                }
                 eprintln!("round {round} of {}: {kind_name}, {}", load.rounds, contender.name());
-                for (scenario, rates) in one(load, kind, contender, &scenarios)? {
+                for (scenario, rates) in one(load, kind, contender, &of_it)? {
                     let found = samples.iter_mut().find(|(row, _)| {
                         row.scenario == scenario && row.kind == kind_name && row.contender == contender.name()
                     });
@@ -129,8 +134,8 @@ fn empty(scenario: String, kind: &'static str, contender: Contender) -> Row {
     }
 }
 
-/// A laboratory with one contender, all scenarios one after the other.
-fn one(load: &Load, kind: Kind, contender: Contender, scenarios: &[Scenario]) -> Result<Vec<(String, Rates)>> {
+/// A laboratory with one contender, scenarios one after the other.
+fn one(load: &Load, kind: Kind, contender: Contender, scenarios: &[&Scenario]) -> Result<Vec<(String, Rates)>> {
     let mut lab = Gateway::new(kind, Options::default()).context("the laboratory")?;
     let mut own = Own::load()?;
     own.attach("drop_all", &lab.servers, "eth0")?;

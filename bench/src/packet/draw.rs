@@ -8,10 +8,8 @@ use aya::{
     maps::ProgramArray,
     programs::{ProgramFd, Xdp, xdp::XdpMode},
 };
-use dropgate::datapath::Mapped;
+use dropgate::datapath::{Mapped, Ran, test_run};
 use dropgate_lab::Namespace;
-
-use crate::sys;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("DROPGATE_BENCH_OBJECT"));
 
@@ -93,28 +91,21 @@ impl Own {
         Ok(())
     }
 
-    /// Runs a program behind the wrapper; the last action, and ns a run.
-    pub fn drawn(
-        &mut self,
-        program: &ProgramFd,
-        frags: bool,
-        draw: Draw,
-        frame: &[u8],
-        repeat: u32,
-    ) -> Result<(u32, u32)> {
+    /// Runs a program behind the wrapper.
+    pub fn drawn(&mut self, program: &ProgramFd, frags: bool, draw: Draw, frame: &[u8], repeat: u32) -> Result<Ran> {
         let (jump, wrapper) = if frags { ("JUMP_FRAGS", "draw_frags") } else { ("JUMP", "draw") };
         let map = self.ebpf.map_mut(jump).with_context(|| format!("the bench's object has no `{jump}`"))?;
         let mut jump: ProgramArray<_> = map.try_into()?;
         jump.set(0, program, 0).context("the program array does not take the program")?;
         self.draw.set(0, draw);
-        Ok(sys::test_run(self.program(wrapper)?.as_fd(), frame, repeat)?)
+        Ok(test_run(self.program(wrapper)?.as_fd(), frame, repeat, None)?)
     }
 
     /// Puts all tuples into the table of the bare look-up.
     pub fn fill_table(&mut self, frame: &[u8], draw: Draw) -> Result<()> {
         let put = self.program("put")?;
-        let (action, _) = self.drawn(&put, false, draw, frame, draw.mask + 1)?;
-        ensure!(action == super::XDP_PASS, "the table did not take the last tuple");
+        let ran = self.drawn(&put, false, draw, frame, draw.mask + 1)?;
+        ensure!(ran.action == super::XDP_PASS, "the table did not take the last tuple");
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use std::{net::Ipv4Addr, os::fd::AsFd as _};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::programs::ProgramFd;
+use dropgate::datapath::test_run;
 use dropgate_abi::reason::Reason;
 use serde::Serialize;
 
@@ -24,7 +25,6 @@ use self::{draw::Draw, gateway::Gateway, peers::Filter};
 use crate::{
     frames::{self, Segment},
     stats::{Spread, Target},
-    sys,
 };
 
 /// Test runs of a case in a round, of which the median counts: short ones, so that a scheduler that lets somebody else run
@@ -93,8 +93,8 @@ const DENIED_BIG: &str = "Dropgate, denied new flow, 256 zones of 40 services";
 const DENIED_BIG_DRAWN: &str = "Dropgate, denied new flows, 256 zones of 40 services, a million tuples";
 const DENIED_SMALL_ZONES: &str = "Dropgate, denied new flows, one-line policy, tuples of 256 zones";
 
-/// Measures everything, or `only` the cases whose names hold this.
-pub fn run(rounds: usize, only: Option<&str>) -> Result<Packet> {
+/// Measures everything, or `only` the cases whose names hold one of these.
+pub fn run(rounds: usize, only: &[String]) -> Result<Packet> {
     let mut own = Own::load()?;
     let pass = Filter::load(None)?;
     let deny = Filter::load(Some(DENIED.1))?;
@@ -105,7 +105,8 @@ pub fn run(rounds: usize, only: Option<&str>) -> Result<Packet> {
 
     let random = Draw::tuples(CLIENT);
     // a profile of what starts no flow is clearer without this
-    if !only.is_some_and(|only| only.contains("denied")) {
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|only| name.contains(only));
+    if [SETTLED, SETTLED_DRAWN, LOOK_UP, LOOK_UP_DRAWN].into_iter().any(wanted) {
         eprintln!("filling tables with a million flows");
         small.fill(&mut own, CLIENT, SERVER)?;
         own.fill_table(&ack, Draw { random: 0, ..random })?;
@@ -144,7 +145,7 @@ pub fn run(rounds: usize, only: Option<&str>) -> Result<Packet> {
         with(frags(case(DENIED_BIG_DRAWN, big.program()?, &syn, XDP_DROP)), zones),
     ];
 
-    let cases: Vec<Case> = cases.into_iter().filter(|case| only.is_none_or(|only| case.name.contains(only))).collect();
+    let cases: Vec<Case> = cases.into_iter().filter(|case| wanted(case.name)).collect();
     let mut samples = vec![Vec::with_capacity(rounds); cases.len()];
     for round in 0..=rounds {
         eprintln!("round {round} of {rounds}");
@@ -184,7 +185,7 @@ pub fn run(rounds: usize, only: Option<&str>) -> Result<Packet> {
         ),
     ];
     // a run of some cases has no ratios
-    let targets = if only.is_some() { vec![] } else { targets };
+    let targets = if !only.is_empty() { vec![] } else { targets };
     let cases = cases
         .iter()
         .zip(&spreads)
@@ -207,17 +208,17 @@ impl Own {
     fn time(&mut self, case: &Case) -> Result<f64> {
         let mut bursts = Vec::with_capacity(BURSTS);
         for burst in 0..BURSTS as u64 {
-            let (action, ns) = match case.draw {
-                None => sys::test_run(case.program.as_fd(), &case.frame, REPEAT)?,
+            let ran = match case.draw {
+                None => test_run(case.program.as_fd(), &case.frame, REPEAT, None)?,
                 Some(draw) => {
                     let draw = Draw { state: draw.state ^ burst, ..draw };
                     self.drawn(&case.program, case.frags, draw, &case.frame, REPEAT_DRAWN)?
                 }
             };
-            if action != case.action {
-                bail!("the program returned {action}, not {}", case.action);
+            if ran.action != case.action {
+                bail!("the program returned {}, not {}", ran.action, case.action);
             }
-            bursts.push(f64::from(ns));
+            bursts.push(f64::from(ran.mean_ns));
         }
         Ok(Spread::of(bursts).median)
     }

@@ -62,20 +62,25 @@ impl Attached {
     }
 
     /// Puts programs on every interface of the plan that has none, or whose index has changed. An interface that is
-    /// there already, by this daemon or by a pin, is only brought up to date.
-    pub fn add(&mut self, object: &mut Object, pins: &Path, plan: &[Attachment]) -> Result<(), AttachError> {
-        for at in plan {
-            if self.0.get(&at.name) == Some(&at.index) {
+    /// there already, by this daemon or by a pin, is only brought up to date. The answer names those that take none: one
+    /// does not keep the others from theirs.
+    pub fn add(&mut self, object: &mut Object, pins: &Path, plan: &[(&str, u32)]) -> Vec<(String, AttachError)> {
+        let mut failed = Vec::new();
+        for (name, index) in plan {
+            if self.0.get(*name) == Some(index) {
                 continue;
             }
             // so that XDP sees every tag
-            if !ethtool::keep_vlan_tags(&at.name) {
-                return Err(AttachError::VlanStripping { interface: at.name.clone() });
+            let attached = match ethtool::keep_vlan_tags(name) {
+                true => put(object, pins, name, *index),
+                false => Err(AttachError::VlanStripping { interface: (*name).to_owned() }),
+            };
+            match attached {
+                Ok(()) => drop(self.0.insert((*name).to_owned(), *index)),
+                Err(error) => failed.push(((*name).to_owned(), error)),
             }
-            put(object, pins, at)?;
-            self.0.insert(at.name.clone(), at.index);
         }
-        Ok(())
+        failed
     }
 
     /// Takes programs off every interface that the plan does not name, by whoever they were put there.
@@ -101,9 +106,9 @@ fn pin_path(pins: &Path, index: u32, hook: &str) -> PathBuf {
 }
 
 /// Ingress last: from the first packet it lets in, replies are looked at too.
-fn put(object: &mut Object, pins: &Path, at: &Attachment) -> Result<(), AttachError> {
-    let path = pin_path(pins, at.index, "egress");
-    let tcx = |source: ProgramError| AttachError::Tcx { interface: at.name.clone(), source: Box::new(source) };
+fn put(object: &mut Object, pins: &Path, interface: &str, index: u32) -> Result<(), AttachError> {
+    let path = pin_path(pins, index, "egress");
+    let tcx = |source: ProgramError| AttachError::Tcx { interface: interface.to_owned(), source: Box::new(source) };
     let egress: &mut SchedClassifier = find(&mut object.ebpf, program::EGRESS)?;
     let replaced = match pinned(&path) {
         Some(link) => link.try_into().ok().and_then(|link| egress.attach_to_link(link).ok()).is_some(),
@@ -112,12 +117,12 @@ fn put(object: &mut Object, pins: &Path, at: &Attachment) -> Result<(), AttachEr
     if !replaced {
         let _ = fs::remove_file(&path);
         let options = TcAttachOptions::TcxOrder(LinkOrder::last());
-        let id = egress.attach_with_options(&at.name, TcAttachType::Egress, options).map_err(tcx)?;
+        let id = egress.attach_with_options(interface, TcAttachType::Egress, options).map_err(tcx)?;
         let link = egress.take_link(id).map_err(tcx)?;
         pin(link.try_into(), path)?;
     }
-    let path = pin_path(pins, at.index, "ingress");
-    let xdp = |source: ProgramError| AttachError::Xdp { interface: at.name.clone(), source: Box::new(source) };
+    let path = pin_path(pins, index, "ingress");
+    let xdp = |source: ProgramError| AttachError::Xdp { interface: interface.to_owned(), source: Box::new(source) };
     let ingress: &mut Xdp = find(&mut object.ebpf, program::INGRESS)?;
     let replaced = match pinned(&path) {
         Some(link) => link.try_into().ok().and_then(|link| ingress.attach_to_link(link).ok()).is_some(),
@@ -125,7 +130,7 @@ fn put(object: &mut Object, pins: &Path, at: &Attachment) -> Result<(), AttachEr
     };
     if !replaced {
         let _ = fs::remove_file(&path);
-        let id = ingress.attach_to_if_index(at.index, XdpMode::Driver).map_err(xdp)?;
+        let id = ingress.attach_to_if_index(index, XdpMode::Driver).map_err(xdp)?;
         let link = ingress.take_link(id).map_err(xdp)?;
         pin(link.try_into(), path)?;
     }

@@ -19,9 +19,9 @@ use crate::{
     clock::now_ns,
     datapath::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, SlotError, Slots, program},
     events::Names,
-    hold::{HoldError, Holder},
+    hold::{self, HoldError, Holder},
     netlink,
-    policy::{self, Diagnostic, Environment, Ids, Image, Policy, compile::Interface, model::Inspection},
+    policy::{self, Diagnostic, Environment, Ids, Image, Policy, model::Inspection},
     view::subject,
 };
 
@@ -38,6 +38,8 @@ pub enum GatewayError {
     Object(#[from] ObjectError),
     #[error(transparent)]
     Hold(#[from] HoldError),
+    #[error("this machine has none of the interfaces that the policy names: {0}; at least one must be there")]
+    NoInterface(String),
     #[error("maps pinned at `{}` are of ABI version {found}, this is {}; take them off with `dropgate stop --detach`", pins.display(), dropgate_abi::VERSION)]
     Version { pins: PathBuf, found: u32 },
     #[error("{what}")]
@@ -158,20 +160,18 @@ impl Gateway {
         let started = Instant::now();
         let (policy, diagnostics) = policy::load(path);
         let Some(policy) = policy else { return Err(GatewayError::Policy(diagnostics)) };
-        let environment = netlink::environment().map_err(fault("the interfaces of this machine"))?;
+        let environment = environment()?;
+        let named = policy.interfaces();
+        if named.keys().all(|name| !environment.interfaces.contains_key(*name)) {
+            return Err(GatewayError::NoInterface(named.into_keys().collect::<Vec<_>>().join(", ")));
+        }
         self.commit(path.to_owned(), policy, environment, diagnostics, started)
     }
 
     /// Compiles the policy in force again, when the interfaces or their addresses have changed; whether they have.
     pub fn follow(&mut self) -> Result<bool, GatewayError> {
-        let mut environment = netlink::environment().map_err(fault("the interfaces of this machine"))?;
+        let environment = environment()?;
         let Some(current) = &self.current else { return Ok(false) };
-        // an interface that is gone leaves the others to be followed; it is attached again when it returns
-        for name in current.policy.interfaces().into_keys() {
-            if let (None, Some(index)) = (environment.interfaces.get(name), self.attached.interfaces().get(name)) {
-                environment.interfaces.insert(name.to_owned(), Interface { index: *index, ..Interface::default() });
-            }
-        }
         if current.environment == environment {
             return Ok(false);
         }
@@ -180,7 +180,55 @@ impl Gateway {
         Ok(true)
     }
 
+    /// Whether an interface of the policy has come or has another index than the one with programs.
+    pub fn newcomer(&self) -> bool {
+        let Some(current) = &self.current else { return false };
+        let attached = self.attached.interfaces();
+        current.policy.interfaces().into_keys().any(|name| {
+            let index = netlink::index(name);
+            index.is_some() && index.as_ref() != attached.get(name)
+        })
+    }
+
+    /// Names of interfaces of the policy in force that are not there, or take no programs.
+    pub fn missing(&self) -> Vec<String> {
+        let Some(current) = &self.current else { return Vec::new() };
+        let attached = self.attached.interfaces();
+        let there = |name: &&str| netlink::index(name).is_some_and(|index| attached.get(*name) == Some(&index));
+        current.policy.interfaces().into_keys().filter(|name| !there(name)).map(str::to_owned).collect()
+    }
+
     fn commit(
+        &mut self,
+        path: PathBuf,
+        policy: Policy,
+        mut environment: Environment,
+        diagnostics: Vec<Diagnostic>,
+        started: Instant,
+    ) -> Result<Pushed, GatewayError> {
+        if self.current.is_some() {
+            // what has come is guarded at once: until the commit that knows it, nothing passes there
+            for (name, error) in self.attach(&policy, &environment) {
+                eprintln!("dropgate: {:#}", anyhow::Error::from(error));
+                // without programs it is no side: what comes in there leaves by none of the others
+                environment.interfaces.remove(&name);
+            }
+        }
+        let pushed = self.compile_and_switch(path, policy, environment, diagnostics, started);
+        if let (Err(_), Some(current)) = (&pushed, &self.current) {
+            let _ = self.attached.prune(&self.place.pins, &current.image.interfaces);
+        }
+        pushed
+    }
+
+    /// Puts programs on the policy's interfaces that are there and have none; those that take none, and why.
+    fn attach(&mut self, policy: &Policy, environment: &Environment) -> Vec<(String, AttachError)> {
+        let there = policy.interfaces().into_keys();
+        let there = there.filter_map(|name| Some((name, environment.interfaces.get(name)?.index))).collect::<Vec<_>>();
+        self.attached.add(&mut self.object, &self.place.pins, &there)
+    }
+
+    fn compile_and_switch(
         &mut self,
         path: PathBuf,
         policy: Policy,
@@ -209,8 +257,9 @@ impl Gateway {
         let committed = self.slots.commit(&self.object, &image, generation)?;
         self.ids = ids;
         self.names.store(Arc::new(subject::names(&image)));
-        let attached = self.attached.add(&mut self.object, &self.place.pins, &image.interfaces);
-        if let Err(error) = attached {
+        if self.current.is_none()
+            && let Some((_, error)) = self.attach(&policy, &environment).into_iter().next()
+        {
             if first {
                 return Err(error.into());
             }
@@ -293,6 +342,13 @@ impl Gateway {
         }
         self.object.sweep(runs)
     }
+}
+
+/// The interfaces of this machine, without those that serve to hold packets.
+fn environment() -> Result<Environment, GatewayError> {
+    let mut found = netlink::environment().map_err(fault("the interfaces of this machine"))?;
+    found.interfaces.retain(|name, _| !hold::is_device(name));
+    Ok(found)
 }
 
 fn ms(time: Duration) -> f64 {

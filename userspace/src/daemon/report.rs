@@ -105,6 +105,7 @@ impl Gateway {
                 .unwrap_or_default()
                 .to_owned(),
             attached: attached.collect(),
+            missing: self.missing(),
             flows: totals.flows,
             flows_max: u64::from(self.object.sizes().flow_buckets) * dropgate_abi::flow::WAYS as u64,
             inspection: self.holder.as_ref().map(|holder| inspection(holder.totals(), &totals)),

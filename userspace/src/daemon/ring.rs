@@ -12,20 +12,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
-use arc_swap::ArcSwap;
-use aya::maps::{MapData, RingBuf};
-use crossbeam::channel::{Receiver, Sender, unbounded};
-use dropgate_abi::{
-    event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
-    flow::expired,
-    from_bytes,
-};
-
 use crate::{
     events::{self, Clock, EveWriter, Names, eve::Event},
     view::filter::Filter,
 };
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use aya::maps::{MapData, RingBuf};
+use crossbeam::channel::{Receiver, Sender, unbounded};
 
 /// A listener that does not read is cut off after this many bytes could not be written for it.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -127,16 +121,9 @@ impl Work {
         let clock = Clock::system();
         loop {
             let Some(item) = self.ring.next() else { return };
-            let kind = from_bytes::<u32>(&item);
-            let made = match kind {
-                Some(PACKET) => {
-                    from_bytes::<PacketEvent>(&item).map(|event| events::packet(&event.walk, &names, &clock))
-                }
-                Some(FLOW_END) => from_bytes::<FlowEnd>(&item).map(|event| vec![ended(&event, &names, &clock)]),
-                _ => None,
-            };
+            let made = events::record(&item, &names, &clock);
             drop(item);
-            for event in made.into_iter().flatten() {
+            for event in made {
                 self.publish(&event);
             }
         }
@@ -154,13 +141,4 @@ impl Work {
         self.listeners
             .retain_mut(|(stream, filter)| !filter.matches(&value) || stream.write_all(line.as_bytes()).is_ok());
     }
-}
-
-/// A flow that left the table: silent for too long, or pushed out or used again before.
-fn ended(event: &FlowEnd, names: &Names, clock: &Clock) -> Event {
-    let flow = &event.flow;
-    let now = (event.now_ns >> dropgate_abi::flow::TICK_SHIFT) as u32;
-    let reason = if expired(now, flow.last_seen, flow.timeout) { "timeout" } else { "forced" };
-    let idle = u64::from(now.wrapping_sub(flow.last_seen)) << dropgate_abi::flow::TICK_SHIFT;
-    events::flow(flow, event.now_ns.saturating_sub(idle), reason, names, clock)
 }

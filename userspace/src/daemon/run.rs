@@ -156,6 +156,7 @@ impl Daemon {
         let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])?;
         let (mut ticked, mut told) = (Instant::now(), Instant::now());
         let mut changed = None;
+        let mut newcomer = false;
         loop {
             let mut polled = [listener.as_raw_fd(), watch.descriptor()].map(|fd| libc::pollfd {
                 fd,
@@ -177,11 +178,14 @@ impl Daemon {
                 }
             }
             if watch.drain() {
-                // changes come in groups: wait until they are over
+                // changes come in groups: wait until they are over, but not with an interface that nobody guards
                 changed = Some(Instant::now());
+                newcomer = self.gateway.newcomer();
             }
-            if changed.is_some_and(|at: Instant| at.elapsed() > TICK) {
-                changed = None;
+            if newcomer || changed.is_some_and(|at: Instant| at.elapsed() > TICK) {
+                // addresses may follow the interface
+                changed = changed.filter(|_| newcomer);
+                newcomer = false;
                 match self.gateway.follow() {
                     Ok(true) => eprintln!("dropgate: interfaces changed; the policy was compiled again"),
                     Ok(false) => {}

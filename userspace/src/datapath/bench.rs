@@ -17,6 +17,7 @@ use super::{
     sys,
 };
 use crate::policy::Image;
+use aya::maps::{Map, MapData, MapError, RingBuf};
 
 /// Why a packet was not judged.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub enum BenchError {
     Short(usize),
     #[error("map `ASKED` cannot be emptied")]
     Forget(#[source] io::Error),
+    #[error("map `EVENTS` cannot be read")]
+    Ring(#[source] MapError),
     #[error("`BPF_PROG_TEST_RUN` on a frame of {len} bytes")]
     Run {
         len: usize,
@@ -55,6 +58,8 @@ pub struct Bench {
     fragments: Mapped<FragmentBucket>,
     zone_flows: Mapped<u64>,
     trace: Mapped<Walk>,
+    /// What the programs tell, once somebody listens.
+    ring: Option<RingBuf<MapData>>,
 }
 
 impl Bench {
@@ -116,6 +121,7 @@ impl Bench {
             fragments: object.mapped("FRAGMENTS", sizes.fragment_buckets)?,
             zone_flows: object.mapped("ZONE_FLOWS", MAX_ZONES)?,
             trace: object.mapped("TRACE", 1)?,
+            ring: None,
             object,
         })
     }
@@ -201,6 +207,52 @@ impl Bench {
     /// Packets and bytes counted for a reason, over all CPUs.
     pub fn reason_counter(&self, reason: dropgate_abi::reason::Reason) -> Result<Counter, BenchError> {
         Ok(super::counters::sum(&self.object, "REASON_COUNTERS", u32::from(reason.0))?)
+    }
+
+    /// Packets and bytes counted for a service, over all CPUs. `service`: see [`Walk::service`].
+    pub fn service_counter(&self, service: u32) -> Result<Counter, BenchError> {
+        Ok(super::counters::sum(&self.object, "SERVICE_COUNTERS", service)?)
+    }
+
+    /// Zones whose count of live flows is not what the table holds: number, count, flows in the table. None but while
+    /// packets are judged.
+    pub fn miscounted_zones(&self) -> Vec<(u16, u64, u64)> {
+        let mut held = std::collections::BTreeMap::<u16, u64>::new();
+        for bucket in (0..self.flows.len()).filter_map(|index| self.flows.get(index)) {
+            for (_, flow) in bucket.tags.iter().zip(&bucket.ways).filter(|(tag, _)| **tag != 0) {
+                *held.entry(flow.zone).or_default() += 1;
+            }
+        }
+        let counts = (0..u16::MAX).map_while(|zone| Some((zone, self.zone_flows.get(zone.into())?)));
+        counts
+            .map(|(zone, count)| (zone, count, held.get(&zone).copied().unwrap_or_default()))
+            .filter(|(_, count, held)| count != held)
+            .collect()
+    }
+
+    /// From now on [`Bench::told`] has what the programs tell.
+    pub fn listen(&mut self) -> Result<(), BenchError> {
+        let map = Map::RingBuf(self.object.take("EVENTS")?);
+        self.ring = Some(RingBuf::try_from(map).map_err(BenchError::Ring)?);
+        Ok(())
+    }
+
+    /// Hands over each record that the programs have written since: see [`dropgate_abi::event`].
+    pub fn told(&mut self, each: &mut dyn FnMut(&[u8])) {
+        while let Some(item) = self.ring.as_mut().and_then(RingBuf::next) {
+            each(&item);
+        }
+    }
+
+    /// The flows in the table, those that began first coming first; expired ones are among them.
+    pub fn live_flows(&self) -> Vec<Flow> {
+        let buckets = (0..self.flows.len()).filter_map(|index| self.flows.get(index));
+        let mut found: Vec<Flow> = buckets
+            .flat_map(|bucket| bucket.tags.into_iter().zip(bucket.ways))
+            .filter_map(|(tag, flow)| (tag != 0).then_some(flow))
+            .collect();
+        found.sort_by_key(|flow| (flow.started, *flow.key.words()));
+        found
     }
 
     /// The flow table.

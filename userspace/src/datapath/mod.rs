@@ -13,4 +13,5 @@ pub use mapped::Mapped;
 pub(crate) use object::find;
 pub use object::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, program};
 pub use slots::{Committed, SlotError, Slots};
-pub(crate) use sys::{detach_link, test_run};
+pub(crate) use sys::detach_link;
+pub use sys::{Ran, test_run};

@@ -9,7 +9,7 @@ use std::{
 
 use dropgate_abi::{
     control::Control,
-    policy::{MAX_ZONES, SLOTS, Service, ServiceList, Settings, TrieKey, Zone, table},
+    policy::{MAX_ZONES, SLOTS, Service, ServiceList, Settings, Sieve, TrieKey, Zone, table},
 };
 
 use super::{
@@ -60,6 +60,7 @@ struct Inner {
 pub struct Slots {
     control: Mapped<Control>,
     zones: Mapped<Zone>,
+    sieves: Mapped<Sieve>,
     lists: Mapped<ServiceList>,
     candidates: Mapped<Service>,
     /// Held so that the idle slot's maps are freed when they are replaced, off the packets' way.
@@ -73,6 +74,7 @@ impl Slots {
         Ok(Self {
             control: object.mapped("CONTROL", 1)?,
             zones: object.mapped("ZONES", SLOTS * MAX_ZONES)?,
+            sieves: object.mapped("SIEVES", SLOTS)?,
             lists: object.mapped("LISTS", SLOTS * sizes.lists)?,
             candidates: object.mapped("CANDIDATES", SLOTS * sizes.candidates)?,
             installed: [None, None],
@@ -139,6 +141,10 @@ impl Slots {
         }
         for (number, zone) in &image.zones {
             self.zones.set(base + usize::from(*number), *zone);
+        }
+        if let Some(sieve) = self.sieves.at(slot as usize) {
+            // SAFETY: an entry of the mapping, aligned as the kernel aligns array values; no packet reads the idle slot.
+            unsafe { std::ptr::copy_nonoverlapping(&raw const *image.sieve(), sieve, 1) };
         }
         let settings = Settings { generation, ..image.settings };
         let fault = |what| move |source| SlotError::Fill { what, source };

@@ -183,13 +183,13 @@ struct SkBuff {
     _pad: u32,
 }
 
-/// What a test run returned.
+/// What came of a test run.
 #[derive(Clone, Copy, Debug)]
 pub struct Ran {
+    /// What the last run returned.
+    pub action: u32,
     /// Mean time of one run, ns.
     pub mean_ns: u32,
-    /// What the program returned, of the last run.
-    pub action: u32,
 }
 
 /// Runs a program on a frame, `repeat` times on the same bytes. Frames shorter than an Ethernet header are refused by
@@ -208,5 +208,5 @@ pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32, merged: Opti
         attr.ctx_in = std::ptr::from_ref(context) as u64;
     }
     bpf(BPF_PROG_TEST_RUN, &mut attr)?;
-    Ok(Ran { mean_ns: attr.duration, action: attr.retval })
+    Ok(Ran { action: attr.retval, mean_ns: attr.duration })
 }

@@ -3,7 +3,9 @@
 use super::{Clock, Names, eve};
 use crate::view::text::{address, protocol};
 use dropgate_abi::{
-    flow::{Flow, flag, tcp},
+    event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
+    flow::{Flow, TICK_SHIFT, expired, flag, tcp},
+    from_bytes,
     reason::{Info, Kind, Reason, Stage},
     walk::{Walk, action, hook, parsed},
 };
@@ -146,6 +148,26 @@ pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock
         }),
         ..eve::Event::default()
     }
+}
+
+/// The events of one record of the programs' ring; none for one that this version does not know.
+pub fn record(bytes: &[u8], names: &Names, clock: &Clock) -> Vec<eve::Event> {
+    match from_bytes::<u32>(bytes) {
+        Some(PACKET) => from_bytes::<PacketEvent>(bytes).map(|event| packet(&event.walk, names, clock)),
+        Some(FLOW_END) => {
+            from_bytes::<FlowEnd>(bytes).map(|event| vec![ended(&event.flow, event.now_ns, "forced", names, clock)])
+        }
+        _ => None,
+    }
+    .unwrap_or_default()
+}
+
+/// A flow that leaves the table at monotonic time `now_ns`: by its time-out, or `otherwise`. See [`flow`].
+pub fn ended(ended: &Flow, now_ns: u64, otherwise: &'static str, names: &Names, clock: &Clock) -> eve::Event {
+    let now = (now_ns >> TICK_SHIFT) as u32;
+    let reason = if expired(now, ended.last_seen, ended.timeout) { "timeout" } else { otherwise };
+    let idle = u64::from(now.wrapping_sub(ended.last_seen)) << TICK_SHIFT;
+    flow(ended, now_ns.saturating_sub(idle), reason, names, clock)
 }
 
 fn state(flow: &Flow) -> &'static str {

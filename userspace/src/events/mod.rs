@@ -10,7 +10,7 @@ mod time;
 mod writer;
 
 pub(crate) use convert::tcp_state;
-pub use convert::{Totals, flow, packet, stats, stats_own};
+pub use convert::{Totals, ended, flow, packet, record, stats, stats_own};
 pub use names::{Names, ServiceName};
 pub use time::{Clock, format_time};
 pub use writer::{EveWriter, WriterCounters};

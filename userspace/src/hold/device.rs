@@ -23,9 +23,19 @@ pub struct Device {
     pub far_index: u32,
 }
 
+/// Whether an interface is an end of such a pair, by its name.
+pub fn is_device(name: &str) -> bool {
+    let index = name.strip_prefix(NEAR).or_else(|| name.strip_prefix(FAR));
+    index.is_some_and(|index| index.parse::<u32>().is_ok())
+}
+
+/// Beginnings of the names of the ends; the index of the interface follows.
+const NEAR: &str = "dgh";
+const FAR: &str = "dgi";
+
 /// Names of the ends of the pair for interface `index`.
 fn names(index: u32) -> (String, String) {
-    (format!("dgh{index}"), format!("dgi{index}"))
+    (format!("{NEAR}{index}"), format!("{FAR}{index}"))
 }
 
 impl Device {
@@ -94,7 +104,7 @@ pub fn remove(index: u32) -> io::Result<()> {
 /// Interfaces whose pairs stand in this network namespace.
 pub fn strays() -> io::Result<Vec<u32>> {
     let here = netlink::environment()?;
-    Ok(here.interfaces.keys().filter_map(|name| name.strip_prefix("dgh")?.parse().ok()).collect())
+    Ok(here.interfaces.keys().filter_map(|name| name.strip_prefix(NEAR)?.parse().ok()).collect())
 }
 
 fn delete(name: &str) -> io::Result<()> {

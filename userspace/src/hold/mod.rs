@@ -26,7 +26,7 @@ use dropgate_abi::{
 };
 
 pub use self::{
-    device::{remove, strays},
+    device::{is_device, remove, strays},
     inspector::Totals,
 };
 use self::{

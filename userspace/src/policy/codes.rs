@@ -53,7 +53,7 @@ codes! {
     PUBLISH_TRANSPORT = "DG020" Error "a published line with more than one transport";
     TARGET = "DG021" Error "a destination that has no meaning for this allowlist";
     TOO_MANY = "DG022" Error "more zones, services or entries than fit";
-    INTERFACE = "DG023" Error "an interface that this machine does not have (a warning in `check`)";
+    INTERFACE = "DG023" Warning "an interface that this machine does not have: it is guarded once it is there";
     PUBLISHED_HOST = "DG024" Error "a published host that no zone holds";
     TRUNCATED = "DG049" Error "too many mistakes; the rest is not shown";
     SHARED_PREFIX = "DG050" Warning "zones on different sides hold the same prefix";

@@ -18,7 +18,7 @@ pub mod render;
 pub mod source;
 mod tunnels;
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 pub use self::{
     codes::Severity,
@@ -53,15 +53,15 @@ pub fn load(path: &Path) -> (Option<Policy>, Vec<Diagnostic>) {
 ///
 /// The policy is `None` when some diagnostic is an error.
 pub fn parse(source: Source, directory: &Path) -> (Option<Policy>, Vec<Diagnostic>) {
-    let source = Arc::new(source);
-    let (policy, diagnostics) = parse::parse(Arc::clone(&source), directory);
-    (policy, diagnostics.into_sorted(&source.name))
+    let name = source.name.clone();
+    let (policy, diagnostics) = parse::parse(source, directory);
+    (policy, diagnostics.into_sorted(&name))
 }
 
 /// Reads a policy file and compiles it without putting anything in force: what `dropgate check` does.
 ///
-/// With an environment, what is wrong for this machine is reported too; interfaces that it lacks are warnings, because
-/// the policy may be meant for another machine.
+/// With an environment, what is wrong for this machine is reported too; if it lacks an interface, the policy may be meant
+/// for another machine, and of this one only that is reported.
 pub fn check(path: &Path, environment: Option<&Environment>) -> (Option<Policy>, Vec<Diagnostic>) {
     let (policy, found) = load(path);
     let Some(policy) = policy else {
@@ -89,12 +89,12 @@ pub fn check(path: &Path, environment: Option<&Environment>) -> (Option<Policy>,
     (Some(policy).filter(|_| sound), sorted.into_sorted(&path.display().to_string()))
 }
 
-/// The interfaces of a policy that a machine lacks, as warnings.
+/// The interfaces of a policy that a machine lacks.
 pub fn missing_interfaces(policy: &Policy, environment: &Environment) -> Vec<Diagnostic> {
     let interfaces = policy.interfaces();
     interfaces
         .into_iter()
         .filter(|(name, _)| !environment.interfaces.contains_key(*name))
-        .map(|(_, interface)| compile::no_interface(policy, environment, interface).as_warning())
+        .map(|(_, interface)| compile::no_interface(policy, environment, interface))
         .collect()
 }

@@ -17,6 +17,8 @@ pub struct Source {
     pub text: String,
     /// Offset of each line's first byte.
     lines: Vec<u32>,
+    /// What was put into the text before it was parsed: where, and how many bytes, in order.
+    inserted: Vec<(usize, usize)>,
 }
 
 /// A place in a [`Source`]: bytes `start..end`, which begin on `line` (counted from 1).
@@ -46,7 +48,24 @@ impl Source {
         let text = text.into();
         let ends = memchr_lines(text.as_bytes());
         let lines = std::iter::once(0).chain(ends.map(|at| at as u32 + 1)).collect();
-        Self { name: name.into(), text, lines }
+        Self { name: name.into(), text, lines, inserted: Vec::new() }
+    }
+
+    /// From now on [`Source::locate`] is asked in bytes of a text into which these were put.
+    pub(super) fn set_inserted(&mut self, inserted: Vec<(usize, usize)>) {
+        self.inserted = inserted;
+    }
+
+    /// A byte of the text from one of the text that was parsed.
+    fn original(&self, parsed: usize) -> usize {
+        let mut at = parsed;
+        for (place, length) in &self.inserted {
+            if at <= *place {
+                break;
+            }
+            at = at.saturating_sub(*length).max(*place);
+        }
+        at
     }
 
     /// A regular file of at most `limit` bytes of UTF-8.
@@ -73,6 +92,11 @@ impl Source {
 
     /// The place of a range of bytes; a range beyond the text becomes its end.
     pub fn locate(&self, range: Range<usize>) -> Location {
+        self.locate_original(self.original(range.start)..self.original(range.end))
+    }
+
+    /// As [`Source::locate`], in bytes of the text itself.
+    pub(super) fn locate_original(&self, range: Range<usize>) -> Location {
         let start = range.start.min(self.text.len());
         let end = range.end.clamp(start, self.text.len());
         let line = self.lines.partition_point(|first| *first as usize <= start).max(1);

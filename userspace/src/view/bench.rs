@@ -5,7 +5,7 @@ use crate::{
     datapath::{Bench, BenchError, Sizes},
     policy::Image,
 };
-use dropgate_abi::walk::Walk;
+use dropgate_abi::{flow::Flow, walk::Walk};
 
 impl Judge for Bench {
     fn judge(&mut self, hook: u8, ifindex: u32, from_ifindex: u32, now_ns: u64, frame: &[u8]) -> anyhow::Result<Walk> {
@@ -15,6 +15,14 @@ impl Judge for Bench {
     fn forget(&mut self) -> anyhow::Result<()> {
         Ok(Self::forget(self)?)
     }
+
+    fn told(&mut self, each: &mut dyn FnMut(&[u8])) {
+        Self::told(self, each);
+    }
+
+    fn flows(&self) -> Vec<Flow> {
+        self.live_flows()
+    }
 }
 
 /// Loads the programs for a replay or an explanation, attached to nothing.
@@ -22,5 +30,7 @@ impl Judge for Bench {
 /// # Errors
 /// When this process or this kernel cannot.
 pub fn open(image: &Image) -> Result<Bench, BenchError> {
-    Bench::with_sizes(image, Sizes::for_flows(super::cli::REPLAY_FLOWS))
+    let mut bench = Bench::with_sizes(image, Sizes::for_flows(super::cli::REPLAY_FLOWS))?;
+    bench.listen()?;
+    Ok(bench)
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     capture::{Capture, Record},
-    events::{self, EveWriter, Names},
+    events::{Clock, EveWriter, Names},
     policy::{self, Diagnostic, Image},
 };
 use anyhow::{Context as _, bail};
@@ -98,6 +98,8 @@ pub fn replay_main<J: Judge>(
         eprintln!("error: {error}");
         return Ok(ExitCode::from(NO));
     }
+    // a log of past traffic is wanted whole
+    subject.image.settings.event_rate = u32::MAX;
     let mut judge = match programs(&subject, load_programs) {
         Ok(judge) => judge,
         Err(code) => return Ok(code),
@@ -131,23 +133,21 @@ fn replay_all(
     args: &ReplayArgs,
     subject: &Subject,
     judge: &mut impl Judge,
-    mut eve: Option<&mut EveWriter>,
+    eve: Option<&mut EveWriter>,
     out: &mut impl Write,
 ) -> anyhow::Result<Summary> {
     let options = Options { initiator_inside: args.initiator_inside };
     let mut replay = Replay::new(judge, &subject.ports, &subject.names, options);
+    if let Some(eve) = eve {
+        replay = replay.telling(Box::new(|event| eve.write(event)));
+    }
     for path in &args.captures {
         let name = path.display().to_string();
         let shown = (args.captures.len() > 1).then_some(name.as_str());
         if let (Some(name), false, false) = (shown, args.json, args.summary) {
             writeln!(out, "{}", super::text::clean(name))?;
         }
-        let mut sink = |line: &Line, judged: Option<(&Walk, &events::Clock)>| {
-            if let (Some(eve), Some((walk, clock))) = (eve.as_deref_mut(), judged) {
-                for event in events::packet(walk, &subject.names, clock) {
-                    eve.write(&event);
-                }
-            }
+        let mut sink = |line: &Line, _: Option<(&Walk, &Clock)>| {
             if args.json {
                 serde_json::to_writer(&mut *out, line)?;
                 writeln!(out)?;

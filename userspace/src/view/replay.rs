@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     capture::{CaptureError, Packet, Record},
-    events::{Clock, Names},
+    events::{self, Clock, Names, eve::Event},
 };
 use dropgate_abi::{
+    flow::Flow,
     reason::{Kind, Reason},
     walk::{Walk, action, hook},
 };
@@ -30,6 +31,14 @@ pub trait Judge {
     /// # Errors
     /// When a memory cannot be emptied.
     fn forget(&mut self) -> anyhow::Result<()>;
+
+    /// Hands over what the programs have told since, as records of their ring.
+    fn told(&mut self, _each: &mut dyn FnMut(&[u8])) {}
+
+    /// The flows it remembers.
+    fn flows(&self) -> Vec<Flow> {
+        Vec::new()
+    }
 }
 
 /// Monotonic time of the first packet: late enough that nothing underflows.
@@ -120,7 +129,11 @@ pub struct Replay<'a, J: Judge> {
     options: Options,
     now_ns: u64,
     summary: Summary,
+    events: Option<EventSink<'a>>,
 }
+
+/// Where the events go that a gateway would have written.
+pub type EventSink<'a> = Box<dyn FnMut(&Event) + 'a>;
 
 /// What the caller is told for each packet: the line, and the walk if the packet was judged, with the clock that turns
 /// its time into that of the capture.
@@ -129,7 +142,12 @@ pub type Sink<'s> = dyn FnMut(&Line, Option<(&Walk, &Clock)>) -> anyhow::Result<
 impl<'a, J: Judge> Replay<'a, J> {
     /// A run that has seen nothing yet.
     pub fn new(judge: &'a mut J, ports: &'a Ports, names: &'a Names, options: Options) -> Self {
-        Self { judge, ports, names, options, now_ns: START_NS, summary: Summary::default() }
+        Self { judge, ports, names, options, now_ns: START_NS, summary: Summary::default(), events: None }
+    }
+
+    /// The same with somebody to tell events.
+    pub fn telling(self, events: EventSink<'a>) -> Self {
+        Self { events: Some(events), ..self }
     }
 
     /// What the run has come to so far.
@@ -154,10 +172,13 @@ impl<'a, J: Judge> Replay<'a, J> {
     ) -> anyhow::Result<Option<CaptureError>> {
         self.judge.forget()?;
         self.now_ns = START_NS;
+        // what was told before is not of this capture
+        self.judge.told(&mut |_| {});
         let mut capture = OneCapture {
             placer: Placer::default(),
             sides: Sides::default(),
             clock: CaptureClock::new(self.now_ns),
+            wall: None,
             room: Vec::new(),
         };
         for record in records {
@@ -165,6 +186,7 @@ impl<'a, J: Judge> Replay<'a, J> {
                 Ok(record) => record,
                 Err(error) => {
                     self.summary.errors += 1;
+                    self.end_flows(&capture);
                     return Ok(Some(error));
                 }
             };
@@ -176,11 +198,27 @@ impl<'a, J: Judge> Replay<'a, J> {
                 }
                 Record::Packet(packet) => self.packet(packet, &mut capture),
             };
+            if let (Some(events), Some((_, clock))) = (&mut self.events, &judged) {
+                // a packet that was captured before the one shown last says nothing about the time of flows
+                if capture.wall.is_none_or(|before| clock.wall_ns(0) >= before.wall_ns(0)) {
+                    capture.wall = Some(*clock);
+                }
+                self.judge.told(&mut |record| events::record(record, self.names, clock).iter().for_each(&mut *events));
+            }
             self.count(&line, judged.as_ref().map(|(walk, _)| walk));
             line.file = file.map(str::to_owned);
             sink(&line, judged.as_ref().map(|(walk, clock)| (walk, clock)))?;
         }
+        self.end_flows(&capture);
         Ok(None)
+    }
+
+    /// Tells of every flow that the capture's end has found in the table.
+    fn end_flows(&mut self, capture: &OneCapture) {
+        let (Some(events), Some(clock)) = (&mut self.events, &capture.wall) else { return };
+        for flow in self.judge.flows() {
+            events(&events::ended(&flow, self.now_ns, "shutdown", self.names, clock));
+        }
     }
 
     fn packet(&mut self, packet: &Packet, capture: &mut OneCapture) -> (Line, Option<(Walk, Clock)>) {
@@ -243,6 +281,8 @@ struct OneCapture {
     placer: Placer,
     sides: Sides,
     clock: CaptureClock,
+    /// The capture's time of day, as of its last packet.
+    wall: Option<Clock>,
     room: Vec<u8>,
 }
 

@@ -19,6 +19,8 @@ pub struct Status {
     pub generation: u32,
     pub kind: String,
     pub attached: Vec<Attached>,
+    /// Interfaces of the policy without programs: they are not there, or take none.
+    pub missing: Vec<String>,
     pub flows: u64,
     pub flows_max: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,6 +94,9 @@ pub fn human(status: &Status, most: usize) -> String {
     for at in &status.attached {
         table.row([text::clean(&at.interface), at.hook.clone(), at.mode.clone(), at.program_id.to_string()]);
     }
+    for name in &status.missing {
+        table.row([text::clean(name), "missing".to_owned(), String::new(), String::new()]);
+    }
     if table.is_empty() {
         out.push_str("nothing is attached\n");
     } else {
@@ -140,5 +145,8 @@ mod tests {
         assert!(first < second && !text.contains("land"), "{text}");
         assert!(text.contains("no service of the zone allows it"), "{text}");
         assert!(text.contains("nothing is attached"), "{text}");
+        status.missing.push("ppp0".into());
+        let text = human(&status, 2);
+        assert!(text.contains("\nppp0       missing\n"), "{text}");
     }
 }

@@ -145,7 +145,7 @@ pub fn ports(policy: &Policy, environment: &Environment, image: &Image) -> Ports
     Ports {
         masquerade: policy.gateway.kind == Kind::Masquerade,
         zones: zones.collect(),
-        outside: policy.gateway.outside.iter().map(|interface| index(&interface.name)).collect(),
+        outside: policy.gateway.outside.iter().map(|at| index(&at.name)).filter(|index| *index != 0).collect(),
         own: own.filter_map(|entry| super::text::ip(family(entry), entry.key.address)).collect(),
     }
 }

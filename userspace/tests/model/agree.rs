@@ -148,7 +148,11 @@ fn run(real: &mut Real, case: &Case, log: &mut Option<String>) -> Option<(usize,
             return Some((number, what));
         }
     }
-    None
+    let miscounted = real.bench.miscounted_zones();
+    (!miscounted.is_empty()).then(|| {
+        let last = case.steps.len().saturating_sub(1);
+        (last, "live flows of a zone, as counted and as in the table".to_owned())
+    })
 }
 
 /// Leaves out steps as long as the same difference remains, and says how it goes.
@@ -239,7 +243,8 @@ fn successor(rng: &mut Rng, policy: &Policy) -> Policy {
         return other;
     }
     let mut next = policy.clone();
-    match rng.below(4) {
+    match rng.below(5) {
+        4 => next.zones.iter_mut().for_each(|zone| zone.max_flows = 1),
         0 => (next.block_from, next.block_to) = (other.block_from, other.block_to),
         1 => (next.outside_egress, next.gateway_egress) = (Vec::new(), Vec::new()),
         2 => {

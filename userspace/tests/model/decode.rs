@@ -43,6 +43,8 @@ pub struct Packet {
     pub fragment: Option<Fragment>,
     /// A first fragment that does not hold its whole transport header.
     pub tiny: bool,
+    /// Of a first fragment: what is wrong with its headers. Addresses and fragment hold all the same.
+    pub wrong: Option<Reason>,
     pub sport: u16,
     pub dport: u16,
     pub tcp_flags: Option<u8>,
@@ -163,17 +165,23 @@ fn ip6(bytes: &[u8]) -> Result<Packet, Reason> {
     };
     let (src, dst, ttl) = (address(8), address(24), bytes[7]);
     let mut fragment = None;
+    // behind the header that makes it a fragment a packet has an identity, whatever else is wrong with it
+    let wrong = |fragment: Option<Fragment>, reason| {
+        let Some(fragment) = fragment else { return Err(reason) };
+        let packet = transport(src, dst, ttl, 59, Some(fragment), &[])?;
+        Ok(Packet { wrong: Some(reason), ..packet })
+    };
     let mut seen: Vec<u8> = Vec::new();
     // RFC 8200, 4.1: hop-by-hop first, each header once, destination options twice: six at most. Decided: an
     // authentication header is looked through, because what it guards is judged by its ports like anything else.
     while [0, 43, 44, 51, 60].contains(&next) {
         // hop-by-hop there is out of order whatever the number
         if seen.len() == 6 && next != 0 {
-            return Err(Reason::ip6_ext_too_many);
+            return wrong(fragment, Reason::ip6_ext_too_many);
         }
         let times = seen.iter().filter(|other| **other == next).count();
         if (next == 0 && !seen.is_empty()) || times >= if next == 60 { 2 } else { 1 } {
-            return Err(Reason::ip6_ext_order);
+            return wrong(fragment, Reason::ip6_ext_order);
         }
         let size = match rest.get(1) {
             Some(_) if next == 44 => 8,
@@ -183,7 +191,7 @@ fn ip6(bytes: &[u8]) -> Result<Packet, Reason> {
             None => 8,
         };
         if rest.len() >= 8 && next == 43 && rest[2] == 0 {
-            return Err(Reason::ip6_routing_type0);
+            return wrong(fragment, Reason::ip6_routing_type0);
         }
         if size > rest.len() {
             // RFC 7112: a first fragment holds the whole chain
@@ -229,6 +237,7 @@ fn transport(
         protocol,
         fragment,
         tiny: false,
+        wrong: None,
         sport: 0,
         dport: 0,
         tcp_flags: None,
@@ -261,7 +270,7 @@ fn transport(
     if protocol == 6 {
         let header = usize::from(bytes[12] >> 4) * 4;
         if header < 20 || (header > bytes.len() && !first) {
-            return Err(Reason::tcp_bad_header_length);
+            packet.wrong = Some(Reason::tcp_bad_header_length);
         }
         packet.tiny = header > bytes.len();
         packet.tcp_flags = Some(bytes[13] & 0x3f);
@@ -270,10 +279,13 @@ fn transport(
         let length = usize::from(number(&bytes[4..]));
         // the length of a first fragment's header is that of the whole datagram
         if length < 8 || (!first && length != bytes.len()) {
-            return Err(Reason::udp_bad_length);
+            packet.wrong = Some(Reason::udp_bad_length);
         }
     }
-    Ok(packet)
+    match packet.wrong {
+        Some(reason) if !first => Err(reason),
+        _ => Ok(packet),
+    }
 }
 
 fn read_icmp(packet: &mut Packet, bytes: &[u8]) {
@@ -343,6 +355,7 @@ fn quoted_transport(src: IpAddr, dst: IpAddr, protocol: u8, later: bool, body: &
         protocol,
         fragment: later.then_some(Fragment { offset: 8, more: false, id: 0, length: 0, next: 0 }),
         tiny: false,
+        wrong: None,
         sport: 0,
         dport: 0,
         tcp_flags: None,

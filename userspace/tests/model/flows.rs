@@ -31,6 +31,18 @@ pub enum Party {
     Nameless,
 }
 
+impl Party {
+    /// As the policy names it.
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Party::Zone(name) => Some(name.clone()),
+            Party::Gateway => Some("self".into()),
+            Party::Outside => Some("outside".into()),
+            Party::Published | Party::Nameless => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Tcp {
     #[default]

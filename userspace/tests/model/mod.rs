@@ -145,8 +145,13 @@ impl Model {
             Content::Unreadable(reason) => return Verdict::drop(reason),
             Content::Ip(packet) => packet,
         };
-        // ingress
         let at = At { tags, ..at };
+        if let Some(reason) = packet.wrong {
+            let verdict = Verdict::drop(reason);
+            self.remember_malformed(at, &packet);
+            return verdict;
+        }
+        // ingress
         if at.hook == Hook::Egress && at.from != 0 && !self.named(at.from) {
             // Decided: what came in by an interface that no program guards was judged by nobody.
             return Verdict::drop(Reason::interface_unknown);
@@ -158,10 +163,12 @@ impl Model {
         // anomaly
         let anomalies = self.anomalies(&packet);
         if let Some(first) = anomalies.first() {
+            self.remember_malformed(at, &packet);
             return Verdict::drop(*first).or(&anomalies);
         }
         // fragment
         if let Some(verdict) = self.fragment(at, place, &packet) {
+            self.remember_malformed(at, &packet);
             return verdict;
         }
         let verdict = self.whole(at, place, &packet);

@@ -48,7 +48,11 @@ impl Maker<'_> {
             IpAddr::V4(_) => unreachable!(),
         };
         let link = self.rng.pick(&["fe80::5", "fd10::5", "fd40::5", "2001:db8:1::7"]);
-        let nd = |ttl: u8, dst: &str, message: Vec<u8>| Ip::from(link, dst).ttl(ttl).frame(&tags, 58, &message);
+        let code = if self.rng.percent(92) { 0 } else { 1 };
+        let nd = |ttl: u8, dst: &str, mut message: Vec<u8>| {
+            message[1] = code;
+            Ip::from(link, dst).ttl(ttl).frame(&tags, 58, &message)
+        };
         let ttl = if self.rng.percent(90) { 255 } else { 254 };
         let frame = match self.rng.below(12) {
             0 | 1 => {

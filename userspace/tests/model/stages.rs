@@ -104,22 +104,35 @@ impl Model {
             Fragments::Drop => Some(Verdict::drop(Reason::fragment_denied)),
             _ if fragment.offset == 0 => None,
             Fragments::Pass => None,
-            Fragments::Track => {
-                let key =
-                    (packet.src, packet.dst, fragment.id, fragment_protocol(packet), (at.hook, at.ifindex, at.tags));
-                // Decided: a fragment lives from its first one on (RFC 791), whatever follows; and what an older policy
-                // said about a first fragment is no verdict of this one.
-                let first = self.firsts.iter().rev().find(|first| {
-                    (first.src, first.dst, first.id, first.protocol, first.seen_at) == key
-                        && first.generation == self.generation
-                        && at.now - first.seen <= self.policy.timeouts.fragment * NS
-                });
-                Some(match first {
-                    Some(first) if first.passed => Verdict::pass(Reason::fragment_tracked),
-                    Some(_) => Verdict::drop(Reason::fragment_of_dropped),
-                    None => Verdict::drop(Reason::fragment_first_missing),
-                })
-            }
+            Fragments::Track => Some(match self.first_of(at, packet) {
+                Some(first) if first.passed => Verdict::pass(Reason::fragment_tracked),
+                Some(_) => Verdict::drop(Reason::fragment_of_dropped),
+                None => Verdict::drop(Reason::fragment_first_missing),
+            }),
+        }
+    }
+
+    /// What became of a fragment's first one.
+    ///
+    /// Decided: a fragment lives from its first one on (RFC 791), whatever follows; and what an older policy said about a
+    /// first fragment is no verdict of this one.
+    fn first_of(&self, at: At, packet: &Packet) -> Option<&First> {
+        let id = packet.fragment.as_ref()?.id;
+        let key = (packet.src, packet.dst, id, fragment_protocol(packet), (at.hook, at.ifindex, at.tags));
+        self.firsts.iter().rev().find(|first| {
+            (first.src, first.dst, first.id, first.protocol, first.seen_at) == key
+                && first.generation == self.generation
+                && at.now - first.seen <= self.policy.timeouts.fragment * NS
+        })
+    }
+
+    /// A first fragment that was dropped before its ports were looked at.
+    ///
+    /// Decided: it says nothing about one of the same datagram that passed. Otherwise anybody who can guess an
+    /// identification could end datagrams of others.
+    pub(super) fn remember_malformed(&mut self, at: At, packet: &Packet) {
+        if !self.first_of(at, packet).is_some_and(|first| first.passed) {
+            self.remember_first(at, packet, &Verdict::drop(Reason::internal));
         }
     }
 
@@ -153,12 +166,7 @@ impl Model {
         let fits = self.fits(&self.flows[index], direction, place);
         let times = self.policy.timeouts.clone();
         let flow = &mut self.flows[index];
-        let zone = match &flow.party {
-            Party::Zone(name) => Some(name.clone()),
-            Party::Gateway => Some("self".into()),
-            Party::Outside => Some("outside".into()),
-            Party::Published | Party::Nameless => None,
-        };
+        let zone = flow.party.name();
         let mut verdict = if flow.revoked {
             let verdict = Verdict::drop(Reason::flow_revoked);
             if fits { verdict } else { verdict.or(&[Reason::wrong_side]) }
@@ -210,7 +218,11 @@ impl Model {
         // "dropped, whatever else is allowed"
         match self.blocked(&error) {
             Some(reason) => Verdict::drop(reason).or(&[Reason::blocked_destination]),
-            None => Verdict::pass(Reason::icmp_error),
+            None => Verdict {
+                service: self.flows[index].service.clone(),
+                zone: self.flows[index].party.name(),
+                ..Verdict::pass(Reason::icmp_error)
+            },
         }
     }
 

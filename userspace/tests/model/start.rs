@@ -61,7 +61,16 @@ impl Model {
             let live = |other: &&Flow| {
                 other.party == flow.party && !other.expired(at.now) && other.direction(packet, false).is_none()
             };
-            if cap > 0 && self.flows.iter().filter(live).count() >= cap as usize {
+            // Decided: a connection that takes a closed one's place adds none, even where a push has left the zone more
+            // than it may have now.
+            let again = |other: &Flow| {
+                other.party == flow.party
+                    && !other.expired(at.now)
+                    && other.over()
+                    && other.direction(packet, flow.translated).is_some()
+            };
+            let adds = !self.flows.iter().any(again);
+            if cap > 0 && adds && self.flows.iter().filter(live).count() >= cap as usize {
                 return Verdict::drop(Reason::zone_flow_cap);
             }
         }
@@ -149,7 +158,11 @@ impl Model {
 
     fn neighbour(&mut self, at: At, party: &Party, kind: u8, packet: &Packet) -> Verdict {
         if packet.ttl != 255 {
-            return Verdict::drop(Reason::nd_hop_limit);
+            return Verdict::drop(Reason::nd_hop_limit).or(&[Reason::nd_code]);
+        }
+        // RFC 4861, 6.1, 7.1 and 8.1
+        if packet.transport.get(1).is_some_and(|code| *code != 0) {
+            return Verdict::drop(Reason::nd_code);
         }
         let target = packet.transport.get(8..24).map(|octets| {
             let octets: [u8; 16] = octets.try_into().expect("sixteen bytes");

@@ -40,20 +40,40 @@ tcp = [443]
 "#;
 
 #[test]
-fn a_missing_interface_stops_apply_and_warns_in_check() {
+fn a_missing_interface_is_guarded_once_it_is_there() {
     let policy = parse(AUTO).0.unwrap();
     let mut environment = Environment::default();
-    environment.interfaces.insert("wan0".to_owned(), interface(2, &[]));
+    environment.interfaces.insert("wan0".to_owned(), interface(2, &[("203.0.113.1", 24)]));
     environment.interfaces.insert("lan1".to_owned(), interface(3, &[]));
     let mut ids = Ids::default();
-    let errors = policy::compile(&policy, &environment, &mut ids).unwrap_err();
-    assert_eq!(codes(&errors), ["DG023"]);
-    assert!(errors[0].is_error());
-    assert_eq!(errors[0].help.as_deref(), Some("did you mean `lan1`?"));
-    assert_eq!(ids, Ids::default(), "a policy that fails takes no number");
-    let warnings = policy::missing_interfaces(&policy, &environment);
-    assert_eq!(codes(&warnings), ["DG023"]);
-    assert!(!warnings[0].is_error());
+    let image = policy::compile(&policy, &environment, &mut ids).unwrap();
+    assert_eq!(codes(&image.warnings), ["DG023"]);
+    assert!(!image.warnings[0].is_error());
+    assert_eq!(image.warnings[0].help.as_deref(), Some("did you mean `lan1`?"));
+    assert_eq!(image.interfaces.iter().map(|at| at.name.as_str()).collect::<Vec<_>>(), ["wan0"]);
+    assert!(image.sides.iter().all(|(port, _)| port.ifindex == 2), "{:?}", image.sides);
+    let there = ids.clone();
+    environment.interfaces.insert("lan0".to_owned(), interface(4, &[("10.20.0.1", 24)]));
+    let image = policy::compile(&policy, &environment, &mut ids).unwrap();
+    assert!(image.sides.iter().any(|(port, _)| port.ifindex == 4), "{:?}", image.sides);
+    assert_eq!(ids, there, "its zones keep their numbers");
+}
+
+/// What a zone holds is its own while its interface is away: it is neither the outside nor may it come from there.
+#[test]
+fn a_zone_without_its_interface_keeps_its_prefixes() {
+    let policy =
+        parse(&AUTO.replacen("interface = \"lan0\"", "interface = \"lan0\"\nprefixes = [\"10.99.0.0/24\"]", 1));
+    let policy = policy.0.unwrap();
+    let mut environment = Environment::default();
+    environment.interfaces.insert("wan0".to_owned(), interface(2, &[]));
+    let image = policy::compile(&policy, &environment, &mut Ids::default()).unwrap();
+    let held = |table: u32| {
+        let entries = &image.prefixes[table as usize];
+        entries.iter().filter(|entry| entry.key.address[0] == u32::from_ne_bytes([10, 99, 0, 0])).count()
+    };
+    assert_eq!(held(dropgate_abi::policy::table::PEERS), 1);
+    assert_eq!(held(dropgate_abi::policy::table::SOURCES), 1);
 }
 
 #[test]

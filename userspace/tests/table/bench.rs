@@ -61,6 +61,11 @@ impl Real {
         self.now += PAUSE;
     }
 
+    /// Holds the count of live flows of each zone against the table.
+    pub fn agree(&self) {
+        assert_eq!(self.bench.miscounted_zones(), [], "zones whose live flows are miscounted");
+    }
+
     fn counter(&self, name: &str) -> Counter {
         self.bench.reason_counter(reason(name)).expect("a counter")
     }

@@ -204,6 +204,11 @@ fn first(net: &Net, dport: u16, reason: &'static str) -> Step {
     lan(net, &net.out().fragment(0, true, 7), TCP, &packets::tcp(40_000, dport, SYN, &[0; 4]), reason)
 }
 
+/// A first fragment of the same datagram that gives its TCP header four words.
+fn malformed(net: &Net, reason: &'static str) -> Step {
+    lan(net, &net.out().fragment(0, true, 7), TCP, &packets::tcp_words(40_000, 443, SYN, 4, &[0; 4]), reason)
+}
+
 fn later(net: &Net, protocol: u8, offset: u16, more: bool, bytes: usize, reason: &'static str) -> Step {
     lan(net, &net.out().fragment(offset, more, 7), protocol, &vec![0; bytes], reason)
 }
@@ -220,6 +225,18 @@ pub const FRAGMENT: &[Case] = cases! {
     "a later fragment first", ALL.as_slice(), |net| vec![later(net, TCP, 24, false, 8, "fragment_first_missing")];
     "a later fragment of what passed", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 24, false, 8, "fragment_tracked")];
     "a later fragment of what was dropped", ALL.as_slice(), |net| vec![first(net, 444, "not_allowed"), later(net, TCP, 24, false, 8, "fragment_of_dropped")];
+    "a later fragment of a malformed one", ALL.as_slice(), |net| vec![malformed(net, "tcp_bad_header_length"), later(net, TCP, 24, false, 8, "fragment_of_dropped")];
+    "a later fragment of one without flags", ALL.as_slice(), |net| {
+        let first = packets::tcp(40_000, 443, 0, &[0; 4]);
+        vec![lan(net, &net.out().fragment(0, true, 7), TCP, &first, "tcp_flags_none"), later(net, TCP, 24, false, 8, "fragment_of_dropped")]
+    };
+    "a later fragment of a tiny one", ALL.as_slice(), |net| {
+        vec![lan(net, &net.out().fragment(0, true, 7), TCP, &tcp(443, SYN)[..16], "fragment_tiny"), later(net, TCP, 24, false, 8, "fragment_of_dropped")]
+    };
+    "a malformed first fragment says nothing about one that passed", ALL.as_slice(), |net| {
+        vec![first(net, 443, "allowed"), malformed(net, "tcp_bad_header_length"), later(net, TCP, 24, false, 8, "fragment_tracked")]
+    };
+    "one that policy drops does", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), first(net, 444, "not_allowed"), later(net, TCP, 24, false, 8, "fragment_of_dropped")];
     "a later fragment too late", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 24, false, 8, "fragment_first_missing").after(16_000)];
     "a later fragment where they pass", ALL.as_slice(), |net| vec![later(net, packets::GRE, 24, false, 8, "fragment_passed")];
 };
@@ -281,6 +298,12 @@ fn nd(net: &Net, ttl: u8, message: &[u8], reason: &'static str) -> Vec<Step> {
     vec![lan(net, &Ip::new(ip("fe80::5"), ip("ff02::1")).ttl(ttl), packets::ICMPV6, message, reason)]
 }
 
+/// The same message with an ICMP code of 1.
+fn coded(mut message: Vec<u8>) -> Vec<u8> {
+    message[1] = 1;
+    message
+}
+
 const TARGET: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 5);
 
 pub const POLICY: &[Case] = cases! {
@@ -302,6 +325,9 @@ pub const POLICY: &[Case] = cases! {
     "a neighbour solicitation", SIXES, |net| nd(net, 255, &packets::neighbour(135, TARGET), "neighbour_discovery");
     "is this address taken?", SIXES, |net| vec![lan(net, &Ip::new(ip("::"), ip("ff02::1:ff00:5")).ttl(255), packets::ICMPV6, &packets::neighbour(135, TARGET), "neighbour_discovery")];
     "a neighbour solicitation from afar", SIXES, |net| nd(net, 254, &packets::neighbour(135, TARGET), "nd_hop_limit");
+    "a neighbour solicitation with a code", SIXES, |net| nd(net, 255, &coded(packets::neighbour(135, TARGET)), "nd_code");
+    "a router advertisement with a code", &[V6], |_net| vec![wan(&Ip::from("fe80::9", "ff02::1").ttl(255), packets::ICMPV6, &coded(packets::router(134)), "nd_code")];
+    "a redirect with a code", SIXES, |net| nd(net, 255, &coded(packets::router(137)), "nd_code");
     "an MLD report", SIXES, |net| nd(net, 1, &packets::listener(143), "multicast_listener");
     "a router advertisement from a zone", SIXES, |net| nd(net, 255, &packets::router(134), "nd_rogue_router");
     "a router advertisement from the outside", &[V6], |_net| vec![wan(&Ip::from("fe80::9", "ff02::1").ttl(255), packets::ICMPV6, &packets::router(134), "neighbour_discovery")];

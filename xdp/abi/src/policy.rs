@@ -176,6 +176,78 @@ pub mod service {
     pub const INSPECT: u32 = 1;
 }
 
+/// What the tables of a slot cannot hold, told without a look-up: a bit that is off says that no entry matches, one that is
+/// on says nothing. `SIEVES`, one entry a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C, align(8))]
+pub struct Sieve {
+    /// For [`table::PEERS`] and [`table::SOURCES`] of whatever scope, by [`sieve::address`]. IPv6 link-local addresses are
+    /// never sieved: their prefix is too wide.
+    pub addresses4: [u64; sieve::WORDS],
+    pub addresses6: [u64; sieve::WORDS],
+    /// For `SERVICES` and [`table::RANGES`] of whatever zone and peer, by [`sieve::port`].
+    pub ports: [[u64; sieve::WORDS]; sieve::PORT_PLANES],
+}
+
+/// Places in a [`Sieve`].
+pub mod sieve {
+    use crate::tuple::{Address, V4};
+
+    /// Words of a plane: one bit for each 16-bit number.
+    pub const WORDS: usize = 1024;
+    /// TCP, UDP, everything else.
+    pub const PORT_PLANES: usize = 3;
+
+    /// The bit of an address. IPv4: the first 16 bits. IPv6: the first 32, folded, because most of the first 16 are alike.
+    #[inline(always)]
+    pub const fn address(family: u8, address: &Address) -> u32 {
+        let first = u32::from_be(address[0]);
+        let folded = if family == V4 { first >> 16 } else { first >> 16 ^ first };
+        folded & 0xffff
+    }
+
+    /// The plane and the bit of a port; for ICMP of the type, for other protocols of the protocol's number.
+    #[inline(always)]
+    pub const fn port(protocol: u8, port: u16) -> (usize, u32) {
+        match protocol {
+            6 => (0, port as u32),
+            17 => (1, port as u32),
+            _ => (2, (port ^ (protocol as u16) << 8) as u32),
+        }
+    }
+
+    /// Whether a bit of a plane is on.
+    #[inline(always)]
+    pub const fn has(plane: &[u64; WORDS], bit: u32) -> bool {
+        plane[(bit >> 6) as usize & (WORDS - 1)] >> (bit & 63) & 1 != 0
+    }
+}
+
+impl Sieve {
+    /// Whether a prefix may hold an address.
+    #[inline(always)]
+    pub const fn may_hold(&self, family: u8, address: &Address) -> bool {
+        if family == crate::tuple::V4 {
+            return sieve::has(&self.addresses4, sieve::address(family, address));
+        }
+        sieve::has(&self.addresses6, sieve::address(family, address)) || u32::from_be(address[0]) >> 22 == 0xfe80 >> 6
+    }
+
+    /// Whether a service may name a port (see [`ServiceKey`]).
+    #[inline(always)]
+    pub const fn may_serve(&self, protocol: u8, port: u16) -> bool {
+        let (plane, bit) = sieve::port(protocol, port);
+        sieve::has(&self.ports[plane], bit)
+    }
+
+    /// Tables that hold nothing.
+    pub const EMPTY: Self = Self {
+        addresses4: [0; sieve::WORDS],
+        addresses6: [0; sieve::WORDS],
+        ports: [[0; sieve::WORDS]; sieve::PORT_PLANES],
+    };
+}
+
 /// What one generation decides for the whole gateway. `SETTINGS`, one entry a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C, align(8))]
@@ -277,6 +349,7 @@ plain!(
     ServiceKey = 8,
     ServiceList = 8,
     Service = 16,
+    Sieve = 40960,
     Settings = 96,
     Zone = 8,
 );

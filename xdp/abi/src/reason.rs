@@ -195,6 +195,7 @@ reasons! {
     134 not_published            Policy Drop "" "from the outside to an address or port that nothing is published on"
     135 icmp_redirect            Policy Drop "T1557" "an ICMP redirect"
     136 reply_unsolicited        Policy Drop "" "an echo or timestamp reply that nobody asked for"
+    137 nd_code                  Policy AnomalyDrop "" "neighbour discovery with an ICMP code other than 0 (RFC 4861)"
 
     150 tcp_no_flow              State Drop "" "a TCP segment that belongs to no flow and starts none"
     151 syn_ack_unsolicited      State Drop "" "a SYN+ACK that nobody asked for"

@@ -2,18 +2,19 @@
 
 use std::{fs, time::Duration};
 
-use dropgate_lab::{Gateway, Kind, Lab, Namespace, RawSocket, address::*};
+use dropgate_lab::{Gateway, Kind, Namespace, RawSocket, address::*};
 
 use crate::{
     daemon::Daemon,
     frames::{ACK, Cable, Path, SYN},
     policies,
+    setup::with_policy,
     traffic::{client, fails, host, offer, works},
 };
 
 #[test]
 fn masquerading() {
-    let (lab, daemon) = guarded(Kind::Masquerade);
+    let (lab, daemon) = with_policy(Kind::Masquerade, &policies::clients(Kind::Masquerade));
     everywhere(&lab, &daemon);
     published_and_hairpin(&lab, &daemon);
     unsolicited(&lab, &daemon);
@@ -21,19 +22,12 @@ fn masquerading() {
 
 #[test]
 fn routing() {
-    let (lab, daemon) = guarded(Kind::Route);
+    let (lab, daemon) = with_policy(Kind::Route, &policies::clients(Kind::Route));
     everywhere(&lab, &daemon);
     assert_eq!(works(&lab.servers, &format!("curl -sf -m 5 http://{IOT}/")), "this is iot\n");
     denied(&lab.servers, &daemon, (SERVER, IOT), 8080, "not_allowed");
     denied(&lab.servers, &daemon, (SERVER, OFFICE), 80, "not_allowed");
     unsolicited(&lab, &daemon);
-}
-
-fn guarded(kind: Kind) -> (Gateway, Daemon) {
-    let mut lab = Lab::gateway(kind).unwrap();
-    lab.start_servers().unwrap();
-    let daemon = Daemon::start(&lab, &policies::clients(kind));
-    (lab, daemon)
 }
 
 /// What does not depend on translation.

@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use dropgate_lab::{Gateway, Kind, Lab, Namespace, Process, address::*, wait_until};
+use dropgate_lab::{Gateway, Kind, Namespace, Process, address::*, wait_until};
 
-use crate::{daemon::Daemon, policies, traffic::fails};
+use crate::{daemon::Daemon, policies, setup::with_servers, traffic::fails};
 
 const LINES: &str = r#"
 [[zone.office.egress]]
@@ -73,8 +73,7 @@ fn under_live_sessions_routed() {
 }
 
 fn under_live_sessions(kind: Kind) {
-    let mut lab = Lab::gateway(kind).unwrap();
-    lab.start_servers().unwrap();
+    let lab = with_servers(kind);
     let mut through = Session::open(&lab, "through", SERVER);
     let mut gateway = Session::open(&lab, "gateway", GW_OFFICE);
     let mut denied = connect(&lab.office, (SERVER, 6379));

@@ -4,8 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dropgate_lab::{Gateway, Namespace};
 
+pub const ICMP: u8 = 1;
 pub const UDP: u8 = 17;
 pub const TCP: u8 = 6;
+pub const ICMPV6: u8 = 58;
+pub const SCTP: u8 = 132;
 pub const SYN: u8 = 2;
 pub const ACK: u8 = 16;
 
@@ -24,14 +27,27 @@ impl Cable {
 
     /// A frame with these VLAN tags (identifiers, outer first) and this IP packet.
     pub fn tagged(&self, tags: &[u16], packet: &[u8]) -> Vec<u8> {
-        let mut bytes = [self.to, self.from].concat();
+        self.typed(tags, if packet[0] >> 4 == 4 { 0x0800 } else { 0x86dd }, packet)
+    }
+
+    /// Destination and source.
+    pub fn head(&self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes[..6].copy_from_slice(&self.to);
+        bytes[6..].copy_from_slice(&self.from);
+        bytes
+    }
+
+    /// A frame with these VLAN tags and this ethertype.
+    pub fn typed(&self, tags: &[u16], ethertype: u16, body: &[u8]) -> Vec<u8> {
+        let mut bytes = self.head().to_vec();
         for (at, tag) in tags.iter().enumerate() {
             let kind: u16 = if at + 1 < tags.len() { 0x88a8 } else { 0x8100 };
             bytes.extend(kind.to_be_bytes());
             bytes.extend(tag.to_be_bytes());
         }
-        bytes.extend(if packet[0] >> 4 == 4 { [0x08, 0x00] } else { [0x86, 0xdd] });
-        bytes.extend(packet);
+        bytes.extend(ethertype.to_be_bytes());
+        bytes.extend(body);
         bytes
     }
 
@@ -96,7 +112,32 @@ impl Path {
         }
     }
 
-    fn packet(&self, protocol: u8, bytes: &[u8]) -> Vec<u8> {
+    /// An SCTP packet with an INIT chunk (RFC 9260, 3.3.2), its last word this tag.
+    pub fn sctp_init(&self, tag: u32) -> Vec<u8> {
+        let mut segment = [self.ports.0, self.ports.1].map(u16::to_be_bytes).concat();
+        // No verification tag yet, and room for the checksum.
+        segment.extend([0; 8]);
+        segment.extend([1, 0, 0, 20]);
+        for word in [tag, 0x0001_0000, 0x0001_0001, tag] {
+            segment.extend(word.to_be_bytes());
+        }
+        let sum = crc32c(&segment);
+        segment[8..12].copy_from_slice(&sum.to_le_bytes());
+        self.packet(SCTP, &segment)
+    }
+
+    /// An ICMP or ICMPv6 message, from its type on; the checksum is filled in.
+    pub fn icmp(&self, message: &[u8]) -> Vec<u8> {
+        let mut message = message.to_vec();
+        message[2..4].fill(0);
+        let (protocol, sum) =
+            if self.from.is_ipv4() { (ICMP, sum(&message)) } else { (ICMPV6, self.transport_sum(ICMPV6, &message)) };
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        self.packet(protocol, &message)
+    }
+
+    /// An IP packet.
+    pub fn packet(&self, protocol: u8, bytes: &[u8]) -> Vec<u8> {
         match (self.from, self.to) {
             (IpAddr::V4(from), IpAddr::V4(to)) => ip4(from, to, protocol, 1, 0, bytes),
             (IpAddr::V6(from), IpAddr::V6(to)) => ip6(from, to, protocol, bytes),
@@ -148,6 +189,12 @@ fn ip6(from: Ipv6Addr, to: Ipv6Addr, next: u8, bytes: &[u8]) -> Vec<u8> {
     packet.extend(to.octets());
     packet.extend(bytes);
     packet
+}
+
+/// The checksum of SCTP (RFC 9260, appendix A).
+fn crc32c(bytes: &[u8]) -> u32 {
+    let round = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
+    !bytes.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), round))
 }
 
 /// The Internet checksum (RFC 1071).

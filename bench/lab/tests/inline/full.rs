@@ -1,47 +1,13 @@
 //! Tables filled by floods: what was there first stays, what does not fit is dropped by name, and room comes back.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    time::Duration,
-};
-
-use dropgate_lab::{Gateway, Kind, Lab, Namespace, RawSocket, address::*, wait_until};
+use dropgate_lab::{Gateway, Kind, RawSocket, address::*, wait_until};
 
 use crate::{
-    daemon::Daemon,
     frames::{Cable, Path, SYN, UDP},
     policies,
+    setup::{Connection, LIMIT, bare, guarded},
     traffic::*,
 };
-
-/// For what must come within a while.
-const LIMIT: Duration = Duration::from_secs(15);
-
-/// A connection to the web server on the outside, which has answered once.
-struct Connection(TcpStream);
-
-impl Connection {
-    fn open(from: &Namespace, server: &str) -> Self {
-        let stream = from.enter(|| TcpStream::connect((server, 80)).unwrap()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-        let mut connection = Self(stream);
-        connection.ask();
-        connection
-    }
-
-    /// One more request and its answer.
-    fn ask(&mut self) {
-        self.0.write_all(b"GET / HTTP/1.1\r\nHost: server\r\n\r\n").unwrap();
-        let mut got = Vec::new();
-        while !got.ends_with(b"this is servers\n") {
-            let mut part = [0; 1024];
-            let length = self.0.read(&mut part).expect("an established flow was cut");
-            assert!(length > 0, "closed after {}", String::from_utf8_lossy(&got));
-            got.extend(&part[..length]);
-        }
-    }
-}
 
 /// Hosts of `office` that do not exist, each with its ports.
 fn flood(lab: &Gateway, packets: u32, packet: impl Fn(&str, u16) -> Vec<u8>) {
@@ -69,9 +35,7 @@ tcp_new = "2s"
 
 #[test]
 fn half_open_flows_push_nobody_out() {
-    let mut lab = Lab::gateway(Kind::Route).unwrap();
-    lab.start_servers().unwrap();
-    let daemon = Daemon::start(&lab, &policies::office(Kind::Route, SMALL));
+    let (lab, daemon) = guarded(Kind::Route, SMALL);
     let mut settled: Vec<_> = (0..16).map(|_| Connection::open(&lab.office, SERVER)).collect();
     // Nobody is there.
     flood(&lab, 20_000, |from, port| Path::new(from, "203.0.113.77", (port, 80)).tcp(SYN, 1, 0));
@@ -107,9 +71,7 @@ udp_new = "2s"
 
 #[test]
 fn a_zone_at_its_cap_recovers_without_the_daemon() {
-    let mut lab = Lab::gateway(Kind::Route).unwrap();
-    lab.start_servers().unwrap();
-    let mut daemon = Daemon::start(&lab, &policies::office(Kind::Route, CAPPED));
+    let (lab, mut daemon) = guarded(Kind::Route, CAPPED);
     let mut settled = Connection::open(&lab.office, SERVER);
     flood(&lab, 400, |from, port| Path::new(from, "203.0.113.77", (port, 7001)).udp(b"hello"));
     assert_eq!(daemon.flows().iter().filter(|flow| flow["zone"] == "office").count(), 50);
@@ -137,8 +99,7 @@ fragment = "4s"
 
 #[test]
 fn first_fragments_beyond_the_table_are_dropped() {
-    let lab = Lab::gateway(Kind::Route).unwrap();
-    let daemon = Daemon::start(&lab, &policies::office(Kind::Route, TRACKED));
+    let (lab, daemon) = bare(&policies::office(Kind::Route, TRACKED));
     let wire = RawSocket::open(&lab.office, "eth0").unwrap();
     let cable = Cable::new(&lab, &lab.office, "lan0");
     let kept = Path::new(OFFICE, SERVER, (4_000, 7001)).fragments(7, &[0x55; 56], 32);
@@ -164,9 +125,8 @@ fn first_fragments_beyond_the_table_are_dropped() {
 
 #[test]
 fn events_that_find_no_room_are_counted() {
-    let lab = Lab::gateway(Kind::Route).unwrap();
     let policy = policies::office(Kind::Route, "").replace("rate = 10000", "rate = 1000000");
-    let mut daemon = Daemon::start(&lab, &policy);
+    let (lab, mut daemon) = bare(&policy);
     // It hangs, and reads nothing.
     daemon.signal(libc::SIGSTOP);
     flood(&lab, 40_000, |from, port| Path::new(from, SERVER, (port, 7001)).udp(b"hello"));

@@ -11,10 +11,10 @@ use std::{
     time::Duration,
 };
 
-use dropgate_lab::{Gateway, Kind, Lab, Process, address::*, wait_until};
+use dropgate_lab::{Gateway, Kind, Process, address::*, wait_until};
 use serde_json::Value;
 
-use crate::{daemon::Daemon, policies, traffic::*};
+use crate::{setup::guarded, traffic::*};
 
 const LINES: &str = r#"
 [[zone.office.egress]]
@@ -30,9 +30,7 @@ const LENGTH: u64 = 6 << 20;
 
 #[test]
 fn nothing_is_lost_and_everything_is_kept() {
-    let mut lab = Lab::gateway(Kind::Masquerade).unwrap();
-    lab.start_servers().unwrap();
-    let mut daemon = Daemon::start(&lab, &policies::office(Kind::Masquerade, LINES));
+    let (lab, mut daemon) = guarded(Kind::Masquerade, LINES);
     fails(&lab.office, &format!("curl -sf -m 1 http://{SERVER}:8088/"));
     let numbers = Numbers::start(&lab);
     let got = lab.dir().join("got");

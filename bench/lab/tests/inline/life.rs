@@ -2,11 +2,12 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use dropgate_lab::{Gateway, Kind, Lab, address::*, run, wait_until};
+use dropgate_lab::{Gateway, Kind, address::*, run, wait_until};
 
 use crate::{
     daemon::{Daemon, program},
     policies,
+    setup::{guarded, with_policy},
     traffic::*,
 };
 
@@ -14,25 +15,17 @@ const WEB: &str = "\n[[zone.office.egress]]\nname = \"web\"\ntcp = [80]\n";
 const ALTERNATIVE: &str = "\n[[zone.office.egress]]\nname = \"web\"\ntcp = [8088]\n";
 const LIMIT: Duration = Duration::from_secs(10);
 
-fn guarded(lines: &str) -> (Gateway, Daemon) {
-    let mut lab = Lab::gateway(Kind::Route).unwrap();
-    lab.start_servers().unwrap();
-    let daemon = Daemon::start(&lab, &policies::office(Kind::Route, lines));
-    (lab, daemon)
-}
-
 fn reaches(lab: &Gateway, port: u16) -> bool {
     client(&lab.office, &format!("curl -sf -m 1 http://{SERVER}:{port}/")).success()
 }
 
 #[test]
 fn a_push_that_fails_changes_nothing() {
-    let (lab, daemon) = guarded(WEB);
+    let (lab, daemon) = guarded(Kind::Route, WEB);
     let good = policies::office(Kind::Route, ALTERNATIVE);
     let list = lab.dir().join("missing.txt");
     let cases = [
         (good.replace("tcp = [8088]", "tcp = [8088"), "DG002", "array"),
-        (good.replace("\"lan1\"", "\"lan7\""), "DG023", "lan7"),
         (good.replace("tcp = [8088]", "tpc = [8088]"), "DG003", "tcp"),
         (format!("{good}[lists]\nbad = \"{}\"\n", list.display()), "DG001", "missing.txt"),
     ];
@@ -55,7 +48,7 @@ fn a_push_that_fails_changes_nothing() {
 
 #[test]
 fn hang_up_reads_the_file_again() {
-    let (lab, mut daemon) = guarded(WEB);
+    let (lab, mut daemon) = guarded(Kind::Route, WEB);
     fs::write(daemon.policy(), policies::office(Kind::Route, ALTERNATIVE)).unwrap();
     assert!(reaches(&lab, 80), "a file that was changed is not in force yet");
     daemon.signal(libc::SIGHUP);
@@ -79,11 +72,9 @@ fn hang_up_reads_the_file_again() {
 
 #[test]
 fn auto_follows_addresses() {
-    let mut lab = Lab::gateway(Kind::Route).unwrap();
-    lab.start_servers().unwrap();
     let policy = policies::office(Kind::Route, WEB)
         .replace("prefixes = [\"10.10.0.0/24\", \"fd00:10::/64\"]", "prefixes = [\"auto\"]");
-    let daemon = Daemon::start(&lab, &policy);
+    let (lab, daemon) = with_policy(Kind::Route, &policy);
     assert!(reaches(&lab, 80));
     lab.servers.ip("route add 10.30.0.0/24 via 203.0.113.1").unwrap();
     lab.office.ip("addr add 10.30.0.5/24 dev eth0").unwrap();
@@ -100,7 +91,7 @@ fn auto_follows_addresses() {
 
 #[test]
 fn an_interface_that_returns_is_guarded_again() {
-    let (lab, daemon) = guarded(WEB);
+    let (lab, daemon) = guarded(Kind::Route, WEB);
     lab.gw.ip("link del lan0").unwrap();
     let gone = || Ok(!attached(&daemon).contains(&"lan0".to_owned()));
     wait_until("word of its end", LIMIT, gone).unwrap();
@@ -123,7 +114,7 @@ fn attached(daemon: &Daemon) -> Vec<String> {
 
 #[test]
 fn a_second_daemon_is_refused_and_detach_takes_all_off() {
-    let (lab, mut daemon) = guarded(WEB);
+    let (lab, mut daemon) = guarded(Kind::Route, WEB);
     let second = |policy: &Path| {
         let mut command = lab.gw.command(program());
         run(command.args(["run", "--policy"]).arg(policy), LIMIT).unwrap()

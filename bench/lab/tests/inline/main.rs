@@ -5,16 +5,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod anomalies;
+mod asymmetric;
+mod blocklist;
+mod cases;
 mod clients;
 mod commits;
 mod daemon;
+mod dhcp;
 mod events;
 mod first_attach;
 mod frames;
 mod full;
 mod held;
+mod interfaces;
 mod killed;
 mod life;
+mod neighbours;
 mod policies;
 mod raw;
+mod sctp;
+mod setup;
 mod traffic;

@@ -1,66 +1,11 @@
 //! Frames that no client sends: VLAN tags, fragments, spoofed sources.
 
-use std::time::Duration;
-
-use dropgate_lab::{Gateway, Kind, Lab, RawSocket, address::*};
+use dropgate_lab::{RawSocket, address::*};
 
 use crate::{
-    daemon::Daemon,
-    frames::{ACK, Cable, Path, SYN},
-    policies,
-    traffic::*,
+    frames::{ACK, Path, SYN},
+    setup::{LIMIT, Wire},
 };
-
-/// How long a frame that must not arrive is waited for.
-const PATIENCE: Duration = Duration::from_millis(200);
-const ARRIVAL: Duration = Duration::from_secs(3);
-
-/// A raw sender in `office`, and a raw receiver on the outside.
-struct Wire {
-    daemon: Daemon,
-    sender: RawSocket,
-    receiver: RawSocket,
-    cable: Cable,
-    lab: Gateway,
-}
-
-impl Wire {
-    fn new(lines: &str) -> Self {
-        let lab = Lab::gateway(Kind::Route).unwrap();
-        // Neighbours are known, so that nothing waits for them.
-        for server in [SERVER, SERVER6] {
-            works(&lab.office, &format!("ping -c 1 -W 3 {server}"));
-        }
-        let daemon = Daemon::start(&lab, &policies::office(Kind::Route, lines));
-        let sender = RawSocket::open(&lab.office, "eth0").unwrap();
-        let receiver = RawSocket::open(&lab.servers, "eth0").unwrap();
-        let cable = Cable::new(&lab, &lab.office, "lan0");
-        Self { daemon, sender, receiver, cable, lab }
-    }
-
-    fn send(&self, tags: &[u16], packet: &[u8]) {
-        self.sender.send(&self.cable.tagged(tags, packet)).unwrap();
-    }
-
-    /// Whether a packet that ends like this one arrives on the outside.
-    fn arrives(&self, packet: &[u8], limit: Duration) -> bool {
-        let tail = &packet[packet.len() - 8..];
-        self.receiver.receive(limit, |frame| frame.windows(8).any(|part| part == tail)).unwrap().is_some()
-    }
-
-    fn passes(&self, tags: &[u16], packet: &[u8]) {
-        self.send(tags, packet);
-        assert!(self.arrives(packet, ARRIVAL), "{tags:?}: it did not arrive: {}", self.daemon.status());
-    }
-
-    fn dropped(&self, tags: &[u16], packet: &[u8], path: &Path, reason: &str) {
-        let (mark, before) = (self.daemon.events.mark(), self.daemon.count(reason));
-        self.send(tags, packet);
-        self.daemon.events.dropped(mark, &path.from.to_string(), &path.to.to_string(), reason);
-        assert_eq!(self.daemon.count(reason), before + 1, "{reason}");
-        assert!(!self.arrives(packet, PATIENCE), "{reason}: it arrived all the same");
-    }
-}
 
 const VOICE: &str = "\n[[zone.office.egress]]\nname = \"voice\"\nudp = [7001]\n";
 
@@ -149,7 +94,7 @@ fn tracked_fragments_share_the_verdict_of_their_first() {
     }
     // Through the gateway, the kernel at the far end puts them together.
     let socket = wire.lab.servers.enter(|| std::net::UdpSocket::bind((SERVER, 7001)).unwrap()).unwrap();
-    socket.set_read_timeout(Some(ARRIVAL)).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
     let client = wire.lab.office.enter(|| std::net::UdpSocket::bind((OFFICE, 0)).unwrap()).unwrap();
     client.send_to(&[0x5a; 5_000], (SERVER, 7001)).unwrap();
     let mut got = vec![0; 9_000];

@@ -7,6 +7,7 @@ mod image;
 mod services;
 mod settings;
 mod sides;
+mod sieve;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +47,8 @@ enum Full {
 /// Compiles a policy for a machine. `ids` takes the new numbers when it succeeds and stays as it was when it does not.
 ///
 /// # Errors
-/// Everything that only this machine could tell is wrong, such as interfaces it does not have; and bounds of the tables.
+/// Everything that only this machine could tell is wrong, such as published hosts that no zone holds; and bounds of the
+/// tables. Interfaces that it does not have are warnings: they may come.
 pub fn compile(policy: &Policy, environment: &Environment, ids: &mut Ids) -> Result<Image, Vec<Diagnostic>> {
     let mut diagnostics = Diagnostics::default();
     let mut new_ids = ids.clone();
@@ -176,6 +178,11 @@ fn published_zones(
     diagnostics: &mut Diagnostics,
 ) -> Vec<Option<u16>> {
     let zones: BTreeSet<u16> = policy.zones.iter().map(|zone| zone_number(ids, &zone.name)).collect();
+    // a zone that follows an interface which is not there may hold anything
+    let some_unknown = policy
+        .zones
+        .iter()
+        .any(|zone| zone.auto_prefixes && !environment.interfaces.contains_key(&zone.interface.name));
     let mut found = Vec::new();
     for line in &policy.publish {
         if policy.gateway.auto_addresses
@@ -191,7 +198,7 @@ fn published_zones(
         }
         let zone = sides::zone_of(peers, line.to).filter(|zone| zones.contains(zone));
         found.push(zone);
-        if zone.is_none() && !environment.synthetic {
+        if zone.is_none() && !environment.synthetic && !some_unknown {
             diagnostics.add(&codes::PUBLISHED_HOST, || {
                 let place = Place::new(&policy.source, line.to_location);
                 let message = format!("no zone holds the published host `{}`", line.to);

@@ -22,11 +22,12 @@ const MAX_OWN: usize = 1 << 20;
 pub struct Placed {
     pub dhcp: bool,
     pub number: u16,
-    pub port: PortKey,
+    /// `None` while its interface is not there: what it holds is its own all the same.
+    pub port: Option<PortKey>,
     pub prefixes: BTreeSet<Prefix>,
 }
 
-/// Finds every interface.
+/// Finds every interface that is there, and warns of those that are not.
 pub fn attachments(policy: &Policy, environment: &Environment, diagnostics: &mut Diagnostics) -> Vec<Attachment> {
     let mut found = Vec::new();
     let named = policy.interfaces();
@@ -75,19 +76,18 @@ pub fn place(
     let mut placed: Vec<Placed> = Vec::new();
     let mut held: BTreeMap<(PortWords, Prefix), &str> = BTreeMap::new();
     for (zone, number) in policy.zones.iter().zip(numbers) {
-        let Some(device) = environment.interfaces.get(&zone.interface.name) else {
-            continue;
-        };
-        let port = PortKey { ifindex: device.index, outer: zone.vlan[0], inner: zone.vlan[1] };
+        let device = environment.interfaces.get(&zone.interface.name);
+        let port = device.map(|device| PortKey { ifindex: device.index, outer: zone.vlan[0], inner: zone.vlan[1] });
         let mut prefixes: BTreeSet<Prefix> = zone.prefixes.iter().map(|(prefix, _)| *prefix).collect();
         if zone.auto_prefixes {
             let device = environment.addressed(&zone.interface.name, zone.vlan);
             // the networks of an outside interface itself are never a zone's
-            let device =
-                device.filter(|device| device.index != port.ifindex || !policy.is_outside(&zone.interface.name));
+            let device = device.filter(|device| {
+                Some(device.index) != port.map(|port| port.ifindex) || !policy.is_outside(&zone.interface.name)
+            });
             prefixes.extend(device.into_iter().flat_map(|device| networks(&device.addresses)));
         }
-        if prefixes.is_empty() && !environment.synthetic {
+        if prefixes.is_empty() && !environment.synthetic && port.is_some() {
             diagnostics.add(&codes::EMPTY_ZONE, || {
                 let place = Place::new(&policy.source, zone.interface.location);
                 let message = format!(
@@ -99,8 +99,8 @@ pub fn place(
                     .help("give the zone `prefixes`, or the interface an address")
             });
         }
-        for prefix in &prefixes {
-            let Some(other) = held.insert((words(port), *prefix), &zone.name) else {
+        for prefix in port.iter().flat_map(|_| &prefixes) {
+            let Some(other) = port.and_then(|port| held.insert((words(port), *prefix), &zone.name)) else {
                 continue;
             };
             diagnostics.add(&codes::SAME_PREFIX, || {
@@ -159,7 +159,9 @@ pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: 
         ports.entry((*index, 0, 0)).or_default();
     }
     for zone in zones {
-        ports.entry(words(zone.port)).or_default().push(zone);
+        if let Some(port) = zone.port {
+            ports.entry(words(port)).or_default().push(zone);
+        }
     }
     let all_own_fit = ports.len() * own.len() <= MAX_OWN;
     let mut found = Vec::new();

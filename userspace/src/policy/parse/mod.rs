@@ -1,6 +1,7 @@
 //! Text to model: the TOML tree is walked by hand, so that every mistake is found in one run.
 
 mod gateway;
+mod heal;
 mod inspection;
 mod lists;
 mod section;
@@ -42,8 +43,17 @@ pub(super) struct Parser {
 /// Reads a policy from text. List files are looked for in `directory`.
 ///
 /// The policy is `None` when some diagnostic is an error.
-pub(super) fn parse(source: Arc<Source>, directory: &Path) -> (Option<Policy>, Diagnostics) {
-    let (tree, syntax) = tree(&source.text);
+pub(super) fn parse(mut source: Source, directory: &Path) -> (Option<Policy>, Diagnostics) {
+    let original = source.text.clone();
+    let (mut tree, mut syntax) = tree(&original);
+    let healed = heal_with(&original, syntax.len());
+    let mut unclosed = Vec::new();
+    if let Some(healed) = &healed {
+        (tree, syntax) = self::tree(&healed.text);
+        unclosed.clone_from(&healed.unclosed);
+        source.set_inserted(healed.inserted.clone());
+    }
+    let source = Arc::new(source);
     let mut parser = Parser {
         source: Arc::clone(&source),
         diagnostics: Diagnostics::default(),
@@ -52,6 +62,10 @@ pub(super) fn parse(source: Arc<Source>, directory: &Path) -> (Option<Policy>, D
         services: 0,
         broken: !syntax.is_empty(),
     };
+    for (at, message) in unclosed {
+        let place = Place::new(&source, source.locate_original(at));
+        parser.diagnostics.add(&codes::SYNTAX, || Diagnostic::new(&codes::SYNTAX, place, message));
+    }
     for error in &syntax {
         let at = error.span().unwrap_or(0..0);
         let message = error.message().trim().replace('\n', "; ");
@@ -62,11 +76,19 @@ pub(super) fn parse(source: Arc<Source>, directory: &Path) -> (Option<Policy>, D
         let complete = parser.diagnostics.errors() == 0;
         check::check(policy, complete, &mut parser.diagnostics);
     }
-    if parser.broken {
+    if parser.broken || healed.is_some() {
         parser.diagnostics.keep_syntax_errors();
     }
     let sound = parser.diagnostics.errors() == 0;
     (policy.filter(|_| sound), parser.diagnostics)
+}
+
+/// The text with its brackets closed, if it then has fewer mistakes than these.
+fn heal_with(text: &str, mistakes: usize) -> Option<heal::Healed> {
+    if mistakes == 0 || text.len() > RECOVERABLE {
+        return None;
+    }
+    heal::heal(text).filter(|healed| tree(&healed.text).1.len() + healed.unclosed.len() <= mistakes)
 }
 
 /// The TOML tree of a text, and what is wrong with it: everything in a file of ordinary size, the first mistake in a
