@@ -10,4 +10,5 @@ pub mod events;
 pub mod hold;
 pub mod netlink;
 pub mod policy;
+pub mod protocol;
 pub mod view;

@@ -1,0 +1,153 @@
+//! What is spoken: application protocols told apart by the structure of their bytes, never by ports.
+//!
+//! Each protocol has a file with one detector: a function of what was said so far that answers yes, no, or that more must
+//! be said. Detectors keep nothing between calls, allocate nothing in proportion to what they are shown, and answer within
+//! work linear in it.
+
+mod datagram;
+mod stream;
+
+pub use self::{datagram::datagrams, stream::stream};
+
+/// Who said something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    ToServer,
+    ToClient,
+}
+
+/// A detector's answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// This is not what is spoken, whatever comes next.
+    No,
+    /// It may be, with what was said so far.
+    More,
+    /// It is, by the bytes from the start of this direction up to this many.
+    Yes(Direction, usize),
+}
+
+/// What a flow speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Spoken {
+    /// More must be said.
+    Pending,
+    /// With the direction and the number of bytes from its start that told.
+    Known(Protocol, Direction, usize),
+    /// Nothing that is known here.
+    Unknown,
+}
+
+/// A byte stream so far: what each side said, in order and without gaps, from the start of the connection. Either may be
+/// empty; both may be cut off at a bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream<'a> {
+    pub to_server: &'a [u8],
+    pub to_client: &'a [u8],
+}
+
+/// Datagrams of a flow so far, oldest first, at most [`MOST_DATAGRAMS`].
+#[derive(Clone, Copy, Debug)]
+pub struct Datagrams<'a> {
+    pub said: &'a [(Direction, &'a [u8])],
+}
+
+/// Datagrams of a flow that are looked at before it is called unknown.
+pub const MOST_DATAGRAMS: usize = 8;
+
+macro_rules! protocols {
+    ($($variant:ident $name:literal $title:literal)+) => {
+        /// An application protocol.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Protocol {
+            $(#[doc = $title] $variant),+
+        }
+
+        impl Protocol {
+            /// Every protocol.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Name in policies and events: Suricata's `app_proto` where it has one.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+        }
+    };
+}
+
+protocols! {
+    Http "http" "HTTP/1 (RFC 9112)"
+    Http2 "http2" "HTTP/2 (RFC 9113)"
+    WebSocket "websocket" "WebSocket (RFC 6455)"
+    Tls "tls" "TLS (RFC 8446)"
+    FakeTls "fake-tls" "a TLS record header with something else behind it"
+    Dtls "dtls" "DTLS (RFC 9147)"
+    Quic "quic" "QUIC (RFC 9000)"
+    Ssh "ssh" "SSH (RFC 4253)"
+    Dns "dns" "DNS (RFC 1035)"
+    Smtp "smtp" "SMTP (RFC 5321)"
+    Imap "imap" "IMAP (RFC 9051)"
+    Pop3 "pop3" "POP3 (RFC 1939)"
+    Ftp "ftp" "FTP (RFC 959)"
+    Rdp "rdp" "RDP (MS-RDPBCGR)"
+    Smb "smb" "SMB (MS-SMB2)"
+    Ldap "ldap" "LDAP (RFC 4511)"
+    Kerberos "krb5" "Kerberos (RFC 4120)"
+    Redis "redis" "Redis (RESP)"
+    Memcached "memcached" "Memcached"
+    Mysql "mysql" "MySQL"
+    Postgresql "pgsql" "PostgreSQL"
+    Mssql "mssql" "Microsoft SQL Server (MS-TDS)"
+    Mqtt "mqtt" "MQTT"
+    Sip "sip" "SIP (RFC 3261)"
+    Rtp "rtp" "RTP (RFC 3550)"
+    Stun "stun" "STUN (RFC 8489)"
+    Ntp "ntp" "NTP (RFC 5905)"
+    Snmp "snmp" "SNMP (RFC 3416)"
+    Dhcp "dhcp" "DHCP (RFC 2131)"
+    Tftp "tftp" "TFTP (RFC 1350)"
+    Socks "socks" "SOCKS (RFC 1928)"
+    Vnc "rfb" "RFB, as VNC speaks it (RFC 6143)"
+    Telnet "telnet" "Telnet (RFC 854)"
+    Irc "irc" "IRC (RFC 2812)"
+    Wireguard "wireguard" "WireGuard"
+    Openvpn "openvpn" "OpenVPN"
+    Bittorrent "bittorrent" "BitTorrent"
+}
+
+impl Protocol {
+    /// The protocol of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|protocol| protocol.name() == name)
+    }
+}
+
+/// Detectors that may still say yes, one bit each; starts with all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Candidates(u64);
+
+impl Default for Candidates {
+    fn default() -> Self {
+        Self(u64::MAX)
+    }
+}
+
+/// Asks the detectors that are still candidates. The first one that says yes is believed; when all say no, it is unknown.
+fn ask<T: Copy>(detectors: &[(Protocol, fn(T) -> Answer)], said: T, candidates: &mut Candidates) -> Spoken {
+    let mut pending = false;
+    for (at, (protocol, detector)) in detectors.iter().enumerate() {
+        if candidates.0 >> at & 1 == 0 {
+            continue;
+        }
+        match detector(said) {
+            Answer::No => candidates.0 &= !(1 << at),
+            Answer::More => pending = true,
+            // one before it in the list may still say yes, and has precedence
+            Answer::Yes(..) if pending => return Spoken::Pending,
+            Answer::Yes(direction, bytes) => return Spoken::Known(*protocol, direction, bytes),
+        }
+    }
+    if pending { Spoken::Pending } else { Spoken::Unknown }
+}
