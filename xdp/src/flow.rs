@@ -22,6 +22,9 @@ use crate::{
     table, zone,
 };
 
+/// [`Flow::drop_reason`] of a flow that a later policy does not allow.
+const REVOKED: u8 = Reason::flow_revoked.0 as u8;
+
 /// Ends the walk of a packet that belongs to a flow; goes on with what starts one.
 #[inline(never)]
 pub fn flow<F: Frame>(
@@ -71,7 +74,7 @@ pub fn flow<F: Frame>(
         }
     }
     if flow.drop_reason != 0 {
-        return drop(Reason(flow.drop_reason));
+        return drop(Reason(flow.drop_reason.into()));
     }
     if walk.protocol == protocol::TCP
         && (flow.tcp_state != state::ESTABLISHED || walk.tcp_flags & (tcp::SYN | tcp::FIN | tcp::RST) != 0)
@@ -194,12 +197,12 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
         flow.peer = query.peer;
         flow.service = query.service.counter;
         // what the inspector found stays true
-        if flow.drop_reason == Reason::flow_revoked.0 {
+        if flow.drop_reason == REVOKED {
             flow.drop_reason = 0;
         }
         walk.line = query.service.line;
     } else if flow.drop_reason == 0 {
-        flow.drop_reason = Reason::flow_revoked.0;
+        flow.drop_reason = REVOKED;
     }
     flow.generation = walk.generation;
     walk.found = found::OLDER;

@@ -156,8 +156,9 @@ fn settle_in(index: u32, tag: u32, asked: &Settle) -> u32 {
 
 #[inline(always)]
 fn settle(flow: &mut Flow, asked: &Settle) -> u32 {
+    flow.app = asked.app;
     if asked.drop_reason != 0 {
-        flow.drop_reason = asked.drop_reason as u16;
+        flow.drop_reason = asked.drop_reason;
         return settled::DONE;
     }
     let all = asked.held.wrapping_mul(ONE);

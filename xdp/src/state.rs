@@ -201,6 +201,7 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
             0
         };
     new.drop_reason = 0;
+    new.app = 0;
     new.service = query.service.counter;
     new.zone = query.zone;
     new.peer = query.peer;

@@ -107,7 +107,7 @@ pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock
     let (client, server) = crate::view::flows::endpoints(&flow.key, flow.flags & flag::INITIATOR_HIGH != 0);
     let ports = matches!(flow.key.protocol, TCP | UDP | SCTP);
     let start_ns = flow.start_ns(end_ns);
-    let why = (flow.drop_reason != 0).then_some(Reason(flow.drop_reason));
+    let why = (flow.drop_reason != 0).then_some(Reason(flow.drop_reason.into()));
     let service = names.service(flow.service);
     eve::Event {
         timestamp: clock.format(end_ns),

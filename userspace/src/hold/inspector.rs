@@ -189,7 +189,7 @@ impl Inspector {
         for id in std::mem::take(&mut self.finished) {
             let Some(flow) = self.flows.get(id) else { continue };
             let Some(held) = flow.complete() else { continue };
-            let request = Settle { hash: flow.hash, flow: id, held, drop_reason: 0 };
+            let request = Settle { hash: flow.hash, flow: id, held, ..Settle::default() };
             let answer = test_run(self.settle.as_fd(), bytes_of(&request), 1, None);
             match answer.map(|ran| ran.action) {
                 Ok(settled::DONE) => {

@@ -6,6 +6,7 @@ use super::{
     prefix::Prefix,
     source::{Location, Source},
 };
+use crate::protocol::Protocol;
 
 /// Most zones a policy may have.
 pub const MAX_ZONES: usize = 4096;
@@ -103,6 +104,17 @@ pub struct Service {
     pub except: Vec<Addresses>,
     /// Its flows are inspected, if anything is.
     pub inspect: bool,
+    pub expect: Expect,
+}
+
+/// What is to be spoken on a service's flows.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Hash)]
+pub enum Expect {
+    /// What is registered for the server's port.
+    #[default]
+    Registered,
+    Any,
+    Only(Vec<Protocol>),
 }
 
 /// The protocols and ports of a service. Sorted and merged.
@@ -158,6 +170,7 @@ pub struct Publish {
     pub location: Location,
     /// IP protocol number: TCP, UDP or SCTP.
     pub protocol: u8,
+    pub expect: Expect,
     /// As the outside sees them.
     pub ports: Vec<PortRange>,
     /// Before translation: the gateway's.
@@ -352,8 +365,18 @@ pub mod protocol {
 /// `[inspection]`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Inspection {
-    /// Bytes of a flow, both directions together, after which it leaves inspection; `None`: never.
-    pub depth: Option<u64>,
+    /// Bytes of a flow, both directions together, within which it must show what it speaks.
+    pub depth: u64,
+    /// Time, from its first packet, within which it must.
+    pub patience: Duration,
+    /// Every packet is held to the end, also when nothing more is wanted of its flow.
+    pub everything: bool,
+    /// Another protocol is spoken than the service expects.
+    pub mismatch: Reaction,
+    /// Nothing that is known is spoken.
+    pub unknown: Reaction,
+    /// What is spoken has not shown in time.
+    pub pending: Reaction,
     /// Most packets that are held at once on one receive queue.
     pub held: u32,
     /// The inspector is late when it gave no sign of life for this long.
@@ -362,8 +385,28 @@ pub struct Inspection {
 
 impl Default for Inspection {
     fn default() -> Self {
-        Self { depth: Some(64 << 10), held: 1024, late: Duration::from_secs(1) }
+        Self {
+            depth: 16 << 10,
+            patience: Duration::from_secs(30),
+            everything: false,
+            mismatch: Reaction::Drop,
+            unknown: Reaction::Alert,
+            pending: Reaction::Alert,
+            held: 1024,
+            late: Duration::from_secs(1),
+        }
     }
+}
+
+/// What becomes of a flow for what it speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reaction {
+    /// It goes on, and is told of.
+    Alert,
+    /// It ends, without a word to its ends.
+    Drop,
+    /// It ends, and both ends are told by a RST.
+    Reset,
 }
 
 /// What becomes of a packet that cannot be judged.

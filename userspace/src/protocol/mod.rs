@@ -5,9 +5,10 @@
 //! work linear in it.
 
 mod datagram;
+mod registered;
 mod stream;
 
-pub use self::{datagram::datagrams, stream::stream};
+pub use self::{datagram::datagrams, registered::registered, stream::stream};
 
 /// Who said something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,6 +119,25 @@ protocols! {
 }
 
 impl Protocol {
+    /// Number in [`dropgate_abi::flow::Flow::app`].
+    pub const fn number(self) -> u8 {
+        self as u8 + 1
+    }
+
+    /// The protocol of this number.
+    pub fn numbered(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
+    }
+
+    /// What [`dropgate_abi::flow::Flow::app`] says, in Suricata's words: what is unknown has `failed`. `None` while nobody
+    /// has said.
+    pub fn app_proto(number: u8) -> Option<&'static str> {
+        if number == dropgate_abi::flow::app::UNKNOWN {
+            return Some("failed");
+        }
+        Self::numbered(number).map(Self::name)
+    }
+
     /// The protocol of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|protocol| protocol.name() == name)

@@ -79,7 +79,7 @@ pub fn view(flow: &Flow, now_ns: u64, names: &Names) -> FlowView {
         service: service.map(|service| service.name.clone()),
         line: service.map(|service| service.line),
         verdict: if flow.drop_reason == 0 { "pass" } else { "drop" },
-        reason: (flow.drop_reason != 0).then(|| Reason(flow.drop_reason).name()),
+        reason: (flow.drop_reason != 0).then(|| Reason(flow.drop_reason.into()).name()),
         state: crate::events::tcp_state(flow.tcp_state).unwrap_or(if established { "established" } else { "new" }),
         packets_to_server: flow.packets[0],
         packets_to_client: flow.packets[1],

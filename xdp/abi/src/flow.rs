@@ -29,7 +29,9 @@ pub struct Flow {
     /// See [`flag`].
     pub flags: u8,
     /// Zero while the flow passes, else the number of the reason to drop it for.
-    pub drop_reason: u16,
+    pub drop_reason: u8,
+    /// What it speaks, as the inspector numbers protocols; 0: nobody has said. See [`app`].
+    pub app: u8,
     /// Index of the service's counter.
     pub service: u32,
     /// Zone of the initiator, and zone of its peer.
@@ -56,6 +58,12 @@ impl Flow {
         let age = ((now_ns >> TICK_SHIFT) as u32).wrapping_sub(self.started);
         ((now_ns >> TICK_SHIFT) - age as u64) << TICK_SHIFT
     }
+}
+
+/// Values of [`Flow::app`] that are no protocol's number.
+pub mod app {
+    /// Nothing that is known.
+    pub const UNKNOWN: u8 = 255;
 }
 
 /// Bits of [`Flow::flags`].

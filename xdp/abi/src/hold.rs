@@ -84,8 +84,11 @@ pub struct Settle {
     pub flow: u64,
     /// Packets of the flow that were held and have been released or dropped: the flow is settled if these are all.
     pub held: u32,
-    /// 0: it passes from now on; else the number of the reason that it is dropped for.
-    pub drop_reason: u32,
+    /// 0: it passes from now on; else the number of the reason that it is dropped for, from now on too.
+    pub drop_reason: u8,
+    /// [`crate::flow::Flow::app`].
+    pub app: u8,
+    pub _pad: [u8; 2],
 }
 
 /// What `dropgate_settle` answers.

@@ -212,6 +212,9 @@ reasons! {
     172 inspector_late           Content Error "" "to be inspected, and the inspector has given no sign of life"
     173 hold_credits             Content Error "" "to be inspected, and as many packets are held as may be"
     174 hold_too_long            Content Error "" "to be inspected, and longer than what can be held"
+    175 app_mismatch             Content Drop "T1571" "speaks another protocol than its service expects"
+    176 app_unknown              Content Drop "T1571" "speaks nothing that is known"
+    177 app_pending              Content Drop "T1571" "has not shown what it speaks in the bytes or the time it may take"
 
     250 internal                 Verdict Error "" "a packet that no stage decided; a defect of Dropgate"
 }

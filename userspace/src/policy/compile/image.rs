@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use dropgate_abi::policy::{PortKey, PrefixKey, Service, ServiceKey, ServiceList, Settings, Side, Zone, table};
 
-use crate::policy::diagnostic::Diagnostic;
+use crate::policy::{diagnostic::Diagnostic, model::Expect};
 
 /// One generation, not yet numbered.
 #[derive(Clone, Debug)]
@@ -73,4 +73,5 @@ pub struct ServiceName {
     pub name: String,
     /// Line of the policy file.
     pub line: u32,
+    pub expect: Expect,
 }

@@ -28,7 +28,7 @@ use self::{
 use super::{
     codes,
     diagnostic::{Diagnostic, Diagnostics, Place, quoted},
-    model::{Addresses, Peer, Policy, PortRange, Publish, Service},
+    model::{Addresses, Expect, Peer, Policy, PortRange, Publish, Service},
     prefix::Prefix,
     source::Location,
 };
@@ -223,7 +223,7 @@ fn place_services(
     let mut translated = Vec::new();
     let mut untranslated = Vec::new();
     for (line, zone) in policy.publish.iter().zip(published) {
-        let service = candidate(ids, "publish", &line.name, line.location, &mut names);
+        let service = candidate(ids, "publish", &line.name, line.location, &line.expect, &mut names);
         untranslated.push(published_line(tables, service, line, None));
         if let Some(zone) = zone {
             // it is looked into once, on the zone's side
@@ -245,7 +245,7 @@ fn place_services(
         let own: Vec<Line> = list
             .iter()
             .map(|service| {
-                let candidate = candidate(ids, owner, &service.name, service.location, &mut names);
+                let candidate = candidate(ids, owner, &service.name, service.location, &service.expect, &mut names);
                 let candidate = Candidate { flags: inspected(policy, service.inspect), ..candidate };
                 line(tables, ids, candidate, service)
             })
@@ -257,9 +257,16 @@ fn place_services(
     Ok(names)
 }
 
-fn candidate(ids: &Ids, owner: &str, name: &str, at: Location, names: &mut Names) -> Candidate {
+fn candidate(
+    ids: &Ids,
+    owner: &str,
+    name: &str,
+    at: Location,
+    expect: &Expect,
+    names: &mut Names,
+) -> Candidate {
     let counter = counter(ids, owner, name);
-    let named = ServiceName { owner: owner.to_owned(), name: name.to_owned(), line: at.line };
+    let named = ServiceName { owner: owner.to_owned(), name: name.to_owned(), line: at.line, expect: expect.clone() };
     names.services.insert(counter, named);
     Candidate { counter, line: at.line, ..Candidate::default() }
 }

@@ -5,22 +5,42 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::{Parser, section::Section, value::Value};
-use crate::policy::{
-    codes,
-    diagnostic::quoted,
-    model::{Answer, Failure, Inspection},
+use crate::{
+    policy::{
+        codes,
+        diagnostic::quoted,
+        model::{Answer, Expect, Failure, Inspection, Reaction},
+    },
+    protocol::Protocol,
 };
 
 /// Fewest and most packets held on one receive queue.
 const HELD: std::ops::RangeInclusive<u64> = 64..=16_384;
 /// Most bytes that a depth may name.
-const DEEPEST: u64 = 1 << 40;
+const DEEPEST: u64 = 1 << 30;
 
 impl Parser {
     pub(super) fn inspection(&mut self, mut section: Section<'_>) -> Inspection {
         let mut inspection = Inspection::default();
         if let Some(depth) = section.get("depth").and_then(|value| self.depth(value)) {
             inspection.depth = depth;
+        }
+        if let Some(patience) = section.get("patience").and_then(|v| self.duration(v, Duration::from_millis(100))) {
+            inspection.patience = patience;
+        }
+        if let Some(everything) = section.get("everything").and_then(|value| self.boolean(value)) {
+            inspection.everything = everything;
+        }
+        let words = [("alert", Reaction::Alert), ("drop", Reaction::Drop), ("reset", Reaction::Reset)];
+        for (key, place) in [
+            ("mismatch", &mut inspection.mismatch),
+            ("unknown", &mut inspection.unknown),
+            ("pending", &mut inspection.pending),
+        ] {
+            let value = section.get(key);
+            if let Some(reaction) = value.and_then(|value| self.choice(value, "reaction", &words)) {
+                *place = reaction;
+            }
         }
         if let Some(held) = section.get("held").and_then(|v| self.integer(v, HELD, "number of held packets")) {
             inspection.held = held as u32;
@@ -32,12 +52,9 @@ impl Parser {
         inspection
     }
 
-    /// A number of bytes, or `"unlimited"`, which is `None`.
-    fn depth(&mut self, value: Value<'_>) -> Option<Option<u64>> {
-        let expected = "bytes with a unit such as `\"64KiB\"` or `\"1MiB\"`, or `\"unlimited\"`";
-        if matches!(value.get_ref(), DeValue::String(text) if text == "unlimited") {
-            return Some(None);
-        }
+    /// A number of bytes.
+    fn depth(&mut self, value: Value<'_>) -> Option<u64> {
+        let expected = "bytes with a unit such as `\"64KiB\"` or `\"1MiB\"`, at most a GiB";
         let (text, at) = self.string(value, expected)?;
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
@@ -53,7 +70,29 @@ impl Parser {
         if found.is_none() {
             self.add_expected(&codes::RANGE, at, format!("{} is no depth", quoted(text)), expected);
         }
-        found.map(Some)
+        found
+    }
+
+    /// `expect` of a service: protocols, or `"any"`.
+    pub(super) fn expect(&mut self, value: Value<'_>) -> Expect {
+        if matches!(value.get_ref(), DeValue::String(text) if text == "any") {
+            return Expect::Any;
+        }
+        let known = || Protocol::ALL.iter().map(|protocol| protocol.name());
+        let expected = "`\"any\"`, or names of protocols such as `[\"tls\", \"http\"]`";
+        let mut protocols = Vec::new();
+        for element in self.one_or_many(value) {
+            let Some((text, at)) = self.string(element, expected) else { continue };
+            match Protocol::named(text).filter(|protocol| *protocol != Protocol::FakeTls) {
+                Some(protocol) => protocols.push(protocol),
+                None => self.unknown_word(at, "protocol", text, known(), expected),
+            }
+        }
+        if protocols.is_empty() && self.one_or_many(value).is_empty() {
+            let message = "a service that expects no protocol lets none pass";
+            self.add_expected(&codes::CHOICE, value.span(), message, expected);
+        }
+        Expect::Only(protocols)
     }
 
     pub(super) fn failure(&mut self, mut section: Section<'_>) -> Failure {

@@ -114,8 +114,9 @@ impl Parser {
             self.add_full(&codes::NOTHING_MATCHED, at.clone(), message, None, Some(help.to_owned()));
         }
         let inspect = section.get("inspect").and_then(|value| self.boolean(value)).unwrap_or(true);
+        let expect = section.get("expect").map(|value| self.expect(value)).unwrap_or_default();
         section.finish(self);
-        Some(Service { name: name?, location: self.location(at), matches, to, to_location, except, inspect })
+        Some(Service { name: name?, location: self.location(at), matches, to, to_location, except, inspect, expect })
     }
 
     /// The `name` of a line, which no line before it may have.
@@ -301,6 +302,7 @@ impl Parser {
         }
         let to = to.and_then(|value| Some((self.address(value)?, value.span())));
         let to_port = section.get("to_port").and_then(|v| self.integer(v, 1..=65535, "port"));
+        let expect = section.get("expect").map(|value| self.expect(value)).unwrap_or_default();
         section.finish(self);
         let (to, to_at) = to?;
         if address.is_some_and(|address| address.is_ipv4() != to.is_ipv4()) {
@@ -317,6 +319,7 @@ impl Parser {
             to,
             to_location: self.location(to_at),
             to_port: to_port.map(|port| port as u16),
+            expect,
         })
     }
 }
