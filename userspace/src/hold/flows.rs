@@ -4,11 +4,13 @@ use std::{collections::HashMap, hash::BuildHasherDefault};
 
 use dropgate_abi::hold::Held;
 
+use crate::inspect::Talk;
+
 /// Flows remembered before the idle ones are forgotten.
-const MANY: usize = 1 << 18;
+const MANY: usize = 1 << 14;
 
 /// A flow under inspection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Flow {
     pub hash: u64,
     /// The lowest sequence number seen: those below were held by an earlier daemon.
@@ -17,8 +19,10 @@ pub struct Flow {
     last: u32,
     /// Packets seen.
     seen: u32,
-    /// Bytes of frames seen.
-    pub bytes: u64,
+    /// Monotonic time of its first packet here, ns.
+    pub since_ns: u64,
+    /// What was said on it.
+    pub talk: Talk,
 }
 
 impl Flow {
@@ -40,8 +44,8 @@ pub struct Flows {
 type Table = HashMap<u64, Flow, BuildHasherDefault<Identity>>;
 
 impl Flows {
-    /// A packet of a flow, of `len` bytes; the flow as it is now.
-    pub fn seen(&mut self, held: &Held, len: usize) -> &mut Flow {
+    /// A packet of a flow; the flow as it is now.
+    pub fn seen(&mut self, held: &Held, now_ns: u64) -> &mut Flow {
         if self.young.len() >= MANY {
             self.age();
         }
@@ -52,11 +56,11 @@ impl Flows {
                 first: held.sequence,
                 last: held.sequence,
                 seen: 0,
-                bytes: 0,
+                since_ns: now_ns,
+                talk: Talk::new(held.sequence != 0),
             })
         });
         flow.seen = flow.seen.wrapping_add(1);
-        flow.bytes += len as u64;
         if before(held.sequence, flow.first) {
             flow.first = held.sequence;
         }
@@ -69,6 +73,11 @@ impl Flows {
     /// A flow.
     pub fn get(&self, id: u64) -> Option<&Flow> {
         self.young.get(&id)
+    }
+
+    /// A flow, to change it.
+    pub fn get_mut(&mut self, id: u64) -> Option<&mut Flow> {
+        self.young.get_mut(&id)
     }
 
     /// A flow has left inspection.
@@ -130,7 +139,6 @@ mod tests {
         // the other direction's packet is still on its way
         assert_eq!(flows.seen(&held(1, 2), 60).complete(), None);
         assert_eq!(flows.seen(&held(1, 1), 60).complete(), Some(3));
-        assert_eq!(flows.get(1).map(|flow| flow.bytes), Some(180));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,7 +13,9 @@ use std::{
 use crossbeam::channel::Receiver;
 use dropgate_abi::{
     bytes_of,
-    hold::{Credit, Settle, settled},
+    hold::{Credit, Held, Settle, settled},
+    reason::{REASON_SLOTS, Reason},
+    walk::Walk,
 };
 use xdp::slab::Slab as _;
 
@@ -26,7 +28,7 @@ use super::{
 use crate::{
     clock::now_ns,
     datapath::{Mapped, test_run},
-    policy::model::Inspection,
+    inspect::{self, Answer, Finding, Generations, Judged, Rules},
 };
 
 /// After this long without a packet a flow is forgotten, at the latest after twice that.
@@ -39,7 +41,8 @@ pub enum Order {
     Serve(Box<Port>),
     /// An interface is gone, by index.
     Leave(u32),
-    Inspection(Inspection),
+    /// What a generation says, before its first packet.
+    Rules(u32, Arc<Rules>),
     End,
 }
 
@@ -50,6 +53,8 @@ pub struct Totals {
     pub packets: AtomicU64,
     pub bytes: AtomicU64,
     pub released: AtomicU64,
+    /// Packets that waited for what was missing before them.
+    pub kept: AtomicU64,
     /// Packets that could not be released, because the kernel did not take them.
     pub lost: AtomicU64,
     /// Flows that left inspection.
@@ -58,7 +63,34 @@ pub struct Totals {
     pub flows: AtomicU64,
     /// Packets that the kernel dropped at the sockets; credits are there to keep this at zero.
     pub dropped: AtomicU64,
+    /// Packets and bytes that ended here, by reason.
+    reasons: Reasons,
     pub(super) stopping: AtomicBool,
+}
+
+/// Packets and bytes by number of the reason.
+#[derive(Debug)]
+struct Reasons(Box<[[AtomicU64; 2]]>);
+
+impl Default for Reasons {
+    fn default() -> Self {
+        Self((0..REASON_SLOTS).map(|_| Default::default()).collect())
+    }
+}
+
+impl Totals {
+    fn count(&self, reason: Reason, bytes: usize) {
+        if let Some([packets, sum]) = self.reasons.0.get(usize::from(reason.0)) {
+            packets.fetch_add(1, Ordering::Relaxed);
+            sum.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Packets and bytes that ended here for a reason.
+    pub fn reason(&self, reason: Reason) -> (u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        self.reasons.0.get(usize::from(reason.0)).map_or((0, 0), |[packets, bytes]| (read(packets), read(bytes)))
+    }
 }
 
 /// The thread's own.
@@ -69,9 +101,11 @@ pub struct Inspector {
     totals: Arc<Totals>,
     ports: Vec<Port>,
     flows: Flows,
-    /// Flows of this batch that may leave inspection once it has left.
-    finished: Vec<u64>,
-    inspection: Inspection,
+    /// Flows of this batch that may leave inspection once it has left, and what they speak.
+    finished: Vec<(u64, u8)>,
+    rules: Generations,
+    tell: Tell,
+    limiter: Limiter,
     /// Drops at sockets that are closed now.
     dropped_before: u64,
 }
@@ -83,6 +117,7 @@ impl Inspector {
         settle: OwnedFd,
         inbox: Receiver<Order>,
         totals: Arc<Totals>,
+        tell: Tell,
     ) -> io::Result<Self> {
         Ok(Self {
             credits,
@@ -92,21 +127,23 @@ impl Inspector {
             ports: Vec::new(),
             flows: Flows::default(),
             finished: Vec::new(),
-            inspection: Inspection::default(),
+            rules: Generations::default(),
+            tell,
+            limiter: Limiter::default(),
             dropped_before: 0,
         })
     }
 
     /// Until told to end. What is held then is released.
     pub fn run(mut self) {
-        let mut hands = Hands::new();
+        let (mut hands, mut judged) = (Hands::new(), Judged::default());
         let (mut aged, mut looked) = (Instant::now(), Instant::now());
         loop {
             let end = self.orders();
             self.sign_of_life();
             let mut any = false;
             for at in 0..self.ports.len() {
-                any |= self.serve(at, &mut hands);
+                any |= self.serve(at, &mut hands, &mut judged);
             }
             if end && !any {
                 break;
@@ -132,7 +169,7 @@ impl Inspector {
             match order {
                 Order::Serve(port) => {
                     for (place, _) in port.sockets() {
-                        self.open_credit(place, self.inspection.held);
+                        self.open_credit(place, port.held);
                     }
                     self.ports.push(*port);
                 }
@@ -146,7 +183,7 @@ impl Inspector {
                     self.ports.retain(|port| port.index != index);
                     let _ = super::remove(index);
                 }
-                Order::Inspection(inspection) => self.inspection = inspection,
+                Order::Rules(generation, rules) => self.rules.add(generation, rules),
                 Order::End => {}
             }
         }
@@ -160,7 +197,7 @@ impl Inspector {
     }
 
     /// Serves the sockets of a port once; whether there was anything.
-    fn serve(&mut self, at: usize, hands: &mut Hands) -> bool {
+    fn serve(&mut self, at: usize, hands: &mut Hands, judged: &mut Judged) -> bool {
         let mut any = false;
         let Some(port) = self.ports.get_mut(at) else { return false };
         let Port { queues, device, .. } = port;
@@ -171,12 +208,12 @@ impl Inspector {
             depth: self.inspection.depth,
         };
         for queue in 0..queues.len() {
-            let count = work.pass(&mut queues[queue].socket, &mut device.socket, hands);
+            let count = work.pass(&mut queues[queue].socket, &mut device.socket, hands, judged);
             give_back(&self.credits, queues[queue].place, count);
             any |= count > 0;
         }
         if let Some(queue) = queues.first_mut() {
-            let count = work.pass(&mut device.socket, &mut queue.socket, hands);
+            let count = work.pass(&mut device.socket, &mut queue.socket, hands, judged);
             give_back(&self.credits, device.place, count);
             any |= count > 0;
         }
@@ -186,17 +223,16 @@ impl Inspector {
 
     /// Lets the flows of the last batch leave inspection, whose packets have all left.
     fn settle_finished(&mut self) {
-        for id in std::mem::take(&mut self.finished) {
+        for (id, app) in std::mem::take(&mut self.finished) {
             let Some(flow) = self.flows.get(id) else { continue };
-            let Some(held) = flow.complete() else { continue };
-            let request = Settle { hash: flow.hash, flow: id, held, ..Settle::default() };
-            let answer = test_run(self.settle.as_fd(), bytes_of(&request), 1, None);
-            match answer.map(|ran| ran.action) {
-                Ok(settled::DONE) => {
+            let Some(held) = flow.complete().filter(|_| !flow.talk.keeps()) else { continue };
+            let request = Settle { hash: flow.hash, flow: id, held, app, ..Settle::default() };
+            match ask(self.settle.as_fd(), &request) {
+                settled::DONE => {
                     self.totals.settled.fetch_add(1, Ordering::Relaxed);
                     self.flows.forget(id);
                 }
-                Ok(settled::GONE) => self.flows.forget(id),
+                settled::GONE => self.flows.forget(id),
                 // more of it was held meanwhile, and will be seen
                 _ => {}
             }
@@ -256,33 +292,28 @@ impl Inspector {
 /// What a batch of packets is decided with.
 struct Work<'a> {
     flows: &'a mut Flows,
-    finished: &'a mut Vec<u64>,
+    finished: &'a mut Vec<(u64, u8)>,
     totals: &'a Totals,
-    depth: Option<u64>,
+    rules: &'a Generations,
+    tell: &'a Tell,
+    limiter: &'a mut Limiter,
+    settle: BorrowedFd<'a>,
+    now_ns: u64,
 }
 
 impl Work<'_> {
-    /// Moves what one socket received out by another; how many packets there were. Of each flow they leave in the order in
-    /// which they came.
-    fn pass(&mut self, from: &mut Socket, to: &mut Socket, hands: &mut Hands) -> usize {
+    /// Moves what one socket received out by another, but for what must not leave; how many packets there were. Of each flow
+    /// they leave in the order in which they came.
+    fn pass(&mut self, from: &mut Socket, to: &mut Socket, hands: &mut Hands, judged: &mut Judged) -> usize {
         let count = from.receive(hands, to.room());
         if count == 0 {
             return 0;
         }
-        let (mut bytes, mut released, mut lost) = (0, 0, 0);
+        let mut bytes = 0;
         while let Some(mut packet) = hands.received.pop_back() {
             if let Some((held, frame)) = Socket::read(&mut packet) {
-                let len = frame.len();
-                bytes += len as u64;
-                let flow = self.flows.seen(&held, len);
-                if self.depth.is_some_and(|depth| flow.bytes >= depth) {
-                    self.finished.push(held.flow);
-                }
-                if to.send(hands, frame) {
-                    released += 1;
-                } else {
-                    lost += 1;
-                }
+                bytes += frame.len() as u64;
+                self.packet(&held, frame, (from, to), hands, judged);
             }
             from.free(packet);
         }
@@ -290,12 +321,112 @@ impl Work<'_> {
         let _ = to.flush();
         from.refill();
         self.finished.dedup();
-        let totals = self.totals;
-        totals.packets.fetch_add(count as u64, Ordering::Relaxed);
-        totals.bytes.fetch_add(bytes, Ordering::Relaxed);
-        totals.released.fetch_add(released, Ordering::Relaxed);
-        totals.lost.fetch_add(lost, Ordering::Relaxed);
+        self.totals.packets.fetch_add(count as u64, Ordering::Relaxed);
+        self.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
         count
+    }
+
+    /// One packet, and what follows from it.
+    fn packet(
+        &mut self,
+        held: &Held,
+        frame: &[u8],
+        (from, to): (&mut Socket, &mut Socket),
+        hands: &mut Hands,
+        judged: &mut Judged,
+    ) {
+        let flow = self.flows.seen(held, self.now_ns);
+        let Some(rules) = self.rules.of(held.generation) else { return };
+        let age = self.now_ns.saturating_sub(flow.since_ns);
+        let answer = inspect::judge(held, frame, &mut flow.talk, rules, age, judged);
+        match answer {
+            Answer::Release => self.send(to, hands, frame),
+            Answer::Keep => {
+                self.totals.kept.fetch_add(1, Ordering::Relaxed);
+            }
+            Answer::Drop(reason) => self.dropped(held, reason, frame.len(), judged),
+        }
+        for frame in judged.let_go.drain(..) {
+            if to.send(hands, &frame) {
+                self.totals.released.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.totals.lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if let Some(app) = judged.finished {
+            self.finished.push((held.flow, app));
+        }
+        if let Some(finding) = &judged.found {
+            (self.tell)(Told::Finding(*held, judged.walk, finding.clone()));
+        }
+        if let Some((reason, app)) = judged.condemned {
+            let request =
+                Settle { hash: held.hash, flow: held.flow, drop_reason: reason.0 as u8, app, ..Settle::default() };
+            ask(self.settle, &request);
+        }
+        if let Some((onward, back)) = judged.resets.take() {
+            to.send(hands, &onward);
+            from.send(hands, &back);
+            let _ = from.flush();
+        }
+    }
+
+    fn send(&self, to: &mut Socket, hands: &mut Hands, frame: &[u8]) {
+        let counter = if to.send(hands, frame) { &self.totals.released } else { &self.totals.lost };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a packet that ends here, and tells of it.
+    fn dropped(&mut self, held: &Held, reason: Reason, bytes: usize, judged: &Judged) {
+        self.totals.count(reason, bytes);
+        if self.limiter.allows(reason, self.now_ns) {
+            (self.tell)(Told::Dropped(*held, judged.walk, reason));
+        }
+    }
+}
+
+/// What the inspector tells of.
+pub enum Told {
+    Dropped(Held, Walk, Reason),
+    Finding(Held, Walk, Finding),
+}
+
+/// Where it is told.
+pub type Tell = Box<dyn Fn(Told) + Send>;
+
+/// Asks `dropgate_settle`; see [`settled`].
+fn ask(program: BorrowedFd<'_>, request: &Settle) -> u32 {
+    test_run(program, bytes_of(request), 1, None).map_or(settled::BUSY, |ran| ran.action)
+}
+
+/// Drops of each reason that are told in a second; the others are only counted.
+const TOLD: u32 = 100;
+
+/// The rate at which drops are told of.
+struct Limiter {
+    second: u64,
+    told: [u32; REASON_SLOTS as usize],
+}
+
+impl Default for Limiter {
+    fn default() -> Self {
+        Self { second: 0, told: [0; REASON_SLOTS as usize] }
+    }
+}
+
+impl Limiter {
+    fn allows(&mut self, reason: Reason, now_ns: u64) -> bool {
+        let second = now_ns / 1_000_000_000;
+        if second != self.second {
+            *self = Self { second, ..Self::default() };
+        }
+        match self.told.get_mut(usize::from(reason.0)) {
+            Some(told) => {
+                *told += 1;
+                *told <= TOLD
+            }
+            None => false,
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use dropgate_abi::{
 
 pub use self::{
     device::{is_device, remove, strays},
-    inspector::Totals,
+    inspector::{Tell, Told, Totals},
 };
 use self::{
     inspector::{Inspector, Order},
@@ -35,7 +35,8 @@ use self::{
 };
 use crate::{
     datapath::{Mapped, Object, ObjectError, Raw, program},
-    policy::{compile::Attachment, model::Inspection},
+    inspect::Rules,
+    policy::compile::Attachment,
 };
 
 /// Why packets cannot be held.
@@ -87,7 +88,7 @@ pub struct Holder {
 
 impl Holder {
     /// Starts the inspector, with no interface yet.
-    pub fn start(object: &Object) -> Result<Self, HoldError> {
+    pub fn start(object: &Object, tell: Tell) -> Result<Self, HoldError> {
         let ports = object.share("HOLD_PORTS")?;
         let ports = HashMap::try_from(ports).map_err(|error| map("HOLD_PORTS", error))?;
         let sockets = XskMap::try_from(object.share("SOCKETS")?).map_err(|error| map("SOCKETS", error))?;
@@ -97,7 +98,7 @@ impl Holder {
             object.program_fd(program::SETTLE)?.as_fd().try_clone_to_owned().map_err(HoldError::Thread)?;
         let (orders, inbox) = crossbeam::channel::unbounded();
         let totals = Arc::new(Totals::default());
-        let inspector = Inspector::new(credits, settle, inbox, Arc::clone(&totals)).map_err(HoldError::Thread)?;
+        let inspector = Inspector::new(credits, settle, inbox, Arc::clone(&totals), tell).map_err(HoldError::Thread)?;
         let thread = std::thread::Builder::new()
             .name("inspector".to_owned())
             .spawn(move || inspector.run())
@@ -117,9 +118,10 @@ impl Holder {
         object: &mut Object,
         control: &Control,
         plan: &[Attachment],
-        inspection: &Inspection,
+        (generation, rules): (u32, Rules),
     ) -> Result<(), HoldError> {
-        let _ = self.orders.send(Order::Inspection(*inspection));
+        let inspection = rules.inspection;
+        let _ = self.orders.send(Order::Rules(generation, Arc::new(rules)));
         let gone: Vec<u32> =
             self.places.keys().copied().filter(|index| plan.iter().all(|at| at.index != *index)).collect();
         for index in gone {
@@ -136,7 +138,7 @@ impl Holder {
             let Some(place) = place else {
                 return Err(HoldError::TooMany { interfaces: plan.len(), room: MAX_SOCKETS / SLOTS_A_PORT });
             };
-            let (port, entries) = Port::open(object, control, at, place, inspection)?;
+            let (port, entries) = Port::open(object, control, at, place, &inspection)?;
             for (socket, descriptor) in port.sockets() {
                 self.sockets.set(socket, descriptor, 0).map_err(|error| map("SOCKETS", error))?;
             }

@@ -32,6 +32,8 @@ pub struct Port {
     pub index: u32,
     /// The sockets on its receive queues: packets that came in are received here, packets on their way out released.
     pub queues: Vec<Served>,
+    /// Most packets held at once on each socket.
+    pub held: u32,
     /// The socket behind the hold device: the other way round.
     pub device: Served,
     // the programs of the hold device end with these
@@ -86,7 +88,7 @@ impl Port {
             (device.near_index, HoldPort { release_into: at.index, ..HoldPort::default() }),
             (device.far_index, HoldPort { socket: last, queues: 1, longest, ..HoldPort::default() }),
         ];
-        Ok((Self { index: at.index, queues, device: behind, _links: links }, entries))
+        Ok((Self { index: at.index, held: inspection.held, queues, device: behind, _links: links }, entries))
     }
 
     /// The sockets with their places.

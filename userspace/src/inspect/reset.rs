@@ -1,6 +1,7 @@
 //! A RST in the place of a segment, and one back to who sent it.
 
-use super::packet::{Packet, checksum};
+use super::packet::Packet;
+use crate::reassembly::checksum;
 
 const RST: u8 = 4;
 const ACK: u8 = 16;
@@ -10,16 +11,17 @@ const HEADER: usize = 20;
 /// Frames that end the connection of a segment: one for its receiver, one for its sender. The receiver takes a RST that has
 /// the number it expects next, which is that of the segment; the sender one that has the number it said it expects.
 pub fn resets(packet: &Packet<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
-    let tcp = packet.tcp?;
+    let word = |at: usize| Some(u32::from_be_bytes(*packet.transport().get(at..)?.first_chunk()?));
+    let (seq, ack) = (word(4)?, word(8)?);
     let payload = u32::try_from(packet.payload().len()).ok()?;
-    let onward = segment(packet, false, tcp.seq, tcp.ack)?;
-    let back = segment(packet, true, tcp.ack, tcp.seq.wrapping_add(payload))?;
+    let onward = segment(packet, false, seq, ack)?;
+    let back = segment(packet, true, ack, seq.wrapping_add(payload))?;
     Some((onward, back))
 }
 
 /// The headers of a segment up to its options, with RST in place of its flags; turned round if it goes `back`.
 fn segment(packet: &Packet<'_>, back: bool, seq: u32, ack: u32) -> Option<Vec<u8>> {
-    let mut walk = packet.walk;
+    let walk = &packet.walk;
     let (l3, l4) = (usize::from(walk.l3), usize::from(walk.l4));
     let mut frame = packet.frame.get(..l4 + HEADER)?.to_vec();
     if back {
@@ -28,7 +30,6 @@ fn segment(packet: &Packet<'_>, back: bool, seq: u32, ack: u32) -> Option<Vec<u8
         let (at, length) = if walk.family == 4 { (l3 + 12, 4) } else { (l3 + 8, 16) };
         let (source, destination) = frame.get_mut(at..at + 2 * length)?.split_at_mut(length);
         source.swap_with_slice(destination);
-        std::mem::swap(&mut walk.src, &mut walk.dst);
         let (source, destination) = frame.get_mut(l4..l4 + 4)?.split_at_mut(2);
         source.swap_with_slice(destination);
     }
@@ -38,7 +39,8 @@ fn segment(packet: &Packet<'_>, back: bool, seq: u32, ack: u32) -> Option<Vec<u8
     tcp[12] = (HEADER as u8 / 4) << 4;
     tcp[13] = RST | ACK;
     tcp[14..].fill(0);
-    let sum = checksum(&walk, tcp);
+    // the sum is the same both ways
+    let sum = checksum(packet.source(), packet.destination(), tcp);
     tcp[16..18].copy_from_slice(&sum.to_be_bytes());
     // lengths: IPv4 counts its header, IPv6 what is behind it
     let length = u16::try_from(frame.len() - l3).ok()?;
@@ -57,6 +59,7 @@ fn segment(packet: &Packet<'_>, back: bool, seq: u32, ack: u32) -> Option<Vec<u8
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{protocol::Direction, reassembly::Segment};
     use etherparse::PacketBuilder;
 
     #[test]
@@ -70,13 +73,14 @@ mod tests {
             let (onward, back) = resets(&packet).expect("resets");
             for (frame, seq, sport, first) in [(&onward, 1000, 40_000, 2), (&back, 77, 443, 4)] {
                 let reset = Packet::read(frame).expect("a packet");
-                let tcp = reset.tcp.expect("a segment");
-                assert!(tcp.checksum_ok);
-                assert_eq!((tcp.seq, reset.walk.sport, reset.walk.tcp_flags), (seq, sport, RST | ACK));
+                let way = Direction::ToServer;
+                let tcp = Segment::read(way, reset.source(), reset.destination(), reset.transport()).expect("a segment");
+                assert_eq!((tcp.seq, reset.walk.sport, tcp.flags), (seq, sport, RST | ACK));
                 assert!(reset.payload().is_empty());
                 assert_eq!(frame[6], first, "sender's Ethernet address");
             }
-            assert_eq!(Packet::read(&back).and_then(|packet| packet.tcp).map(|tcp| tcp.ack), Some(1005));
+            let back = Packet::read(&back).expect("a packet");
+            assert_eq!(back.transport()[8..12], 1005u32.to_be_bytes());
         }
     }
 }

@@ -1,0 +1,144 @@
+//! What was said on a flow so far.
+
+use dropgate_abi::reason::Reason;
+
+use super::{Answer, expect::Rules};
+use crate::{
+    protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Spoken, Stream},
+    reassembly::{self, Connection, Limits, Outcome, Segment},
+};
+
+/// Bytes of a datagram that are kept.
+const DATAGRAM: usize = 2048;
+/// Most bytes of each direction that identification is shown.
+const PREFIX: u64 = 16 << 10;
+
+/// A flow under inspection.
+#[derive(Debug)]
+pub struct Talk {
+    connection: Option<Box<Connection>>,
+    datagrams: Vec<(Direction, Box<[u8]>)>,
+    candidates: Candidates,
+    /// Out of turn, by token.
+    kept: Vec<(u32, Direction, Box<[u8]>)>,
+    next_token: u32,
+    pub spoken: Spoken,
+    /// Payload so far, both directions.
+    pub bytes: u64,
+    /// Its beginning was not seen.
+    pub midstream: bool,
+    /// Nothing more is wanted of it, and [`dropgate_abi::flow::Flow::app`].
+    pub settled: bool,
+    pub app: u8,
+    /// It ends: every packet of it is dropped.
+    pub condemned: Option<Reason>,
+}
+
+impl Talk {
+    /// A flow of which nothing was seen, or (`midstream`) whose beginning was not.
+    pub fn new(midstream: bool) -> Self {
+        Self {
+            connection: None,
+            datagrams: Vec::new(),
+            candidates: Candidates::default(),
+            kept: Vec::new(),
+            next_token: 0,
+            spoken: Spoken::Pending,
+            bytes: 0,
+            midstream,
+            settled: false,
+            app: 0,
+            condemned: None,
+        }
+    }
+
+    /// Whether packets of it wait for their turn.
+    pub const fn keeps(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// The first bytes of a direction.
+    pub fn said(&self, direction: Direction) -> &[u8] {
+        match &self.connection {
+            Some(connection) => connection.bytes(direction),
+            None => {
+                let first = self.datagrams.iter().find(|(way, _)| *way == direction);
+                first.map_or(&[], |(_, payload)| payload)
+            }
+        }
+    }
+
+    /// A datagram.
+    pub(super) fn datagram(&mut self, direction: Direction, payload: &[u8], rules: &Rules) {
+        self.bytes += payload.len() as u64;
+        if self.settled && !rules.inspection.everything || self.datagrams.len() == MOST_DATAGRAMS {
+            return;
+        }
+        self.datagrams.push((direction, payload[..payload.len().min(DATAGRAM)].into()));
+        if self.spoken == Spoken::Pending {
+            let said: Vec<(Direction, &[u8])> = self.datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
+            self.spoken = protocol::datagrams(Datagrams { said: &said }, &mut self.candidates);
+        }
+    }
+
+    /// A TCP segment, of the packet `frame`; frames that leave after it go into `let_go`.
+    pub(super) fn segment(
+        &mut self,
+        segment: &Segment<'_>,
+        frame: &[u8],
+        rules: &Rules,
+        out: &mut Outcome,
+        let_go: &mut Vec<Box<[u8]>>,
+    ) -> Answer {
+        self.bytes += segment.payload.len() as u64;
+        let limits = Limits { prefix: rules.inspection.depth.min(PREFIX) as usize, ..Limits::default() };
+        let connection = self.connection.get_or_insert_with(|| Box::new(Connection::new(&limits)));
+        let token = self.next_token;
+        self.next_token = self.next_token.wrapping_add(1);
+        let answer = connection.segment(segment, token, out);
+        if out.restarted {
+            // the same addresses and ports, another conversation
+            (self.spoken, self.candidates, self.settled) = (Spoken::Pending, Candidates::default(), false);
+        }
+        for (token, _) in &out.discard {
+            self.kept.retain(|(kept, ..)| kept != token);
+        }
+        for token in &out.let_go {
+            if let Some(at) = self.kept.iter().position(|(kept, ..)| kept == token) {
+                let (_, direction, frame) = self.kept.remove(at);
+                // one of the other direction would leave by another way; its sender sends it again
+                if direction == segment.direction {
+                    let_go.push(frame);
+                }
+            }
+        }
+        let connection = self.connection.as_deref();
+        if let Some(connection) = connection {
+            self.midstream |= connection.adopted(Direction::ToServer) || connection.adopted(Direction::ToClient);
+            let new = !out.stream(Direction::ToServer).is_empty() || !out.stream(Direction::ToClient).is_empty();
+            if new && self.spoken == Spoken::Pending {
+                let said = Stream {
+                    to_server: connection.bytes(Direction::ToServer),
+                    to_client: connection.bytes(Direction::ToClient),
+                };
+                self.spoken = protocol::stream(said, &mut self.candidates);
+            }
+        }
+        match answer {
+            reassembly::Answer::Release => Answer::Release,
+            reassembly::Answer::Hold => {
+                self.kept.push((token, segment.direction, frame.into()));
+                Answer::Keep
+            }
+            reassembly::Answer::Drop(reason) => Answer::Drop(reason),
+        }
+    }
+
+    /// The flow ends here.
+    pub(super) fn condemn(&mut self, reason: Reason) {
+        self.condemned = Some(reason);
+        self.connection = None;
+        self.datagrams = Vec::new();
+        self.kept = Vec::new();
+    }
+}
