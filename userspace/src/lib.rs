@@ -11,4 +11,5 @@ pub mod hold;
 pub mod netlink;
 pub mod policy;
 pub mod protocol;
+pub mod reassembly;
 pub mod view;

@@ -36,7 +36,7 @@ const STAGES: [(&str, &[Case]); 9] = [
 ];
 
 /// Reasons that no line of the table can show, and who does.
-const ELSEWHERE: [(&str, &str); 18] = [
+const ELSEWHERE: [(&str, &str); 35] = [
     ("frame_truncated", "the kernel runs programs on 14 bytes and more; unit test of xdp/src/frame.rs"),
     ("arp_unsolicited", "here, in `what_nobody_asked_for`"),
     ("arp_unsolicited_dropped", "here, in `what_nobody_asked_for`"),
@@ -54,6 +54,23 @@ const ELSEWHERE: [(&str, &str); 18] = [
     ("inspector_late", "here, in `what_is_held`"),
     ("hold_credits", "frames of a real socket; the namespace test `credits_run_out`"),
     ("hold_too_long", "here, in `what_is_held`"),
+    ("tcp_checksum", "userspace: unit tests of reassembly"),
+    ("tcp_mid_stream", "userspace: unit tests of reassembly"),
+    ("tcp_syn_conflict", "userspace: unit tests of reassembly"),
+    ("tcp_without_ack", "userspace: unit tests of reassembly"),
+    ("tcp_ack_invalid", "userspace: unit tests of reassembly"),
+    ("tcp_out_of_window", "userspace: unit tests of reassembly"),
+    ("tcp_timestamp_old", "userspace: unit tests of reassembly"),
+    ("tcp_bytes_differ", "userspace: unit tests of reassembly"),
+    ("tcp_bytes_forgotten", "userspace: unit tests of reassembly"),
+    ("tcp_after_fin", "userspace: unit tests of reassembly"),
+    ("tcp_fin_moved", "userspace: unit tests of reassembly"),
+    ("tcp_after_reset", "userspace: unit tests of reassembly"),
+    ("tcp_reset_invalid", "userspace: unit tests of reassembly"),
+    ("tcp_already_held", "userspace: unit tests of reassembly"),
+    ("tcp_held_limit", "userspace: unit tests of reassembly"),
+    ("tcp_unacknowledged_limit", "userspace: unit tests of reassembly"),
+    ("tcp_urgent", "userspace: unit tests of reassembly"),
     ("internal", "a defect; no packet may show it"),
 ];
 

@@ -216,6 +216,24 @@ reasons! {
     176 app_unknown              Content Drop "T1571" "speaks nothing that is known"
     177 app_pending              Content Drop "T1571" "has not shown what it speaks in the bytes or the time it may take"
 
+    180 tcp_checksum             Content AnomalyDrop "" "a wrong TCP checksum, in a connection under inspection"
+    181 tcp_mid_stream           Content Drop "" "to be inspected, and the connection's beginning was not seen"
+    182 tcp_syn_conflict         Content AnomalyDrop "" "a second beginning of a TCP connection: another number, or data that came with it"
+    183 tcp_without_ack          Content AnomalyDrop "" "a TCP segment without ACK that is neither SYN nor RST (RFC 9293, 3.10.7.4)"
+    184 tcp_ack_invalid          Content AnomalyDrop "" "acknowledges what was not sent, or what is long past (RFC 5961, 5.2)"
+    185 tcp_out_of_window        Content AnomalyDrop "" "a TCP segment outside of what its receiver takes"
+    186 tcp_timestamp_old        Content AnomalyDrop "" "a TCP timestamp older than one that was accepted (RFC 7323, 5.3)"
+    187 tcp_bytes_differ         Content AnomalyDrop "" "other bytes than the first copy had in the same place"
+    188 tcp_bytes_forgotten      Content Drop "" "a retransmission that can no longer be compared with what was inspected"
+    189 tcp_after_fin            Content AnomalyDrop "" "data beyond the end of the stream"
+    190 tcp_fin_moved            Content AnomalyDrop "" "a FIN elsewhere than the first one, or before data that was seen"
+    191 tcp_after_reset          Content Drop "" "from the side that has reset the connection"
+    192 tcp_reset_invalid        Content AnomalyDrop "" "a RST that its receiver would not obey (RFC 5961, 3.2)"
+    193 tcp_already_held         Content Drop "" "a second copy of what is held until a gap before it is filled"
+    194 tcp_held_limit           Content Error "" "out of order, and as much of the connection is held as may be"
+    195 tcp_unacknowledged_limit Content Error "" "more unacknowledged bytes of a connection than can be remembered"
+    196 tcp_urgent               Content Drop "" "TCP urgent data, which the policy drops"
+
     250 internal                 Verdict Error "" "a packet that no stage decided; a defect of Dropgate"
 }
 

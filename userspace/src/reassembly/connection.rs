@@ -1,0 +1,223 @@
+//! Both directions of a connection, and what each says about the other.
+
+use dropgate_abi::reason::Reason;
+
+use super::{
+    Answer, Outcome,
+    limits::{Limits, Urgent},
+    opposite,
+    segment::{Options, Segment, flag},
+    side::{Side, WIDEST},
+};
+use crate::protocol::Direction;
+
+/// A TCP connection under inspection. Its segments are to be given in the order of the wire, and what it answers is to be done:
+/// it takes what it let go for sent.
+#[derive(Debug)]
+pub struct Connection {
+    limits: Limits,
+    sides: [Option<Side>; 2],
+    /// A SYN that is not this connection's, while it is not answered.
+    again: Option<Again>,
+}
+
+/// A SYN that would begin another connection.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    direction: Direction,
+    seq: u32,
+    options: Options,
+}
+
+/// What a segment carries, still to be judged.
+enum Carried {
+    Judge,
+    /// The receiver decides; nothing changes here.
+    Pass,
+}
+
+impl Connection {
+    /// Nothing was seen yet. The first segment may be a SYN or, if [`Limits::adopt`] says so, any other.
+    pub const fn new(limits: &Limits) -> Self {
+        Self { limits: *limits, sides: [None, None], again: None }
+    }
+
+    /// Judges a segment, whose packet the caller calls `token`.
+    pub fn segment(&mut self, segment: &Segment<'_>, token: u32, out: &mut Outcome) -> Answer {
+        out.clear();
+        let answer = if segment.has(flag::RST) {
+            self.rst(segment, out).map(|()| Answer::Release)
+        } else {
+            self.judge(segment, token, out)
+        };
+        answer.unwrap_or_else(Answer::Drop)
+    }
+
+    /// The stream's first bytes in this direction, up to [`Limits::prefix`].
+    pub fn bytes(&self, direction: Direction) -> &[u8] {
+        self.side(direction).map_or(&[], Side::prefix)
+    }
+
+    /// Whether the beginning of this direction was not seen.
+    pub fn adopted(&self, direction: Direction) -> bool {
+        self.side(direction).is_some_and(Side::is_adopted)
+    }
+
+    /// Packets held, in the order in which they would leave: for a caller that gives the connection up, to either end.
+    pub fn held(&self) -> impl Iterator<Item = u32> {
+        self.sides.iter().flatten().flat_map(Side::tokens)
+    }
+
+    /// Whether it was reset, or both sides have said all and had it acknowledged.
+    pub fn over(&self) -> bool {
+        let mut sides = self.sides.iter().flatten();
+        sides.clone().any(Side::is_reset) || (self.sides.iter().all(Option::is_some) && sides.all(Side::finished))
+    }
+
+    fn side(&self, direction: Direction) -> Option<&Side> {
+        self.sides[direction as usize].as_ref()
+    }
+
+    fn side_mut(&mut self, direction: Direction) -> Option<&mut Side> {
+        self.sides[direction as usize].as_mut()
+    }
+
+    fn judge(&mut self, segment: &Segment<'_>, token: u32, out: &mut Outcome) -> Result<Answer, Reason> {
+        let (mine, theirs) = (segment.direction, opposite(segment.direction));
+        if segment.has(flag::URG) && self.limits.urgent == Urgent::Drop {
+            return Err(Reason::tcp_urgent);
+        }
+        if segment.has(flag::SYN) {
+            if segment.has(flag::FIN) {
+                return Err(Reason::tcp_syn_fin);
+            }
+            let carried = if segment.has(flag::ACK) { self.syn_ack(segment, out)? } else { self.syn(segment)? };
+            if matches!(carried, Carried::Pass) {
+                return Ok(Answer::Release);
+            }
+        } else if !segment.has(flag::ACK) {
+            // receivers drop it (RFC 9293, 3.10.7.4, fifth)
+            return Err(Reason::tcp_without_ack);
+        } else {
+            self.adopt(segment)?;
+        }
+        let place = match self.side(theirs) {
+            Some(side) if segment.has(flag::ACK) => Some(side.may_acknowledge(segment.ack)?),
+            _ => None,
+        };
+        let limits = self.limits;
+        let window = i64::from(segment.window) << self.shift(segment);
+        let Some(side) = self.side_mut(mine) else { return Err(Reason::internal) };
+        if side.is_reset() {
+            return Err(Reason::tcp_after_reset);
+        }
+        let answer = side.data(segment, token, &limits, out)?;
+        if let (Some(place), Some(side)) = (place, self.side_mut(theirs)) {
+            side.acknowledge(place, window, &limits, out);
+        }
+        Ok(answer)
+    }
+
+    /// A SYN that acknowledges nothing: it begins this side, or may begin another connection.
+    fn syn(&mut self, segment: &Segment<'_>) -> Result<Carried, Reason> {
+        let mine = segment.direction;
+        let begun = match (self.side(mine), self.side(opposite(mine))) {
+            (Some(side), _) => side.began_with(segment.seq) && !side.is_reset(),
+            // both sides open at once (RFC 9293, 3.5)
+            (None, other) => {
+                let begins = other.is_none_or(Side::unanswered);
+                if begins {
+                    self.sides[mine as usize] = Some(Side::from_syn(mine, segment.seq, segment.options));
+                }
+                begins
+            }
+        };
+        if begun {
+            return Ok(Carried::Judge);
+        }
+        // its receiver challenges it, or begins anew and says so by acknowledging it
+        if !segment.payload.is_empty() {
+            return Err(Reason::tcp_syn_conflict);
+        }
+        self.again = Some(Again { direction: mine, seq: segment.seq, options: segment.options });
+        Ok(Carried::Pass)
+    }
+
+    /// A SYN that acknowledges one: from here on it is certain where both sides begin.
+    fn syn_ack(&mut self, segment: &Segment<'_>, out: &mut Outcome) -> Result<Carried, Reason> {
+        let (mine, theirs) = (segment.direction, opposite(segment.direction));
+        if let Some(again) = self.again
+            && again.direction == theirs
+            && segment.ack == again.seq.wrapping_add(1)
+        {
+            self.again = None;
+            for side in self.sides.iter_mut().flatten() {
+                side.discard(Reason::tcp_syn_conflict, out);
+            }
+            self.sides = [None, None];
+            self.sides[theirs as usize] = Some(Side::from_syn(theirs, again.seq, again.options));
+            out.restarted = true;
+        }
+        match self.side(theirs) {
+            Some(side) => {
+                side.may_acknowledge(segment.ack)?;
+            }
+            None if self.limits.adopt => self.sides[theirs as usize] = Some(Side::adopt(theirs, segment.ack)),
+            None => return Err(Reason::tcp_mid_stream),
+        }
+        match self.side(mine) {
+            Some(side) if side.began_with(segment.seq) => {}
+            // a server that keeps no state may answer another time with another number, until one is taken
+            Some(side) if !side.unanswered() => return Err(Reason::tcp_syn_conflict),
+            _ => self.sides[mine as usize] = Some(Side::from_syn(mine, segment.seq, segment.options)),
+        }
+        Ok(Carried::Judge)
+    }
+
+    /// Takes in sides whose beginning was not seen.
+    fn adopt(&mut self, segment: &Segment<'_>) -> Result<(), Reason> {
+        let mine = segment.direction;
+        for (direction, next) in [(mine, segment.seq), (opposite(mine), segment.ack)] {
+            if self.side(direction).is_some() {
+                continue;
+            }
+            if !self.limits.adopt {
+                return Err(Reason::tcp_mid_stream);
+            }
+            self.sides[direction as usize] = Some(Side::adopt(direction, next));
+        }
+        Ok(())
+    }
+
+    /// The shift of the window that a segment announces (RFC 7323, 2.2 and 2.3): in effect when both SYNs offered one.
+    fn shift(&self, segment: &Segment<'_>) -> u8 {
+        if segment.has(flag::SYN) {
+            return 0;
+        }
+        let offered = |direction| self.side(direction).map_or(Some(WIDEST), Side::scale);
+        match (offered(segment.direction), offered(opposite(segment.direction))) {
+            (Some(shift), Some(_)) => shift.min(WIDEST),
+            _ => 0,
+        }
+    }
+
+    fn rst(&mut self, segment: &Segment<'_>, out: &mut Outcome) -> Result<(), Reason> {
+        let (mine, theirs) = (segment.direction, opposite(segment.direction));
+        let refuses = |direction, seq: u32| direction == theirs && segment.ack == seq.wrapping_add(1);
+        if segment.has(flag::ACK) && self.again.is_some_and(|again| refuses(again.direction, again.seq)) {
+            self.again = None;
+            return Ok(());
+        }
+        if let Some(side) = self.side_mut(mine) {
+            return side.rst(segment.seq, out);
+        }
+        match self.side(theirs) {
+            // a SYN refused (RFC 9293, 3.10.7.3): the sequence number is of no meaning
+            Some(side) if segment.has(flag::ACK) => side.may_acknowledge(segment.ack).map(|_| ()),
+            Some(side) if side.is_adopted() => Ok(()),
+            Some(_) => Err(Reason::tcp_reset_invalid),
+            None if self.limits.adopt => Ok(()),
+            None => Err(Reason::tcp_mid_stream),
+        }
+    }
+}
