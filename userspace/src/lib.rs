@@ -8,6 +8,7 @@ pub mod datapath;
 pub mod ethtool;
 pub mod events;
 pub mod hold;
+pub mod inspect;
 pub mod netlink;
 pub mod policy;
 pub mod protocol;

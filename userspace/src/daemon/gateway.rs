@@ -8,18 +8,21 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use crossbeam::channel::Sender;
 use dropgate_abi::control::Control;
 
 use super::{
     attach::{AttachError, Attached},
     place::{self, Place},
+    ring::Word,
     state::State,
 };
 use crate::{
     clock::now_ns,
     datapath::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, SlotError, Slots, program},
-    events::Names,
-    hold::{self, HoldError, Holder},
+    events::{Clock, Names, inspection},
+    hold::{self, HoldError, Holder, Tell, Told},
+    inspect::Rules,
     netlink,
     policy::{self, Diagnostic, Environment, Ids, Image, Policy, model::Inspection},
     view::subject,
@@ -81,6 +84,8 @@ pub struct Gateway {
     pub(super) adopted: bool,
     /// Who inspects what is held; from the first policy on that asks for it.
     pub(super) holder: Option<Holder>,
+    /// Where events go, once somebody writes them.
+    pub(super) words: Option<Sender<Word>>,
     ids: Ids,
     generation: u32,
 }
@@ -150,6 +155,7 @@ impl Gateway {
             current: None,
             adopted,
             holder: None,
+            words: None,
             ids,
             generation,
         })
@@ -244,9 +250,6 @@ impl Gateway {
         diagnostics.extend(image.warnings.iter().cloned());
         let compile = started.elapsed();
         self.forget_counters(&image)?;
-        if let Some(inspection) = &policy.inspection {
-            self.hold(&image, inspection)?;
-        }
         let first = self.current.is_none() && !self.adopted;
         if first {
             self.adopt_for(image.adopt);
@@ -254,6 +257,9 @@ impl Gateway {
         // a number is used up by the attempt: what failed half way must not share it with what comes next
         let generation = self.generation + 1;
         self.generation = generation;
+        if let Some(inspection) = policy.inspection {
+            self.hold(&image, inspection, generation)?;
+        }
         let committed = self.slots.commit(&self.object, &image, generation)?;
         self.ids = ids;
         self.names.store(Arc::new(subject::names(&image)));
@@ -281,13 +287,33 @@ impl Gateway {
     }
 
     /// Somebody inspects before the first packet is held.
-    fn hold(&mut self, image: &Image, inspection: &Inspection) -> Result<(), GatewayError> {
+    fn hold(&mut self, image: &Image, inspection: Inspection, generation: u32) -> Result<(), GatewayError> {
         let holder = match &mut self.holder {
             Some(holder) => holder,
-            None => self.holder.insert(Holder::start(&self.object)?),
+            None => self.holder.insert(Holder::start(&self.object, self.told())?),
         };
         let control = self.slots.control().get(0).unwrap_or_default();
-        Ok(holder.follow(&mut self.object, &control, &image.interfaces, inspection)?)
+        let expect = image.names.services.iter().map(|(counter, service)| (*counter, service.expect.clone())).collect();
+        let rules = Rules { inspection, expect };
+        Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
+    }
+
+    /// What the inspector tells becomes events.
+    fn told(&self) -> Tell {
+        let (words, names) = (self.words.clone(), Arc::clone(&self.names));
+        Box::new(move |told| {
+            let Some(words) = &words else { return };
+            let (now, names, clock) = (now_ns(), names.load(), Clock::system());
+            let events = match told {
+                Told::Dropped(held, walk, reason) => inspection::dropped(&held, &walk, reason, now, &names, &clock),
+                Told::Finding(held, walk, finding) => {
+                    vec![inspection::found(&held, &walk, &finding, now, &names, &clock)]
+                }
+            };
+            for event in events {
+                let _ = words.send(Word::Event(Box::new(event)));
+            }
+        })
     }
 
     /// Counters whose number now means something else start from zero.

@@ -38,6 +38,7 @@ fn inspection(done: &hold::Totals, all: &Totals) -> Inspection {
         share_bytes: held.bytes as f64 / bytes.max(1) as f64,
         received: read(&done.packets),
         released: read(&done.released),
+        kept: read(&done.kept),
         lost: read(&done.lost),
         sockets_dropped: read(&done.dropped),
         flows: read(&done.flows),
@@ -55,7 +56,13 @@ impl Gateway {
         }
         for info in REASONS {
             let index = u32::from(info.reason.0);
-            totals.reasons.push((info.reason, count(counters::sum(&self.object, "REASON_COUNTERS", index)?)));
+            let mut counted = count(counters::sum(&self.object, "REASON_COUNTERS", index)?);
+            if let Some(holder) = &self.holder {
+                let (packets, bytes) = holder.totals().reason(info.reason);
+                counted.packets += packets;
+                counted.bytes += bytes;
+            }
+            totals.reasons.push((info.reason, counted));
             for limiter in counters::per_cpu::<Limiter>(&self.object, "LIMITERS", index)? {
                 totals.events_suppressed += limiter.suppressed;
                 totals.events_lost += limiter.lost;

@@ -1,7 +1,10 @@
 //! From the programs' records to EVE events.
 
 use super::{Clock, Names, eve};
-use crate::view::text::{address, protocol};
+use crate::{
+    protocol::Protocol,
+    view::text::{address, protocol},
+};
 use dropgate_abi::{
     event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
     flow::{Flow, TICK_SHIFT, expired, flag, tcp},
@@ -44,7 +47,7 @@ pub fn packet(walk: &Walk, names: &Names, clock: &Clock) -> Vec<eve::Event> {
     events
 }
 
-fn base(walk: &Walk, info: Option<&Info>, names: &Names, clock: &Clock) -> eve::Event {
+pub(super) fn base(walk: &Walk, info: Option<&Info>, names: &Names, clock: &Clock) -> eve::Event {
     let known = walk.family != 0;
     let ports = known && walk.l4 != 0 && matches!(walk.protocol, TCP | UDP | SCTP);
     let icmp = known && walk.l4 != 0 && matches!(walk.protocol, ICMP | ICMPV6);
@@ -124,6 +127,7 @@ pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock
         dest_port: ports.then_some(server.1),
         proto: Some(protocol(flow.key.protocol)),
         ip_v: Some(flow.key.family),
+        app_proto: Protocol::app_proto(flow.app),
         flow: Some(eve::Flow {
             pkts_toserver: flow.packets[0],
             pkts_toclient: flow.packets[1],

@@ -12,7 +12,7 @@ pub struct Event {
     pub flow_id: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_iface: Option<String>,
-    /// `drop`, `anomaly`, `flow` or `stats`.
+    /// `alert`, `drop`, `anomaly`, `flow` or `stats`.
     pub event_type: &'static str,
     /// Identifiers, outer tag first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -34,6 +34,13 @@ pub struct Event {
     /// 4 or 6.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_v: Option<u8>,
+    /// What the flow speaks; `failed`: nothing that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_proto: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert: Option<Alert>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inspection: Option<Inspection>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop: Option<Drop>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +61,45 @@ pub struct Event {
 #[derive(Clone, Debug, Serialize)]
 pub struct Ether {
     pub ether_type: u16,
+}
+
+/// Something that should not be.
+#[derive(Clone, Debug, Serialize)]
+pub struct Alert {
+    /// `allowed` or `blocked`.
+    pub action: &'static str,
+    pub gid: u32,
+    pub signature_id: u32,
+    pub rev: u32,
+    pub signature: String,
+    pub category: &'static str,
+    /// From 1, the highest.
+    pub severity: u8,
+    pub metadata: Metadata,
+}
+
+/// What goes with an alert.
+#[derive(Clone, Debug, Serialize)]
+pub struct Metadata {
+    /// ATT&CK techniques.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mitre_technique_id: Vec<&'static str>,
+}
+
+/// What the inspector expected, and what it found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    pub expected: Vec<&'static str>,
+    pub found: &'static str,
+    /// `alert`, `drop` or `reset`.
+    pub reaction: &'static str,
+    pub server_port: u16,
+    /// `client` or `server`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub said_by: Option<&'static str>,
+    /// The first bytes of what told, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
 }
 
 /// The dropped packet.

@@ -5,6 +5,7 @@
 
 mod convert;
 pub mod eve;
+pub mod inspection;
 mod names;
 mod time;
 mod writer;

@@ -75,11 +75,6 @@ impl Flows {
         self.young.get(&id)
     }
 
-    /// A flow, to change it.
-    pub fn get_mut(&mut self, id: u64) -> Option<&mut Flow> {
-        self.young.get_mut(&id)
-    }
-
     /// A flow has left inspection.
     pub fn forget(&mut self, id: u64) {
         self.young.remove(&id);

@@ -205,7 +205,11 @@ impl Inspector {
             flows: &mut self.flows,
             finished: &mut self.finished,
             totals: &self.totals,
-            depth: self.inspection.depth,
+            rules: &self.rules,
+            tell: &self.tell,
+            limiter: &mut self.limiter,
+            settle: self.settle.as_fd(),
+            now_ns: now_ns(),
         };
         for queue in 0..queues.len() {
             let count = work.pass(&mut queues[queue].socket, &mut device.socket, hands, judged);

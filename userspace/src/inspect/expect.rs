@@ -1,6 +1,9 @@
 //! What is to be spoken on a flow, by the generation that judged it.
 
-use std::{collections::{BTreeMap, VecDeque}, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use crate::{
     policy::model::{Expect, Inspection},

@@ -66,14 +66,7 @@ pub struct Finding {
 const EVIDENCE: usize = 32;
 
 /// Judges a packet of a flow. `talk`: what is known of the flow so far; `age_ns`: since its first packet.
-pub fn judge(
-    held: &Held,
-    frame: &[u8],
-    talk: &mut Talk,
-    rules: &Arc<Rules>,
-    age_ns: u64,
-    out: &mut Judged,
-) -> Answer {
+pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, age_ns: u64, out: &mut Judged) -> Answer {
     out.let_go.clear();
     (out.resets, out.found, out.finished, out.condemned) = (None, None, None, None);
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
@@ -128,7 +121,10 @@ fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, ag
     }
     let evidence = match talk.spoken {
         Spoken::Known(_, direction, bytes) => Some((direction, bytes)),
-        _ => [Direction::ToServer, Direction::ToClient].map(|way| (way, EVIDENCE)).into_iter().find(|(way, _)| !talk.said(*way).is_empty()),
+        _ => [Direction::ToServer, Direction::ToClient]
+            .map(|way| (way, EVIDENCE))
+            .into_iter()
+            .find(|(way, _)| !talk.said(*way).is_empty()),
     };
     let evidence = evidence.map(|(way, bytes)| {
         let said = talk.said(way);

@@ -18,6 +18,7 @@ mod tests;
 
 use dropgate_abi::reason::Reason;
 
+pub(crate) use self::segment::checksum;
 pub use self::{
     connection::Connection,
     limits::{Ahead, Limits, Urgent},

@@ -98,7 +98,7 @@ impl Options {
 }
 
 /// The Internet checksum (RFC 1071) over the pseudo-header and the segment; zero if the segment's own is right.
-fn checksum(source: IpAddr, destination: IpAddr, tcp: &[u8]) -> u16 {
+pub(crate) fn checksum(source: IpAddr, destination: IpAddr, tcp: &[u8]) -> u16 {
     let mut sum = 6 + tcp.len() as u64;
     for address in [source, destination] {
         sum += match address {

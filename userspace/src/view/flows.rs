@@ -1,9 +1,10 @@
 //! The flow table, for people and as JSON lines.
 
 use super::text::{self, Table, endpoint, protocol};
-use crate::events::Names;
+use crate::{events::Names, protocol::Protocol};
 use dropgate_abi::{
     flow::{Flow, TICK_SHIFT, flag},
+    hold::SETTLED,
     reason::Reason,
     tuple::{Address, FlowKey},
 };
@@ -29,6 +30,11 @@ pub struct FlowView {
     /// Line of the policy file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
+    /// What it speaks; `failed`: nothing that is known. Left out while nobody has said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_proto: Option<&'static str>,
+    /// Its packets are held.
+    pub inspected: bool,
     pub verdict: &'static str,
     /// Why it is dropped; left out while it passes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +84,8 @@ pub fn view(flow: &Flow, now_ns: u64, names: &Names) -> FlowView {
         peer: names.zone(flow.peer),
         service: service.map(|service| service.name.clone()),
         line: service.map(|service| service.line),
+        app_proto: Protocol::app_proto(flow.app),
+        inspected: flow.flags & flag::INSPECT != 0 && flow.hold & SETTLED == 0,
         verdict: if flow.drop_reason == 0 { "pass" } else { "drop" },
         reason: (flow.drop_reason != 0).then(|| Reason(flow.drop_reason.into()).name()),
         state: crate::events::tcp_state(flow.tcp_state).unwrap_or(if established { "established" } else { "new" }),
@@ -103,6 +111,7 @@ pub fn table(flows: &[FlowView]) -> String {
         "server",
         "zone",
         "service",
+        "speaks",
         "verdict",
         "state",
         ">to server",
@@ -122,6 +131,11 @@ pub fn table(flows: &[FlowView]) -> String {
             endpoint(flow.family_dst.0, flow.family_dst.1, flow.dport),
             flow.zone.clone().unwrap_or_else(|| "-".into()),
             service,
+            match (flow.app_proto, flow.inspected) {
+                (Some(name), _) => name.to_owned(),
+                (None, true) => "(held)".to_owned(),
+                (None, false) => "-".to_owned(),
+            },
             flow.reason.map_or_else(|| flow.verdict.to_owned(), |reason| format!("drop {reason}")),
             flow.state.to_owned(),
             text::bytes(flow.bytes_to_server),

@@ -38,6 +38,8 @@ pub struct Inspection {
     /// Frames: merged packets are several.
     pub received: u64,
     pub released: u64,
+    /// Waited for what was missing before them.
+    pub kept: u64,
     /// Could not be released: the kernel did not take them.
     pub lost: u64,
     /// Dropped by the kernel at the sockets.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Every packet of every service is held to its end.
-const ALL: &str = "\n[inspection]\ndepth = \"unlimited\"\n";
+const ALL: &str = "\n[inspection]\neverything = true\n";
 
 fn inspected(kind: Kind, inspection: &str) -> (Gateway, Daemon) {
     let mut lab = Lab::gateway(kind).unwrap();
@@ -54,11 +54,11 @@ fn everything_held_routing() {
     nothing_lost(&daemon);
 }
 
-/// A download leaves inspection at its depth, with all its bytes, and goes on in the kernel.
+/// A download leaves inspection once its protocol is known, with all its bytes, and goes on in the kernel.
 #[test]
 fn a_download_leaves_inspection() {
     for kind in [Kind::Masquerade, Kind::Route] {
-        let (lab, daemon) = inspected(kind, "\n[inspection]\ndepth = \"16KiB\"\n");
+        let (lab, daemon) = inspected(kind, "\n[inspection]\n");
         let bytes = offer(&lab, "large", 50_000_000);
         let got = lab.dir().join("got");
         for server in [SERVER, SERVER6] {
@@ -131,7 +131,7 @@ fn credits_run_out() {
     for (answer, open) in [("drop", false), ("pass", true)] {
         let lab = Lab::gateway(Kind::Route).unwrap();
         let lines = format!(
-            "{NUMBERED}\n[inspection]\ndepth = \"unlimited\"\nheld = 64\nlate = \"20s\"\n\n[failure]\ncredits = \"{answer}\"\n"
+            "{NUMBERED}\n[inspection]\neverything = true\nheld = 64\nlate = \"20s\"\n\n[failure]\ncredits = \"{answer}\"\n"
         );
         let mut daemon = Daemon::start(&lab, &policies::office(Kind::Route, &lines));
         lab.gw.check("ping", ["-c1", "-W2", SERVER]).ok();
@@ -154,7 +154,7 @@ fn credits_run_out() {
 fn a_flood_keeps_its_order() {
     const COUNT: u32 = 100_000;
     let lab = Lab::gateway(Kind::Route).unwrap();
-    let lines = format!("{NUMBERED}\n[inspection]\ndepth = \"unlimited\"\n");
+    let lines = format!("{NUMBERED}\n[inspection]\neverything = true\n");
     let daemon = Daemon::start(&lab, &policies::office(Kind::Route, &lines));
     let server = RawSocket::open(&lab.servers, "eth0").unwrap();
     let numbers = std::thread::scope(|scope| {

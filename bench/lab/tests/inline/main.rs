@@ -26,4 +26,5 @@ mod policies;
 mod raw;
 mod sctp;
 mod setup;
+mod spoken;
 mod traffic;

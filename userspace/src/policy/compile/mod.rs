@@ -257,14 +257,7 @@ fn place_services(
     Ok(names)
 }
 
-fn candidate(
-    ids: &Ids,
-    owner: &str,
-    name: &str,
-    at: Location,
-    expect: &Expect,
-    names: &mut Names,
-) -> Candidate {
+fn candidate(ids: &Ids, owner: &str, name: &str, at: Location, expect: &Expect, names: &mut Names) -> Candidate {
     let counter = counter(ids, owner, name);
     let named = ServiceName { owner: owner.to_owned(), name: name.to_owned(), line: at.line, expect: expect.clone() };
     names.services.insert(counter, named);

@@ -1,0 +1,92 @@
+//! What the inspector tells, as EVE events.
+
+use dropgate_abi::{
+    hold::Held,
+    reason::Reason,
+    walk::{Walk, action},
+};
+
+use super::{Clock, Names, convert, eve};
+use crate::{
+    inspect::Finding,
+    policy::model::Reaction,
+    protocol::{Direction, Protocol},
+};
+
+/// The events of a held packet that ended with the inspector.
+pub fn dropped(held: &Held, walk: &Walk, reason: Reason, now_ns: u64, names: &Names, clock: &Clock) -> Vec<eve::Event> {
+    convert::packet(&judged(held, walk, reason, now_ns), names, clock)
+}
+
+/// The alert about what a flow speaks. The action is `blocked` where the flow ends, else `allowed`.
+pub fn found(held: &Held, walk: &Walk, finding: &Finding, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    let reason = finding.reason.info();
+    let spoken = finding.found.map_or("failed", Protocol::name);
+    let signature = match finding.reason {
+        Reason::app_mismatch => format!("{spoken} where {} is expected", list(&finding.expected)),
+        Reason::app_unknown => format!("an unknown protocol where {} is expected", list(&finding.expected)),
+        _ => format!("no protocol has shown where {} is expected", list(&finding.expected)),
+    };
+    eve::Event {
+        event_type: "alert",
+        app_proto: Some(spoken),
+        alert: Some(eve::Alert {
+            action: if finding.reaction == Reaction::Alert { "allowed" } else { "blocked" },
+            gid: 1,
+            signature_id: 0,
+            rev: 0,
+            signature,
+            category: "Non-Standard Port",
+            severity: 1,
+            metadata: eve::Metadata {
+                mitre_technique_id: reason.map(|info| info.attack).filter(|id| !id.is_empty()).into_iter().collect(),
+            },
+        }),
+        inspection: Some(eve::Inspection {
+            expected: finding.expected.clone(),
+            found: spoken,
+            reaction: match finding.reaction {
+                Reaction::Alert => "alert",
+                Reaction::Drop => "drop",
+                Reaction::Reset => "reset",
+            },
+            server_port: finding.server_port,
+            said_by: finding.evidence.as_ref().map(|(direction, _)| match direction {
+                Direction::ToServer => "client",
+                Direction::ToClient => "server",
+            }),
+            evidence: finding.evidence.as_ref().map(|(_, bytes)| hex(bytes)),
+        }),
+        ..convert::base(&judged(held, walk, finding.reason, now_ns), reason, names, clock)
+    }
+}
+
+/// The walk of a packet as the inspector knows it.
+fn judged(held: &Held, walk: &Walk, reason: Reason, now_ns: u64) -> Walk {
+    Walk {
+        now_ns,
+        generation: held.generation,
+        zone: held.zone,
+        service: held.service,
+        flow_id: held.flow,
+        direction: held.direction,
+        reason,
+        action: action::DROP,
+        ..*walk
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        names => names.join(" or "),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
