@@ -74,6 +74,11 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, age
     if let Some(reason) = talk.condemned {
         return Answer::Drop(reason);
     }
+    if talk.settled && !talk.keeps() {
+        // nothing more is looked for; it is held only to be counted out, or because everything is
+        out.finished = (!rules.inspection.everything).then_some(talk.app);
+        return Answer::Release;
+    }
     let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
     let answer = if packet.walk.protocol == UDP {
         talk.datagram(direction, packet.payload(), rules);

@@ -8,7 +8,11 @@ mod datagram;
 mod registered;
 mod stream;
 
-pub use self::{datagram::datagrams, registered::registered, stream::stream};
+pub use self::{
+    datagram::{datagrams, quic},
+    registered::registered,
+    stream::stream,
+};
 
 /// Who said something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

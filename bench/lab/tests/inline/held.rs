@@ -16,6 +16,9 @@ use crate::{
 /// Every packet of every service is held to its end.
 const ALL: &str = "\n[inspection]\neverything = true\n";
 
+/// What may end with the inspector on a path where packets are lost: further copies of what is there already.
+const ENDED: [&str; 1] = ["tcp_already_held"];
+
 fn inspected(kind: Kind, inspection: &str) -> (Gateway, Daemon) {
     let mut lab = Lab::gateway(kind).unwrap();
     lab.start_servers().unwrap();
@@ -34,7 +37,9 @@ fn nothing_lost(daemon: &Daemon) -> Value {
     let done = inspection(daemon);
     assert!(done["held"]["packets"].as_u64() > Some(0), "{done}");
     assert_eq!((&done["lost"], &done["sockets_dropped"]), (&0.into(), &0.into()), "{done}");
-    assert_eq!(done["received"], done["released"], "{done}");
+    let reasons = &daemon.status()["counters"]["reasons"];
+    let ended: u64 = ENDED.iter().filter_map(|reason| reasons[reason]["packets"].as_u64()).sum();
+    assert_eq!(done["received"], done["released"].as_u64().unwrap() + ended, "{done} {reasons}");
     done
 }
 
