@@ -129,6 +129,11 @@ impl Side {
         &self.prefix
     }
 
+    /// Bytes of memory beyond its own size.
+    pub fn footprint(&self) -> usize {
+        self.memory.footprint() + self.prefix.capacity() + self.held.capacity() * size_of::<Held>()
+    }
+
     /// Packets held.
     pub fn tokens(&self) -> impl Iterator<Item = u32> {
         self.held.iter().map(|held| held.token)
