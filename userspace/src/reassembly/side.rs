@@ -327,7 +327,7 @@ impl Side {
             self.discard(Reason::tcp_after_reset, out);
             return Ok(());
         }
-        let lowest = self.acked.unwrap_or_else(|| if self.adopted { i64::MIN } else { 1 });
+        let lowest = self.acked.unwrap_or(if self.adopted { i64::MIN } else { 1 });
         let highest = self.edge.unwrap_or(self.memory.top() + REACH);
         if (lowest..=highest).contains(&place) { Ok(()) } else { Err(Reason::tcp_reset_invalid) }
     }
