@@ -74,6 +74,11 @@ impl Connection {
         sides.clone().any(Side::is_reset) || (self.sides.iter().all(Option::is_some) && sides.all(Side::finished))
     }
 
+    /// Bytes of memory that it takes, about.
+    pub fn footprint(&self) -> usize {
+        size_of::<Self>() + self.sides.iter().flatten().map(Side::footprint).sum::<usize>()
+    }
+
     fn side(&self, direction: Direction) -> Option<&Side> {
         self.sides[direction as usize].as_ref()
     }

@@ -46,6 +46,11 @@ impl Memory {
         self.runs.len()
     }
 
+    /// Bytes of memory beyond its own size.
+    pub const fn footprint(&self) -> usize {
+        self.bytes.capacity() + self.runs.capacity() * size_of::<Range<i64>>()
+    }
+
     /// Whether no byte remembered is another than that of `payload`, which starts at `start`.
     pub fn agrees(&self, start: i64, payload: &[u8]) -> bool {
         let end = start + payload.len() as i64;

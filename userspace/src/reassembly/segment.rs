@@ -74,7 +74,7 @@ impl<'a> Segment<'a> {
 
 impl Options {
     /// Reads options up to the first one that makes no sense.
-    fn read(mut rest: &[u8]) -> Self {
+    pub(super) fn read(mut rest: &[u8]) -> Self {
         let mut options = Self::default();
         loop {
             rest = match *rest {

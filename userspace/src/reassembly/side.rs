@@ -129,6 +129,11 @@ impl Side {
         &self.prefix
     }
 
+    /// Bytes of memory beyond its own size.
+    pub fn footprint(&self) -> usize {
+        self.memory.footprint() + self.prefix.capacity() + self.held.capacity() * size_of::<Held>()
+    }
+
     /// Packets held.
     pub fn tokens(&self) -> impl Iterator<Item = u32> {
         self.held.iter().map(|held| held.token)
@@ -322,7 +327,7 @@ impl Side {
             self.discard(Reason::tcp_after_reset, out);
             return Ok(());
         }
-        let lowest = self.acked.unwrap_or_else(|| if self.adopted { i64::MIN } else { 1 });
+        let lowest = self.acked.unwrap_or(if self.adopted { i64::MIN } else { 1 });
         let highest = self.edge.unwrap_or(self.memory.top() + REACH);
         if (lowest..=highest).contains(&place) { Ok(()) } else { Err(Reason::tcp_reset_invalid) }
     }

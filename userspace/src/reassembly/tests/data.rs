@@ -1,84 +1,10 @@
-//! The cases of `docs/reassembly.md`, one test each, by name.
+//! Data: its order, its copies, its place in the window.
 
-use dropgate_abi::reason::Reason;
-
-use super::{
-    Ahead, Answer, Connection, Limits, Options, Outcome, Segment,
-    flag::{ACK, FIN, PSH, SYN},
+use super::*;
+use crate::reassembly::{
+    Ahead, Urgent,
+    flag::{FIN, URG},
 };
-use crate::protocol::Direction::{self, ToClient, ToServer};
-
-const CLIENT: u32 = 1_000;
-const SERVER: u32 = 50_000;
-
-/// A connection, with tokens given by turn, and what was seen of each stream.
-struct Wire {
-    connection: Connection,
-    out: Outcome,
-    token: u32,
-    seen: [Vec<u8>; 2],
-    options: Options,
-    window: u16,
-}
-
-impl Wire {
-    fn new(limits: &Limits) -> Self {
-        Self {
-            connection: Connection::new(limits),
-            out: Outcome::default(),
-            token: 0,
-            seen: [Vec::new(), Vec::new()],
-            options: Options::default(),
-            window: 60_000,
-        }
-    }
-
-    /// After the three-way handshake.
-    fn open_with(limits: &Limits, client: u32, server: u32) -> Self {
-        let mut wire = Self::new(limits);
-        assert_eq!(wire.send(ToServer, SYN, client, 0, b""), Answer::Release);
-        assert_eq!(wire.send(ToClient, SYN | ACK, server, client.wrapping_add(1), b""), Answer::Release);
-        let (seq, ack) = (client.wrapping_add(1), server.wrapping_add(1));
-        assert_eq!(wire.send(ToServer, ACK, seq, ack, b""), Answer::Release);
-        wire
-    }
-
-    fn open() -> Self {
-        Self::open_with(&Limits::default(), CLIENT, SERVER)
-    }
-
-    fn send(&mut self, direction: Direction, flags: u8, seq: u32, ack: u32, payload: &[u8]) -> Answer {
-        let segment =
-            Segment { direction, seq, ack, flags, window: self.window, urgent: 0, options: self.options, payload };
-        self.token += 1;
-        let answer = self.connection.segment(&segment, self.token, &mut self.out);
-        if self.out.restarted {
-            self.seen = [Vec::new(), Vec::new()];
-        }
-        for direction in [ToServer, ToClient] {
-            self.seen[direction as usize].extend_from_slice(self.out.stream(direction));
-        }
-        answer
-    }
-
-    /// The client says something, `at` bytes from the start of its stream.
-    fn say(&mut self, at: i32, payload: &[u8]) -> Answer {
-        self.send(ToServer, ACK | PSH, CLIENT.wrapping_add_signed(1 + at), SERVER + 1, payload)
-    }
-
-    /// The server has that many bytes of the client's.
-    fn confirm(&mut self, bytes: u32) -> Answer {
-        self.send(ToClient, ACK, SERVER + 1, CLIENT + 1 + bytes, b"")
-    }
-
-    fn seen(&self, direction: Direction) -> &[u8] {
-        &self.seen[direction as usize]
-    }
-}
-
-fn dropped(reason: Reason) -> Answer {
-    Answer::Drop(reason)
-}
 
 #[test]
 fn handshake_and_data() {
@@ -306,42 +232,113 @@ fn out_of_window_is_dropped() {
 }
 
 #[test]
-fn half_close() {
+fn timestamp_older_than_noted_is_dropped() {
     let mut wire = Wire::open();
-    assert_eq!(wire.send(ToServer, ACK | FIN, CLIENT + 1, SERVER + 1, b"bye"), Answer::Release);
-    assert_eq!(wire.send(ToClient, ACK, SERVER + 1, CLIENT + 5, b"more"), Answer::Release);
-    assert!(!wire.connection.over());
-    assert_eq!(wire.send(ToServer, ACK, CLIENT + 5, SERVER + 5, b""), Answer::Release);
-    assert_eq!(wire.send(ToClient, ACK | FIN, SERVER + 5, CLIENT + 5, b""), Answer::Release);
-    assert_eq!(wire.send(ToServer, ACK, CLIENT + 5, SERVER + 6, b""), Answer::Release);
-    assert!(wire.connection.over());
-    // the last acknowledgement was lost
-    assert_eq!(wire.send(ToClient, ACK | FIN, SERVER + 5, CLIENT + 5, b""), Answer::Release);
-    assert_eq!(wire.seen(ToServer), b"bye");
-    assert_eq!(wire.seen(ToClient), b"more");
+    wire.options.timestamp = Some(1_000);
+    wire.say(0, b"abc");
+    wire.options.timestamp = Some(999);
+    assert_eq!(wire.say(3, b"def"), dropped(Reason::tcp_timestamp_old));
+    // without data it says nothing that could harm
+    assert_eq!(wire.say(3, b""), Answer::Release);
+    // noted only when the segment holds what was expected at the last acknowledgement
+    wire.options.timestamp = Some(2_000);
+    wire.say(3, b"def");
+    wire.options.timestamp = Some(1_500);
+    assert_eq!(wire.say(6, b"ghi"), Answer::Release);
+    // they wrap
+    let mut wire = Wire::open();
+    wire.options.timestamp = Some(u32::MAX);
+    wire.say(0, b"abc");
+    wire.options.timestamp = Some(3);
+    assert_eq!(wire.say(3, b"def"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"abcdef");
 }
 
 #[test]
-fn data_after_fin_is_dropped() {
+fn urgent_data_is_inspected_in_line() {
     let mut wire = Wire::open();
-    wire.send(ToServer, ACK | FIN, CLIENT + 1, SERVER + 1, b"bye");
-    assert_eq!(wire.say(3, b"x"), dropped(Reason::tcp_after_fin));
-    assert_eq!(wire.say(4, b"x"), dropped(Reason::tcp_after_fin));
-    assert_eq!(wire.say(2, b"ex"), dropped(Reason::tcp_after_fin));
-    assert_eq!(wire.say(0, b"bye"), Answer::Release);
+    let flags = ACK | URG;
+    assert_eq!(wire.send(ToServer, flags, CLIENT + 1, SERVER + 1, b"GxET"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"GxET");
 }
 
 #[test]
-fn fin_elsewhere_is_dropped() {
-    let mut wire = Wire::open();
+fn urgent_data_is_dropped_where_chosen() {
+    let mut wire = Wire::open_with(&Limits { urgent: Urgent::Drop, ..Limits::default() }, CLIENT, SERVER);
+    assert_eq!(wire.send(ToServer, ACK | URG, CLIENT + 1, SERVER + 1, b"GxET"), dropped(Reason::tcp_urgent));
+    assert_eq!(wire.seen(ToServer), b"");
+}
+
+#[test]
+fn unacknowledged_bytes_are_bounded() {
+    let mut wire = Wire::open_with(&Limits { unacknowledged: 6, ..Limits::default() }, CLIENT, SERVER);
     wire.say(0, b"abcd");
-    assert_eq!(wire.send(ToServer, ACK | FIN, CLIENT + 3, SERVER + 1, b""), dropped(Reason::tcp_fin_moved));
-    assert_eq!(wire.say(6, b"gh"), Answer::Hold);
-    assert_eq!(wire.send(ToServer, ACK | FIN, CLIENT + 5, SERVER + 1, b""), dropped(Reason::tcp_fin_moved));
-    assert_eq!(wire.send(ToServer, ACK | FIN, CLIENT + 9, SERVER + 1, b""), Answer::Hold);
-    assert_eq!(wire.send(ToServer, ACK | FIN, CLIENT + 9, SERVER + 1, b""), dropped(Reason::tcp_already_held));
-    assert_eq!(wire.send(ToServer, ACK | FIN, CLIENT + 5, SERVER + 1, b"e"), dropped(Reason::tcp_fin_moved));
+    assert_eq!(wire.say(4, b"efg"), dropped(Reason::tcp_unacknowledged_limit));
     assert_eq!(wire.say(4, b"ef"), Answer::Release);
-    assert_eq!(wire.out.let_go.len(), 2);
-    assert_eq!(wire.send(ToServer, ACK | FIN, CLIENT + 9, SERVER + 1, b""), Answer::Release);
+    wire.confirm(4);
+    assert_eq!(wire.say(6, b"ghij"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"abcdefghij");
+}
+
+#[test]
+fn acknowledged_bytes_are_forgotten() {
+    let mut wire = Wire::open_with(&Limits { acknowledged: 2, ..Limits::default() }, CLIENT, SERVER);
+    wire.say(0, b"abcdef");
+    wire.confirm(6);
+    // the receiver has them, and cannot take others
+    assert_eq!(wire.say(0, b"Xbcdef"), Answer::Release);
+    assert_eq!(wire.say(0, b"XbcdeX"), dropped(Reason::tcp_bytes_differ));
+    assert_eq!(wire.say(3, b"Xefgh"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"abcdefgh");
+}
+
+#[test]
+fn forgotten_and_unacknowledged_is_dropped() {
+    // the server's packets do not come this way
+    let mut wire = Wire::new(&Limits { unacknowledged: 4, ..Limits::default() });
+    wire.send(ToServer, SYN, CLIENT, 0, b"");
+    for at in 0..8 {
+        assert_eq!(wire.say(at, b"x"), Answer::Release);
+    }
+    assert_eq!(wire.say(5, b"xx"), Answer::Release);
+    assert_eq!(wire.say(1, b"x"), dropped(Reason::tcp_bytes_forgotten));
+    assert_eq!(wire.say(1, b"xxxxxxxxx"), dropped(Reason::tcp_bytes_forgotten));
+}
+
+#[test]
+fn acknowledgement_of_what_was_not_sent_is_dropped() {
+    let mut wire = Wire::open();
+    wire.say(0, b"abc");
+    assert_eq!(wire.confirm(4), dropped(Reason::tcp_ack_invalid));
+    // not what is only held, either
+    assert_eq!(wire.say(5, b"f"), Answer::Hold);
+    assert_eq!(wire.confirm(6), dropped(Reason::tcp_ack_invalid));
+    // nor together with data
+    assert_eq!(wire.send(ToClient, ACK, SERVER + 1, CLIENT + 7, b"x"), dropped(Reason::tcp_ack_invalid));
+    assert_eq!(wire.send(ToClient, ACK, SERVER + 1, CLIENT, b"x"), dropped(Reason::tcp_ack_invalid));
+    assert_eq!(wire.seen(ToClient), b"");
+    assert_eq!(wire.confirm(3), Answer::Release);
+    // older ones come late
+    assert_eq!(wire.confirm(1), Answer::Release);
+}
+
+#[test]
+fn segment_without_ack_is_dropped() {
+    let mut wire = Wire::open();
+    assert_eq!(wire.send(ToServer, PSH, CLIENT + 1, 0, b"abc"), dropped(Reason::tcp_without_ack));
+    assert_eq!(wire.send(ToServer, FIN, CLIENT + 1, 0, b""), dropped(Reason::tcp_without_ack));
+    assert_eq!(wire.send(ToServer, 0, CLIENT + 1, 0, b""), dropped(Reason::tcp_without_ack));
+}
+
+#[test]
+fn long_stream_costs_bounded_memory() {
+    let mut wire = Wire::open();
+    let payload = [7; 1000];
+    for at in 0..5_000_u32 {
+        assert_eq!(wire.say((at * 1000) as i32, &payload), Answer::Release);
+        wire.confirm((at + 1) * 1000);
+        wire.seen[0].clear();
+    }
+    assert_eq!(wire.connection.bytes(ToServer).len(), Limits::default().prefix);
+    assert!(wire.connection.footprint() < 100_000, "{}", wire.connection.footprint());
 }

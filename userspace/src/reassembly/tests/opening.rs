@@ -1,0 +1,159 @@
+//! SYN, and connections whose beginning was not seen.
+
+use super::*;
+use crate::reassembly::flag::{FIN, RST};
+
+#[test]
+fn fast_open_data_is_inspected() {
+    let mut wire = Wire::new(&Limits::default());
+    assert_eq!(wire.send(ToServer, SYN, CLIENT, 0, b"GET /"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"GET /");
+    // not taken by the server, and said again
+    assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b""), Answer::Release);
+    assert_eq!(wire.say(0, b"PUT /"), dropped(Reason::tcp_bytes_differ));
+    assert_eq!(wire.say(0, b"GET /x"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"GET /x");
+    // taken, and answered at once
+    let mut wire = Wire::new(&Limits::default());
+    wire.send(ToServer, SYN, CLIENT, 0, b"GET /");
+    assert_eq!(wire.send(ToServer, SYN, CLIENT, 0, b"PUT /"), dropped(Reason::tcp_bytes_differ));
+    assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 6, b"200"), Answer::Release);
+    assert_eq!(wire.send(ToServer, ACK, CLIENT + 6, SERVER + 4, b""), Answer::Release);
+    assert_eq!(wire.seen(ToClient), b"200");
+}
+
+#[test]
+fn simultaneous_open() {
+    let mut wire = Wire::new(&Limits::default());
+    assert_eq!(wire.send(ToServer, SYN, CLIENT, 0, b""), Answer::Release);
+    assert_eq!(wire.send(ToClient, SYN, SERVER, 0, b""), Answer::Release);
+    assert_eq!(wire.send(ToServer, SYN | ACK, CLIENT, SERVER + 1, b""), Answer::Release);
+    assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b""), Answer::Release);
+    assert_eq!(wire.say(0, b"abc"), Answer::Release);
+    assert_eq!(wire.send(ToClient, ACK, SERVER + 1, CLIENT + 4, b"def"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"abc");
+    assert_eq!(wire.seen(ToClient), b"def");
+}
+
+#[test]
+fn handshake_retransmitted() {
+    let mut wire = Wire::new(&Limits::default());
+    for _ in 0..2 {
+        assert_eq!(wire.send(ToServer, SYN, CLIENT, 0, b""), Answer::Release);
+    }
+    for _ in 0..2 {
+        assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b""), Answer::Release);
+    }
+    wire.say(0, b"abc");
+    assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b""), Answer::Release);
+    assert_eq!(wire.say(3, b"def"), Answer::Release);
+}
+
+#[test]
+fn syn_ack_of_something_else_is_dropped() {
+    let mut wire = Wire::new(&Limits::default());
+    wire.send(ToServer, SYN, CLIENT, 0, b"");
+    assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT, b""), dropped(Reason::tcp_ack_invalid));
+    assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 2, b""), dropped(Reason::tcp_ack_invalid));
+    // another number is possible until the client has taken one
+    assert_eq!(wire.send(ToClient, SYN | ACK, SERVER - 5, CLIENT + 1, b""), Answer::Release);
+    assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b""), Answer::Release);
+    assert_eq!(wire.send(ToServer, ACK, CLIENT + 1, SERVER - 4, b""), dropped(Reason::tcp_ack_invalid));
+    assert_eq!(wire.say(0, b""), Answer::Release);
+    assert_eq!(wire.send(ToClient, SYN | ACK, SERVER - 5, CLIENT + 1, b""), dropped(Reason::tcp_syn_conflict));
+}
+
+#[test]
+fn syn_with_another_number() {
+    // two beginnings: the server says which one it took
+    for (taken, restarted) in [(CLIENT, false), (CLIENT + 500, true)] {
+        let mut wire = Wire::new(&Limits::default());
+        wire.send(ToServer, SYN, CLIENT, 0, b"");
+        assert_eq!(wire.send(ToServer, SYN, CLIENT + 500, 0, b""), Answer::Release);
+        assert_eq!(wire.send(ToServer, SYN, CLIENT + 900, 0, b"abc"), dropped(Reason::tcp_syn_conflict));
+        assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, taken + 1, b""), Answer::Release);
+        assert_eq!(wire.out.restarted, restarted);
+        assert_eq!(wire.send(ToServer, ACK, taken + 1, SERVER + 1, b"abc"), Answer::Release);
+        assert_eq!(wire.seen(ToServer), b"abc");
+    }
+}
+
+#[test]
+fn syn_in_an_open_connection_changes_nothing() {
+    let mut wire = Wire::open();
+    wire.say(0, b"abc");
+    assert_eq!(wire.send(ToServer, SYN, CLIENT + 500, 0, b""), Answer::Release);
+    // challenged
+    assert_eq!(wire.confirm(3), Answer::Release);
+    assert_eq!(wire.say(3, b"def"), Answer::Release);
+    assert_eq!(wire.say(2, b"X"), dropped(Reason::tcp_bytes_differ));
+    assert_eq!(wire.seen(ToServer), b"abcdef");
+    // refused by a host that knows of nothing
+    assert_eq!(wire.send(ToClient, RST | ACK, 0, CLIENT + 501, b""), Answer::Release);
+    assert!(!wire.connection.over());
+}
+
+#[test]
+fn connection_begun_again() {
+    let mut wire = Wire::open();
+    wire.say(0, b"abc");
+    assert_eq!(wire.say(6, b"ghi"), Answer::Hold);
+    let held = wire.token;
+    let (client, server) = (CLIENT + 100_000, SERVER + 100_000);
+    assert_eq!(wire.send(ToServer, SYN, client, 0, b""), Answer::Release);
+    assert_eq!(wire.send(ToClient, SYN | ACK, server, client + 1, b""), Answer::Release);
+    assert!(wire.out.restarted);
+    assert_eq!(wire.out.discard, [(held, Reason::tcp_syn_conflict)]);
+    assert_eq!(wire.connection.bytes(ToServer), b"");
+    assert_eq!(wire.send(ToServer, ACK, client + 1, server + 1, b"new"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"new");
+    assert_eq!(wire.connection.bytes(ToServer), b"new");
+}
+
+#[test]
+fn syn_with_fin_is_dropped() {
+    let mut wire = Wire::new(&Limits::default());
+    assert_eq!(wire.send(ToServer, SYN | FIN, CLIENT, 0, b""), dropped(Reason::tcp_syn_fin));
+}
+
+#[test]
+fn mid_stream_is_adopted() {
+    let mut wire = Wire::new(&Limits::default());
+    assert_eq!(wire.send(ToClient, ACK, SERVER, CLIENT, b"def"), Answer::Release);
+    assert!(wire.connection.adopted(ToClient) && wire.connection.adopted(ToServer));
+    assert_eq!(wire.send(ToServer, ACK, CLIENT, SERVER + 3, b"abc"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"abc");
+    assert_eq!(wire.seen(ToClient), b"def");
+    assert_eq!(wire.send(ToServer, ACK, CLIENT, SERVER + 3, b"aXc"), dropped(Reason::tcp_bytes_differ));
+    // what came before is not known, and its retransmission cannot be held against it
+    assert_eq!(wire.send(ToServer, ACK, CLIENT - 3, SERVER + 3, b"xyzabcd"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"abcd");
+}
+
+#[test]
+fn mid_stream_with_unseen_bytes_in_flight() {
+    let mut wire = Wire::new(&Limits::default());
+    // the server has not got yet what passed before the connection was met
+    assert_eq!(wire.send(ToClient, ACK, SERVER, CLIENT, b""), Answer::Release);
+    assert_eq!(wire.send(ToServer, ACK, CLIENT + 100, SERVER, b"abc"), Answer::Hold);
+    let held = wire.token;
+    assert_eq!(wire.send(ToClient, ACK, SERVER, CLIENT + 100, b"x"), Answer::Release);
+    assert_eq!(wire.out.gap, Some(ToServer));
+    assert_eq!(wire.out.let_go, [held]);
+    assert_eq!(wire.seen(ToServer), b"abc");
+    assert_eq!(wire.seen(ToClient), b"x");
+    assert_eq!(wire.send(ToServer, ACK, CLIENT + 103, SERVER + 1, b"def"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"abcdef");
+}
+
+#[test]
+fn mid_stream_is_dropped_where_chosen() {
+    let limits = Limits { adopt: false, ..Limits::default() };
+    let mut wire = Wire::new(&limits);
+    assert_eq!(wire.send(ToServer, ACK, CLIENT, SERVER, b"abc"), dropped(Reason::tcp_mid_stream));
+    assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT, b""), dropped(Reason::tcp_mid_stream));
+    assert_eq!(wire.send(ToClient, RST, SERVER, 0, b""), dropped(Reason::tcp_mid_stream));
+    wire.send(ToServer, SYN, CLIENT, 0, b"");
+    assert_eq!(wire.say(0, b"abc"), dropped(Reason::tcp_mid_stream));
+    assert_eq!(wire.seen(ToServer), b"");
+}
