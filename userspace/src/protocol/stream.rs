@@ -1,9 +1,80 @@
 //! Detectors of protocols that are spoken over TCP.
+//!
+//! Precedence: what has a magic number or a structure that nothing else has comes first, then text protocols by how much
+//! their first line says, and last those that a few bytes of anything could resemble (IRC, Telnet). A detector says
+//! no at the first byte that contradicts it, so one that stands earlier delays a later one only while both are possible.
+
+mod ber;
+mod bittorrent;
+mod dns;
+mod greeting;
+mod http;
+mod http2;
+mod imap;
+mod irc;
+mod kerberos;
+mod ldap;
+mod memcached;
+mod mqtt;
+mod mssql;
+mod mysql;
+mod openvpn;
+mod pop3;
+mod postgresql;
+mod rdp;
+mod reader;
+mod redis;
+#[cfg(test)]
+mod samples;
+mod sip;
+mod smb;
+mod socks;
+mod ssh;
+mod stun;
+mod telnet;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod vnc;
 
 use super::{Answer, Candidates, Protocol, Spoken, Stream, ask};
 
+type Detector = (Protocol, fn(Stream<'_>) -> Answer);
+
 /// In order of precedence. At most 64.
-const DETECTORS: &[(Protocol, fn(Stream<'_>) -> Answer)] = &[];
+const DETECTORS: &[Detector] = &[
+    (Protocol::Tls, tls::tls),
+    (Protocol::FakeTls, tls::fake),
+    (Protocol::Ssh, ssh::detect),
+    (Protocol::Http2, http2::detect),
+    (Protocol::Smb, smb::detect),
+    (Protocol::Rdp, rdp::detect),
+    (Protocol::Bittorrent, bittorrent::detect),
+    // before those that start with a length, which would wait for more than SOCKS says
+    (Protocol::Socks, socks::detect),
+    (Protocol::Stun, stun::detect),
+    (Protocol::Kerberos, kerberos::detect),
+    (Protocol::Ldap, ldap::detect),
+    (Protocol::Postgresql, postgresql::detect),
+    (Protocol::Mssql, mssql::detect),
+    (Protocol::Mysql, mysql::detect),
+    (Protocol::Mqtt, mqtt::detect),
+    (Protocol::Vnc, vnc::detect),
+    (Protocol::Openvpn, openvpn::detect),
+    (Protocol::Dns, dns::detect),
+    // HTTP first, and a WebSocket once the server has agreed
+    (Protocol::WebSocket, http::websocket),
+    (Protocol::Http, http::http),
+    (Protocol::Sip, sip::detect),
+    (Protocol::Smtp, greeting::smtp),
+    (Protocol::Ftp, greeting::ftp),
+    (Protocol::Redis, redis::detect),
+    (Protocol::Memcached, memcached::detect),
+    (Protocol::Imap, imap::detect),
+    (Protocol::Pop3, pop3::detect),
+    (Protocol::Irc, irc::detect),
+    (Protocol::Telnet, telnet::detect),
+];
 
 /// What a byte stream speaks.
 pub fn stream(said: Stream<'_>, candidates: &mut Candidates) -> Spoken {
