@@ -36,6 +36,8 @@ enum Kind {
     Acknowledge,
     /// Some other bytes there.
     Forged { at: Index, bytes: Vec<u8>, fin: bool },
+    /// A few other bytes at a distance from what is expected.
+    Near { distance: i32, bytes: Vec<u8> },
     /// At a distance from what is expected.
     Reset { distance: i32 },
     /// Far from anything.
@@ -58,6 +60,7 @@ fn hostile() -> impl Strategy<Value = Kind> {
     prop_oneof![
         8 => honest(),
         3 => (any::<Index>(), bytes(), any::<bool>()).prop_map(|(at, bytes, fin)| Kind::Forged { at, bytes, fin }),
+        3 => (-3..4_i32, vec(any::<u8>(), 1..4)).prop_map(|(distance, bytes)| Kind::Near { distance, bytes }),
         1 => prop_oneof![Just(0), -50..400_i32].prop_map(|distance| Kind::Reset { distance }),
         1 => (any::<u32>(), bytes()).prop_map(|(seq, bytes)| Kind::Astray { seq, bytes }),
         1 => (any::<u32>(), bytes()).prop_map(|(ack, bytes)| Kind::Acknowledges { ack, bytes }),
@@ -198,6 +201,10 @@ impl World {
                 packet.seq = self.number(direction, at.index(length + 1));
                 packet.bytes = bytes;
                 packet.flags |= if fin { FIN } else { 0 };
+            }
+            Kind::Near { distance, bytes } => {
+                packet.seq = packet.seq.wrapping_add_signed(distance);
+                packet.bytes = bytes;
             }
             Kind::Reset { distance } => {
                 packet.seq = packet.seq.wrapping_add_signed(distance);
