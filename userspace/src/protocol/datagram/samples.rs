@@ -69,8 +69,8 @@ fn names() -> Vec<Sample> {
     ]);
     let llmnr = b"\x07\xc3\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04wpad\x00\x00\x1c\x00\x01";
     vec![
-        one("dns query", Protocol::Dns, query, &[2, 4, 6, 12]),
-        one("dns answer", Protocol::Dns, answer, &[5, 7, 12]),
+        one("dns query", Protocol::Dns, query, &[2, 4, 12]),
+        one("dns answer", Protocol::Dns, answer, &[5, 12]),
         one("multicast dns", Protocol::Dns, multicast, &[7, 12]),
         one("llmnr", Protocol::Dns, llmnr, &[5, 12]),
     ]

@@ -163,7 +163,7 @@ fn negotiation_and_late_joins() {
     };
     assert_eq!(detect(&[(ToServer, &forced), (ToClient, &negotiation(0x2a3a_4a5a))]), Answer::Yes(ToClient, 19));
     assert_eq!(detect(&[(ToClient, &negotiation(V1))]), Answer::Yes(ToClient, 19));
-    assert_eq!(detect(&[(ToClient, &negotiation(77))]), Answer::More);
+    assert_eq!(detect(&[(ToClient, &negotiation(77))]), Answer::No);
     assert_eq!(detect(&[(ToClient, &negotiation(V1)[..18])]), Answer::No);
     // handshake packets whose ids agree
     let handshake = |destination: &[u8], source: &[u8]| {
