@@ -67,6 +67,11 @@ fn class(value: u16) -> bool {
     matches!(value & 0x7fff, 1 | 3 | 4 | 254 | 255)
 }
 
+/// Half a byte a letter (RFC 1001 section 14.1); a few letters may be wrong.
+fn encoded(label: &[u8]) -> bool {
+    label.iter().filter(|byte| (b'A'..=b'P').contains(byte)).count() >= 28
+}
+
 /// Walks a name; whether it is one in NetBIOS's encoding.
 fn name(bytes: &mut Bytes<'_>) -> Option<bool> {
     const ENCODED: u8 = 32;
@@ -78,7 +83,7 @@ fn name(bytes: &mut Bytes<'_>) -> Option<bool> {
             0 if size == 0 => return Some(netbios),
             0 => {
                 let label = bytes.take(usize::from(size))?;
-                netbios |= length == 0 && size == ENCODED && label.iter().all(|byte| (b'A'..=b'P').contains(byte));
+                netbios |= length == 0 && size == ENCODED && encoded(label);
                 length += 1 + usize::from(size);
                 must(length <= 255)?;
             }
