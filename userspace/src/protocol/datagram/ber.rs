@@ -32,7 +32,7 @@ pub fn tagged<'a>(bytes: &mut Bytes<'a>, tag: u8) -> Option<Bytes<'a>> {
 }
 
 /// The only element there is, if it has this tag.
-pub fn only<'a>(bytes: &[u8], tag: u8) -> Option<Bytes<'_>> {
+pub fn only(bytes: &[u8], tag: u8) -> Option<Bytes<'_>> {
     let mut bytes = Bytes::new(bytes);
     let contents = tagged(&mut bytes, tag)?;
     must(bytes.is_empty())?;

@@ -5,28 +5,38 @@ use super::{
     wire::{Bytes, must},
 };
 
-/// A message of the table, a tracker's or of local discovery tells; uTP by a SYN and the state that acknowledges it.
+/// Packets of one direction that agree, in a uTP session that was joined late.
+const AGREEING: u8 = 3;
+
+/// A message of the table, a tracker's or of local discovery tells; uTP by a SYN and what acknowledges it, or by a few
+/// packets in a row.
 pub fn detect(said: Datagrams<'_>) -> Answer {
     let mut opened: Option<(Direction, Packet)> = None;
+    let mut last: [Option<(Packet, u8)>; 2] = [None; 2];
     each(said, |direction, datagram| {
         if table(datagram).is_some() || tracker(datagram).is_some() || datagram.starts_with(b"BT-SEARCH * HTTP/1.1\r\n")
         {
             return Look::Is(datagram.len());
         }
         let Some(packet) = packet(datagram) else { return Look::Not };
-        match (opened, packet.kind) {
-            (None, SYN) => opened = Some((direction, packet)),
-            (Some((opener, syn)), STATE | DATA | FIN | RESET) if opener != direction => {
-                if packet.connection == syn.connection && packet.acknowledged == syn.sequence {
-                    return Look::Is(datagram.len());
-                }
-            }
-            // a session that was joined late: the two sides' connection numbers differ by one
-            (Some((opener, other)), STATE | DATA) if opener == direction && other.kind != SYN => {}
-            (None, _) => opened = Some((direction, packet)),
-            _ => {}
+        if packet.kind == SYN {
+            opened = Some((direction, packet));
+            return Look::May;
         }
-        Look::May
+        if let Some((opener, syn)) = opened
+            && opener != direction
+            && packet.connection == syn.connection
+            && packet.acknowledged == syn.sequence
+        {
+            return Look::Is(datagram.len());
+        }
+        let side = &mut last[usize::from(direction == Direction::ToClient)];
+        let agreeing = match *side {
+            Some((before, agreeing)) if packet.follows(&before) => agreeing + 1,
+            _ => 1,
+        };
+        *side = Some((packet, agreeing));
+        if agreeing >= AGREEING { Look::Is(datagram.len()) } else { Look::May }
     })
 }
 
@@ -39,17 +49,31 @@ fn tracker(datagram: &[u8]) -> Option<()> {
 }
 
 const DATA: u8 = 0;
-const FIN: u8 = 1;
-const STATE: u8 = 2;
-const RESET: u8 = 3;
 const SYN: u8 = 4;
 
 #[derive(Clone, Copy)]
 struct Packet {
     kind: u8,
     connection: u16,
+    /// Microseconds.
+    sent: u32,
     sequence: u16,
     acknowledged: u16,
+}
+
+impl Packet {
+    /// Later in the same session, by no more than a flow loses and a minute.
+    fn follows(&self, before: &Self) -> bool {
+        const STEP_MAX: u16 = 64;
+        const MICROSECONDS_MAX: u32 = 60_000_000;
+        let (sequence, acknowledged) =
+            (self.sequence.wrapping_sub(before.sequence), self.acknowledged.wrapping_sub(before.acknowledged));
+        self.connection == before.connection
+            && (1..MICROSECONDS_MAX).contains(&self.sent.wrapping_sub(before.sent))
+            && sequence <= STEP_MAX
+            && acknowledged <= STEP_MAX
+            && sequence + acknowledged > 0
+    }
 }
 
 fn packet(datagram: &[u8]) -> Option<Packet> {
@@ -59,7 +83,7 @@ fn packet(datagram: &[u8]) -> Option<Packet> {
     must(first & 15 == 1 && kind <= SYN)?;
     let mut extension = bytes.u8()?;
     let connection = bytes.u16()?;
-    let _sent = bytes.u32()?;
+    let sent = bytes.u32()?;
     let _difference = bytes.u32()?;
     let _window = bytes.u32()?;
     let sequence = bytes.u16()?;
@@ -72,7 +96,7 @@ fn packet(datagram: &[u8]) -> Option<Packet> {
     }
     // only data has any
     must(kind == DATA || bytes.is_empty())?;
-    Some(Packet { kind, connection, sequence, acknowledged })
+    Some(Packet { kind, connection, sent, sequence, acknowledged })
 }
 
 /// Nesting of lists and dictionaries.

@@ -1,17 +1,21 @@
 //! DNS (RFC 1035), and what has its message format: multicast DNS (RFC 6762) and LLMNR (RFC 4795) answer as DNS too.
 //!
-//! The message must be whole: every question and every record is walked. NetBIOS names (RFC 1002) share the format and
-//! are told apart by their encoding.
+//! Its questions tell. Records behind them are not walked: fragments, servers with faults and tunnels are DNS still. A
+//! message without a question must be whole. NetBIOS names (RFC 1002) share the format and are told apart by their
+//! encoding and their type.
 
 use super::{
     Answer, Datagrams, Look, each,
     wire::{Bytes, must},
 };
 
-/// Queries, answers, the reserved bit.
 const RESPONSE: u16 = 0x8000;
-const TRUNCATED: u16 = 0x0200;
+/// The bit between those of RFC 1035's reserved three that DNSSEC has not taken.
 const RESERVED: u16 = 0x0040;
+/// Inverse query.
+const INVERSE: u16 = 1;
+/// NetBIOS's type of question; DNS has nothing in use there.
+const NETBIOS: u16 = 32;
 
 /// One message tells.
 pub fn detect(said: Datagrams<'_>) -> Answer {
@@ -26,27 +30,25 @@ fn message(datagram: &[u8]) -> Option<()> {
     // query, inverse query, status, notify, update
     must(matches!(opcode, 0..=2 | 4 | 5) && flags & RESERVED == 0)?;
     let [questions, answers, authority, additional] = [bytes.u16()?, bytes.u16()?, bytes.u16()?, bytes.u16()?];
-    let records = usize::from(answers) + usize::from(authority) + usize::from(additional);
-    if flags & RESPONSE == 0 {
-        must(questions > 0)?;
-        // a query has no error
-        must(flags & 15 == 0)?;
-    }
-    // an error that repeats nothing is too little to tell
-    must(questions > 0 || records > 0)?;
-    for at in 0..questions {
-        let netbios = name(&mut bytes)?;
-        must(!(at == 0 && netbios))?;
-        let kind = bytes.u16()?;
-        must(kind != 0 && class(bytes.u16()?))?;
-    }
-    for _ in 0..records {
-        if bytes.is_empty() && flags & TRUNCATED != 0 {
-            return Some(());
+    // a query has no error
+    must(flags & RESPONSE != 0 || flags & 15 == 0)?;
+    if questions == 0 {
+        // an answer, an announcement, or an inverse query, which carries one (RFC 1035 section 6.4)
+        must(flags & RESPONSE != 0 || (opcode == INVERSE && answers == 1))?;
+        let records = u32::from(answers) + u32::from(authority) + u32::from(additional);
+        // an error that repeats nothing is too little to tell
+        must(records > 0)?;
+        for _ in 0..records {
+            record(&mut bytes)?;
         }
-        record(&mut bytes)?;
+        return must(bytes.is_empty());
     }
-    must(bytes.is_empty())
+    for _ in 0..questions {
+        must(!name(&mut bytes)?)?;
+        let kind = bytes.u16()?;
+        must(kind != 0 && kind != NETBIOS && class(bytes.u16()?))?;
+    }
+    Some(())
 }
 
 fn record(bytes: &mut Bytes<'_>) -> Option<()> {
@@ -65,9 +67,14 @@ fn class(value: u16) -> bool {
     matches!(value & 0x7fff, 1 | 3 | 4 | 254 | 255)
 }
 
+/// Half a byte a letter (RFC 1001 section 14.1); a few letters may be wrong.
+fn encoded(label: &[u8]) -> bool {
+    label.iter().filter(|byte| (b'A'..=b'P').contains(byte)).count() >= 28
+}
+
 /// Walks a name; whether it is one in NetBIOS's encoding.
 fn name(bytes: &mut Bytes<'_>) -> Option<bool> {
-    const NETBIOS: u8 = 32;
+    const ENCODED: u8 = 32;
     let mut length = 0;
     let mut netbios = false;
     loop {
@@ -76,7 +83,7 @@ fn name(bytes: &mut Bytes<'_>) -> Option<bool> {
             0 if size == 0 => return Some(netbios),
             0 => {
                 let label = bytes.take(usize::from(size))?;
-                netbios |= length == 0 && size == NETBIOS && label.iter().all(|byte| (b'A'..=b'P').contains(byte));
+                netbios |= length == 0 && size == ENCODED && encoded(label);
                 length += 1 + usize::from(size);
                 must(length <= 255)?;
             }

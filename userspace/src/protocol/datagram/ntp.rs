@@ -56,7 +56,7 @@ fn clock(mut bytes: Bytes<'_>, version: u8, mode: u8) -> Option<()> {
 }
 
 fn present(seconds: u32) -> Option<()> {
-    must(seconds >= SECONDS_MIN || seconds < SECONDS_NEXT_MAX)
+    must(!(SECONDS_NEXT_MAX..SECONDS_MIN).contains(&seconds))
 }
 
 fn extensions(mut bytes: Bytes<'_>) -> bool {

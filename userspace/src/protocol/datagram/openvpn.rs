@@ -34,33 +34,39 @@ struct Reset<'a> {
     acknowledged: Option<&'a [u8]>,
 }
 
-/// A client's reset and the server's that answers it tell.
+/// A client's reset and the server's that answers it tell; where only one side is seen, its reset and what it sends next
+/// in the same session.
 pub fn detect(said: Datagrams<'_>) -> Answer {
-    let mut first: Option<(Direction, [u8; 8], Wrap)> = None;
-    each(said, |direction, datagram| match (&first, reset(datagram)) {
-        (None, Some(reset)) if !reset.from_server => {
-            first = Some((direction, reset.session, reset.wrap));
-            Look::May
-        }
-        // sent again
-        (Some((client, session, _)), Some(reset)) if !reset.from_server => {
-            if *client == direction && *session == reset.session { Look::May } else { Look::Not }
-        }
-        (Some((client, session, wrap)), Some(reset)) => {
-            if *client != direction && answers(*wrap, session, &reset) {
+    let mut first: Option<(Direction, Reset<'_>)> = None;
+    each(said, |direction, datagram| {
+        let next = reset(datagram);
+        let Some((opener, opening)) = &first else {
+            let Some(next) = next else { return Look::Not };
+            first = Some((direction, next));
+            return Look::May;
+        };
+        match next {
+            // sent again
+            Some(next) if *opener == direction && next.session == opening.session => Look::May,
+            Some(next) if *opener != direction && !opening.from_server && answers(opening, &next) => {
                 Look::Is(datagram.len())
-            } else {
-                Look::Not
             }
+            None if *opener == direction && follows(&opening.session, datagram) => Look::Is(datagram.len()),
+            _ => Look::Not,
         }
-        _ => Look::Not,
     })
 }
 
-fn answers(asked: Wrap, session: &[u8; 8], reset: &Reset<'_>) -> bool {
-    let named = reset.acknowledged.is_none_or(|named| named == session);
-    named
-        && match (asked, reset.wrap) {
+/// A control packet or an acknowledgement of this session.
+fn follows(session: &[u8; 8], datagram: &[u8]) -> bool {
+    matches!(datagram, [0x20 | 0x28, named @ ..] if named.len() > 8 && named.starts_with(session))
+}
+
+fn answers(asked: &Reset<'_>, reset: &Reset<'_>) -> bool {
+    let named = reset.acknowledged.is_none_or(|named| named == asked.session);
+    reset.from_server
+        && named
+        && match (asked.wrap, reset.wrap) {
             (Wrap::Clear, Wrap::Clear) => reset.acknowledged.is_some(),
             (Wrap::Signed { hmac: one, time: then }, Wrap::Signed { hmac: other, time }) => {
                 one == other && then.abs_diff(time) < TIME_APART

@@ -93,6 +93,10 @@ impl<'a> Session<'a> {
         if packet.kind == Kind::Negotiation && packet.knows_version() {
             return Look::Is(0);
         }
+        // to nobody's question
+        if packet.kind == Kind::Negotiation && !agrees {
+            return Look::Not;
+        }
         self.ids[side] = Some((packet.destination, packet.source));
         let mut sealed = true;
         let from_client = self.client.as_ref().is_none_or(|(client, _)| *client == direction);
@@ -101,6 +105,8 @@ impl<'a> Session<'a> {
             if let Some(payload) = self.open(direction, packet) {
                 sealed = false;
                 if google::version(packet.version) {
+                    // the later ones have TLS inside, in frames like these
+                    self.crypto.frames(&payload);
                     return Look::Is(0);
                 }
                 match self.crypto.frames(&payload) {

@@ -68,9 +68,12 @@ fn names() -> Vec<Sample> {
         b"\x08_printer\x04_tcp\x05local\x00\x00\x0c\x80\x01\x00\x00\x11\x94\x00\x07\x04desk\xc0\x0c",
     ]);
     let llmnr = b"\x07\xc3\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04wpad\x00\x00\x1c\x00\x01";
+    let inverse =
+        b"\x12\x34\x08\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04\xc0\x00\x02\x01";
     vec![
-        one("dns query", Protocol::Dns, query, &[2, 4, 6, 12]),
-        one("dns answer", Protocol::Dns, answer, &[5, 7, 12]),
+        one("dns inverse query", Protocol::Dns, *inverse, &[7, 12, 16]),
+        one("dns query", Protocol::Dns, query, &[2, 4, 12]),
+        one("dns answer", Protocol::Dns, answer, &[5, 12]),
         one("multicast dns", Protocol::Dns, multicast, &[7, 12]),
         one("llmnr", Protocol::Dns, llmnr, &[5, 12]),
     ]
@@ -167,6 +170,7 @@ fn files_and_calls() -> Vec<Sample> {
         b"\x81\xca\x00\x03\x5a\x5b\x5c\x5d\x01\x02ab\x00\x00\x00\x00",
     ]);
     let stun = join(&[b"\x00\x01\x00\x0c\x21\x12\xa4\x42", &noise(12, 1), b"\x00\x25\x00\x00\x80\x22\x00\x03abc\x00"]);
+    let unpadded = join(&[b"\x00\x03\x00\x06\x21\x12\xa4\x42", &noise(12, 1), b"\x40\x00\x00\x02\x01\x00"]);
     let classic = vec![
         (ToServer, join(&[b"\x00\x01\x00\x00", &noise(16, 2)])),
         (ToClient, join(&[b"\x01\x01\x00\x0c", &noise(16, 2), b"\x00\x01\x00\x08\x00\x01\x12\x34\xc0\x00\x02\x01"])),
@@ -184,6 +188,7 @@ fn files_and_calls() -> Vec<Sample> {
         sample("rtp", Protocol::Rtp, calls, &[(0, 0), (1, 2), (2, 8)].map(|(at, byte)| (at, byte))),
         one("rtcp", Protocol::Rtp, reports, &[0, 2, 28, 30]),
         one("stun", Protocol::Stun, stun, &[3, 4, 5, 6, 7]),
+        one("stun without padding", Protocol::Stun, unpadded, &[3, 4, 5, 6, 7]),
         sample("classic stun", Protocol::Stun, classic, &[(0, 3), (1, 2), (1, 3)]),
     ]
 }
@@ -217,6 +222,13 @@ fn tunnels() -> Vec<Sample> {
         |counter: u8| join(&[b"\x04\x00\x00\x00", &noise(4, 8), &[counter], &[0; 7], &noise(32, u32::from(counter))]);
     let session = noise(8, 10);
     let reset = join(&[b"\x38", &session, &[0; 5]]);
+    let next = join(&[b"\x28", &session, b"\x01\x00\x00\x00\x00", &noise(8, 11)]);
+    let late = (1..=3)
+        .map(|at| {
+            let head = [b"\x01\x00\x12\x34\x00\x00\x10", &[at][..], &noise(8, 16), b"\x5c", &[at], b"\x66\x00"];
+            (ToServer, join(&[&join(&head), &noise(30, 19)]))
+        })
+        .collect();
     let reset_answer = join(&[b"\x40", &noise(8, 11), b"\x01\x00\x00\x00\x00", &session, &[0; 4]]);
     let signed = join(&[b"\x38", &session, &noise(20, 12), b"\x00\x00\x00\x01\x66\x00\x00\x00", &[0; 5]]);
     let signed_answer = join(&[
@@ -264,9 +276,16 @@ fn tunnels() -> Vec<Sample> {
         sample(
             "openvpn",
             Protocol::Openvpn,
-            vec![(ToServer, reset), (ToClient, reset_answer)],
+            vec![(ToServer, reset.clone()), (ToClient, reset_answer)],
             &[(0, 0), (0, 9), (1, 0), (1, 14)],
         ),
+        sample(
+            "openvpn of one side",
+            Protocol::Openvpn,
+            vec![(ToServer, reset.clone()), (ToServer, next)],
+            &[(0, 0), (1, 0), (1, 1)],
+        ),
+        sample("utp late", Protocol::Bittorrent, late, &[(0, 0), (1, 0), (2, 3)]),
         sample(
             "openvpn signed",
             Protocol::Openvpn,

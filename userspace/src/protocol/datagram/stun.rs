@@ -42,13 +42,13 @@ fn message(datagram: &[u8]) -> Option<Message> {
     let transaction: [u8; 16] = bytes.array()?;
     must(length == bytes.rest.len())?;
     if transaction[..4] == COOKIE.to_be_bytes() {
-        // methods assigned so far are below 0x100; vendors use some beyond
-        must(length.is_multiple_of(4))?;
+        // vendors have methods and attributes of their own, and some leave out the last one's padding
         attributes(bytes, |_| true)?;
         return Some(Message::Modern);
     }
     // binding, shared secret; and the methods of TURN before it was a standard: allocate, send, data, set active
     must(matches!(kind & 0xfeef, 1..=4 | 6))?;
+    must(length.is_multiple_of(4))?;
     attributes(bytes, |kind| matches!(kind, 0x0001..=0x0024 | 0x8000..=0x80ff | 0xc000..=0xc0ff))?;
     Some(Message::Classic { transaction, attributes: length > 0 })
 }
@@ -59,7 +59,7 @@ fn attributes(mut bytes: Bytes<'_>, known: impl Fn(u16) -> bool) -> Option<()> {
         let length = usize::from(bytes.u16()?);
         bytes.take(length)?;
         // values are padded to four bytes; RFC 3489's are multiples already
-        bytes.take((4 - length % 4) % 4)?;
+        bytes.take(bytes.rest.len().min((4 - length % 4) % 4))?;
     }
     Some(())
 }

@@ -28,8 +28,10 @@ pub struct Crypto {
 impl Crypto {
     /// Takes in the frames of a packet.
     pub fn frames(&mut self, payload: &[u8]) -> Hello {
-        if self.take(payload).is_none() {
-            return Hello::Not;
+        let Some(answers) = self.take(payload) else { return Hello::Not };
+        // the handshake goes on without more of its bytes
+        if answers && self.bytes.is_empty() {
+            return Hello::Is;
         }
         match self.bytes.get(..self.whole) {
             Some([1, 0, _, _, 3, 3, ..]) => Hello::Is,
@@ -47,14 +49,16 @@ impl Crypto {
         Some(whole.get(..4 + length)?.to_vec())
     }
 
-    /// Frames that an Initial packet may have (RFC 9000 table 3).
-    fn take(&mut self, payload: &[u8]) -> Option<()> {
+    /// Frames that an Initial packet may have (RFC 9000 table 3). Whether it answers: it acknowledges or closes.
+    fn take(&mut self, payload: &[u8]) -> Option<bool> {
         let mut bytes = Bytes::new(payload);
+        let mut answers = false;
         while let Some(kind) = bytes.u8() {
             match kind {
                 // padding, ping
                 0 | 1 => {}
                 2 | 3 => {
+                    answers = true;
                     let _largest = variable(&mut bytes)?;
                     let _delay = variable(&mut bytes)?;
                     let ranges = variable(&mut bytes)?;
@@ -75,6 +79,7 @@ impl Crypto {
                     self.put(usize::try_from(offset).ok()?, data)?;
                 }
                 0x1c => {
+                    answers = true;
                     let _code = variable(&mut bytes)?;
                     let _frame = variable(&mut bytes)?;
                     let length = variable(&mut bytes)?;
@@ -83,7 +88,7 @@ impl Crypto {
                 _ => return None,
             }
         }
-        Some(())
+        Some(answers)
     }
 
     /// Beyond the bound, and other bytes in a place that was filled, are refused.

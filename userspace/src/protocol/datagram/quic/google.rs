@@ -26,10 +26,12 @@ fn header(datagram: &[u8]) -> Option<&[u8]> {
         // lengths of the two ids: one has eight bytes, the other none
         must(matches!(bytes.u8()?, 0x50 | 0x05))?;
     } else {
-        // a version and an id of eight bytes
-        must(flags & 0xc9 == 0x09)?;
+        // an id of eight bytes; a client's has a version behind it
+        must(flags & 0xc8 == 0x08)?;
         bytes.take(8)?;
-        named(bytes.array()?)?;
+        if flags & 1 != 0 {
+            named(bytes.array()?)?;
+        }
         return Some(bytes.rest);
     }
     bytes.take(8)?;
