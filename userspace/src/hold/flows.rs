@@ -75,6 +75,12 @@ impl Flows {
         self.young.get(&id)
     }
 
+    /// A flow, to change it.
+    pub fn get_mut(&mut self, id: u64) -> Option<&mut Flow> {
+        // in that order: one that is not young may be old
+        if self.young.contains_key(&id) { self.young.get_mut(&id) } else { self.old.get_mut(&id) }
+    }
+
     /// A flow has left inspection.
     pub fn forget(&mut self, id: u64) {
         self.young.remove(&id);

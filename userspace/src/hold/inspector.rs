@@ -1,6 +1,7 @@
 //! The thread that serves the sockets: takes what was held, decides, releases, and gives credits back.
 
 use std::{
+    collections::VecDeque,
     io,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
     sync::{
@@ -22,17 +23,20 @@ use xdp::slab::Slab as _;
 use super::{
     PATIENCE,
     flows::Flows,
-    port::{Port, Served},
+    port::{Port, SLOTS_A_PORT, Served},
     socket::{Hands, Socket},
 };
 use crate::{
     clock::now_ns,
     datapath::{Mapped, test_run},
-    inspect::{self, Answer, Finding, Generations, Judged, Rules},
+    inspect::{self, Answer, Finding, Generations, Judged, Rules, Waiting},
 };
 
 /// After this long without a packet a flow is forgotten, at the latest after twice that.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long a packet waits until it is known what is spoken: less than a sender waits for its answer (RFC 6298 has a second,
+/// Linux 200 ms).
+const WAIT: Duration = Duration::from_millis(100);
 /// Between two looks at the sockets' own statistics.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -103,6 +107,10 @@ pub struct Inspector {
     flows: Flows,
     /// Flows of this batch that may leave inspection once it has left, and what they speak.
     finished: Vec<(u64, u8)>,
+    /// Flows whose packets have waited long enough.
+    due: Vec<u64>,
+    /// Flows whose packets wait, and until when (ns); in order of time.
+    deadlines: VecDeque<(u64, u64)>,
     rules: Generations,
     tell: Tell,
     limiter: Limiter,
@@ -127,6 +135,8 @@ impl Inspector {
             ports: Vec::new(),
             flows: Flows::default(),
             finished: Vec::new(),
+            due: Vec::new(),
+            deadlines: VecDeque::new(),
             rules: Generations::default(),
             tell,
             limiter: Limiter::default(),
@@ -141,7 +151,7 @@ impl Inspector {
         loop {
             let end = self.orders();
             self.sign_of_life();
-            let mut any = false;
+            let mut any = self.expire(end, &mut hands);
             for at in 0..self.ports.len() {
                 any |= self.serve(at, &mut hands, &mut judged);
             }
@@ -204,6 +214,8 @@ impl Inspector {
         let mut work = Work {
             flows: &mut self.flows,
             finished: &mut self.finished,
+            due: &mut self.due,
+            deadlines: &mut self.deadlines,
             totals: &self.totals,
             rules: &self.rules,
             tell: &self.tell,
@@ -212,17 +224,48 @@ impl Inspector {
             now_ns: now_ns(),
         };
         for queue in 0..queues.len() {
-            let count = work.pass(&mut queues[queue].socket, &mut device.socket, hands, judged);
+            let Served { place, socket } = &mut queues[queue];
+            let count = work.pass((*place, socket), &mut device.socket, hands, judged);
             give_back(&self.credits, queues[queue].place, count);
             any |= count > 0;
         }
         if let Some(queue) = queues.first_mut() {
-            let count = work.pass(&mut device.socket, &mut queue.socket, hands, judged);
+            let count = work.pass((device.place, &mut device.socket), &mut queue.socket, hands, judged);
             give_back(&self.credits, device.place, count);
             any |= count > 0;
         }
+        self.let_go(hands);
         self.settle_finished();
         any
+    }
+
+    /// Packets that have waited in vain leave; `all`: every one that waits. Whether there were any.
+    fn expire(&mut self, all: bool, hands: &mut Hands) -> bool {
+        let now = now_ns();
+        while let Some((_, id)) = self.deadlines.pop_front_if(|(deadline, _)| all || *deadline <= now) {
+            self.due.push(id);
+        }
+        let any = !self.due.is_empty();
+        self.let_go(hands);
+        any
+    }
+
+    /// What waited of the flows that are due leaves, each packet the way it would have gone.
+    fn let_go(&mut self, hands: &mut Hands) {
+        for id in std::mem::take(&mut self.due) {
+            let Some(flow) = self.flows.get_mut(id) else { continue };
+            for Waiting { place, frame } in flow.talk.let_go() {
+                let port = self.ports.iter_mut().find(|port| port.device.place / SLOTS_A_PORT == place / SLOTS_A_PORT);
+                // an interface that is gone has no more need of it
+                let Some(port) = port else { continue };
+                let outward = place == port.device.place;
+                let Some(queue) = port.queues.first_mut() else { continue };
+                let to = if outward { &mut queue.socket } else { &mut port.device.socket };
+                let counter = if to.send(hands, &frame) { &self.totals.released } else { &self.totals.lost };
+                counter.fetch_add(1, Ordering::Relaxed);
+                let _ = to.flush();
+            }
+        }
     }
 
     /// Lets the flows of the last batch leave inspection, whose packets have all left.
@@ -297,6 +340,8 @@ impl Inspector {
 struct Work<'a> {
     flows: &'a mut Flows,
     finished: &'a mut Vec<(u64, u8)>,
+    due: &'a mut Vec<u64>,
+    deadlines: &'a mut VecDeque<(u64, u64)>,
     totals: &'a Totals,
     rules: &'a Generations,
     tell: &'a Tell,
@@ -308,7 +353,13 @@ struct Work<'a> {
 impl Work<'_> {
     /// Moves what one socket received out by another, but for what must not leave; how many packets there were. Of each flow
     /// they leave in the order in which they came.
-    fn pass(&mut self, from: &mut Socket, to: &mut Socket, hands: &mut Hands, judged: &mut Judged) -> usize {
+    fn pass(
+        &mut self,
+        (place, from): (u32, &mut Socket),
+        to: &mut Socket,
+        hands: &mut Hands,
+        judged: &mut Judged,
+    ) -> usize {
         let count = from.receive(hands, to.room());
         if count == 0 {
             return 0;
@@ -317,7 +368,7 @@ impl Work<'_> {
         while let Some(mut packet) = hands.received.pop_back() {
             if let Some((held, frame)) = Socket::read(&mut packet) {
                 bytes += frame.len() as u64;
-                self.packet(&held, frame, (from, to), hands, judged);
+                self.packet(&held, frame, (place, from, to), hands, judged);
             }
             from.free(packet);
         }
@@ -335,7 +386,7 @@ impl Work<'_> {
         &mut self,
         held: &Held,
         frame: &[u8],
-        (from, to): (&mut Socket, &mut Socket),
+        (place, from, to): (u32, &mut Socket, &mut Socket),
         hands: &mut Hands,
         judged: &mut Judged,
     ) {
@@ -345,6 +396,17 @@ impl Work<'_> {
         let answer = inspect::judge(held, frame, &mut flow.talk, rules, age, judged);
         match answer {
             Answer::Release => self.send(to, hands, frame),
+            Answer::Wait => {
+                let frames = std::iter::once(frame.into()).chain(judged.let_go.drain(..));
+                for frame in frames {
+                    if flow.talk.wait(place, frame) {
+                        self.deadlines.push_back((self.now_ns + WAIT.as_nanos() as u64, held.flow));
+                    }
+                }
+                if flow.talk.has_waited() {
+                    self.due.push(held.flow);
+                }
+            }
             Answer::Keep => {
                 self.totals.kept.fetch_add(1, Ordering::Relaxed);
             }

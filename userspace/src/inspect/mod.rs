@@ -13,7 +13,7 @@ use dropgate_abi::{flow::app, hold::Held, reason::Reason, walk::Walk};
 pub use self::{
     expect::{Generations, Rules},
     packet::Packet,
-    talk::Talk,
+    talk::{Talk, Waiting},
 };
 use self::{packet::UDP, reset::resets};
 use crate::{
@@ -26,6 +26,8 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
     Release,
+    /// It waits, and [`Judged::let_go`] behind it, until it is known what is spoken: in [`Talk::waiting`].
+    Wait,
     /// It is kept until its turn comes: see [`Judged::let_go`].
     Keep,
     Drop(Reason),
@@ -62,6 +64,7 @@ pub struct Finding {
     pub server_port: u16,
 }
 
+const FIN: u8 = 1;
 /// Bytes of evidence that an event shows.
 const EVIDENCE: usize = 32;
 
@@ -90,13 +93,16 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, age
         }
     };
     // a packet that says nothing new about the stream decides nothing
-    if matches!(answer, Answer::Release) && !talk.settled {
-        return conclude(held, &packet, talk, rules, age_ns, out);
-    }
+    let answer = if answer == Answer::Release && !talk.settled {
+        conclude(held, &packet, talk, rules, age_ns, out)
+    } else {
+        answer
+    };
     if talk.settled && !rules.inspection.everything {
         out.finished = Some(talk.app);
     }
-    answer
+    let carries = !packet.payload().is_empty() || packet.walk.protocol != UDP && packet.walk.tcp_flags & FIN != 0;
+    if answer == Answer::Release && carries && talk.makes_wait() { Answer::Wait } else { answer }
 }
 
 /// Compares what is spoken with what is expected.

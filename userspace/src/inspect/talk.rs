@@ -13,6 +13,19 @@ const DATAGRAM: usize = 2048;
 /// Most bytes of each direction that identification is shown.
 const PREFIX: u64 = 16 << 10;
 
+/// Packets of a flow that wait at most.
+const MOST_WAITING: usize = 32;
+/// How often what a flow says may wait in vain.
+const STALLS: u8 = 3;
+
+/// A packet that waits.
+#[derive(Debug)]
+pub struct Waiting {
+    /// Place of the socket that it came by.
+    pub place: u32,
+    pub frame: Box<[u8]>,
+}
+
 /// A flow under inspection.
 #[derive(Debug)]
 pub struct Talk {
@@ -22,6 +35,10 @@ pub struct Talk {
     /// Out of turn, by token.
     kept: Vec<(u32, Direction, Box<[u8]>)>,
     next_token: u32,
+    /// In their order: what was said before it is known what is spoken.
+    waiting: Vec<Waiting>,
+    /// How often what waited was let go without that.
+    stalls: u8,
     pub spoken: Spoken,
     /// Payload so far, both directions.
     pub bytes: u64,
@@ -43,6 +60,8 @@ impl Talk {
             candidates: Candidates::default(),
             kept: Vec::new(),
             next_token: 0,
+            waiting: Vec::new(),
+            stalls: 0,
             spoken: Spoken::Pending,
             bytes: 0,
             midstream,
@@ -52,9 +71,35 @@ impl Talk {
         }
     }
 
-    /// Whether packets of it wait for their turn.
+    /// Whether packets of it are with us.
     pub const fn keeps(&self) -> bool {
-        !self.kept.is_empty()
+        !self.kept.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Whether what is said now has to wait: until it is known what is spoken, or behind what waits already. The other end
+    /// must not see a byte of what does not belong there; but it may have to see some before it says what tells, so that
+    /// nothing waits for long, nor often.
+    pub(super) const fn makes_wait(&self) -> bool {
+        !self.waiting.is_empty() || !self.settled && self.stalls < STALLS
+    }
+
+    /// Takes a packet that came by the socket at `place`; whether it is the first one.
+    pub fn wait(&mut self, place: u32, frame: Box<[u8]>) -> bool {
+        self.waiting.push(Waiting { place, frame });
+        self.waiting.len() == 1
+    }
+
+    /// Whether what waits is to be let go at once.
+    pub const fn has_waited(&self) -> bool {
+        self.settled || self.waiting.len() >= MOST_WAITING
+    }
+
+    /// What waited, to be let go in this order.
+    pub fn let_go(&mut self) -> Vec<Waiting> {
+        if !self.settled && !self.waiting.is_empty() {
+            self.stalls = self.stalls.saturating_add(1);
+        }
+        std::mem::take(&mut self.waiting)
     }
 
     /// The first bytes of a direction.
@@ -140,5 +185,6 @@ impl Talk {
         self.connection = None;
         self.datagrams = Vec::new();
         self.kept = Vec::new();
+        self.waiting = Vec::new();
     }
 }
