@@ -134,8 +134,11 @@ impl Default for Candidates {
     }
 }
 
+/// A protocol and what tells whether it is spoken.
+type Detector<T> = (Protocol, fn(T) -> Answer);
+
 /// Asks the detectors that are still candidates. The first one that says yes is believed; when all say no, it is unknown.
-fn ask<T: Copy>(detectors: &[(Protocol, fn(T) -> Answer)], said: T, candidates: &mut Candidates) -> Spoken {
+fn ask<T: Copy>(detectors: &[Detector<T>], said: T, candidates: &mut Candidates) -> Spoken {
     let mut pending = false;
     for (at, (protocol, detector)) in detectors.iter().enumerate() {
         if candidates.0 >> at & 1 == 0 {

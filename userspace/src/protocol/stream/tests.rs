@@ -213,9 +213,12 @@ proptest! {
         spoken(&to_server, &to_client);
     }
 
+    // the first byte of a TLS record or of a Telnet command makes them likelier to be one than a test may be to fail
     #[test]
-    fn random_bytes_are_not_known(said in proptest::collection::vec(any::<u8>(), 64..200)) {
-        prop_assert!(!matches!(spoken(&said, &[]), Spoken::Known(..)));
+    fn random_bytes_are_unknown(said in proptest::collection::vec(any::<u8>(), 64..200)) {
+        prop_assume!(said[0] != 255 && !(20..=24).contains(&said[0]));
+        prop_assert_eq!(spoken(&said, &[]), Spoken::Unknown);
+        prop_assert_eq!(spoken(&[], &said), Spoken::Unknown);
     }
 
     #[test]
