@@ -7,7 +7,10 @@
 mod datagram;
 mod stream;
 
-pub use self::{datagram::datagrams, stream::stream};
+pub use self::{
+    datagram::datagrams,
+    stream::{midstream, stream},
+};
 
 /// Who said something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

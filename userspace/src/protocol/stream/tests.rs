@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{
-    DETECTORS,
+    DETECTORS, WANT_HELLO, midstream,
     samples::{Sample, client_hello, records, samples},
     stream,
 };
@@ -110,6 +110,10 @@ fn a_flipped_bit_in_what_decides() {
 #[test]
 fn every_protocol_has_a_sample_and_a_place() {
     assert!(DETECTORS.len() <= 64);
+    assert_eq!(
+        DETECTORS[..WANT_HELLO].iter().map(|(protocol, _)| *protocol).collect::<Vec<_>>(),
+        [Protocol::Tls, Protocol::FakeTls]
+    );
     for (protocol, _) in DETECTORS {
         assert!(samples().iter().any(|sample| sample.protocol == *protocol), "{protocol:?}");
     }
@@ -188,6 +192,24 @@ fn a_long_target_is_enough() {
     assert!(matches!(spoken(&said, &[]), Spoken::Known(Protocol::Http, Direction::ToServer, _)));
     let said = [b"WHAT /".as_slice(), &[b'a'; 1200]].concat();
     assert_eq!(spoken(&said, &[]), Spoken::Unknown);
+}
+
+#[test]
+fn met_in_the_middle() {
+    let record = [23, 3, 3, 0, 4, 1, 2, 3, 4];
+    let tls = midstream(Stream { to_server: &[], to_client: &record });
+    assert_eq!(tls, Spoken::Known(Protocol::Tls, Direction::ToClient, 9));
+    let two = [record, record].concat();
+    assert_eq!(midstream(Stream { to_server: &two[..12], to_client: &[] }), Spoken::Pending);
+    assert_eq!(
+        midstream(Stream { to_server: &two, to_client: &[] }),
+        Spoken::Known(Protocol::Tls, Direction::ToServer, 14)
+    );
+    // the answer's sender was taken for the client
+    let answer = b"HTTP/1.1 200 OK\r\n";
+    let found = midstream(Stream { to_server: answer, to_client: &[] });
+    assert_eq!(found, Spoken::Known(Protocol::Http, Direction::ToServer, 12));
+    assert_eq!(midstream(Stream { to_server: &[0x93; 40], to_client: &[] }), Spoken::Unknown);
 }
 
 #[test]
