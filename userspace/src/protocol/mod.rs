@@ -11,7 +11,7 @@ mod stream;
 pub use self::{
     datagram::{datagrams, quic},
     registered::registered,
-    stream::stream,
+    stream::{midstream, stream},
 };
 
 /// Who said something.

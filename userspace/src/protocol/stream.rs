@@ -37,7 +37,7 @@ mod tests;
 mod tls;
 mod vnc;
 
-use super::{Answer, Candidates, Protocol, Spoken, Stream, ask};
+use super::{Answer, Candidates, Direction, Protocol, Spoken, Stream, ask};
 
 type Detector = (Protocol, fn(Stream<'_>) -> Answer);
 
@@ -76,7 +76,29 @@ const DETECTORS: &[Detector] = &[
     (Protocol::Telnet, telnet::detect),
 ];
 
+/// Detectors at the start of the list that want a hello of TLS.
+const WANT_HELLO: usize = 2;
+
 /// What a byte stream speaks.
 pub fn stream(said: Stream<'_>, candidates: &mut Candidates) -> Spoken {
     ask(DETECTORS, said, candidates)
+}
+
+/// What a byte stream speaks that was met in its middle, where either side may have been taken for the server: as
+/// [`stream`], but TLS by its records alone, so that nothing is called fake for want of a hello.
+pub fn midstream(said: Stream<'_>) -> Spoken {
+    let records: &[Detector] = &[(Protocol::Tls, tls::records)];
+    let detectors = DETECTORS.get(WANT_HELLO..).unwrap_or_default();
+    let exchanged = Stream { to_server: said.to_client, to_client: said.to_server };
+    for detectors in [records, detectors] {
+        match ask(detectors, said, &mut Candidates::default()) {
+            Spoken::Unknown => {}
+            found => return found,
+        }
+    }
+    match ask(detectors, exchanged, &mut Candidates::default()) {
+        Spoken::Known(protocol, Direction::ToServer, bytes) => Spoken::Known(protocol, Direction::ToClient, bytes),
+        Spoken::Known(protocol, Direction::ToClient, bytes) => Spoken::Known(protocol, Direction::ToServer, bytes),
+        found => found,
+    }
 }

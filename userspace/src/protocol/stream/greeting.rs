@@ -117,7 +117,7 @@ fn commands(said: &mut Reader<'_>, greeted: bool) -> Read<Protocol> {
         let mut behind = *said;
         let end = behind.byte_that(|byte| byte == b' ' || byte == b'\r' || byte == b'\n')?;
         // the name of the client, or of the sender
-        if one_of(verb, &["EHLO", "HELO", "LHLO"]) && end == b' ' {
+        if one_of(verb, &["EHLO", "HELO", "LHLO"]) && (end == b' ' || greeted) {
             *said = behind;
             return Ok(Protocol::Smtp);
         }
@@ -142,8 +142,13 @@ fn commands(said: &mut Reader<'_>, greeted: bool) -> Read<Protocol> {
             *said = behind;
             return Ok(Protocol::Ftp);
         }
-        if one_of(verb, &["FEAT", "SYST", "PASV", "EPSV", "CLNT", "OPTS", "HOST", "ADAT", "PBSZ", "CWD", "LIST"])
-            && greeted
+        if one_of(
+            verb,
+            &[
+                "FEAT", "SYST", "PASV", "EPSV", "CLNT", "OPTS", "HOST", "ADAT", "PBSZ", "CWD", "LIST", "PORT", "EPRT",
+                "TYPE", "RETR", "STOR", "PWD", "SIZE", "MODE", "STRU",
+            ],
+        ) && greeted
         {
             *said = behind;
             return Ok(Protocol::Ftp);

@@ -78,7 +78,7 @@ fn request(said: &mut Reader<'_>) -> Read<()> {
     require(!method.is_empty())?;
     said.literal(b" ")?;
     if one_of(method, METHODS) {
-        return known(said);
+        return known(said, method == b"GET");
     }
     require(!said.run(TARGET_ENOUGH, is_target)?.is_empty())?;
     said.literal(b" ")?;
@@ -87,16 +87,22 @@ fn request(said: &mut Reader<'_>) -> Read<()> {
     version(said)
 }
 
-/// What follows a method in use: a target, or so much of one that it is enough.
-fn known(said: &mut Reader<'_>) -> Read<()> {
+/// What follows a method in use: a target and the version, or so much of a target that it is enough. A path alone is the
+/// whole of a GET in HTTP/0.9 (RFC 1945 section 4.1).
+fn known(said: &mut Reader<'_>, get: bool) -> Read<()> {
     said.run(SPACES_MAX, |byte| byte == b' ')?;
-    said.byte_that(|first| is_target(first) && first != b'{' && first != b'"')?;
+    let first = said.byte_that(|first| is_target(first) && first != b'{' && first != b'"')?;
+    let mut simple = get && first == b'/';
     loop {
         // a word longer than that is enough
         match said.run(TARGET_ENOUGH, is_target) {
             Err(Lack::No) => return said.take(TARGET_ENOUGH).map(|_| ()),
             word => word?,
         };
+        if simple && matches!(said.peek()?, b'\r' | b'\n') {
+            return said.line_end();
+        }
+        simple = false;
         said.byte_that(|byte| byte == b' ' || byte == b'\t')?;
         let mut behind = *said;
         match version(&mut behind) {

@@ -27,7 +27,9 @@ fn registration(said: &mut Reader<'_>) -> Read<()> {
             // user, mode, unused, and the real name, which has a colon where it has spaces
             b"USER" => {
                 let parameters = line.split(|byte| *byte == b' ').filter(|part| !part.is_empty()).count();
-                return require(parameters >= 4);
+                if parameters >= 4 {
+                    return Ok(());
+                }
             }
             b"CAP" => {
                 return require([b"LS".as_slice(), b"REQ", b"END", b"LIST"].iter().any(|one| line.starts_with(one)));

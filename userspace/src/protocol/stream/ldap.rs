@@ -11,10 +11,16 @@ const MESSAGE_MAX: usize = 1 << 20;
 const BIND: u8 = 0x60;
 const SEARCH: u8 = 0x63;
 const EXTENDED: u8 = 0x77;
+const MODIFY: u8 = 0x66;
+const ADD: u8 = 0x68;
+const MODIFY_NAME: u8 = 0x6c;
+const COMPARE: u8 = 0x6e;
 const BIND_RESPONSE: u8 = 0x61;
 const SEARCH_ENTRY: u8 = 0x64;
 const SEARCH_DONE: u8 = 0x65;
 const EXTENDED_RESPONSE: u8 = 0x78;
+const REQUESTS: [u8; 7] = [BIND, SEARCH, EXTENDED, MODIFY, ADD, MODIFY_NAME, COMPARE];
+const RESPONSES: [u8; 4] = [BIND_RESPONSE, SEARCH_ENTRY, SEARCH_DONE, EXTENDED_RESPONSE];
 
 pub fn detect(said: Stream<'_>) -> Answer {
     either(said, request, response)
@@ -29,8 +35,7 @@ fn operation(said: &mut Reader<'_>) -> Read<u8> {
     require((1..=4).contains(&number))?;
     require(said.peek()? & 0x80 == 0)?;
     said.take(number)?;
-    let tag = said.byte()?;
-    require([BIND, SEARCH, EXTENDED, BIND_RESPONSE, SEARCH_ENTRY, SEARCH_DONE, EXTENDED_RESPONSE].contains(&tag))?;
+    let tag = said.byte_that(|tag| REQUESTS.contains(&tag) || RESPONSES.contains(&tag))?;
     let length = ber::length(said)?;
     // what is left behind the operation are controls
     let left = ber::rest(message, since, said)?;
@@ -60,6 +65,13 @@ fn request(said: &mut Reader<'_>) -> Read<()> {
             require((3..=128).contains(&name))?;
             said.byte_that(|digit| (b'0'..=b'2').contains(&digit))?;
             said.literal(b".")
+        }
+        // the name of the entry, and more behind it
+        MODIFY | ADD | MODIFY_NAME | COMPARE => {
+            let name = ber::tagged(said, 0x04)?;
+            require(name <= MESSAGE_MAX)?;
+            said.take(name)?;
+            said.byte_that(|tag| tag == 0x30 || tag == 0x04).map(|_| ())
         }
         _ => Err(Lack::No),
     }

@@ -25,7 +25,8 @@ fn greeting(said: &mut Reader<'_>) -> Read<()> {
             match said.peek()? {
                 b' ' => {
                     said.byte()?;
-                    said.byte_that(|byte| byte.is_ascii_graphic() || byte == b' ').map(|_| ())
+                    // text in whatever character set
+                    said.byte_that(|byte| byte >= b' ' && byte != 0x7f).map(|_| ())
                 }
                 _ => said.line_end().and(Err(Lack::More)),
             }

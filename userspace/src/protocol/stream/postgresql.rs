@@ -27,9 +27,9 @@ fn first(said: &mut Reader<'_>) -> Read<()> {
         };
         return require(if length == 8 { code == TLS || code == GSS } else { code == CANCEL && length >= 16 });
     }
-    // version 3
-    said.literal(&[0, 3, 0])?;
-    said.byte_that(|minor| minor <= 2)?;
+    // version 3; clients that try whether a server tolerates what it does not know ask for minor version 9999
+    said.literal(&[0, 3])?;
+    require(said.u16()? <= 9999)?;
     // pairs of name and value; the first is a name
     require(length > 8 + 3)?;
     said.byte_that(|letter| letter.is_ascii_alphabetic() || letter == b'_')?;

@@ -9,6 +9,9 @@ const CONNECTION_CONFIRM: u8 = 0xd0;
 /// TPKT header, length indicator, code, two references, class.
 const BARE: u16 = 11;
 const NEGOTIATION: u16 = 8;
+const NEGOTIATION_REQUEST: u8 = 1;
+const NEGOTIATION_RESPONSE: u8 = 2;
+const NEGOTIATION_FAILURE: u8 = 3;
 
 pub fn detect(said: Stream<'_>) -> Answer {
     either(said, request, confirm)
@@ -33,8 +36,11 @@ fn request(said: &mut Reader<'_>) -> Read<()> {
     if left == 0 {
         return Ok(());
     }
-    if said.peek()? == b'C' {
-        return said.literal(b"Cookie: ms");
+    match said.peek()? {
+        b'C' => return said.literal(b"Cookie: ms"),
+        // behind a negotiation may be more (2.2.1.1.2)
+        NEGOTIATION_REQUEST if left >= NEGOTIATION => return negotiation(said, &[NEGOTIATION_REQUEST]),
+        _ => {}
     }
     // a routing token, in its own words or as a TPKT in itself
     while left > NEGOTIATION {
@@ -42,7 +48,7 @@ fn request(said: &mut Reader<'_>) -> Read<()> {
         left -= 1;
     }
     require(left == NEGOTIATION)?;
-    negotiation(said, &[1])
+    negotiation(said, &[NEGOTIATION_REQUEST])
 }
 
 fn confirm(said: &mut Reader<'_>) -> Read<()> {
@@ -50,7 +56,7 @@ fn confirm(said: &mut Reader<'_>) -> Read<()> {
     said.take(5)?;
     match left {
         0 => Err(Lack::More),
-        NEGOTIATION => negotiation(said, &[2, 3]),
+        NEGOTIATION => negotiation(said, &[NEGOTIATION_RESPONSE, NEGOTIATION_FAILURE]),
         _ => Err(Lack::No),
     }
 }

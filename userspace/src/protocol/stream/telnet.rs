@@ -11,7 +11,7 @@ const DONT: u8 = 254;
 /// Options that are assigned, up to 49, and a few far ones.
 const FAR_OPTIONS: [u8; 9] = [69, 70, 86, 90, 91, 93, 138, 200, 255];
 /// Text that a server may say before it negotiates.
-const TEXT_MAX: usize = 256;
+const TEXT_MAX: usize = 80;
 const SUBNEGOTIATION_MAX: usize = 256;
 
 pub fn detect(said: Stream<'_>) -> Answer {

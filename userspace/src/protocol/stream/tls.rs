@@ -47,6 +47,19 @@ pub fn fake(said: Stream<'_>) -> Answer {
     Answer::More
 }
 
+/// Records of any kind, in both directions: one whole, or one and the header behind it.
+pub fn records(said: Stream<'_>) -> Answer {
+    either(said, whole_record, whole_record)
+}
+
+fn whole_record(said: &mut Reader<'_>) -> Read<()> {
+    let mut header = *said;
+    record(&mut header)?;
+    let [high, low] = said.rest().get(3..5).and_then(|length| length.try_into().ok()).ok_or(Lack::More)?;
+    said.take(5 + usize::from(u16::from_be_bytes([high, low])))?;
+    if said.rest().is_empty() { Ok(()) } else { record(said) }
+}
+
 /// The header of any record.
 fn record(said: &mut Reader<'_>) -> Read<()> {
     said.byte_that(|kind| (20..=24).contains(&kind))?;
