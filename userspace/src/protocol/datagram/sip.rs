@@ -26,12 +26,12 @@ const METHODS: &[&[u8]] = &[
 const LINE_MAX: usize = 2048;
 
 /// Longest keep-alive.
-const KEEP_ALIVE_MAX: usize = 4;
+const KEEP_ALIVE_MAX: usize = 8;
 
 /// A start line tells; keep-alives (RFC 5626, and the zeros some send) may come before it.
 pub fn detect(said: Datagrams<'_>) -> Answer {
     each(said, |_, datagram| {
-        if datagram.len() <= KEEP_ALIVE_MAX && datagram.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        if datagram.len() <= KEEP_ALIVE_MAX && datagram.iter().all(|byte| matches!(byte, b'\r' | b'\n' | b' ' | 0)) {
             return Look::May;
         }
         match message(datagram) {

@@ -42,24 +42,24 @@ fn message(datagram: &[u8]) -> Option<Message> {
     let transaction: [u8; 16] = bytes.array()?;
     must(length == bytes.rest.len())?;
     if transaction[..4] == COOKIE.to_be_bytes() {
-        // vendors have methods and attributes of their own, and some leave out the last one's padding
-        attributes(bytes, |_| true)?;
+        // vendors have methods and attributes of their own, and some leave out the padding
+        attributes(bytes, 4, |_| true).or_else(|| attributes(bytes, 1, |_| true))?;
         return Some(Message::Modern);
     }
     // binding, shared secret; and the methods of TURN before it was a standard: allocate, send, data, set active
     must(matches!(kind & 0xfeef, 1..=4 | 6))?;
     must(length.is_multiple_of(4))?;
-    attributes(bytes, |kind| matches!(kind, 0x0001..=0x0024 | 0x8000..=0x80ff | 0xc000..=0xc0ff))?;
+    attributes(bytes, 4, |kind| matches!(kind, 0x0001..=0x0024 | 0x8000..=0x80ff | 0xc000..=0xc0ff))?;
     Some(Message::Classic { transaction, attributes: length > 0 })
 }
 
-fn attributes(mut bytes: Bytes<'_>, known: impl Fn(u16) -> bool) -> Option<()> {
+/// Values are padded to `boundary`; RFC 3489's are multiples of four already.
+fn attributes(mut bytes: Bytes<'_>, boundary: usize, known: impl Fn(u16) -> bool) -> Option<()> {
     while !bytes.is_empty() {
         must(known(bytes.u16()?))?;
         let length = usize::from(bytes.u16()?);
         bytes.take(length)?;
-        // values are padded to four bytes; RFC 3489's are multiples already
-        bytes.take(bytes.rest.len().min((4 - length % 4) % 4))?;
+        bytes.take(bytes.rest.len().min(length.next_multiple_of(boundary) - length))?;
     }
     Some(())
 }

@@ -200,3 +200,24 @@ fn server_names() {
         assert_eq!(server_name(&message[..length]), None);
     }
 }
+
+/// As many packets as fit, each of another connection, of a version with several salts: none is believed.
+#[test]
+fn packets_that_cannot_be_opened() {
+    let mut datagram = Vec::new();
+    for id in 0..3u8 {
+        datagram.extend([0xc3, 0xfa, 0xce, 0xb0, 0x01, 8, id, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0x7f, 0xf0 - 18]);
+        datagram.resize(datagram.len() + 0x3ff0 - 18, id);
+    }
+    let said = [(ToServer, datagram.as_slice()); 8];
+    assert_eq!(detect(&said), Answer::More);
+    assert_eq!(hello(&said), None);
+    let small: Vec<u8> = (0..=255)
+        .flat_map(|id| {
+            let mut packet = vec![0xc3, 0, 0, 0, 1, 1, id, 0, 0, 20];
+            packet.resize(30, id);
+            packet
+        })
+        .collect();
+    assert_eq!(detect(&[(ToServer, small.as_slice()); 8]), Answer::More);
+}
