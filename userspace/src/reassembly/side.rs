@@ -223,7 +223,8 @@ impl Side {
 
     /// A segment with neither data nor FIN: it changes no stream. One that a receiver cannot place is not worth passing on.
     fn nothing_carried(&self, start: i64) -> Result<Answer, Reason> {
-        let highest = self.edge.unwrap_or(i64::MAX).max(self.memory.top() + 1);
+        // the FIN takes a place of its own, also beyond the window
+        let highest = self.edge.map_or(i64::MAX, |edge| edge + 1).max(self.memory.top() + 1);
         let lowest = self.acked.map_or(i64::MIN, |acked| acked - self.reach);
         if start > highest || start < lowest { Err(Reason::tcp_out_of_window) } else { Ok(Answer::Release) }
     }

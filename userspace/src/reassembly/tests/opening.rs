@@ -64,6 +64,19 @@ fn syn_ack_of_something_else_is_dropped() {
 }
 
 #[test]
+fn syn_ack_with_another_number_after_data_is_dropped() {
+    for at in [0, 5] {
+        let mut wire = Wire::new(&Limits::default());
+        wire.send(ToServer, SYN, CLIENT, 0, b"");
+        wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b"");
+        wire.send(ToClient, ACK, SERVER + 1 + at, CLIENT + 1, b"abc");
+        let answer = wire.send(ToClient, SYN | ACK, SERVER - 5, CLIENT + 1, b"");
+        assert_eq!(answer, dropped(Reason::tcp_syn_conflict));
+        assert_eq!(wire.connection.held().count(), usize::from(at > 0));
+    }
+}
+
+#[test]
 fn syn_with_another_number() {
     // two beginnings: the server says which one it took
     for (taken, restarted) in [(CLIENT, false), (CLIENT + 500, true)] {
