@@ -160,6 +160,19 @@ fn mid_stream_with_unseen_bytes_in_flight() {
 }
 
 #[test]
+fn gaps_of_a_capture() {
+    let mut wire = Wire::open_with(&Limits { gaps: true, ..Limits::default() }, CLIENT, SERVER);
+    wire.say(0, b"abc");
+    assert_eq!(wire.say(10, b"def"), Answer::Hold);
+    assert_eq!(wire.confirm(13), Answer::Release);
+    assert_eq!(wire.out.gap, Some(ToServer));
+    assert_eq!(wire.seen(ToServer), b"abcdef");
+    assert_eq!(wire.connection.held().count(), 0);
+    assert_eq!(wire.say(13, b"ghi"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"abcdefghi");
+}
+
+#[test]
 fn mid_stream_is_dropped_where_chosen() {
     let limits = Limits { adopt: false, ..Limits::default() };
     let mut wire = Wire::new(&limits);
