@@ -107,7 +107,7 @@ impl Connection {
             self.adopt(segment)?;
         }
         let place = match self.side(theirs) {
-            Some(side) if segment.has(flag::ACK) => Some(side.may_acknowledge(segment.ack)?),
+            Some(side) if segment.has(flag::ACK) => Some(side.may_acknowledge(segment.ack, &self.limits)?),
             _ => None,
         };
         let limits = self.limits;
@@ -165,7 +165,7 @@ impl Connection {
         }
         match self.side(theirs) {
             Some(side) => {
-                side.may_acknowledge(segment.ack)?;
+                side.may_acknowledge(segment.ack, &self.limits)?;
             }
             None if self.limits.adopt => self.sides[theirs as usize] = Some(Side::adopt(theirs, segment.ack)),
             None => return Err(Reason::tcp_mid_stream),
@@ -218,7 +218,7 @@ impl Connection {
         }
         match self.side(theirs) {
             // a SYN refused (RFC 9293, 3.10.7.3): the sequence number is of no meaning
-            Some(side) if segment.has(flag::ACK) => side.may_acknowledge(segment.ack).map(|_| ()),
+            Some(side) if segment.has(flag::ACK) => side.may_acknowledge(segment.ack, &self.limits).map(|_| ()),
             Some(side) if side.is_adopted() => Ok(()),
             Some(_) => Err(Reason::tcp_reset_invalid),
             None if self.limits.adopt => Ok(()),

@@ -41,6 +41,9 @@ pub struct Limits {
     pub urgent: Urgent,
     /// Whether a connection whose beginning was not seen is taken in; else its packets are dropped.
     pub adopt: bool,
+    /// Whether a receiver may have what never came by here. In the path it cannot, and says so only in forged packets; a capture
+    /// lacks packets now and then, and the gap is reported.
+    pub gaps: bool,
 }
 
 impl Default for Limits {
@@ -54,6 +57,7 @@ impl Default for Limits {
             ahead: Ahead::Hold,
             urgent: Urgent::Inline,
             adopt: true,
+            gaps: false,
         }
     }
 }

@@ -41,6 +41,11 @@ impl Memory {
         self.runs.last().map_or(self.next, |run| run.end)
     }
 
+    /// The first place beyond the first gap.
+    pub fn ahead(&self) -> Option<i64> {
+        self.runs.first().map(|run| run.start)
+    }
+
     /// Runs beyond the first gap.
     pub const fn runs(&self) -> usize {
         self.runs.len()

@@ -22,7 +22,7 @@ pub(crate) use self::segment::checksum;
 pub use self::{
     connection::Connection,
     limits::{Ahead, Limits, Urgent},
-    segment::{Options, Segment, flag},
+    segment::{Checksum, Options, Segment, flag},
 };
 use crate::protocol::Direction;
 
@@ -47,7 +47,7 @@ pub struct Outcome {
     /// Another connection has begun on the same addresses and ports: what was known of the last one is void, the bytes that
     /// [`Connection::bytes`] gives begin anew.
     pub restarted: bool,
-    /// Bytes of this direction were never seen and the receiver has them; only where a connection was met in mid-stream. Those
+    /// Bytes of this direction were never seen and the receiver has them; only where a connection was met in mid-stream, or [`Limits::gaps`] allows it. Those
     /// in [`Outcome::stream`] come after the gap.
     pub gap: Option<Direction>,
     streams: [Vec<u8>; 2],

@@ -140,9 +140,9 @@ impl Side {
     }
 
     /// Whether the receiver can have meant this acknowledgement (RFC 5961, 5.2).
-    pub fn may_acknowledge(&self, ack: u32) -> Result<i64, Reason> {
+    pub fn may_acknowledge(&self, ack: u32, limits: &Limits) -> Result<i64, Reason> {
         let place = self.place(ack);
-        let unseen = if self.adopted { i64::from(i32::MAX) / 2 } else { 0 };
+        let unseen = if self.adopted || limits.gaps { i64::from(i32::MAX) / 2 } else { 0 };
         let least = self.acked.map_or(1, |acked| acked - self.reach);
         if place > self.sent() + unseen || place < least && !(self.adopted && self.acked.is_none()) {
             return Err(Reason::tcp_ack_invalid);
@@ -156,9 +156,11 @@ impl Side {
     /// The receiver has everything before `place`, and allows `window` more bytes.
     pub fn acknowledge(&mut self, place: i64, window: i64, limits: &Limits, out: &mut Outcome) {
         let place = self.fin.map_or(place, |fin| place.min(fin + 1));
-        if place > self.sent() {
+        while place > self.sent() {
             out.gap = Some(self.direction);
-            let range = self.memory.jump(place);
+            // what was remembered beyond the gap was not inspected yet
+            let to = self.memory.ahead().map_or(place, |start| start.min(place));
+            let range = self.memory.jump(self.fin.map_or(to, |fin| fin.min(to)));
             self.arrived(range, limits, out);
         }
         self.acked = self.acked.max(Some(place));
@@ -223,7 +225,8 @@ impl Side {
 
     /// A segment with neither data nor FIN: it changes no stream. One that a receiver cannot place is not worth passing on.
     fn nothing_carried(&self, start: i64) -> Result<Answer, Reason> {
-        let highest = self.edge.unwrap_or(i64::MAX).max(self.memory.top() + 1);
+        // the FIN takes a place of its own, also beyond the window
+        let highest = self.edge.map_or(i64::MAX, |edge| edge + 1).max(self.memory.top() + 1);
         let lowest = self.acked.map_or(i64::MIN, |acked| acked - self.reach);
         if start > highest || start < lowest { Err(Reason::tcp_out_of_window) } else { Ok(Answer::Release) }
     }
@@ -327,7 +330,8 @@ impl Side {
             self.discard(Reason::tcp_after_reset, out);
             return Ok(());
         }
-        let lowest = self.acked.unwrap_or(if self.adopted { i64::MIN } else { 1 });
+        // one that comes late says what was expected when it was sent
+        let lowest = self.acked.map_or(if self.adopted { i64::MIN } else { 1 }, |acked| acked - self.reach);
         let highest = self.edge.unwrap_or(self.memory.top() + REACH);
         if (lowest..=highest).contains(&place) { Ok(()) } else { Err(Reason::tcp_reset_invalid) }
     }

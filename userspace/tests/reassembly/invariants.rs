@@ -48,6 +48,7 @@ pub fn check(bytes: &[u8]) {
         ahead: if choices & 1 == 0 { Ahead::Hold } else { Ahead::Release },
         urgent: if choices & 2 == 0 { Urgent::Inline } else { Urgent::Drop },
         adopt: choices & 4 != 0,
+        gaps: false,
     };
     // near the places where numbers wrap, or change their sign
     let around = [[1000, u32::MAX - 40], [u32::MAX - 40, 0x7fff_ffe0]][usize::from(choices >> 3 & 1)];

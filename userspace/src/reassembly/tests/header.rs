@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use etherparse::{PacketBuilder, TcpOptionElement};
 
 use super::*;
-use crate::reassembly::segment::Options;
+use crate::reassembly::Checksum;
 
 const ENDS: [(&str, &str); 2] = [("192.0.2.1", "198.51.100.7"), ("2001:db8::1", "2001:db8::2")];
 
@@ -34,7 +34,7 @@ fn header_is_read() {
         let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
         for payload in [&b"abc"[..], b"abcd", b"", b"a"] {
             let tcp = packet(source, destination, &options, payload);
-            let segment = Segment::read(ToServer, source, destination, &tcp).unwrap();
+            let segment = Segment::read(ToServer, source, destination, &tcp, Checksum::Verify).unwrap();
             assert_eq!((segment.seq, segment.ack), (0x0102_0304, 0x0506_0708));
             assert_eq!((segment.flags, segment.window, segment.urgent), (ACK | PSH, 500, 0));
             assert_eq!(segment.options, Options { scale: Some(7), timestamp: Some(0x0a0b_0c0d) });
@@ -51,8 +51,9 @@ fn wrong_checksum_is_dropped() {
         for bit in (0..tcp.len() * 8).filter(|bit| bit / 8 != 12) {
             let mut tcp = tcp.clone();
             tcp[bit / 8] ^= 1 << (bit % 8);
-            let read = Segment::read(ToServer, source, destination, &tcp);
+            let read = Segment::read(ToServer, source, destination, &tcp, Checksum::Verify);
             assert_eq!(read.err(), Some(Reason::tcp_checksum), "bit {bit}");
+            assert!(Segment::read(ToServer, source, destination, &tcp, Checksum::Ignore).is_ok());
         }
     }
 }
@@ -68,12 +69,15 @@ fn cut_short_anywhere() {
                 20..32 => Reason::tcp_bad_header_length,
                 _ => Reason::tcp_checksum,
             };
-            assert_eq!(Segment::read(ToServer, source, destination, &tcp[..length]).err(), Some(expected));
+            assert_eq!(
+                Segment::read(ToServer, source, destination, &tcp[..length], Checksum::Verify).err(),
+                Some(expected)
+            );
         }
         for offset in 0..5 {
             let mut tcp = tcp.clone();
             tcp[12] = offset << 4;
-            let read = Segment::read(ToServer, source, destination, &tcp);
+            let read = Segment::read(ToServer, source, destination, &tcp, Checksum::Verify);
             assert_eq!(read.err(), Some(Reason::tcp_bad_header_length));
         }
     }

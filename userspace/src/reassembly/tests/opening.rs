@@ -64,6 +64,19 @@ fn syn_ack_of_something_else_is_dropped() {
 }
 
 #[test]
+fn syn_ack_with_another_number_after_data_is_dropped() {
+    for at in [0, 5] {
+        let mut wire = Wire::new(&Limits::default());
+        wire.send(ToServer, SYN, CLIENT, 0, b"");
+        wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b"");
+        wire.send(ToClient, ACK, SERVER + 1 + at, CLIENT + 1, b"abc");
+        let answer = wire.send(ToClient, SYN | ACK, SERVER - 5, CLIENT + 1, b"");
+        assert_eq!(answer, dropped(Reason::tcp_syn_conflict));
+        assert_eq!(wire.connection.held().count(), usize::from(at > 0));
+    }
+}
+
+#[test]
 fn syn_with_another_number() {
     // two beginnings: the server says which one it took
     for (taken, restarted) in [(CLIENT, false), (CLIENT + 500, true)] {
@@ -144,6 +157,19 @@ fn mid_stream_with_unseen_bytes_in_flight() {
     assert_eq!(wire.seen(ToClient), b"x");
     assert_eq!(wire.send(ToServer, ACK, CLIENT + 103, SERVER + 1, b"def"), Answer::Release);
     assert_eq!(wire.seen(ToServer), b"abcdef");
+}
+
+#[test]
+fn gaps_of_a_capture() {
+    let mut wire = Wire::open_with(&Limits { gaps: true, ..Limits::default() }, CLIENT, SERVER);
+    wire.say(0, b"abc");
+    assert_eq!(wire.say(10, b"def"), Answer::Hold);
+    assert_eq!(wire.confirm(13), Answer::Release);
+    assert_eq!(wire.out.gap, Some(ToServer));
+    assert_eq!(wire.seen(ToServer), b"abcdef");
+    assert_eq!(wire.connection.held().count(), 0);
+    assert_eq!(wire.say(13, b"ghi"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"abcdefghi");
 }
 
 #[test]
