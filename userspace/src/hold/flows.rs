@@ -26,10 +26,10 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Packets of the flow that were held, if every one of them has been seen.
+    /// Packets of the flow that were held, if every one of them has been seen. Sequence numbers have 31 bits.
     pub const fn complete(&self) -> Option<u32> {
-        let held = self.last.wrapping_add(1);
-        if held.wrapping_sub(self.first) == self.seen { Some(held) } else { None }
+        let held = self.last.wrapping_add(1) & NUMBERS;
+        if held.wrapping_sub(self.first) & NUMBERS == self.seen & NUMBERS { Some(held) } else { None }
     }
 }
 
@@ -99,9 +99,12 @@ impl Flows {
     }
 }
 
-/// Whether a sequence number comes before another; they have 31 bits.
+/// The bits of sequence numbers.
+const NUMBERS: u32 = 0x7fff_ffff;
+
+/// Whether a sequence number comes before another.
 const fn before(a: u32, b: u32) -> bool {
-    a.wrapping_sub(b) & 0x7fff_ffff > 0x3fff_ffff
+    a.wrapping_sub(b) & NUMBERS > NUMBERS / 2
 }
 
 /// Identities of flows are random already, and nobody outside chooses them.
@@ -154,7 +157,7 @@ mod tests {
     #[test]
     fn numbers_wrap() {
         let mut flows = Flows::default();
-        assert_eq!(flows.seen(&held(7, 0x7fff_ffff), 60).complete(), Some(0x8000_0000));
+        assert_eq!(flows.seen(&held(7, 0x7fff_ffff), 60).complete(), Some(0));
         assert!(before(0x7fff_ffff, 0) && !before(0, 0x7fff_ffff));
         assert_eq!(flows.seen(&held(7, 0), 60).complete(), Some(1));
     }

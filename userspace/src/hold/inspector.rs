@@ -223,10 +223,9 @@ impl Inspector {
             settle: self.settle.as_fd(),
             now_ns: now_ns(),
         };
-        for queue in 0..queues.len() {
-            let Served { place, socket } = &mut queues[queue];
+        for Served { place, socket } in queues.iter_mut() {
             let count = work.pass((*place, socket), &mut device.socket, hands, judged);
-            give_back(&self.credits, queues[queue].place, count);
+            give_back(&self.credits, *place, count);
             any |= count > 0;
         }
         if let Some(queue) = queues.first_mut() {

@@ -19,7 +19,7 @@ use self::{packet::UDP, reset::resets};
 use crate::{
     policy::model::Reaction,
     protocol::{Direction, Protocol, Spoken},
-    reassembly::{self, Segment},
+    reassembly::{self, Checksum, Segment},
 };
 
 /// What becomes of a held packet.
@@ -87,7 +87,7 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, age
         talk.datagram(direction, packet.payload(), rules);
         Answer::Release
     } else {
-        match Segment::read(direction, packet.source(), packet.destination(), packet.transport()) {
+        match Segment::read(direction, packet.source(), packet.destination(), packet.transport(), Checksum::Verify) {
             Ok(segment) => talk.segment(&segment, frame, rules, &mut out.stream, &mut out.let_go),
             Err(reason) => Answer::Drop(reason),
         }

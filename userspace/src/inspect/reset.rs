@@ -59,7 +59,10 @@ fn segment(packet: &Packet<'_>, back: bool, seq: u32, ack: u32) -> Option<Vec<u8
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{protocol::Direction, reassembly::Segment};
+    use crate::{
+        protocol::Direction,
+        reassembly::{Checksum, Segment},
+    };
     use etherparse::PacketBuilder;
 
     #[test]
@@ -74,8 +77,8 @@ mod tests {
             for (frame, seq, sport, first) in [(&onward, 1000, 40_000, 2), (&back, 77, 443, 4)] {
                 let reset = Packet::read(frame).expect("a packet");
                 let way = Direction::ToServer;
-                let tcp =
-                    Segment::read(way, reset.source(), reset.destination(), reset.transport()).expect("a segment");
+                let tcp = Segment::read(way, reset.source(), reset.destination(), reset.transport(), Checksum::Verify)
+                    .expect("a segment");
                 assert_eq!((tcp.seq, reset.walk.sport, tcp.flags), (seq, sport, RST | ACK));
                 assert!(reset.payload().is_empty());
                 assert_eq!(frame[6], first, "sender's Ethernet address");

@@ -227,15 +227,7 @@ impl World {
     fn finish(&mut self, piece: usize) {
         for direction in [ToServer, ToClient] {
             let length = self.streams[direction as usize].len();
-            for _ in 0..=length {
-                let [first, last] = &self.receivers[direction as usize];
-                let at = first.stream.len().min(last.stream.len());
-                let done = first.ended && last.ended;
-                if !done {
-                    let packet = self.piece(direction, at, piece);
-                    let answer = self.send(packet.clone());
-                    assert_eq!(answer, Answer::Release, "{packet:?}");
-                }
+            for _ in 0..=length + 1 {
                 let back = opposite(direction);
                 let packet = Packet {
                     direction: back,
@@ -246,9 +238,14 @@ impl World {
                     arrives: true,
                 };
                 assert_eq!(self.send(packet.clone()), Answer::Release, "{packet:?}");
-                if done {
+                let [first, last] = &self.receivers[direction as usize];
+                if first.ended && last.ended {
                     break;
                 }
+                let at = first.stream.len().min(last.stream.len());
+                let packet = self.piece(direction, at, piece);
+                let answer = self.send(packet.clone());
+                assert_eq!(answer, Answer::Release, "{packet:?}");
             }
         }
     }
