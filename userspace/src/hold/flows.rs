@@ -4,7 +4,7 @@ use std::{collections::HashMap, hash::BuildHasherDefault};
 
 use dropgate_abi::hold::Held;
 
-use crate::inspect::Talk;
+use crate::inspect::{Beginning, Talk};
 
 /// Flows remembered before the idle ones are forgotten.
 const MANY: usize = 1 << 14;
@@ -19,8 +19,6 @@ pub struct Flow {
     last: u32,
     /// Packets seen.
     seen: u32,
-    /// Monotonic time of its first packet here, ns.
-    pub since_ns: u64,
     /// What was said on it.
     pub talk: Talk,
 }
@@ -44,8 +42,9 @@ pub struct Flows {
 type Table = HashMap<u64, Flow, BuildHasherDefault<Identity>>;
 
 impl Flows {
-    /// A packet of a flow; the flow as it is now.
-    pub fn seen(&mut self, held: &Held, now_ns: u64) -> &mut Flow {
+    /// A packet of a flow; the flow as it is now. `new`: what came earlier of a flow that is not known, if anything
+    /// did, came before this inspector.
+    pub fn seen(&mut self, held: &Held, new: bool) -> &mut Flow {
         if self.young.len() >= MANY {
             self.age();
         }
@@ -56,8 +55,11 @@ impl Flows {
                 first: held.sequence,
                 last: held.sequence,
                 seen: 0,
-                since_ns: now_ns,
-                talk: Talk::new(held.sequence != 0),
+                talk: Talk::new(match (held.sequence, new) {
+                    (0, _) => Beginning::Seen,
+                    (_, true) => Beginning::Before,
+                    (_, false) => Beginning::Forgotten,
+                }),
             })
         });
         flow.seen = flow.seen.wrapping_add(1);
@@ -87,10 +89,14 @@ impl Flows {
         self.old.remove(&id);
     }
 
-    /// Time passes: what has not been seen since this was called last is forgotten.
+    /// Time passes: what has not been seen since this was called last is forgotten, but for flows of which nothing more is
+    /// wanted: they are small.
     pub fn age(&mut self) {
-        std::mem::swap(&mut self.young, &mut self.old);
-        self.young.clear();
+        let mut idle = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+        idle.retain(|_, flow| flow.talk.settled);
+        if idle.len() < MANY {
+            self.old.extend(idle);
+        }
     }
 
     /// Flows remembered.
@@ -139,40 +145,40 @@ mod tests {
     #[test]
     fn complete_when_every_number_was_seen() {
         let mut flows = Flows::default();
-        assert_eq!(flows.seen(&held(1, 0), 60).complete(), Some(1));
+        assert_eq!(flows.seen(&held(1, 0), true).complete(), Some(1));
         // the other direction's packet is still on its way
-        assert_eq!(flows.seen(&held(1, 2), 60).complete(), None);
-        assert_eq!(flows.seen(&held(1, 1), 60).complete(), Some(3));
+        assert_eq!(flows.seen(&held(1, 2), true).complete(), None);
+        assert_eq!(flows.seen(&held(1, 1), true).complete(), Some(3));
     }
 
     #[test]
     fn a_flow_met_later_counts_from_there() {
         let mut flows = Flows::default();
-        assert_eq!(flows.seen(&held(7, 41), 60).complete(), Some(42));
+        assert_eq!(flows.seen(&held(7, 41), true).complete(), Some(42));
         // one that was held before it, in the other direction
-        assert_eq!(flows.seen(&held(7, 40), 60).complete(), Some(42));
-        assert_eq!(flows.seen(&held(7, 42), 60).complete(), Some(43));
+        assert_eq!(flows.seen(&held(7, 40), true).complete(), Some(42));
+        assert_eq!(flows.seen(&held(7, 42), true).complete(), Some(43));
     }
 
     #[test]
     fn numbers_wrap() {
         let mut flows = Flows::default();
-        assert_eq!(flows.seen(&held(7, 0x7fff_ffff), 60).complete(), Some(0));
+        assert_eq!(flows.seen(&held(7, 0x7fff_ffff), true).complete(), Some(0));
         assert!(before(0x7fff_ffff, 0) && !before(0, 0x7fff_ffff));
-        assert_eq!(flows.seen(&held(7, 0), 60).complete(), Some(1));
+        assert_eq!(flows.seen(&held(7, 0), true).complete(), Some(1));
     }
 
     #[test]
     fn idle_flows_are_forgotten() {
         let mut flows = Flows::default();
-        flows.seen(&held(1, 0), 60);
-        flows.seen(&held(2, 0), 60);
+        flows.seen(&held(1, 0), true);
+        flows.seen(&held(2, 0), true);
         flows.age();
-        flows.seen(&held(2, 1), 60);
+        flows.seen(&held(2, 1), true);
         flows.age();
         flows.age();
         assert_eq!(flows.len(), 0);
-        flows.seen(&held(2, 9), 60);
+        flows.seen(&held(2, 9), true);
         assert_eq!(flows.get(2).and_then(Flow::complete), Some(10));
     }
 }

@@ -34,6 +34,8 @@ use crate::{
 
 /// After this long without a packet a flow is forgotten, at the latest after twice that.
 const IDLE: Duration = Duration::from_secs(60);
+/// For this long an inspector meets flows that were held by one before it.
+const NEW: Duration = Duration::from_secs(60);
 /// How long a packet waits until it is known what is spoken: less than a sender waits for its answer (RFC 6298 has a second,
 /// Linux 200 ms).
 const WAIT: Duration = Duration::from_millis(100);
@@ -111,6 +113,7 @@ pub struct Inspector {
     due: Vec<u64>,
     /// Flows whose packets wait, and until when (ns); in order of time.
     deadlines: VecDeque<(u64, u64)>,
+    started: Instant,
     rules: Generations,
     tell: Tell,
     limiter: Limiter,
@@ -137,6 +140,7 @@ impl Inspector {
             finished: Vec::new(),
             due: Vec::new(),
             deadlines: VecDeque::new(),
+            started: Instant::now(),
             rules: Generations::default(),
             tell,
             limiter: Limiter::default(),
@@ -222,6 +226,7 @@ impl Inspector {
             limiter: &mut self.limiter,
             settle: self.settle.as_fd(),
             now_ns: now_ns(),
+            new: self.started.elapsed() < NEW,
         };
         for Served { place, socket } in queues.iter_mut() {
             let count = work.pass((*place, socket), &mut device.socket, hands, judged);
@@ -347,6 +352,8 @@ struct Work<'a> {
     limiter: &'a mut Limiter,
     settle: BorrowedFd<'a>,
     now_ns: u64,
+    /// The inspector is: flows may have been held by one before it.
+    new: bool,
 }
 
 impl Work<'_> {
@@ -389,10 +396,9 @@ impl Work<'_> {
         hands: &mut Hands,
         judged: &mut Judged,
     ) {
-        let flow = self.flows.seen(held, self.now_ns);
+        let flow = self.flows.seen(held, self.new);
         let Some(rules) = self.rules.of(held.generation) else { return };
-        let age = self.now_ns.saturating_sub(flow.since_ns);
-        let answer = inspect::judge(held, frame, &mut flow.talk, rules, age, judged);
+        let answer = inspect::judge(held, frame, &mut flow.talk, rules, self.now_ns, judged);
         match answer {
             Answer::Release => self.send(to, hands, frame),
             Answer::Wait => {

@@ -61,6 +61,10 @@ pub enum HoldError {
         #[source]
         source: Box<aya::programs::ProgramError>,
     },
+    #[error(
+        "`{interface}` has {queues} receive queues, at most {most} can be served; `ethtool -L {interface} combined {most}`"
+    )]
+    Queues { interface: String, queues: u32, most: u32 },
     #[error("{interfaces} interfaces to hold packets on, room for {room}")]
     TooMany { interfaces: usize, room: u32 },
     #[error("map `{name}`")]

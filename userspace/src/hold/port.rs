@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Places in the maps of sockets that belong to one interface: the last one is the hold device's.
-pub const SLOTS_A_PORT: u32 = 32;
+pub const SLOTS_A_PORT: u32 = 128;
 /// Bytes before the IP packet: Ethernet and two VLAN tags.
 const LINK_HEADER: u32 = 22;
 /// Bytes of the longest frame that fits into one page of an AF_XDP socket's memory.
@@ -68,7 +68,10 @@ impl Port {
             let socket = socket.map_err(|source| HoldError::Socket { interface: name.to_owned(), queue, source })?;
             Ok::<_, HoldError>(Served { place, socket })
         };
-        let count = ethtool::receive_queues(&at.name).min(SLOTS_A_PORT - 1);
+        let count = ethtool::receive_queues(&at.name);
+        if count >= SLOTS_A_PORT {
+            return Err(HoldError::Queues { interface: at.name.clone(), queues: count, most: SLOTS_A_PORT - 1 });
+        }
         let queues: Vec<Served> =
             (0..count).map(|queue| open(at.index, &at.name, queue, first + queue)).collect::<Result<_, _>>()?;
         let behind = open(device.far_index, &device.far, 0, last)?;

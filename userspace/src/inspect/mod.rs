@@ -13,7 +13,7 @@ use dropgate_abi::{flow::app, hold::Held, reason::Reason, walk::Walk};
 pub use self::{
     expect::{Generations, Rules},
     packet::Packet,
-    talk::{Talk, Waiting},
+    talk::{Beginning, Talk, Waiting},
 };
 use self::{packet::UDP, reset::resets};
 use crate::{
@@ -68,8 +68,8 @@ const FIN: u8 = 1;
 /// Bytes of evidence that an event shows.
 const EVIDENCE: usize = 32;
 
-/// Judges a packet of a flow. `talk`: what is known of the flow so far; `age_ns`: since its first packet.
-pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, age_ns: u64, out: &mut Judged) -> Answer {
+/// Judges a packet of a flow. `talk`: what is known of the flow so far; `now_ns`: any clock that goes on.
+pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, now_ns: u64, out: &mut Judged) -> Answer {
     out.let_go.clear();
     (out.resets, out.found, out.finished, out.condemned) = (None, None, None, None);
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
@@ -94,7 +94,7 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, age
     };
     // a packet that says nothing new about the stream decides nothing
     let answer = if answer == Answer::Release && !talk.settled {
-        conclude(held, &packet, talk, rules, age_ns, out)
+        conclude(held, &packet, talk, rules, now_ns, out)
     } else {
         answer
     };
@@ -106,20 +106,27 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, age
 }
 
 /// Compares what is spoken with what is expected.
-fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, age_ns: u64, out: &mut Judged) -> Answer {
+fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
     let walk = &packet.walk;
     let udp = walk.protocol == UDP;
     let port = if held.direction == 0 { walk.dport } else { walk.sport };
     let inspection = &rules.inspection;
     let (reason, reaction, found) = match talk.spoken {
-        _ if talk.midstream => return settle(talk, 0, rules, out),
+        // it was known once, and has been forgotten: nothing that is said now can tell any more
+        _ if talk.beginning == Beginning::Forgotten => (Reason::app_pending, inspection.pending, None),
+        _ if talk.beginning == Beginning::Before => return settle(talk, 0, rules, out),
         Spoken::Known(protocol, ..) if rules.fits(held.service, udp, port, Some(protocol)) == Some(true) => {
             return settle(talk, protocol.number(), rules, out);
         }
         Spoken::Known(protocol, ..) => (Reason::app_mismatch, inspection.mismatch, Some(protocol)),
         Spoken::Unknown => (Reason::app_unknown, inspection.unknown, None),
         Spoken::Pending => {
-            if talk.bytes < inspection.depth && u128::from(age_ns) < inspection.patience.as_nanos() {
+            let since_ns = *talk.since_ns.get_or_insert(now_ns);
+            let late = u128::from(now_ns.saturating_sub(since_ns)) >= inspection.patience.as_nanos();
+            if talk.bytes == 0 {
+                talk.since_ns = None;
+            }
+            if talk.bytes == 0 || talk.bytes < inspection.depth && !late {
                 return Answer::Release;
             }
             (Reason::app_pending, inspection.pending, None)
@@ -157,8 +164,7 @@ fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, ag
 
 /// Nothing more is wanted of the flow.
 fn settle(talk: &mut Talk, app: u8, rules: &Rules, out: &mut Judged) -> Answer {
-    talk.settled = true;
-    talk.app = app;
+    talk.settle(app);
     if !rules.inspection.everything {
         out.finished = Some(app);
     }

@@ -18,6 +18,17 @@ const MOST_WAITING: usize = 32;
 /// How often what a flow says may wait in vain.
 const STALLS: u8 = 3;
 
+/// What became of a flow's first packets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Beginning {
+    /// They were inspected.
+    Seen,
+    /// They came before anything was inspected: the flow was taken in mid-stream, or another daemon held them.
+    Before,
+    /// They were inspected, and what they said has been forgotten: too many flows, or silent for too long.
+    Forgotten,
+}
+
 /// A packet that waits.
 #[derive(Debug)]
 pub struct Waiting {
@@ -42,8 +53,9 @@ pub struct Talk {
     pub spoken: Spoken,
     /// Payload so far, both directions.
     pub bytes: u64,
-    /// Its beginning was not seen.
-    pub midstream: bool,
+    pub beginning: Beginning,
+    /// When the first payload came, by the caller's clock.
+    pub since_ns: Option<u64>,
     /// Nothing more is wanted of it, and [`dropgate_abi::flow::Flow::app`].
     pub settled: bool,
     pub app: u8,
@@ -52,8 +64,8 @@ pub struct Talk {
 }
 
 impl Talk {
-    /// A flow of which nothing was seen, or (`midstream`) whose beginning was not.
-    pub fn new(midstream: bool) -> Self {
+    /// A flow of which nothing has been seen here.
+    pub fn new(beginning: Beginning) -> Self {
         Self {
             connection: None,
             datagrams: Vec::new(),
@@ -64,7 +76,8 @@ impl Talk {
             stalls: 0,
             spoken: Spoken::Pending,
             bytes: 0,
-            midstream,
+            beginning,
+            since_ns: None,
             settled: false,
             app: 0,
             condemned: None,
@@ -159,7 +172,10 @@ impl Talk {
         }
         let connection = self.connection.as_deref();
         if let Some(connection) = connection {
-            self.midstream |= connection.adopted(Direction::ToServer) || connection.adopted(Direction::ToClient);
+            let adopted = connection.adopted(Direction::ToServer) || connection.adopted(Direction::ToClient);
+            if adopted && self.beginning == Beginning::Seen {
+                self.beginning = Beginning::Before;
+            }
             let new = !out.stream(Direction::ToServer).is_empty() || !out.stream(Direction::ToClient).is_empty();
             if new && self.spoken == Spoken::Pending {
                 let said = Stream {
@@ -177,6 +193,16 @@ impl Talk {
             }
             reassembly::Answer::Drop(reason) => Answer::Drop(reason),
         }
+    }
+
+    /// Nothing more is wanted of it.
+    pub(super) fn settle(&mut self, app: u8) {
+        self.settled = true;
+        self.app = app;
+        if self.kept.is_empty() {
+            self.connection = None;
+        }
+        self.datagrams = Vec::new();
     }
 
     /// The flow ends here.

@@ -52,7 +52,7 @@ pub struct HoldPort {
 }
 
 /// Most sockets.
-pub const MAX_SOCKETS: u32 = 1024;
+pub const MAX_SOCKETS: u32 = 4096;
 
 /// Packets that one socket holds. `CREDITS`, by socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
