@@ -17,6 +17,9 @@ use crate::{
     step::{Decision, Step, drop, pass},
 };
 
+/// Bytes of a TCP header without options.
+const TCP_HEADER: u32 = 20;
+
 /// A flow, as far as this stage has to do with it.
 pub struct Subject {
     /// [`dropgate_abi::flow::Flow::flags`].
@@ -76,7 +79,9 @@ fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, s
         return open(setting::OPEN_INSPECTOR, Reason::inspector_absent);
     };
     // merged packets are cut up again on their way to the socket
-    if walk.parsed & parsed::MERGED == 0 && frame.len() > port.longest {
+    let merged = walk.parsed & parsed::MERGED != 0;
+    let length = if merged { walk.l4 as u32 + TCP_HEADER + frame.segment_size() } else { frame.len() };
+    if length > port.longest {
         return open(setting::OPEN_LONG, Reason::hold_too_long);
     }
     let Some(credit) = CREDITS.get_ptr_mut(socket) else {

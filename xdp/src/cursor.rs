@@ -21,6 +21,9 @@ pub trait Frame {
     /// Packets that it was merged from, or is cut into on its way; 1 if it is one.
     fn segments(&self) -> u32;
 
+    /// Bytes of payload in each of them, but the last; 0 if it is one.
+    fn segment_size(&self) -> u32;
+
     /// The receive queue that it came in by.
     fn queue(&self) -> u32;
 }
@@ -97,6 +100,11 @@ mod kernel {
         }
 
         #[inline(always)]
+        fn segment_size(&self) -> u32 {
+            0
+        }
+
+        #[inline(always)]
         fn queue(&self) -> u32 {
             // SAFETY: a live XDP context.
             unsafe { (*self.0.ctx).rx_queue_index }
@@ -152,6 +160,12 @@ mod kernel {
         }
 
         #[inline(always)]
+        fn segment_size(&self) -> u32 {
+            // SAFETY: a live socket buffer.
+            unsafe { (*self.0.skb.skb).gso_size }
+        }
+
+        #[inline(always)]
         fn queue(&self) -> u32 {
             0
         }
@@ -187,6 +201,10 @@ impl Frame for &[u8] {
 
     fn segments(&self) -> u32 {
         1
+    }
+
+    fn segment_size(&self) -> u32 {
+        0
     }
 
     fn queue(&self) -> u32 {

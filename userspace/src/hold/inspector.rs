@@ -3,42 +3,33 @@
 use std::{
     collections::VecDeque,
     io,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use crossbeam::channel::Receiver;
-use dropgate_abi::{
-    bytes_of,
-    hold::{Credit, Held, Settle, settled},
-    reason::{REASON_SLOTS, Reason},
-    walk::Walk,
-};
-use xdp::slab::Slab as _;
+use dropgate_abi::hold::{Credit, Settle, settled};
 
 use super::{
     PATIENCE,
     flows::Flows,
     port::{Port, SLOTS_A_PORT, Served},
-    socket::{Hands, Socket},
+    socket::Hands,
+    tell::{Limiter, Tell},
+    totals::Totals,
+    work::{Work, ask},
 };
 use crate::{
     clock::now_ns,
-    datapath::{Mapped, test_run},
-    inspect::{self, Answer, Finding, Generations, Judged, Rules, Waiting},
+    datapath::Mapped,
+    inspect::{Generations, Judged, Rules, Waiting},
 };
 
 /// After this long without a packet a flow is forgotten, at the latest after twice that.
 const IDLE: Duration = Duration::from_secs(60);
 /// For this long an inspector meets flows that were held by one before it.
 const NEW: Duration = Duration::from_secs(60);
-/// How long a packet waits until it is known what is spoken: less than a sender waits for its answer (RFC 6298 has a second,
-/// Linux 200 ms).
-const WAIT: Duration = Duration::from_millis(100);
 /// Between two looks at the sockets' own statistics.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -50,53 +41,6 @@ pub enum Order {
     /// What a generation says, before its first packet.
     Rules(u32, Arc<Rules>),
     End,
-}
-
-/// What the inspector has done so far.
-#[derive(Default, Debug)]
-pub struct Totals {
-    /// Packets and bytes of frames that came to userspace.
-    pub packets: AtomicU64,
-    pub bytes: AtomicU64,
-    pub released: AtomicU64,
-    /// Packets that waited for what was missing before them.
-    pub kept: AtomicU64,
-    /// Packets that could not be released, because the kernel did not take them.
-    pub lost: AtomicU64,
-    /// Flows that left inspection.
-    pub settled: AtomicU64,
-    /// Flows under inspection.
-    pub flows: AtomicU64,
-    /// Packets that the kernel dropped at the sockets; credits are there to keep this at zero.
-    pub dropped: AtomicU64,
-    /// Packets and bytes that ended here, by reason.
-    reasons: Reasons,
-    pub(super) stopping: AtomicBool,
-}
-
-/// Packets and bytes by number of the reason.
-#[derive(Debug)]
-struct Reasons(Box<[[AtomicU64; 2]]>);
-
-impl Default for Reasons {
-    fn default() -> Self {
-        Self((0..REASON_SLOTS).map(|_| Default::default()).collect())
-    }
-}
-
-impl Totals {
-    fn count(&self, reason: Reason, bytes: usize) {
-        if let Some([packets, sum]) = self.reasons.0.get(usize::from(reason.0)) {
-            packets.fetch_add(1, Ordering::Relaxed);
-            sum.fetch_add(bytes as u64, Ordering::Relaxed);
-        }
-    }
-
-    /// Packets and bytes that ended here for a reason.
-    pub fn reason(&self, reason: Reason) -> (u64, u64) {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        self.reasons.0.get(usize::from(reason.0)).map_or((0, 0), |[packets, bytes]| (read(packets), read(bytes)))
-    }
 }
 
 /// The thread's own.
@@ -336,167 +280,6 @@ impl Inspector {
         if let Some(credit) = self.credits.at(place as usize) {
             // SAFETY: inside the mapping; an aligned word that only this thread writes.
             unsafe { (&raw mut (*credit).limit).write_volatile(0) };
-        }
-    }
-}
-
-/// What a batch of packets is decided with.
-struct Work<'a> {
-    flows: &'a mut Flows,
-    finished: &'a mut Vec<(u64, u8)>,
-    due: &'a mut Vec<u64>,
-    deadlines: &'a mut VecDeque<(u64, u64)>,
-    totals: &'a Totals,
-    rules: &'a Generations,
-    tell: &'a Tell,
-    limiter: &'a mut Limiter,
-    settle: BorrowedFd<'a>,
-    now_ns: u64,
-    /// The inspector is: flows may have been held by one before it.
-    new: bool,
-}
-
-impl Work<'_> {
-    /// Moves what one socket received out by another, but for what must not leave; how many packets there were. Of each flow
-    /// they leave in the order in which they came.
-    fn pass(
-        &mut self,
-        (place, from): (u32, &mut Socket),
-        to: &mut Socket,
-        hands: &mut Hands,
-        judged: &mut Judged,
-    ) -> usize {
-        let count = from.receive(hands, to.room());
-        if count == 0 {
-            return 0;
-        }
-        let mut bytes = 0;
-        while let Some(mut packet) = hands.received.pop_back() {
-            if let Some((held, frame)) = Socket::read(&mut packet) {
-                bytes += frame.len() as u64;
-                self.packet(&held, frame, (place, from, to), hands, judged);
-            }
-            from.free(packet);
-        }
-        // what the kernel did not take now stays in the ring, and goes first the next time
-        let _ = to.flush();
-        from.refill();
-        self.finished.dedup();
-        self.totals.packets.fetch_add(count as u64, Ordering::Relaxed);
-        self.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
-        count
-    }
-
-    /// One packet, and what follows from it.
-    fn packet(
-        &mut self,
-        held: &Held,
-        frame: &[u8],
-        (place, from, to): (u32, &mut Socket, &mut Socket),
-        hands: &mut Hands,
-        judged: &mut Judged,
-    ) {
-        let flow = self.flows.seen(held, self.new);
-        let Some(rules) = self.rules.of(held.generation) else { return };
-        let answer = inspect::judge(held, frame, &mut flow.talk, rules, self.now_ns, judged);
-        match answer {
-            Answer::Release => self.send(to, hands, frame),
-            Answer::Wait => {
-                let frames = std::iter::once(frame.into()).chain(judged.let_go.drain(..));
-                for frame in frames {
-                    if flow.talk.wait(place, frame) {
-                        self.deadlines.push_back((self.now_ns + WAIT.as_nanos() as u64, held.flow));
-                    }
-                }
-                if flow.talk.has_waited() {
-                    self.due.push(held.flow);
-                }
-            }
-            Answer::Keep => {
-                self.totals.kept.fetch_add(1, Ordering::Relaxed);
-            }
-            Answer::Drop(reason) => self.dropped(held, reason, frame.len(), judged),
-        }
-        for frame in judged.let_go.drain(..) {
-            if to.send(hands, &frame) {
-                self.totals.released.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.totals.lost.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        if let Some(app) = judged.finished {
-            self.finished.push((held.flow, app));
-        }
-        if let Some(finding) = &judged.found {
-            (self.tell)(Told::Finding(*held, judged.walk, finding.clone()));
-        }
-        if let Some((reason, app)) = judged.condemned {
-            let request =
-                Settle { hash: held.hash, flow: held.flow, drop_reason: reason.0 as u8, app, ..Settle::default() };
-            ask(self.settle, &request);
-        }
-        if let Some((onward, back)) = judged.resets.take() {
-            to.send(hands, &onward);
-            from.send(hands, &back);
-            let _ = from.flush();
-        }
-    }
-
-    fn send(&self, to: &mut Socket, hands: &mut Hands, frame: &[u8]) {
-        let counter = if to.send(hands, frame) { &self.totals.released } else { &self.totals.lost };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a packet that ends here, and tells of it.
-    fn dropped(&mut self, held: &Held, reason: Reason, bytes: usize, judged: &Judged) {
-        self.totals.count(reason, bytes);
-        if self.limiter.allows(reason, self.now_ns) {
-            (self.tell)(Told::Dropped(*held, judged.walk, reason));
-        }
-    }
-}
-
-/// What the inspector tells of.
-pub enum Told {
-    Dropped(Held, Walk, Reason),
-    Finding(Held, Walk, Finding),
-}
-
-/// Where it is told.
-pub type Tell = Box<dyn Fn(Told) + Send>;
-
-/// Asks `dropgate_settle`; see [`settled`].
-fn ask(program: BorrowedFd<'_>, request: &Settle) -> u32 {
-    test_run(program, bytes_of(request), 1, None).map_or(settled::BUSY, |ran| ran.action)
-}
-
-/// Drops of each reason that are told in a second; the others are only counted.
-const TOLD: u32 = 100;
-
-/// The rate at which drops are told of.
-struct Limiter {
-    second: u64,
-    told: [u32; REASON_SLOTS as usize],
-}
-
-impl Default for Limiter {
-    fn default() -> Self {
-        Self { second: 0, told: [0; REASON_SLOTS as usize] }
-    }
-}
-
-impl Limiter {
-    fn allows(&mut self, reason: Reason, now_ns: u64) -> bool {
-        let second = now_ns / 1_000_000_000;
-        if second != self.second {
-            *self = Self { second, ..Self::default() };
-        }
-        match self.told.get_mut(usize::from(reason.0)) {
-            Some(told) => {
-                *told += 1;
-                *told <= TOLD
-            }
-            None => false,
         }
     }
 }

@@ -8,6 +8,9 @@ mod flows;
 mod inspector;
 mod port;
 mod socket;
+mod tell;
+mod totals;
+mod work;
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +30,8 @@ use dropgate_abi::{
 
 pub use self::{
     device::{is_device, remove, strays},
-    inspector::{Tell, Told, Totals},
+    tell::{Tell, Told},
+    totals::Totals,
 };
 use self::{
     inspector::{Inspector, Order},

@@ -1,0 +1,50 @@
+//! What the inspector tells of, and how often.
+
+use dropgate_abi::{
+    hold::Held,
+    reason::{REASON_SLOTS, Reason},
+    walk::Walk,
+};
+
+use crate::inspect::Finding;
+
+/// What the inspector tells of.
+pub enum Told {
+    Dropped(Held, Walk, Reason),
+    Finding(Held, Walk, Finding),
+}
+
+/// Where it is told.
+pub type Tell = Box<dyn Fn(Told) + Send>;
+
+/// Drops of each reason that are told in a second; the others are only counted.
+const TOLD: u32 = 100;
+
+/// The rate at which drops are told of.
+pub(super) struct Limiter {
+    second: u64,
+    told: [u32; REASON_SLOTS as usize],
+}
+
+impl Default for Limiter {
+    fn default() -> Self {
+        Self { second: 0, told: [0; REASON_SLOTS as usize] }
+    }
+}
+
+impl Limiter {
+    /// Whether another drop for this reason is told of.
+    pub(super) fn allows(&mut self, reason: Reason, now_ns: u64) -> bool {
+        let second = now_ns / 1_000_000_000;
+        if second != self.second {
+            *self = Self { second, ..Self::default() };
+        }
+        match self.told.get_mut(usize::from(reason.0)) {
+            Some(told) => {
+                *told += 1;
+                *told <= TOLD
+            }
+            None => false,
+        }
+    }
+}

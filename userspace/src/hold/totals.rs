@@ -1,0 +1,52 @@
+//! What the inspector has done, counted for whoever asks.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use dropgate_abi::reason::{REASON_SLOTS, Reason};
+
+/// What the inspector has done so far.
+#[derive(Default, Debug)]
+pub struct Totals {
+    /// Packets and bytes of frames that came to userspace.
+    pub packets: AtomicU64,
+    pub bytes: AtomicU64,
+    pub released: AtomicU64,
+    /// Packets that waited for what was missing before them.
+    pub kept: AtomicU64,
+    /// Packets that could not be released, because the kernel did not take them.
+    pub lost: AtomicU64,
+    /// Flows that left inspection.
+    pub settled: AtomicU64,
+    /// Flows under inspection.
+    pub flows: AtomicU64,
+    /// Packets that the kernel dropped at the sockets; credits are there to keep this at zero.
+    pub dropped: AtomicU64,
+    /// Packets and bytes that ended here, by reason.
+    reasons: Reasons,
+    pub(super) stopping: AtomicBool,
+}
+
+/// Packets and bytes by number of the reason.
+#[derive(Debug)]
+struct Reasons(Box<[[AtomicU64; 2]]>);
+
+impl Default for Reasons {
+    fn default() -> Self {
+        Self((0..REASON_SLOTS).map(|_| Default::default()).collect())
+    }
+}
+
+impl Totals {
+    pub(super) fn count(&self, reason: Reason, bytes: usize) {
+        if let Some([packets, sum]) = self.reasons.0.get(usize::from(reason.0)) {
+            packets.fetch_add(1, Ordering::Relaxed);
+            sum.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Packets and bytes that ended here for a reason.
+    pub fn reason(&self, reason: Reason) -> (u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        self.reasons.0.get(usize::from(reason.0)).map_or((0, 0), |[packets, bytes]| (read(packets), read(bytes)))
+    }
+}
