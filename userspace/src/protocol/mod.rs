@@ -141,11 +141,6 @@ impl Protocol {
         }
         Self::numbered(number).map(Self::name)
     }
-
-    /// The protocol of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|protocol| protocol.name() == name)
-    }
 }
 
 /// Detectors that may still say yes, one bit each; starts with all of them.

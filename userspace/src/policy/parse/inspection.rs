@@ -78,14 +78,15 @@ impl Parser {
         if matches!(value.get_ref(), DeValue::String(text) if text == "any") {
             return Expect::Any;
         }
-        let known = || Protocol::ALL.iter().map(|protocol| protocol.name());
+        // nobody is to expect what only pretends
+        let known = || Protocol::ALL.iter().filter(|protocol| **protocol != Protocol::FakeTls);
         let expected = "`\"any\"`, or names of protocols such as `[\"tls\", \"http\"]`";
         let mut protocols = Vec::new();
         for element in self.one_or_many(value) {
             let Some((text, at)) = self.string(element, expected) else { continue };
-            match Protocol::named(text).filter(|protocol| *protocol != Protocol::FakeTls) {
-                Some(protocol) => protocols.push(protocol),
-                None => self.unknown_word(at, "protocol", text, known(), expected),
+            match known().find(|protocol| protocol.name() == text) {
+                Some(protocol) => protocols.push(*protocol),
+                None => self.unknown_word(at, "protocol", text, known().map(|protocol| protocol.name()), expected),
             }
         }
         if protocols.is_empty() && self.one_or_many(value).is_empty() {
