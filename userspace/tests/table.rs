@@ -36,7 +36,7 @@ const STAGES: [(&str, &[Case]); 9] = [
 ];
 
 /// Reasons that no line of the table can show, and who does.
-const ELSEWHERE: [(&str, &str); 35] = [
+const ELSEWHERE: [(&str, &str); 38] = [
     ("frame_truncated", "the kernel runs programs on 14 bytes and more; unit test of xdp/src/frame.rs"),
     ("arp_unsolicited", "here, in `what_nobody_asked_for`"),
     ("arp_unsolicited_dropped", "here, in `what_nobody_asked_for`"),
@@ -71,6 +71,9 @@ const ELSEWHERE: [(&str, &str); 35] = [
     ("tcp_held_limit", "userspace: unit tests of reassembly"),
     ("tcp_unacknowledged_limit", "userspace: unit tests of reassembly"),
     ("tcp_urgent", "userspace: unit tests of reassembly"),
+    ("app_mismatch", "found by the inspector; the namespace tests of `spoken.rs`"),
+    ("app_unknown", "found by the inspector; the namespace tests of `spoken.rs`"),
+    ("app_pending", "found by the inspector; the namespace test `what_does_not_show`"),
     ("internal", "a defect; no packet may show it"),
 ];
 

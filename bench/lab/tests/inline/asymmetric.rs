@@ -58,7 +58,7 @@ fn only_the_answers_come_this_way() {
     around(&lab.office, [SERVER, SERVER6], ["192.0.2.2", "2001:db8:2::2"]);
     for (client, server) in [(OFFICE, SERVER), (OFFICE6, SERVER6)] {
         let (mark, before) = (daemon.events.mark(), daemon.count("syn_ack_unsolicited"));
-        fails(&lab.office, &format!("curl -sf -m 0.6 http://{}/", host(server)));
+        fails(&lab.office, &format!("curl -sf -m 0.6 --local-port 40100-40199 http://{}/", host(server)));
         daemon.events.dropped_where(mark, server, client, "syn_ack_unsolicited", |event| event["src_port"] == 80);
         assert!(daemon.count("syn_ack_unsolicited") > before);
     }
@@ -68,7 +68,10 @@ fn only_the_answers_come_this_way() {
         let (mark, before) = (daemon.events.mark(), daemon.count("loose"));
         assert_eq!(works(&lab.office, &fetch(server)), "this is servers\n");
         assert!(daemon.count("loose") > before, "{}", daemon.status());
-        assert!(daemon.events.drops(mark, server, client).is_empty());
+        // the server may still answer the connections above
+        let ours = |drop: &serde_json::Value| !drop["dest_port"].as_u64().is_some_and(|port| port / 100 == 401);
+        let drops: Vec<_> = daemon.events.drops(mark, server, client).into_iter().filter(ours).collect();
+        assert!(drops.is_empty(), "{drops:?}");
         let flow = daemon.flow(server, 80).expect("the flow, from its initiator's side");
         assert_eq!((flow["zone"].as_str(), flow["packets_to_server"].as_u64()), (Some("office"), Some(0)), "{flow}");
         // Loose is no way around the allowlist: the same connection to another port.

@@ -213,3 +213,30 @@ fn ssh(lab: &Gateway, from: &Namespace, server: &str) {
     let said = dropgate_lab::run(ssh.args([server, "echo", "hello"]), Duration::from_secs(15)).unwrap();
     assert_eq!(said.stdout, "hello\n", "{said:?}");
 }
+
+/// What has not shown in time what it speaks; silence before the first byte does not count.
+#[test]
+fn what_does_not_show() {
+    let lines = LINES.replace("[inspection]", "[inspection]\npending = \"drop\"\npatience = \"300ms\"");
+    let lab = Lab::gateway(Kind::Route).unwrap();
+    let daemon = Daemon::start(&lab, &policies::office(Kind::Route, &lines));
+    let listener = lab.servers.enter(|| TcpListener::bind((SERVER, 9001)).unwrap()).unwrap();
+    for (parts, whole) in [([&b"SS"[..], b"H-2"], false), ([b"", SSH], true)] {
+        let mut stream = lab.office.enter(|| TcpStream::connect((SERVER, 9001)).unwrap()).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        far.set_read_timeout(Some(Duration::from_millis(800))).unwrap();
+        let before = daemon.count("app_pending");
+        for part in parts {
+            stream.write_all(part).unwrap();
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let mut got: Vec<u8> = Vec::new();
+        let mut part = [0; 64];
+        while let Ok(length @ 1..) = far.read(&mut part) {
+            got.extend(&part[..length]);
+        }
+        assert_eq!(got, if whole { SSH } else { parts[0] });
+        // the end of the connection that was cut is sent again and again
+        assert!(whole || daemon.count("app_pending") > before);
+    }
+}
