@@ -68,7 +68,7 @@ pub fn first_look(walk: &Walk) -> bool {
 fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, settings: &Settings) -> Step {
     let open = |flag: u32, reason: Reason| if settings.flags & flag != 0 { pass(reason) } else { drop(reason) };
     // SAFETY: entries are only written by the daemon, whole.
-    let Some(port) = (unsafe { HOLD_PORTS.get(&(walk.port as u32)) }) else {
+    let Some(port) = (unsafe { HOLD_PORTS.get(walk.port as u32) }) else {
         // in replay and explanations there are no sockets, and the inspector is whoever asks
         if control.mode & mode::BENCH != 0 {
             return Err(Decision::new(action::HOLD, Reason::held));

@@ -65,7 +65,7 @@ pub fn dropgate_hold(ctx: XdpContext) -> u32 {
     // SAFETY: inside the packet, checked just now.
     let held = unsafe { (at as *const Held).read_unaligned() };
     // SAFETY: entries are only written by the daemon, whole.
-    let port = unsafe { HOLD_PORTS.get(&(ctx.ingress_ifindex() as u32)) };
+    let port = unsafe { HOLD_PORTS.get(ctx.ingress_ifindex() as u32) };
     let (Some(control), Some(port)) = (CONTROL.get(0), port) else { return xdp_action::XDP_DROP };
     if held.token != token(&control.secret) {
         return xdp_action::XDP_DROP;
@@ -100,7 +100,7 @@ pub fn dropgate_release(ctx: TcContext) -> i32 {
     // SAFETY: a live socket buffer.
     let (ifindex, mark) = unsafe { ((*ctx.skb.skb).ifindex, (*ctx.skb.skb).mark) };
     // SAFETY: entries are only written by the daemon, whole.
-    let port = unsafe { HOLD_PORTS.get(&ifindex) };
+    let port = unsafe { HOLD_PORTS.get(ifindex) };
     let (Some(control), Some(port)) = (CONTROL.get(0), port) else { return TC_ACT_SHOT };
     if mark != token(&control.secret) as u32 || port.release_into == 0 {
         return TC_ACT_SHOT;

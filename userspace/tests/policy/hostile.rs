@@ -37,6 +37,10 @@ fn shapes_that_grow() {
         ),
         ("many services in one line", format!("self = {{egress = [{}]}}", "{name=\"a\",tcp=1},".repeat(50_000))),
         ("carriage returns", "[gateway]\r\nkind = \"x\"\r\n".to_owned()),
+        (
+            "a name with an escape, near another one",
+            "[lists]\n\"b\\u001bad\" = \"bad.txt\"\n[blocklist]\nfrom = [\"@bad\"]\n".to_owned(),
+        ),
         ("a byte order mark", "\u{feff}[gateway]\nkind = 1".to_owned()),
         ("control characters", "[gateway]\nkind = \"\u{1b}[31m\"\n\"\u{7f}\u{9b}\" = 1".to_owned()),
     ];

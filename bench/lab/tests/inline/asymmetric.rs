@@ -69,7 +69,7 @@ fn only_the_answers_come_this_way() {
         assert_eq!(works(&lab.office, &fetch(server)), "this is servers\n");
         assert!(daemon.count("loose") > before, "{}", daemon.status());
         // the server may still answer the connections above
-        let ours = |drop: &serde_json::Value| !drop["dest_port"].as_u64().is_some_and(|port| port / 100 == 401);
+        let ours = |drop: &serde_json::Value| drop["dest_port"].as_u64().is_none_or(|port| port / 100 != 401);
         let drops: Vec<_> = daemon.events.drops(mark, server, client).into_iter().filter(ours).collect();
         assert!(drops.is_empty(), "{drops:?}");
         let flow = daemon.flow(server, 80).expect("the flow, from its initiator's side");

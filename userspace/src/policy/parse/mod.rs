@@ -170,7 +170,7 @@ impl Parser {
         }
         let near = nearest(name, self.lists.keys().map(String::as_str));
         let help = match near {
-            Some(near) => format!("did you mean `@{near}`?"),
+            Some(near) => format!("did you mean {}?", quoted(&format!("@{near}"))),
             None => "name its file in `[lists]`".to_owned(),
         };
         let message = format!("there is no list {}", quoted(name));

@@ -225,7 +225,7 @@ impl Parser {
             let known = self.zones.binary_search_by(|known| known.as_str().cmp(name)).is_ok();
             if !known {
                 let near = nearest(name, self.zones.iter().map(String::as_str));
-                let help = near.map(|near| format!("did you mean `zone:{near}`?"));
+                let help = near.map(|near| format!("did you mean {}?", quoted(&format!("zone:{near}"))));
                 let message = format!("there is no zone {}", quoted(name));
                 self.add_full(&codes::UNKNOWN_ZONE, at.clone(), message, None, help);
             }
@@ -243,10 +243,14 @@ impl Parser {
                 let zones = &self.zones;
                 let help = match nearest(text, ["any", "self"]) {
                     Some(near) => Some(format!("did you mean `{near}`?")),
-                    None if zones.iter().any(|zone| zone == text) => Some(format!("did you mean `zone:{text}`?")),
-                    None if self.lists.contains_key(text) => Some(format!("did you mean `@{text}`?")),
+                    None if zones.iter().any(|zone| zone == text) => {
+                        Some(format!("did you mean {}?", quoted(&format!("zone:{text}"))))
+                    }
+                    None if self.lists.contains_key(text) => {
+                        Some(format!("did you mean {}?", quoted(&format!("@{text}"))))
+                    }
                     None => nearest(text, zones.iter().map(String::as_str))
-                        .map(|near| format!("did you mean `zone:{near}`?")),
+                        .map(|near| format!("did you mean {}?", quoted(&format!("zone:{near}")))),
                 };
                 let expected = match Prefix::parse(text) {
                     Err(error) if text.contains('/') => error.expected(),
