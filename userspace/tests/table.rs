@@ -9,17 +9,12 @@ mod table;
 
 use std::collections::BTreeSet;
 
-use aya::maps::HashMap;
-use dropgate_abi::{
-    bytes_of,
-    hold::{Credit, HoldPort},
-    reason::REASONS,
-    walk::{action, hook},
-};
+use dropgate_abi::{reason::REASONS, walk::hook};
 use packets::{ACK, Ip, RST, SYN, TCP, UDP, ip};
 use table::{
     bench::Real,
     cases::{ANOMALY, Case, FLOW, FRAGMENT, FRAME, INGRESS, PARSE, POLICY, STATE, ZONE},
+    elsewhere::ELSEWHERE,
     net::{ALL, LAN0, LAN1, Net, V4, V6, WAN0, policy},
 };
 
@@ -33,48 +28,6 @@ const STAGES: [(&str, &[Case]); 9] = [
     ("zone", ZONE),
     ("policy", POLICY),
     ("state", STATE),
-];
-
-/// Reasons that no line of the table can show, and who does.
-const ELSEWHERE: [(&str, &str); 38] = [
-    ("frame_truncated", "the kernel runs programs on 14 bytes and more; unit test of xdp/src/frame.rs"),
-    ("arp_unsolicited", "here, in `what_nobody_asked_for`"),
-    ("arp_unsolicited_dropped", "here, in `what_nobody_asked_for`"),
-    ("na_unsolicited", "here, in `what_nobody_asked_for`"),
-    ("na_unsolicited_dropped", "here, in `what_nobody_asked_for`"),
-    ("routed", "here, in `a_gateway_that_routes_judges_once`"),
-    ("translated", "here, in `a_gateway_that_masquerades`"),
-    ("flow_revoked", "here, in `a_service_taken_away`"),
-    ("adopted", "here, in `mid_stream_after_the_first_attach`"),
-    ("fragment_table_full", "here, in `a_full_fragment_table`"),
-    ("flow_table_full", "here, in `a_full_flow_table`"),
-    ("flow_table_busy", "a lock that another CPU holds for too long; here, in `a_lock_that_is_held`"),
-    ("held", "here, in `what_is_held`"),
-    ("inspector_absent", "here, in `what_is_held`"),
-    ("inspector_late", "here, in `what_is_held`"),
-    ("hold_credits", "frames of a real socket; the namespace test `credits_run_out`"),
-    ("hold_too_long", "here, in `what_is_held`"),
-    ("tcp_checksum", "userspace: unit tests of reassembly"),
-    ("tcp_mid_stream", "userspace: unit tests of reassembly"),
-    ("tcp_syn_conflict", "userspace: unit tests of reassembly"),
-    ("tcp_without_ack", "userspace: unit tests of reassembly"),
-    ("tcp_ack_invalid", "userspace: unit tests of reassembly"),
-    ("tcp_out_of_window", "userspace: unit tests of reassembly"),
-    ("tcp_timestamp_old", "userspace: unit tests of reassembly"),
-    ("tcp_bytes_differ", "userspace: unit tests of reassembly"),
-    ("tcp_bytes_forgotten", "userspace: unit tests of reassembly"),
-    ("tcp_after_fin", "userspace: unit tests of reassembly"),
-    ("tcp_fin_moved", "userspace: unit tests of reassembly"),
-    ("tcp_after_reset", "userspace: unit tests of reassembly"),
-    ("tcp_reset_invalid", "userspace: unit tests of reassembly"),
-    ("tcp_already_held", "userspace: unit tests of reassembly"),
-    ("tcp_held_limit", "userspace: unit tests of reassembly"),
-    ("tcp_unacknowledged_limit", "userspace: unit tests of reassembly"),
-    ("tcp_urgent", "userspace: unit tests of reassembly"),
-    ("app_mismatch", "found by the inspector; the namespace tests of `spoken.rs`"),
-    ("app_unknown", "found by the inspector; the namespace tests of `spoken.rs`"),
-    ("app_pending", "found by the inspector; the namespace test `what_does_not_show`"),
-    ("internal", "a defect; no packet may show it"),
 ];
 
 #[test]
@@ -406,46 +359,4 @@ fn a_lock_that_is_held() {
     bucket.lock = 0;
     real.bench.flows().set(0, bucket);
     real.ingress("a start", LAN0, &lookup(1), "allowed");
-}
-
-/// Sets the one entry of `HOLD_PORTS` for an interface, and the credit of its socket.
-fn serve(real: &Real, ifindex: u32, longest: u32, credit: Credit) {
-    let map = real.bench.object().share("HOLD_PORTS").expect("a map");
-    let mut ports: HashMap<_, u32, [u8; 24]> = map.try_into().expect("a hash map");
-    let port = HoldPort { socket: 0, queues: 1, longest, ..HoldPort::default() };
-    ports.insert(ifindex, bytes_of(&port).first_chunk().expect("24 bytes"), 0).expect("room");
-    real.bench.object().mapped::<Credit>("CREDITS", 1).expect("memory").set(0, credit);
-}
-
-#[test]
-fn what_is_held() {
-    let inspected = policy() + "\n[inspection]\nlate = \"500ms\"\n";
-    for net in &ALL {
-        let mut real = Real::new(&inspected);
-        // nobody serves the interface: as in a replay
-        real.ingress(net.name, LAN0, &syn(net), "held");
-        real.ingress(net.name, LAN0, &ack(net), "held");
-        let fin = |port| net.out().frame(net.tags, TCP, &packets::tcp(port, 443, SYN, &[]));
-        serve(&real, LAN0, 1514, Credit::default());
-        real.ingress(net.name, LAN0, &fin(1001), "inspector_absent");
-        serve(&real, LAN0, 40, Credit { limit: 8, alive_ns: real.now, ..Credit::default() });
-        real.ingress(net.name, LAN0, &fin(1002), "hold_too_long");
-        serve(&real, LAN0, 1514, Credit { limit: 8, alive_ns: real.now, ..Credit::default() });
-        // a sign of life, but no socket behind it
-        real.ingress(net.name, LAN0, &fin(1003), "inspector_absent");
-        real.now += 501_000_000;
-        real.ingress(net.name, LAN0, &fin(1004), "inspector_late");
-
-        for (key, reason) in [("inspector", "inspector_late"), ("too_long", "hold_too_long")] {
-            real.commit(&format!("{inspected}\n[failure]\n{key} = \"pass\"\n"));
-            let longest = if key == "too_long" { 40 } else { 1514 };
-            serve(&real, LAN0, longest, Credit { limit: 8, ..Credit::default() });
-            let walk = real.bench.run(hook::INGRESS, LAN0, 0, real.now, &fin(1005)).expect("test run");
-            assert_eq!((walk.action, walk.reason.name()), (action::PASS, reason), "{}", net.name);
-        }
-        // without inspection, what was to be inspected is not
-        real.commit(&policy());
-        real.ingress(net.name, LAN0, &ack(net), "flow");
-        real.ingress(net.name, LAN0, &fin(1006), "allowed");
-    }
 }

@@ -2,4 +2,6 @@
 
 pub mod bench;
 pub mod cases;
+pub mod elsewhere;
+mod held;
 pub mod net;

@@ -8,7 +8,6 @@ use super::{Parser, section::Section, value::Value};
 use crate::{
     policy::{
         codes,
-        diagnostic::quoted,
         model::{Answer, Expect, Failure, Inspection, Reaction},
     },
     protocol::Protocol,
@@ -16,13 +15,11 @@ use crate::{
 
 /// Fewest and most packets held on one receive queue.
 const HELD: std::ops::RangeInclusive<u64> = 64..=16_384;
-/// Most bytes that a depth may name.
-const DEEPEST: u64 = 1 << 30;
 
 impl Parser {
     pub(super) fn inspection(&mut self, mut section: Section<'_>) -> Inspection {
         let mut inspection = Inspection::default();
-        if let Some(depth) = section.get("depth").and_then(|value| self.depth(value)) {
+        if let Some(depth) = section.get("depth").and_then(|value| self.size(value)) {
             inspection.depth = depth;
         }
         if let Some(patience) = section.get("patience").and_then(|v| self.duration(v, Duration::from_millis(100))) {
@@ -32,16 +29,9 @@ impl Parser {
             inspection.everything = everything;
         }
         let words = [("alert", Reaction::Alert), ("drop", Reaction::Drop), ("reset", Reaction::Reset)];
-        for (key, place) in [
-            ("mismatch", &mut inspection.mismatch),
-            ("unknown", &mut inspection.unknown),
-            ("pending", &mut inspection.pending),
-        ] {
-            let value = section.get(key);
-            if let Some(reaction) = value.and_then(|value| self.choice(value, "reaction", &words)) {
-                *place = reaction;
-            }
-        }
+        let Inspection { mismatch, unknown, pending, .. } = &mut inspection;
+        let places = &mut [("mismatch", mismatch), ("unknown", unknown), ("pending", pending)];
+        self.choices(&mut section, "reaction", &words, places);
         if let Some(held) = section.get("held").and_then(|v| self.integer(v, HELD, "number of held packets")) {
             inspection.held = held as u32;
         }
@@ -50,27 +40,6 @@ impl Parser {
         }
         section.finish(self);
         inspection
-    }
-
-    /// A number of bytes.
-    fn depth(&mut self, value: Value<'_>) -> Option<u64> {
-        let expected = "bytes with a unit such as `\"64KiB\"` or `\"1MiB\"`, at most a GiB";
-        let (text, at) = self.string(value, expected)?;
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let shift = match unit {
-            "B" => Some(0),
-            "KiB" => Some(10),
-            "MiB" => Some(20),
-            "GiB" => Some(30),
-            _ => None,
-        };
-        let bytes = shift.and_then(|shift| number.parse::<u64>().ok()?.checked_mul(1 << shift));
-        let found = bytes.filter(|bytes| (1..=DEEPEST).contains(bytes));
-        if found.is_none() {
-            self.add_expected(&codes::RANGE, at, format!("{} is no depth", quoted(text)), expected);
-        }
-        found
     }
 
     /// `expect` of a service: protocols, or `"any"`.
@@ -99,16 +68,9 @@ impl Parser {
     pub(super) fn failure(&mut self, mut section: Section<'_>) -> Failure {
         let words = [("drop", Answer::Drop), ("pass", Answer::Pass)];
         let mut failure = Failure::default();
-        for (key, place) in [
-            ("inspector", &mut failure.inspector),
-            ("credits", &mut failure.credits),
-            ("too_long", &mut failure.too_long),
-        ] {
-            let value = section.get(key);
-            if let Some(answer) = value.and_then(|value| self.choice(value, "answer", &words)) {
-                *place = answer;
-            }
-        }
+        let Failure { inspector, credits, too_long } = &mut failure;
+        let places = &mut [("inspector", inspector), ("credits", credits), ("too_long", too_long)];
+        self.choices(&mut section, "answer", &words, places);
         section.finish(self);
         failure
     }

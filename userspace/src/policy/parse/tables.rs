@@ -31,17 +31,9 @@ impl Parser {
     pub(super) fn fragments(&mut self, mut section: Section<'_>) -> Fragments {
         let words = [("drop", Fragment::Drop), ("track", Fragment::Track), ("pass", Fragment::Pass)];
         let mut fragments = Fragments::default();
-        for (key, place) in [
-            ("udp", &mut fragments.udp),
-            ("tcp", &mut fragments.tcp),
-            ("icmp", &mut fragments.icmp),
-            ("other", &mut fragments.other),
-        ] {
-            let value = section.get(key);
-            if let Some(answer) = value.and_then(|value| self.choice(value, "answer", &words)) {
-                *place = answer;
-            }
-        }
+        let Fragments { udp, tcp, icmp, other } = &mut fragments;
+        let places = &mut [("udp", udp), ("tcp", tcp), ("icmp", icmp), ("other", other)];
+        self.choices(&mut section, "answer", &words, places);
         section.finish(self);
         fragments
     }

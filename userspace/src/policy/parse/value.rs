@@ -4,7 +4,7 @@ use std::{net::IpAddr, ops::Range, time::Duration};
 
 use toml::{Spanned, de::DeValue};
 
-use super::Parser;
+use super::{Parser, section::Section};
 use crate::policy::{
     codes,
     describe::duration as words,
@@ -18,6 +18,9 @@ pub type Value<'t> = &'t Spanned<DeValue<'t>>;
 
 /// Longest duration a policy may name.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Most bytes that a policy may name.
+const LARGEST: u64 = 1 << 30;
 
 impl Parser {
     /// A string.
@@ -82,6 +85,21 @@ impl Parser {
         found
     }
 
+    /// One of some words for each of some keys; where a key is missing or says nothing sound, its place stays as it is.
+    pub fn choices<T: Copy>(
+        &mut self,
+        section: &mut Section<'_>,
+        what: &str,
+        words: &[(&str, T)],
+        places: &mut [(&'static str, &mut T)],
+    ) {
+        for (key, place) in places {
+            if let Some(chosen) = section.get(key).and_then(|value| self.choice(value, what, words)) {
+                **place = chosen;
+            }
+        }
+    }
+
     /// One of some words, or a number.
     pub fn word_or_number(&mut self, value: Value<'_>, what: &str, words: &[(&str, u8)]) -> Option<u8> {
         match value.get_ref() {
@@ -109,24 +127,27 @@ impl Parser {
     pub fn duration(&mut self, value: Value<'_>, least: Duration) -> Option<Duration> {
         let expected = "a whole number with a unit: `\"500ms\"`, `\"30s\"`, `\"5m\"` or `\"2h\"`";
         let (text, at) = self.string(value, expected)?;
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let unit = match unit {
-            "ms" => Some(1),
-            "s" => Some(1000),
-            "m" => Some(60_000),
-            "h" => Some(3_600_000),
-            _ => None,
-        };
-        let (Some(unit), 1..) = (unit, digits) else {
+        let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+        let Some(milliseconds) = quantity(text, &units) else {
             self.add_expected(&codes::DURATION, at, format!("{} is not a duration", quoted(text)), expected);
             return None;
         };
-        let milliseconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-        let found = milliseconds.map(Duration::from_millis).filter(|d| (least..=LONGEST).contains(d));
+        let found = Some(Duration::from_millis(milliseconds)).filter(|d| (least..=LONGEST).contains(d));
         if found.is_none() {
             let message = format!("duration {} is out of range", quoted(text));
             self.add_expected(&codes::DURATION, at, message, format!("from {} to {}", words(least), words(LONGEST)));
+        }
+        found
+    }
+
+    /// A number of bytes such as `"64KiB"`, from one to a GiB.
+    pub fn size(&mut self, value: Value<'_>) -> Option<u64> {
+        let expected = "bytes with a unit such as `\"64KiB\"` or `\"1MiB\"`, at most a GiB";
+        let (text, at) = self.string(value, expected)?;
+        let units = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+        let found = quantity(text, &units).filter(|bytes| (1..=LARGEST).contains(bytes));
+        if found.is_none() {
+            self.add_expected(&codes::RANGE, at, format!("{} is no number of bytes", quoted(text)), expected);
         }
         found
     }
@@ -196,6 +217,14 @@ impl Parser {
 /// A number in plain decimal digits, without a sign.
 fn number(text: &str) -> Option<u16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// A whole number with one of some units, in the smallest of them; what is too great for that is the greatest there is.
+fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    (digits > 0).then(|| number.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(*factor))
 }
 
 /// `"a", "b" or "c"`, in backticks.
