@@ -23,6 +23,9 @@ pub fn found(held: &Held, walk: &Walk, finding: &Finding, now_ns: u64, names: &N
     let reason = finding.reason.info();
     let spoken = finding.found.map_or("failed", Protocol::name);
     let signature = match finding.reason {
+        Reason::app_mismatch if finding.found.is_none() => {
+            format!("something else where {} is expected", list(&finding.expected))
+        }
         Reason::app_mismatch => format!("{spoken} where {} is expected", list(&finding.expected)),
         Reason::app_unknown => format!("an unknown protocol where {} is expected", list(&finding.expected)),
         _ => format!("no protocol has shown where {} is expected", list(&finding.expected)),

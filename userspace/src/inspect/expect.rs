@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     policy::model::{Expect, Inspection},
-    protocol::{self, Protocol},
+    protocol::{self, Candidates, Protocol},
 };
 
 /// What one generation says about inspection.
@@ -19,20 +19,31 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// What may be spoken on a flow of a service to a server's port; `None`: anything.
+    fn listed(&self, service: u32, udp: bool, port: u16) -> Option<&[Protocol]> {
+        match self.expect.get(&service) {
+            Some(Expect::Any) => None,
+            Some(Expect::Only(protocols)) => Some(protocols),
+            Some(Expect::Registered) | None => Some(protocol::registered(udp, port)),
+        }
+    }
+
     /// Whether this may be spoken on a flow of a service to a server's port. `None` where nobody has said what is: the
     /// service names nothing, and nothing is registered for the port.
     pub fn fits(&self, service: u32, udp: bool, port: u16, spoken: Option<Protocol>) -> Option<bool> {
-        let listed = match self.expect.get(&service) {
-            Some(Expect::Any) => return Some(true),
-            Some(Expect::Only(protocols)) => protocols.as_slice(),
-            Some(Expect::Registered) | None => protocol::registered(udp, port),
-        };
+        let Some(listed) = self.listed(service, udp, port) else { return Some(true) };
         match spoken {
             Some(spoken) => Some(listed.contains(&spoken)),
             // where nothing is expected, nothing known is as expected
             None if listed.is_empty() => None,
             None => Some(false),
         }
+    }
+
+    /// Whether nothing that may be spoken there is among what may yet be found.
+    pub fn rules_out(&self, service: u32, udp: bool, port: u16, candidates: &Candidates) -> bool {
+        let listed = self.listed(service, udp, port);
+        listed.is_some_and(|listed| !listed.iter().any(|protocol| candidates.may_be(*protocol)))
     }
 
     /// What is expected, for people.

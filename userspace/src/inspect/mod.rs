@@ -126,10 +126,13 @@ fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, no
             if talk.bytes == 0 {
                 talk.since_ns = None;
             }
-            if talk.bytes == 0 || talk.bytes < inspection.depth && !late {
-                return Answer::Release;
+            let goes_on = talk.bytes == 0 || talk.bytes < inspection.depth && !late;
+            match wrong(held.service, udp, port, talk, rules) {
+                Some((_, _, None)) if goes_on && !talk.has_stalled() => return Answer::Release,
+                Some(wrong) if talk.bytes > 0 => wrong,
+                _ if goes_on => return Answer::Release,
+                _ => (Reason::app_pending, inspection.pending, None),
             }
-            (Reason::app_pending, inspection.pending, None)
         }
     };
     let app = found.map_or(app::UNKNOWN, Protocol::number);
@@ -137,8 +140,8 @@ fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, no
         // anything may be spoken here
         return settle(talk, app, rules, out);
     }
-    let evidence = match talk.spoken {
-        Spoken::Known(_, direction, bytes) => Some((direction, bytes)),
+    let evidence = match (talk.spoken, talk.candidates.likely()) {
+        (Spoken::Known(_, direction, bytes), _) | (_, Some((_, direction, bytes))) => Some((direction, bytes)),
         _ => [Direction::ToServer, Direction::ToClient]
             .map(|way| (way, EVIDENCE))
             .into_iter()
@@ -160,6 +163,30 @@ fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, no
     out.condemned = Some((reason, app));
     talk.condemn(reason);
     Answer::Drop(reason)
+}
+
+/// What is certain of a flow before it is known what it speaks: that it is not what belongs there. Without a name only where
+/// that ends the flow, whatever the name turns out to be.
+fn wrong(
+    service: u32,
+    udp: bool,
+    port: u16,
+    talk: &mut Talk,
+    rules: &Rules,
+) -> Option<(Reason, Reaction, Option<Protocol>)> {
+    let (mismatch, unknown) = (rules.inspection.mismatch, rules.inspection.unknown);
+    if !rules.rules_out(service, udp, port, &talk.candidates) {
+        return None;
+    }
+    if let Some((likely, ..)) = talk.candidates.likely() {
+        return Some((Reason::app_mismatch, mismatch, Some(likely)));
+    }
+    talk.hopeless = mismatch != Reaction::Alert && unknown != Reaction::Alert;
+    match rules.expected(service, udp, port).is_empty() {
+        _ if !talk.hopeless => None,
+        true => Some((Reason::app_unknown, unknown, None)),
+        false => Some((Reason::app_mismatch, mismatch, None)),
+    }
 }
 
 /// Nothing more is wanted of the flow.

@@ -13,8 +13,9 @@ const DATAGRAM: usize = 2048;
 /// Most bytes of each direction that identification is shown.
 const PREFIX: u64 = 16 << 10;
 
-/// Packets of a flow that wait at most.
-const MOST_WAITING: usize = 32;
+/// Packets of a flow that wait at most, and their bytes: a hello in segments of one byte is to find room.
+const MOST_WAITING: usize = 1024;
+const MOST_WAITING_BYTES: usize = 64 << 10;
 /// How often what a flow says may wait in vain.
 const STALLS: u8 = 3;
 
@@ -42,12 +43,15 @@ pub struct Waiting {
 pub struct Talk {
     connection: Option<Box<Connection>>,
     datagrams: Vec<(Direction, Box<[u8]>)>,
-    candidates: Candidates,
+    pub(super) candidates: Candidates,
     /// Out of turn, by token.
     kept: Vec<(u32, Direction, Box<[u8]>)>,
     next_token: u32,
     /// In their order: what was said before it is known what is spoken.
     waiting: Vec<Waiting>,
+    waiting_bytes: usize,
+    /// What belongs there is not spoken, whatever else it may be, and nothing else goes on.
+    pub(super) hopeless: bool,
     /// How often what waited was let go without that.
     stalls: u8,
     pub spoken: Spoken,
@@ -73,6 +77,8 @@ impl Talk {
             kept: Vec::new(),
             next_token: 0,
             waiting: Vec::new(),
+            waiting_bytes: 0,
+            hopeless: false,
             stalls: 0,
             spoken: Spoken::Pending,
             bytes: 0,
@@ -96,22 +102,32 @@ impl Talk {
         !self.waiting.is_empty() || !self.settled && self.stalls < STALLS
     }
 
+    /// Whether something has waited in vain for what is spoken to show.
+    pub(super) const fn has_stalled(&self) -> bool {
+        self.stalls > 0
+    }
+
     /// Takes a packet that came by the socket at `place`; whether it is the first one.
     pub fn wait(&mut self, place: u32, frame: Box<[u8]>) -> bool {
+        self.waiting_bytes += frame.len();
         self.waiting.push(Waiting { place, frame });
         self.waiting.len() == 1
     }
 
     /// Whether what waits is to be let go at once.
     pub const fn has_waited(&self) -> bool {
-        self.settled || self.waiting.len() >= MOST_WAITING
+        self.settled || self.waiting.len() >= MOST_WAITING || self.waiting_bytes >= MOST_WAITING_BYTES
     }
 
-    /// What waited, to be let go in this order.
+    /// What waited, to be let go in this order. Nothing where what belongs there is not spoken: what comes next ends the flow.
     pub fn let_go(&mut self) -> Vec<Waiting> {
         if !self.settled && !self.waiting.is_empty() {
             self.stalls = self.stalls.saturating_add(1);
         }
+        if self.hopeless && !self.settled {
+            return Vec::new();
+        }
+        self.waiting_bytes = 0;
         std::mem::take(&mut self.waiting)
     }
 
@@ -157,6 +173,7 @@ impl Talk {
         if out.restarted {
             // the same addresses and ports, another conversation
             (self.spoken, self.candidates, self.settled) = (Spoken::Pending, Candidates::default(), false);
+            (self.hopeless, self.stalls) = (false, 0);
         }
         for (token, _) in &out.discard {
             self.kept.retain(|(kept, ..)| kept != token);
