@@ -5,7 +5,7 @@ use dropgate_abi::reason::Reason;
 use super::{Answer, expect::Rules};
 use crate::{
     protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Spoken, Stream},
-    reassembly::{self, Connection, Limits, Outcome, Segment},
+    reassembly::{self, Connection, Limits, Outcome, Segment, flag},
 };
 
 /// Bytes of a datagram that are kept.
@@ -164,6 +164,10 @@ impl Talk {
         out: &mut Outcome,
         let_go: &mut Vec<Box<[u8]>>,
     ) -> Answer {
+        // Receivers take urgent bytes out of the stream unless they were asked not to: what is read would begin elsewhere
+        if segment.flags & flag::URG != 0 && !self.settled {
+            return Answer::Drop(Reason::tcp_urgent);
+        }
         self.bytes += segment.payload.len() as u64;
         let limits = Limits { prefix: rules.inspection.depth.min(PREFIX) as usize, ..Limits::default() };
         let connection = self.connection.get_or_insert_with(|| Box::new(Connection::new(&limits)));

@@ -71,7 +71,7 @@ impl Side {
 
     /// A side that begins with this SYN.
     pub fn from_syn(direction: Direction, seq: u32, options: Options) -> Self {
-        Self { scale: options.scale, ..Self::new(direction, seq, false) }
+        Self { scale: options.scale, timestamp: options.timestamp, ..Self::new(direction, seq, false) }
     }
 
     /// A side met in mid-stream, whose next byte is expected at this sequence number.
