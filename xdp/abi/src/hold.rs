@@ -22,8 +22,18 @@ pub struct Held {
     pub zone: u16,
     /// 0: to the server, 1: to the client.
     pub direction: u8,
-    /// Zero.
-    pub _pad: u8,
+    /// See [`part`].
+    pub part: u8,
+}
+
+/// Values of [`Held::part`]: what a frame is to its flow.
+pub mod part {
+    /// One of its packets, or the first fragment of one, with a number of its own.
+    pub const NUMBERED: u8 = 0;
+    /// A first fragment whose flow needs no inspection: held because others of its datagram are, without a number.
+    pub const BESIDE: u8 = 1;
+    /// A later fragment: nothing is known of its flow.
+    pub const LATER: u8 = 2;
 }
 
 /// Mark of what this gateway itself put on a hold device: [`Held::token`], and of released frames the socket's mark.
