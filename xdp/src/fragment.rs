@@ -47,6 +47,7 @@ fn mode(walk: &Walk, settings: &Settings) -> u8 {
 #[inline(never)]
 fn check(walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
     let first = walk.parsed & parsed::FIRST != 0;
+    walk.part = if first { part::FIRST } else { part::LATER };
     if walk.fragment_offset as u32 + walk.fragment_len as u32 > 0xffff {
         return drop(Reason::fragment_too_long);
     }
@@ -107,7 +108,7 @@ pub fn conclude<F: Frame>(
     }
     let lifetime = settings.timeouts[timeout::FRAGMENT];
     let first = walk.parsed & parsed::FIRST != 0;
-    let together = match (first, decision.action()) {
+    match (first, decision.action()) {
         // followers of one that finds no room have no first one, and are dropped for that
         (true, action::DROP) => {
             dropgate_keep(if judged { keep::DROPPED } else { keep::MALFORMED }, lifetime);
@@ -123,19 +124,18 @@ pub fn conclude<F: Frame>(
             keep::PASSED => return answer,
             // its followers would be dropped
             keep::NO_ROOM => return drop(Reason::fragment_table_full),
-            _ => part::BESIDE,
+            _ => walk.part = part::BESIDE,
         },
-        (false, action::HOLD) => part::LATER,
+        (false, action::HOLD) => {}
         (false, action::PASS) if judged => match dropgate_keep(keep::EARLY, lifetime) {
             // its first one was judged in this moment
             keep::PASSED => return pass(Reason::fragment_tracked),
             keep::DROPPED => return drop(Reason::fragment_of_dropped),
             keep::NO_ROOM => return drop(Reason::fragment_table_full),
-            _ => part::LATER,
+            _ => {}
         },
         _ => return answer,
-    };
-    walk.part = together;
+    }
     match content::beside(frame, walk, control, settings) {
         // the others wait for it, so that it is of no use to its receiver, whatever is configured
         Err(failure) if failure.action() != action::HOLD => {

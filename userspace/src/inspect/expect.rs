@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
@@ -14,6 +15,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub inspection: Inspection,
+    /// How long fragments wait for the others of their datagram.
+    pub fragments: Duration,
     /// By service counter.
     pub expect: BTreeMap<u32, Expect>,
 }

@@ -44,7 +44,7 @@ fn followers_of_what_is_held_are_held() {
     for net in &ALL {
         real.fresh();
         let start = real.ingress(net.name, LAN0, &first(net, 53, 1), "held");
-        held(start, part::NUMBERED);
+        held(start, part::FIRST);
         let follower = real.ingress(net.name, LAN0, &later(net, 1), "held");
         held(follower, part::LATER);
         assert_eq!((follower.service, follower.zone), (start.service, start.zone));
@@ -64,7 +64,7 @@ fn what_comes_before_its_first_one_is_held() {
         real.fresh();
         held(real.ingress(net.name, LAN0, &later(net, 1), "held"), part::LATER);
         held(real.ingress(net.name, LAN0, &later(net, 1), "held"), part::LATER);
-        held(real.ingress(net.name, LAN0, &first(net, 53, 1), "held"), part::NUMBERED);
+        held(real.ingress(net.name, LAN0, &first(net, 53, 1), "held"), part::FIRST);
         held(real.ingress(net.name, LAN0, &later(net, 1), "held"), part::LATER);
         // whose first one is denied is denied from then on
         real.ingress(net.name, LAN0, &later(net, 2), "held");
@@ -117,7 +117,7 @@ fn answers_into_a_zone() {
         let follower = net.back().fragment(24, false, 1).frame(&[], UDP, &[0; 8]);
         let run = |real: &mut Real, frame: &[u8]| real.egress("answered", LAN0, WAN0, frame, "held");
         let walk = run(&mut real, &answer);
-        assert_eq!((walk.part, walk.direction), (part::NUMBERED, 1));
+        assert_eq!((walk.part, walk.direction), (part::FIRST, 1));
         held(run(&mut real, &follower), part::LATER);
         // outside, before translation, nothing of it needs inspection, and what comes in order passes
         let wan = net.pick("203.0.113.1", "2001:db8:ffff::1");
