@@ -6,8 +6,6 @@ mod packet;
 mod reset;
 mod talk;
 
-use std::sync::Arc;
-
 use dropgate_abi::{flow::app, hold::Held, reason::Reason, walk::Walk};
 
 pub use self::{
@@ -69,7 +67,7 @@ const FIN: u8 = 1;
 const EVIDENCE: usize = 32;
 
 /// Judges a packet of a flow. `talk`: what is known of the flow so far; `now_ns`: any clock that goes on.
-pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, now_ns: u64, out: &mut Judged) -> Answer {
+pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
     out.let_go.clear();
     (out.resets, out.found, out.finished, out.condemned) = (None, None, None, None);
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
