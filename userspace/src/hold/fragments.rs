@@ -34,7 +34,7 @@ impl Work<'_> {
         if held.part == part::FIRST {
             self.packet(&held, (&frame, &parts), (place, from, to), hands, judged);
         } else {
-            parts.iter().for_each(|part| self.send(to, hands, part));
+            parts.iter().for_each(|part| self.totals.sent(to.send(hands, part)));
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    io,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -41,7 +40,6 @@ pub enum Order {
     Leave(u32),
     /// What a generation says, before its first packet.
     Rules(u32, Arc<Rules>),
-    End,
 }
 
 /// The thread's own.
@@ -75,8 +73,8 @@ impl Inspector {
         inbox: Receiver<Order>,
         totals: Arc<Totals>,
         tell: Tell,
-    ) -> io::Result<Self> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             credits,
             settle,
             inbox,
@@ -92,7 +90,7 @@ impl Inspector {
             tell,
             limiter: Limiter::default(),
             dropped_before: 0,
-        })
+        }
     }
 
     /// Until told to end. What is held then is released.
@@ -145,7 +143,6 @@ impl Inspector {
                     let _ = super::remove(index);
                 }
                 Order::Rules(generation, rules) => self.rules.add(generation, rules),
-                Order::End => {}
             }
         }
         let end = self.totals.stopping.load(Ordering::Relaxed);
@@ -214,8 +211,7 @@ impl Inspector {
                 let outward = place == port.device.place;
                 let Some(queue) = port.queues.first_mut() else { continue };
                 let to = if outward { &mut queue.socket } else { &mut port.device.socket };
-                let counter = if to.send(hands, &frame) { &self.totals.released } else { &self.totals.lost };
-                counter.fetch_add(1, Ordering::Relaxed);
+                self.totals.sent(to.send(hands, &frame));
                 let _ = to.flush();
             }
         }

@@ -90,7 +90,7 @@ impl Work<'_> {
         let Some(rules) = self.rules.of(held.generation) else { return };
         let answer = inspect::judge_parts(held, (frame, parts), &mut flow.talk, rules, self.now_ns, judged);
         match answer {
-            Answer::Release => parts.iter().for_each(|part| self.send(to, hands, part)),
+            Answer::Release => parts.iter().for_each(|part| self.totals.sent(to.send(hands, part))),
             Answer::Wait => {
                 if flow.talk.wait_parts(place, parts.iter().map(|part| Box::from(*part))) {
                     self.deadlines.push_back((self.now_ns + WAIT.as_nanos() as u64, held.flow));
@@ -108,11 +108,7 @@ impl Work<'_> {
             Answer::Drop(reason) => parts.iter().for_each(|part| self.dropped(held, reason, part.len(), &judged.walk)),
         }
         for frame in judged.let_go.drain(..) {
-            if to.send(hands, &frame) {
-                self.totals.released.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.totals.lost.fetch_add(1, Ordering::Relaxed);
-            }
+            self.totals.sent(to.send(hands, &frame));
         }
         if let Some(app) = judged.finished {
             self.finished.push((held.flow, app));
@@ -130,11 +126,6 @@ impl Work<'_> {
             from.send(hands, &back);
             let _ = from.flush();
         }
-    }
-
-    pub(super) fn send(&self, to: &mut Socket, hands: &mut Hands, frame: &[u8]) {
-        let counter = if to.send(hands, frame) { &self.totals.released } else { &self.totals.lost };
-        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a frame that ends here, and tells of it.
