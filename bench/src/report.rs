@@ -147,8 +147,8 @@ fn inspected(text: &mut String, inspect: &Inspect) -> Result<()> {
             row.failed
         )?;
     }
-    for (contender, share) in &inspect.shares {
-        writeln!(text, "\n{contender}: {:.2} % of the packets went to userspace.", share * 100.0)?;
+    for share in &inspect.shares {
+        writeln!(text, "\n{}: {:.2} % of the packets went to userspace.", share.contender, share.packets * 100.0)?;
     }
     if let Some(flood) = &inspect.flood {
         let of =

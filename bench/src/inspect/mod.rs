@@ -47,13 +47,20 @@ pub struct Row {
     pub failed: u64,
 }
 
+/// How much of its traffic a contender looked into.
+#[derive(Clone, Debug, Serialize)]
+pub struct Share {
+    pub contender: &'static str,
+    /// Of the packets that the gateway judged, the part that went to userspace.
+    pub packets: f64,
+}
+
 /// All loads, and what is asked of them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspect {
     pub driver: &'static str,
     pub seconds: u32,
-    /// Of the packets that the gateway judged, the part that went to userspace, by contender.
-    pub shares: Vec<(&'static str, f64)>,
+    pub shares: Vec<Share>,
     pub rows: Vec<Row>,
     pub flood: Option<Flood>,
     pub targets: Vec<Target>,
@@ -74,7 +81,7 @@ pub fn run(options: &Options) -> Result<Inspect> {
 }
 
 /// The loads of HTTP.
-fn http(options: &Options, loads: &[&Load]) -> Result<(Vec<Row>, Vec<(&'static str, f64)>)> {
+fn http(options: &Options, loads: &[&Load]) -> Result<(Vec<Row>, Vec<Share>)> {
     let mut settings = Vec::new();
     for contender in Contender::all() {
         eprintln!("a gateway: {}", contender.name());
@@ -105,9 +112,12 @@ fn http(options: &Options, loads: &[&Load]) -> Result<(Vec<Row>, Vec<(&'static s
         if let Some(daemon) = &setting.daemon {
             let status = daemon.status(&setting.lab)?;
             let counted = |path: &str| status.pointer(path).and_then(serde_json::Value::as_f64);
-            let share = counted("/inspection/share_packets").unwrap_or_default();
-            ensure!(share > 0.0, "{} has inspected nothing: {status}", setting.contender.name());
-            shares.push((setting.contender.name(), share));
+            let share = Share {
+                contender: setting.contender.name(),
+                packets: counted("/inspection/share_packets").unwrap_or_default(),
+            };
+            ensure!(share.packets > 0.0, "{} has inspected nothing: {status}", share.contender);
+            shares.push(share);
         }
     }
     settings.into_iter().try_for_each(Setting::end)?;
