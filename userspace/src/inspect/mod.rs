@@ -1,24 +1,28 @@
 //! What is looked for in held packets: their streams put in order, the protocol identified, and compared with what the flow's
 //! service expects. No I/O: frames in, answers out; the sockets are `hold`'s, captures will be `replay`'s.
 
+mod conclude;
 mod expect;
+mod follow;
+mod layer;
 mod packet;
 mod reset;
 mod talk;
+#[cfg(test)]
+mod tests;
+mod upgrade;
 
-use std::sync::Arc;
+use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 
-use dropgate_abi::{flow::app, hold::Held, reason::Reason, walk::Walk};
-
+use self::{conclude::conclude, packet::UDP};
 pub use self::{
-    expect::{Generations, Rules},
+    expect::{Expected, Generations, Rules},
     packet::Packet,
     talk::{Beginning, Talk, Waiting},
 };
-use self::{packet::UDP, reset::resets};
 use crate::{
     policy::model::Reaction,
-    protocol::{Direction, Protocol, Spoken},
+    protocol::{Direction, Protocol},
     reassembly::{self, Checksum, Segment},
 };
 
@@ -28,7 +32,7 @@ pub enum Answer {
     Release,
     /// It waits, and [`Judged::let_go`] behind it, until it is known what is spoken: in [`Talk::waiting`].
     Wait,
-    /// It is kept until its turn comes: see [`Judged::let_go`].
+    /// It is kept until its turn comes, now or later: see [`Judged::let_go`].
     Keep,
     Drop(Reason),
 }
@@ -36,7 +40,7 @@ pub enum Answer {
 /// What else follows. Reused from one packet to the next.
 #[derive(Default, Debug)]
 pub struct Judged {
-    /// Frames kept earlier that leave now, after the one that was judged, the same way.
+    /// Frames that were kept and leave now, the same way as the one that was judged, and after it if it leaves.
     pub let_go: Vec<Box<[u8]>>,
     /// Frames that end the connection: for its receiver and for its sender.
     pub resets: Option<(Vec<u8>, Vec<u8>)>,
@@ -62,14 +66,27 @@ pub struct Finding {
     /// Who said it, and the first bytes of that.
     pub evidence: Option<(Direction, Vec<u8>)>,
     pub server_port: u16,
+    /// What the flow as a whole is, where it was said inside of that, and inside of what: `STARTTLS`.
+    pub within: Option<(Option<Protocol>, String)>,
 }
 
 const FIN: u8 = 1;
-/// Bytes of evidence that an event shows.
-const EVIDENCE: usize = 32;
 
 /// Judges a packet of a flow. `talk`: what is known of the flow so far; `now_ns`: any clock that goes on.
-pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, now_ns: u64, out: &mut Judged) -> Answer {
+pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
+    judge_parts(held, (frame, &[frame]), talk, rules, now_ns, out)
+}
+
+/// Judges a packet of a flow that came in several frames: [`crate::defragment`] has put it together. They are what is kept
+/// of it, and what comes out in [`Judged::let_go`].
+pub fn judge_parts(
+    held: &Held,
+    (frame, parts): (&[u8], &[&[u8]]),
+    talk: &mut Talk,
+    rules: &Rules,
+    now_ns: u64,
+    out: &mut Judged,
+) -> Answer {
     out.let_go.clear();
     (out.resets, out.found, out.finished, out.condemned) = (None, None, None, None);
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
@@ -77,7 +94,7 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, now
     if let Some(reason) = talk.condemned {
         return Answer::Drop(reason);
     }
-    if talk.settled && !talk.keeps() {
+    if talk.settled && !talk.keeps() && talk.is_confirmed(rules) {
         // nothing more is looked for; it is held only to be counted out, or because everything is
         out.finished = (!rules.inspection.everything).then_some(talk.app);
         return Answer::Release;
@@ -88,7 +105,7 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, now
         Answer::Release
     } else {
         match Segment::read(direction, packet.source(), packet.destination(), packet.transport(), Checksum::Verify) {
-            Ok(segment) => talk.segment(&segment, frame, rules, &mut out.stream, &mut out.let_go),
+            Ok(segment) => talk.segment(&segment, parts, rules, &mut out.stream, &mut out.let_go),
             Err(reason) => Answer::Drop(reason),
         }
     };
@@ -98,102 +115,19 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, now
     } else {
         answer
     };
-    if talk.settled && !rules.inspection.everything {
-        out.finished = Some(talk.app);
+    if talk.settled && talk.is_confirmed(rules) {
+        talk.leave();
+        out.finished = (!rules.inspection.everything).then_some(talk.app);
     }
     let carries = !packet.payload().is_empty() || packet.walk.protocol != UDP && packet.walk.tcp_flags & FIN != 0;
-    if answer == Answer::Release && carries && talk.makes_wait() { Answer::Wait } else { answer }
-}
-
-/// Compares what is spoken with what is expected.
-fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
-    let walk = &packet.walk;
-    let udp = walk.protocol == UDP;
-    let port = if held.direction == 0 { walk.dport } else { walk.sport };
-    let inspection = &rules.inspection;
-    let (reason, reaction, found) = match talk.spoken {
-        // it was known once, and has been forgotten: nothing that is said now can tell any more
-        _ if talk.beginning == Beginning::Forgotten => (Reason::app_pending, inspection.pending, None),
-        _ if talk.beginning == Beginning::Before => return settle(talk, 0, rules, out),
-        Spoken::Known(protocol, ..) if rules.fits(held.service, udp, port, Some(protocol)) == Some(true) => {
-            return settle(talk, protocol.number(), rules, out);
+    match answer {
+        Answer::Release if carries && talk.makes_wait() => Answer::Wait,
+        // In the order in which they came: timestamps say so, and of those that seem to go back a receiver takes none (RFC
+        // 7323, 5.3).
+        Answer::Release if !out.let_go.is_empty() => {
+            out.let_go.extend(parts.iter().map(|part| Box::from(*part)));
+            Answer::Keep
         }
-        Spoken::Known(protocol, ..) => (Reason::app_mismatch, inspection.mismatch, Some(protocol)),
-        Spoken::Unknown => (Reason::app_unknown, inspection.unknown, None),
-        Spoken::Pending => {
-            let since_ns = *talk.since_ns.get_or_insert(now_ns);
-            let late = u128::from(now_ns.saturating_sub(since_ns)) >= inspection.patience.as_nanos();
-            if talk.bytes == 0 {
-                talk.since_ns = None;
-            }
-            let goes_on = talk.bytes == 0 || talk.bytes < inspection.depth && !late;
-            match wrong(held.service, udp, port, talk, rules) {
-                Some((_, _, None)) if goes_on && !talk.has_stalled() => return Answer::Release,
-                Some(wrong) if talk.bytes > 0 => wrong,
-                _ if goes_on => return Answer::Release,
-                _ => (Reason::app_pending, inspection.pending, None),
-            }
-        }
-    };
-    let app = found.map_or(app::UNKNOWN, Protocol::number);
-    if rules.fits(held.service, udp, port, None) == Some(true) {
-        // anything may be spoken here
-        return settle(talk, app, rules, out);
+        answer => answer,
     }
-    let evidence = match (talk.spoken, talk.candidates.likely()) {
-        (Spoken::Known(_, direction, bytes), _) | (_, Some((_, direction, bytes))) => Some((direction, bytes)),
-        _ => [Direction::ToServer, Direction::ToClient]
-            .map(|way| (way, EVIDENCE))
-            .into_iter()
-            .find(|(way, _)| !talk.said(*way).is_empty()),
-    };
-    let evidence = evidence.map(|(way, bytes)| {
-        let said = talk.said(way);
-        (way, said[..said.len().min(bytes).min(EVIDENCE)].to_vec())
-    });
-    let expected = rules.expected(held.service, udp, port);
-    out.found = Some(Finding { reason, reaction, expected, found, evidence, server_port: port });
-    if reaction == Reaction::Alert {
-        return settle(talk, app, rules, out);
-    }
-    if reaction == Reaction::Reset {
-        out.resets = resets(packet);
-    }
-    out.let_go.clear();
-    out.condemned = Some((reason, app));
-    talk.condemn(reason);
-    Answer::Drop(reason)
-}
-
-/// What is certain of a flow before it is known what it speaks: that it is not what belongs there. Without a name only where
-/// that ends the flow, whatever the name turns out to be.
-fn wrong(
-    service: u32,
-    udp: bool,
-    port: u16,
-    talk: &mut Talk,
-    rules: &Rules,
-) -> Option<(Reason, Reaction, Option<Protocol>)> {
-    let (mismatch, unknown) = (rules.inspection.mismatch, rules.inspection.unknown);
-    if !rules.rules_out(service, udp, port, &talk.candidates) {
-        return None;
-    }
-    if let Some((likely, ..)) = talk.candidates.likely() {
-        return Some((Reason::app_mismatch, mismatch, Some(likely)));
-    }
-    talk.hopeless = mismatch != Reaction::Alert && unknown != Reaction::Alert;
-    match rules.expected(service, udp, port).is_empty() {
-        _ if !talk.hopeless => None,
-        true => Some((Reason::app_unknown, unknown, None)),
-        false => Some((Reason::app_mismatch, mismatch, None)),
-    }
-}
-
-/// Nothing more is wanted of the flow.
-fn settle(talk: &mut Talk, app: u8, rules: &Rules, out: &mut Judged) -> Answer {
-    talk.settle(app);
-    if !rules.inspection.everything {
-        out.finished = Some(app);
-    }
-    Answer::Release
 }

@@ -98,7 +98,7 @@ impl Side {
             && self.memory.next() == 1
             && self.fin.is_none()
             && !self.reset
-            && self.held.is_empty()
+            && self.memory.runs() == 0
     }
 
     pub const fn is_adopted(&self) -> bool {
@@ -117,6 +117,16 @@ impl Side {
     fn sent(&self) -> i64 {
         let next = self.memory.next();
         next + i64::from(self.fin == Some(next))
+    }
+
+    /// The place after the last byte that was let through without a gap.
+    pub const fn next(&self) -> i64 {
+        self.memory.next()
+    }
+
+    /// Whether the receiver has acknowledged what lies before this place, if anything was said before it.
+    pub fn has_delivered(&self, place: i64) -> bool {
+        place <= 1 || self.acked.is_some_and(|acked| acked >= place)
     }
 
     /// Whether the receiver has everything, the FIN included.

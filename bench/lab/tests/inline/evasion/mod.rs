@@ -83,8 +83,8 @@ fn what_is_read_was_inspected() {
     let reasons = reasons(&daemon, &attempts);
     let mut wrong = String::new();
     for (attempt, outcome) in attempts.iter().zip(&outcomes) {
-        let none = BTreeSet::new();
-        let reasons = reasons.get(&attempt.port).unwrap_or(&none);
+        let given = [attempt.port, 0].into_iter().filter_map(|port| reasons.get(&port));
+        let reasons: &BTreeSet<String> = &given.flatten().cloned().collect();
         if let Err(what) = judge(attempt, outcome, reasons) {
             let Attempt { case, server, legal, .. } = attempt;
             let intent = if *legal { "legal" } else { "forbidden" };
@@ -158,13 +158,15 @@ fn reasons(daemon: &Daemon, attempts: &[Attempt]) -> BTreeMap<u16, BTreeSet<Stri
         for event in daemon.events.since(0) {
             let ports = [&event["src_port"], &event["dest_port"]];
             let port = ports.into_iter().filter_map(|port| port.as_u64()?.try_into().ok()).find(|port| *port >= 20_000);
-            if let (Some(port), Some(reason)) = (port, event["dropgate"]["reason"].as_str()) {
-                reasons.entry(port).or_default().insert(reason.to_owned());
+            // What was dropped before it was known what it carries has no ports.
+            if let Some(reason) = event["dropgate"]["reason"].as_str() {
+                reasons.entry(port.unwrap_or(0)).or_default().insert(reason.to_owned());
             }
         }
         let complete = |attempt: &Attempt| {
             let wanted = attempt.case.reason;
-            attempt.legal || wanted.is_empty() || reasons.get(&attempt.port).is_some_and(|had| had.contains(wanted))
+            let given = |port| reasons.get(&port).is_some_and(|had| had.contains(wanted));
+            attempt.legal || wanted.is_empty() || given(attempt.port) || given(0)
         };
         Ok(attempts.iter().all(complete))
     });
