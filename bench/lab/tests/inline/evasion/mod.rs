@@ -91,7 +91,7 @@ fn what_is_read_was_inspected() {
             writeln!(wrong, "{}, {intent}, {server}: {what}; reasons: {reasons:?}", case.name).unwrap();
         }
     }
-    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(wrong.is_empty(), "\n{wrong}{}", daemon.status()["counters"]["reasons"]);
 }
 
 fn attempts() -> Vec<Attempt> {
