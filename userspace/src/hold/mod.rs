@@ -8,6 +8,7 @@ mod flows;
 mod inspector;
 mod port;
 mod socket;
+mod target;
 mod tell;
 mod totals;
 mod work;
@@ -30,6 +31,7 @@ use dropgate_abi::{
 
 pub use self::{
     device::{is_device, remove, strays},
+    target::Allowlist,
     tell::{Tell, Told},
     totals::Totals,
 };

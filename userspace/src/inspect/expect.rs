@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use super::proxy::Targets;
 use crate::{
     policy::model::{Expect, Inspection},
     protocol::{self, Protocol},
@@ -16,6 +17,8 @@ pub struct Rules {
     pub inspection: Inspection,
     /// By service counter.
     pub expect: BTreeMap<u32, Expect>,
+    /// Who knows what a proxy may be asked for. `None`: nobody, and so nothing.
+    pub targets: Option<Arc<dyn Targets>>,
 }
 
 /// What is expected of a conversation.

@@ -234,6 +234,12 @@ reasons! {
     195 tcp_unacknowledged_limit Content Error "" "more unacknowledged bytes of a connection than can be remembered"
     196 tcp_urgent               Content Drop "" "TCP urgent data, which the policy drops"
 
+    230 proxy_target_denied      Content Drop "T1090" "asks a proxy for a target that the allowlist of its zone does not name"
+    231 proxy_target_name        Content Drop "T1090" "asks a proxy for a name on a port that its zone may not reach on the whole outside"
+    232 proxy_target_blocked     Content Drop "T1090" "asks a proxy for an address on the blocklist"
+    233 proxy_target_unseen      Content Drop "T1090" "asks a proxy in a way that hides the target or lets it be read in two ways"
+    234 proxy_nested             Content Drop "T1090" "a proxy through a proxy, deeper than is followed"
+
     250 internal                 Verdict Error "" "a packet that no stage decided; a defect of Dropgate"
 }
 
