@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    io,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -40,7 +39,6 @@ pub enum Order {
     Leave(u32),
     /// What a generation says, before its first packet.
     Rules(u32, Arc<Rules>),
-    End,
 }
 
 /// The thread's own.
@@ -73,8 +71,8 @@ impl Inspector {
         inbox: Receiver<Order>,
         totals: Arc<Totals>,
         tell: Tell,
-    ) -> io::Result<Self> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             credits,
             settle,
             inbox,
@@ -89,7 +87,7 @@ impl Inspector {
             tell,
             limiter: Limiter::default(),
             dropped_before: 0,
-        })
+        }
     }
 
     /// Until told to end. What is held then is released.
@@ -142,7 +140,6 @@ impl Inspector {
                     let _ = super::remove(index);
                 }
                 Order::Rules(generation, rules) => self.rules.add(generation, rules),
-                Order::End => {}
             }
         }
         let end = self.totals.stopping.load(Ordering::Relaxed);
@@ -209,8 +206,7 @@ impl Inspector {
                 let outward = place == port.device.place;
                 let Some(queue) = port.queues.first_mut() else { continue };
                 let to = if outward { &mut queue.socket } else { &mut port.device.socket };
-                let counter = if to.send(hands, &frame) { &self.totals.released } else { &self.totals.lost };
-                counter.fetch_add(1, Ordering::Relaxed);
+                self.totals.sent(to.send(hands, &frame));
                 let _ = to.flush();
             }
         }

@@ -83,7 +83,7 @@ impl Work<'_> {
         let Some(rules) = self.rules.of(held.generation) else { return };
         let answer = inspect::judge(held, frame, &mut flow.talk, rules, self.now_ns, judged);
         match answer {
-            Answer::Release => self.send(to, hands, frame),
+            Answer::Release => self.totals.sent(to.send(hands, frame)),
             Answer::Wait => {
                 let frames = std::iter::once(frame.into()).chain(judged.let_go.drain(..));
                 for frame in frames {
@@ -101,11 +101,7 @@ impl Work<'_> {
             Answer::Drop(reason) => self.dropped(held, reason, frame.len(), judged),
         }
         for frame in judged.let_go.drain(..) {
-            if to.send(hands, &frame) {
-                self.totals.released.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.totals.lost.fetch_add(1, Ordering::Relaxed);
-            }
+            self.totals.sent(to.send(hands, &frame));
         }
         if let Some(app) = judged.finished {
             self.finished.push((held.flow, app));
@@ -123,11 +119,6 @@ impl Work<'_> {
             from.send(hands, &back);
             let _ = from.flush();
         }
-    }
-
-    fn send(&self, to: &mut Socket, hands: &mut Hands, frame: &[u8]) {
-        let counter = if to.send(hands, frame) { &self.totals.released } else { &self.totals.lost };
-        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a packet that ends here, and tells of it.

@@ -13,8 +13,6 @@ mod talk;
 mod tests;
 mod upgrade;
 
-use std::sync::Arc;
-
 use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 
 use self::{conclude::conclude, packet::UDP};
@@ -79,7 +77,7 @@ pub struct Finding {
 const FIN: u8 = 1;
 
 /// Judges a packet of a flow. `talk`: what is known of the flow so far; `now_ns`: any clock that goes on.
-pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, now_ns: u64, out: &mut Judged) -> Answer {
+pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
     out.let_go.clear();
     (out.resets, out.found, out.finished, out.condemned) = (None, None, None, None);
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
