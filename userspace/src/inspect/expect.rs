@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use super::proxy::Targets;
 use crate::{
     policy::model::{Expect, Inspection},
     protocol::{self, Protocol},
@@ -19,6 +20,8 @@ pub struct Rules {
     pub fragments: Duration,
     /// By service counter.
     pub expect: BTreeMap<u32, Expect>,
+    /// Who knows what a proxy may be asked for. `None`: nobody, and so nothing.
+    pub targets: Option<Arc<dyn Targets>>,
 }
 
 /// What is expected of a conversation.
