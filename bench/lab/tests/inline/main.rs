@@ -15,6 +15,7 @@ mod daemon;
 mod dhcp;
 mod events;
 mod first_attach;
+mod fragmented;
 mod frames;
 mod full;
 mod held;
