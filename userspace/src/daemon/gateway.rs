@@ -9,7 +9,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use crossbeam::channel::Sender;
-use dropgate_abi::control::Control;
+use dropgate_abi::{control::Control, flow::TICK_SHIFT, policy::timeout};
 
 use super::{
     attach::{AttachError, Attached},
@@ -294,8 +294,9 @@ impl Gateway {
         };
         let control = self.slots.control().get(0).unwrap_or_default();
         let expect = image.names.services.iter().map(|(counter, service)| (*counter, service.expect.clone())).collect();
+        let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
         let targets = Some(Arc::new(Allowlist::new(&self.object)?) as _);
-        let rules = Rules { inspection, expect, targets };
+        let rules = Rules { inspection, fragments: Duration::from_nanos(fragments), expect, targets };
         Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
     }
 

@@ -5,6 +5,7 @@
 
 mod device;
 mod flows;
+mod fragments;
 mod inspector;
 mod port;
 mod socket;

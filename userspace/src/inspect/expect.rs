@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use super::proxy::Targets;
@@ -15,6 +16,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub inspection: Inspection,
+    /// How long fragments wait for the others of their datagram.
+    pub fragments: Duration,
     /// By service counter.
     pub expect: BTreeMap<u32, Expect>,
     /// Who knows what a proxy may be asked for. `None`: nobody, and so nothing.

@@ -78,6 +78,19 @@ const FIN: u8 = 1;
 
 /// Judges a packet of a flow. `talk`: what is known of the flow so far; `now_ns`: any clock that goes on.
 pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
+    judge_parts(held, (frame, &[frame]), talk, rules, now_ns, out)
+}
+
+/// Judges a packet of a flow that came in several frames: [`crate::defragment`] has put it together. They are what is kept
+/// of it, and what comes out in [`Judged::let_go`].
+pub fn judge_parts(
+    held: &Held,
+    (frame, parts): (&[u8], &[&[u8]]),
+    talk: &mut Talk,
+    rules: &Rules,
+    now_ns: u64,
+    out: &mut Judged,
+) -> Answer {
     out.let_go.clear();
     (out.resets, out.found, out.finished, out.condemned) = (None, None, None, None);
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
@@ -96,7 +109,7 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: 
         Answer::Release
     } else {
         match Segment::read(direction, packet.source(), packet.destination(), packet.transport(), Checksum::Verify) {
-            Ok(segment) => talk.segment(&segment, frame, rules, &mut out.stream, &mut out.let_go),
+            Ok(segment) => talk.segment(&segment, parts, rules, &mut out.stream, &mut out.let_go),
             Err(reason) => Answer::Drop(reason),
         }
     };

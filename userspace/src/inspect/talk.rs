@@ -41,11 +41,13 @@ pub struct Talk {
     datagrams: Vec<(Direction, Box<[u8]>)>,
     /// Conversations within one another, outermost first; the last one is what is spoken now.
     layers: Vec<Layer>,
-    /// Out of turn, by token.
+    /// Out of turn, by token; of a fragmented packet, one after the other.
     kept: Vec<(u32, Direction, Box<[u8]>)>,
     next_token: u32,
     /// In their order: what was said before it is known what is spoken.
     waiting: Vec<Waiting>,
+    /// Packets that those frames are.
+    waits: usize,
     /// How often what waited was let go without that.
     stalls: u8,
     pub beginning: Beginning,
@@ -69,6 +71,7 @@ impl Talk {
             kept: Vec::new(),
             next_token: 0,
             waiting: Vec::new(),
+            waits: 0,
             stalls: 0,
             beginning,
             settled: false,
@@ -117,13 +120,19 @@ impl Talk {
 
     /// Takes a packet that came by the socket at `place`; whether it is the first one.
     pub fn wait(&mut self, place: u32, frame: Box<[u8]>) -> bool {
-        self.waiting.push(Waiting { place, frame });
-        self.waiting.len() == 1
+        self.wait_parts(place, std::iter::once(frame))
+    }
+
+    /// Takes a packet that came in several frames.
+    pub fn wait_parts(&mut self, place: u32, frames: impl Iterator<Item = Box<[u8]>>) -> bool {
+        self.waiting.extend(frames.map(|frame| Waiting { place, frame }));
+        self.waits += 1;
+        self.waits == 1
     }
 
     /// Whether what waits is to be let go at once.
     pub fn has_waited(&self) -> bool {
-        !self.is_midway() || self.waiting.len() >= MOST_WAITING
+        !self.is_midway() || self.waits >= MOST_WAITING
     }
 
     /// What waited, to be let go in this order.
@@ -131,6 +140,7 @@ impl Talk {
         if self.is_midway() && !self.waiting.is_empty() {
             self.stalls = self.stalls.saturating_add(1);
         }
+        self.waits = 0;
         std::mem::take(&mut self.waiting)
     }
 
@@ -156,11 +166,11 @@ impl Talk {
         self.datagrams = datagrams;
     }
 
-    /// A TCP segment, of the packet `frame`; frames that leave after it go into `let_go`.
+    /// A TCP segment, of the packet that came in `parts`; frames that leave after it go into `let_go`.
     pub(super) fn segment(
         &mut self,
         segment: &Segment<'_>,
-        frame: &[u8],
+        parts: &[&[u8]],
         rules: &Rules,
         out: &mut Outcome,
         let_go: &mut Vec<Box<[u8]>>,
@@ -180,13 +190,9 @@ impl Talk {
             self.kept.retain(|(kept, ..)| kept != token);
         }
         for token in &out.let_go {
-            if let Some(at) = self.kept.iter().position(|(kept, ..)| kept == token) {
-                let (_, direction, frame) = self.kept.remove(at);
-                // one of the other direction would leave by another way; its sender sends it again
-                if direction == segment.direction {
-                    let_go.push(frame);
-                }
-            }
+            // one of the other direction would leave by another way; its sender sends it again
+            let leaving = self.kept.extract_if(.., |(kept, ..)| kept == token);
+            let_go.extend(leaving.filter(|(_, way, _)| *way == segment.direction).map(|(.., frame)| frame));
         }
         let adopted = connection.adopted(Direction::ToServer) || connection.adopted(Direction::ToClient);
         if adopted && self.beginning == Beginning::Seen {
@@ -198,7 +204,7 @@ impl Talk {
         match answer {
             reassembly::Answer::Release => Answer::Release,
             reassembly::Answer::Hold => {
-                self.kept.push((token, segment.direction, frame.into()));
+                self.kept.extend(parts.iter().map(|part| (token, segment.direction, Box::from(*part))));
                 Answer::Keep
             }
             reassembly::Answer::Drop(reason) => Answer::Drop(reason),
@@ -222,6 +228,6 @@ impl Talk {
         self.layers = Vec::new();
         self.datagrams = Vec::new();
         self.kept = Vec::new();
-        self.waiting = Vec::new();
+        (self.waiting, self.waits) = (Vec::new(), 0);
     }
 }

@@ -22,8 +22,20 @@ pub struct Held {
     pub zone: u16,
     /// 0: to the server, 1: to the client.
     pub direction: u8,
-    /// Zero.
-    pub _pad: u8,
+    /// See [`part`].
+    pub part: u8,
+}
+
+/// Values of [`Held::part`]: what a frame is to its flow.
+pub mod part {
+    /// A packet of it.
+    pub const WHOLE: u8 = 0;
+    /// The first fragment of a packet of it, with a sequence number like a whole one.
+    pub const FIRST: u8 = 1;
+    /// The same, of a flow that needs no inspection: held because others of its datagram are, without a number.
+    pub const BESIDE: u8 = 2;
+    /// A later fragment, without a number: nothing is known of its flow.
+    pub const LATER: u8 = 3;
 }
 
 /// Mark of what this gateway itself put on a hold device: [`Held::token`], and of released frames the socket's mark.
