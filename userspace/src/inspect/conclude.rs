@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     policy::model::Reaction,
-    protocol::{Direction, Protocol, Spoken},
+    protocol::{self, Direction, Protocol, Spoken},
 };
 
 /// Bytes of evidence that an event shows.
@@ -232,6 +232,12 @@ fn tunnel(talk: &mut Talk, flow: &Flow<'_>) -> Next {
 /// What is spoken, against what is expected.
 fn compare(layer: &mut Layer, rules: &Rules, now_ns: u64) -> Next {
     let inspection = &rules.inspection;
+    if layer.spoken == Spoken::Pending && rules.expects(layer.expected, Protocol::Socks) {
+        // its answer would say that the proxy has connected already
+        let request = protocol::socks_request(layer.said(Direction::ToServer));
+        let known = request.map(|bytes| Spoken::Known(Protocol::Socks, Direction::ToServer, bytes));
+        layer.spoken = known.unwrap_or_default();
+    }
     let fault = match layer.spoken {
         Spoken::Known(protocol, direction, bytes) => {
             let evidence = Some((direction, bytes));

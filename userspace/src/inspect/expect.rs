@@ -56,6 +56,11 @@ impl Rules {
         }
     }
 
+    /// Whether it is named among what is expected.
+    pub fn expects(&self, expected: Expected, protocol: Protocol) -> bool {
+        self.listed(expected).is_some_and(|listed| listed.contains(&protocol))
+    }
+
     /// What is expected, for people.
     pub fn expected(&self, expected: Expected) -> Vec<&'static str> {
         match self.listed(expected) {
