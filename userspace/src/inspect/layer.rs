@@ -3,6 +3,7 @@
 use super::{
     expect::{Expected, Rules},
     follow::Follow,
+    proxy::{Access, Asked},
 };
 use crate::protocol::{self, Candidates, Direction, Spoken, Stream};
 
@@ -43,6 +44,8 @@ pub(super) struct Layer {
     pub since_ns: Option<u64>,
     pub expected: Expected,
     pub stage: Stage,
+    /// What was asked of a proxy last, and what the allowlist says of it.
+    pub asked: Option<(Asked, Access)>,
     /// What it lies in, for people: `STARTTLS`, `CONNECT www.example:443`.
     pub within: Option<String>,
 }

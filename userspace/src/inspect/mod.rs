@@ -6,6 +6,7 @@ mod expect;
 mod follow;
 mod layer;
 mod packet;
+mod proxy;
 mod reset;
 mod talk;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use self::{conclude::conclude, packet::UDP};
 pub use self::{
     expect::{Expected, Generations, Rules},
     packet::Packet,
+    proxy::{Access, Asked, Host, Request, Target, Targets},
     talk::{Beginning, Talk, Waiting},
 };
 use crate::{
@@ -68,6 +70,8 @@ pub struct Finding {
     pub server_port: u16,
     /// What the flow as a whole is, where it was said inside of that, and inside of what: `STARTTLS`.
     pub within: Option<(Option<Protocol>, String)>,
+    /// What a proxy was asked for.
+    pub asked: Option<Asked>,
 }
 
 const FIN: u8 = 1;

@@ -60,6 +60,8 @@ pub struct Talk {
     pub settled: bool,
     /// [`dropgate_abi::flow::Flow::app`]: what the outermost conversation is, once that is known.
     pub app: u8,
+    /// Faults that were told of.
+    pub(super) told: u8,
     /// It ends: every packet of it is dropped.
     pub condemned: Option<Reason>,
 }
@@ -81,6 +83,7 @@ impl Talk {
             beginning,
             settled: false,
             app: 0,
+            told: 0,
             condemned: None,
         }
     }

@@ -13,7 +13,7 @@ pub(crate) use self::stream::samples;
 pub use self::{
     datagram::{datagrams, quic},
     registered::registered,
-    stream::{midstream, stream},
+    stream::{midstream, socks_request, stream},
 };
 
 /// Who said something.

@@ -16,6 +16,7 @@ mod dhcp;
 mod evasion;
 mod events;
 mod first_attach;
+mod fragmented;
 mod frames;
 mod full;
 mod held;
