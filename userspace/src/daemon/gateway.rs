@@ -294,7 +294,7 @@ impl Gateway {
         };
         let control = self.slots.control().get(0).unwrap_or_default();
         let expect = image.names.services.iter().map(|(counter, service)| (*counter, service.expect.clone())).collect();
-        let rules = Rules { inspection, expect };
+        let rules = Rules { inspection, expect, ..Rules::default() };
         Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
     }
 

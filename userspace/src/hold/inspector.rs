@@ -13,7 +13,6 @@ use dropgate_abi::hold::{Credit, Settle, settled};
 
 use super::{
     PATIENCE,
-    flows::Flows,
     port::{Port, SLOTS_A_PORT, Served},
     socket::Hands,
     tell::{Limiter, Tell},
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     clock::now_ns,
     datapath::Mapped,
-    inspect::{Generations, Judged, Rules, Waiting},
+    inspect::{Flows, Generations, Judged, Rules, Waiting},
 };
 
 /// After this long without a packet a flow is forgotten, at the latest after twice that.

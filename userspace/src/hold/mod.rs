@@ -4,7 +4,6 @@
 //! way out is released onto it. `xdp/src/hold.rs` is the other half.
 
 mod device;
-mod flows;
 mod inspector;
 mod port;
 mod socket;

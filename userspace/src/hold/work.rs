@@ -10,14 +10,13 @@ use dropgate_abi::{
 use xdp::slab::Slab as _;
 
 use super::{
-    flows::Flows,
     socket::{Hands, Socket},
     tell::{Limiter, Tell, Told},
     totals::Totals,
 };
 use crate::{
     datapath::test_run,
-    inspect::{self, Answer, Generations, Judged},
+    inspect::{self, Answer, Flows, Generations, Judged},
 };
 
 /// How long a packet waits until it is known what is spoken: less than a sender waits for its answer (RFC 6298 has a second,

@@ -16,6 +16,8 @@ pub struct Rules {
     pub inspection: Inspection,
     /// By service counter.
     pub expect: BTreeMap<u32, Expect>,
+    /// Packets come from a capture, which lacks some now and then: see [`crate::reassembly::Limits::gaps`].
+    pub capture: bool,
 }
 
 impl Rules {

@@ -1,7 +1,9 @@
 //! What is looked for in held packets: their streams put in order, the protocol identified, and compared with what the flow's
 //! service expects. No I/O: frames in, answers out; the sockets are `hold`'s, captures will be `replay`'s.
 
+mod desk;
 mod expect;
+mod flows;
 mod packet;
 mod reset;
 mod talk;
@@ -11,7 +13,9 @@ use std::sync::Arc;
 use dropgate_abi::{flow::app, hold::Held, reason::Reason, walk::Walk};
 
 pub use self::{
+    desk::{Desk, Outlet},
     expect::{Generations, Rules},
+    flows::{Flow, Flows},
     packet::Packet,
     talk::{Beginning, Talk, Waiting},
 };

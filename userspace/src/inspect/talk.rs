@@ -149,7 +149,8 @@ impl Talk {
         let_go: &mut Vec<Box<[u8]>>,
     ) -> Answer {
         self.bytes += segment.payload.len() as u64;
-        let limits = Limits { prefix: rules.inspection.depth.min(PREFIX) as usize, ..Limits::default() };
+        let limits =
+            Limits { prefix: rules.inspection.depth.min(PREFIX) as usize, gaps: rules.capture, ..Limits::default() };
         let connection = self.connection.get_or_insert_with(|| Box::new(Connection::new(&limits)));
         let token = self.next_token;
         self.next_token = self.next_token.wrapping_add(1);

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     events::{Names, ServiceName},
+    inspect::Rules,
     policy::{
         self, Diagnostic, Environment, Ids, Image, Policy, Source,
         compile::PrefixEntry,
@@ -26,6 +27,8 @@ pub struct Subject {
     pub ports: Ports,
     pub names: Names,
     pub text: PolicyText,
+    /// What is inspected, if anything is.
+    pub rules: Option<Rules>,
     /// Warnings of the compiler.
     pub warnings: Vec<Diagnostic>,
 }
@@ -63,11 +66,17 @@ impl Subject {
         let image = policy::compile(&policy, &environment, &mut Ids::default())
             .map_err(|errors| SubjectError::Invalid { file: name, errors })?;
         diagnostics.extend(image.warnings.iter().cloned());
+        let rules = policy.inspection.map(|inspection| {
+            let services = image.names.services.iter();
+            let expect = services.map(|(counter, service)| (*counter, service.expect.clone())).collect();
+            Rules { inspection, expect, capture: true }
+        });
         Ok(Self {
             ports: ports(&policy, &environment, &image),
             names: names(&image),
             image,
             text,
+            rules,
             warnings: diagnostics,
         })
     }
