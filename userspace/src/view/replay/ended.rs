@@ -23,8 +23,7 @@ pub struct FlowLine {
     pub file: Option<String>,
     /// Time of its first packet.
     pub start: String,
-    /// What may be spoken on it; left out where nothing is inspected.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What may be spoken on it; `null` where nothing is inspected.
     pub expected: Option<Vec<&'static str>>,
     /// The verdict is `alert` or `reset` where that was the reaction to what it spoke.
     #[serde(flatten)]

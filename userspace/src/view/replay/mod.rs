@@ -5,6 +5,7 @@ mod ended;
 mod inspector;
 mod line;
 mod lines;
+mod offload;
 mod summary;
 
 pub use self::{
@@ -157,6 +158,7 @@ impl<'a, J: Judge> Replay<'a, J> {
             sides: Sides::default(),
             clock: CaptureClock::new(self.now_ns),
             wall: None,
+            shown: None,
             room: Vec::new(),
             lines: Lines::default(),
             inspector: self.rules.clone().map(Inspector::new),
@@ -197,6 +199,7 @@ impl<'a, J: Judge> Replay<'a, J> {
         if capture.wall.is_none_or(|before| clock.wall_ns(0) >= before.wall_ns(0)) {
             capture.wall = Some(clock);
         }
+        capture.shown = Some(clock);
         self.pass_time(capture, false);
         let seen = peek(&packet.frame);
         let (from, to) = if self.options.initiator_inside {
@@ -237,10 +240,11 @@ impl<'a, J: Judge> Replay<'a, J> {
         let held = if walk.action == action::HOLD { self.judge.hold(&walk) } else { None };
         match (inspector, held) {
             (Some(inspector), Some(held)) => {
-                lines.hold(line, (walk, clock), held.flow, frame);
+                let whole = offload::complete(frame, packet.cut);
+                lines.hold(line, (walk, clock), held.flow, &whole);
                 let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
                 let events = self.events.as_mut();
-                inspector.packet(&held, frame, Outside { judge, lines, events, names, clock: &clock, now_ns });
+                inspector.packet(&held, &whole, Outside { judge, lines, events, names, clock: &clock, now_ns });
             }
             _ => lines.push(line, Some((walk, clock))),
         }
@@ -272,7 +276,7 @@ impl<'a, J: Judge> Replay<'a, J> {
 
     /// Takes what the programs have told: events, and flows that have left the table.
     fn listen(&mut self, file: Option<&str>, capture: &mut OneCapture, sink: &mut Sink<'_>) -> anyhow::Result<()> {
-        let Some(clock) = capture.wall else { return Ok(()) };
+        let Some(clock) = capture.shown else { return Ok(()) };
         let mut ended = Vec::new();
         let Self { judge, events, names, .. } = self;
         judge.told(&mut |record| match from_bytes::<u32>(record) {
@@ -318,8 +322,10 @@ struct OneCapture {
     placer: Placer,
     sides: Sides,
     clock: CaptureClock,
-    /// The capture's time of day, as of its last packet.
+    /// The capture's time of day, as of its latest packet.
     wall: Option<Clock>,
+    /// The same of its last packet alone, which may have been captured before others.
+    shown: Option<Clock>,
     room: Vec<u8>,
     lines: Lines,
     inspector: Option<Inspector>,
