@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    io,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -13,6 +12,7 @@ use dropgate_abi::hold::{Credit, Settle, settled};
 
 use super::{
     PATIENCE,
+    flows::Flows,
     port::{Port, SLOTS_A_PORT, Served},
     socket::Hands,
     tell::{Limiter, Tell},
@@ -22,7 +22,8 @@ use super::{
 use crate::{
     clock::now_ns,
     datapath::Mapped,
-    inspect::{Flows, Generations, Judged, Rules, Waiting},
+    defragment::Defragment,
+    inspect::{Generations, Judged, Rules, Waiting},
 };
 
 /// After this long without a packet a flow is forgotten, at the latest after twice that.
@@ -39,7 +40,6 @@ pub enum Order {
     Leave(u32),
     /// What a generation says, before its first packet.
     Rules(u32, Arc<Rules>),
-    End,
 }
 
 /// The thread's own.
@@ -50,6 +50,7 @@ pub struct Inspector {
     totals: Arc<Totals>,
     ports: Vec<Port>,
     flows: Flows,
+    defragment: Defragment,
     /// Flows of this batch that may leave inspection once it has left, and what they speak.
     finished: Vec<(u64, u8)>,
     /// Flows whose packets have waited long enough.
@@ -72,14 +73,15 @@ impl Inspector {
         inbox: Receiver<Order>,
         totals: Arc<Totals>,
         tell: Tell,
-    ) -> io::Result<Self> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             credits,
             settle,
             inbox,
             totals,
             ports: Vec::new(),
             flows: Flows::default(),
+            defragment: Defragment::default(),
             finished: Vec::new(),
             due: Vec::new(),
             deadlines: VecDeque::new(),
@@ -88,7 +90,7 @@ impl Inspector {
             tell,
             limiter: Limiter::default(),
             dropped_before: 0,
-        })
+        }
     }
 
     /// Until told to end. What is held then is released.
@@ -141,7 +143,6 @@ impl Inspector {
                     let _ = super::remove(index);
                 }
                 Order::Rules(generation, rules) => self.rules.add(generation, rules),
-                Order::End => {}
             }
         }
         let end = self.totals.stopping.load(Ordering::Relaxed);
@@ -160,6 +161,7 @@ impl Inspector {
         let Port { queues, device, .. } = port;
         let mut work = Work {
             flows: &mut self.flows,
+            defragment: &mut self.defragment,
             finished: &mut self.finished,
             due: &mut self.due,
             deadlines: &mut self.deadlines,
@@ -181,6 +183,7 @@ impl Inspector {
             give_back(&self.credits, device.place, count);
             any |= count > 0;
         }
+        work.late_fragments();
         self.let_go(hands);
         self.settle_finished();
         any
@@ -208,8 +211,7 @@ impl Inspector {
                 let outward = place == port.device.place;
                 let Some(queue) = port.queues.first_mut() else { continue };
                 let to = if outward { &mut queue.socket } else { &mut port.device.socket };
-                let counter = if to.send(hands, &frame) { &self.totals.released } else { &self.totals.lost };
-                counter.fetch_add(1, Ordering::Relaxed);
+                self.totals.sent(to.send(hands, &frame));
                 let _ = to.flush();
             }
         }

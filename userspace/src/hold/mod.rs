@@ -4,9 +4,12 @@
 //! way out is released onto it. `xdp/src/hold.rs` is the other half.
 
 mod device;
+mod flows;
+mod fragments;
 mod inspector;
 mod port;
 mod socket;
+mod target;
 mod tell;
 mod totals;
 mod work;
@@ -29,6 +32,7 @@ use dropgate_abi::{
 
 pub use self::{
     device::{is_device, remove, strays},
+    target::Allowlist,
     tell::{Tell, Told},
     totals::Totals,
 };
@@ -80,6 +84,8 @@ pub enum HoldError {
     Object(#[from] ObjectError),
     #[error("the inspector's thread")]
     Thread(#[source] io::Error),
+    #[error("hold devices that an earlier daemon left")]
+    Strays(#[source] io::Error),
 }
 
 /// What becomes of held packets: the sockets by interface, and the thread that inspects.
@@ -105,14 +111,14 @@ impl Holder {
             object.program_fd(program::SETTLE)?.as_fd().try_clone_to_owned().map_err(HoldError::Thread)?;
         let (orders, inbox) = crossbeam::channel::unbounded();
         let totals = Arc::new(Totals::default());
-        let inspector = Inspector::new(credits, settle, inbox, Arc::clone(&totals), tell).map_err(HoldError::Thread)?;
+        let inspector = Inspector::new(credits, settle, inbox, Arc::clone(&totals), tell);
         let thread = std::thread::Builder::new()
             .name("inspector".to_owned())
             .spawn(move || inspector.run())
             .map_err(HoldError::Thread)?;
         // pairs that a daemon left which was killed
-        for index in strays().map_err(HoldError::Thread)? {
-            remove(index).map_err(HoldError::Thread)?;
+        for index in strays().map_err(HoldError::Strays)? {
+            remove(index).map_err(HoldError::Strays)?;
         }
         let mut holder = Self { orders, thread: Some(thread), places: BTreeMap::new(), ports, sockets, totals };
         holder.forget_all();
@@ -176,7 +182,6 @@ impl Drop for Holder {
     /// What is held is released; from then on nobody inspects.
     fn drop(&mut self) {
         self.totals.stopping.store(true, Ordering::Relaxed);
-        let _ = self.orders.send(Order::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

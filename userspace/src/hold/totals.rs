@@ -37,6 +37,12 @@ impl Default for Reasons {
 }
 
 impl Totals {
+    /// Counts a packet that was to be released, by whether the kernel took it.
+    pub(super) fn sent(&self, taken: bool) {
+        let counter = if taken { &self.released } else { &self.lost };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn count(&self, reason: Reason, bytes: usize) {
         if let Some([packets, sum]) = self.reasons.0.get(usize::from(reason.0)) {
             packets.fetch_add(1, Ordering::Relaxed);

@@ -4,19 +4,22 @@ use std::{collections::VecDeque, os::fd::BorrowedFd, sync::atomic::Ordering, tim
 
 use dropgate_abi::{
     bytes_of,
-    hold::{Held, Settle, settled},
+    hold::{Held, Settle, part, settled},
     reason::Reason,
+    walk::Walk,
 };
 use xdp::slab::Slab as _;
 
 use super::{
+    flows::Flows,
     socket::{Hands, Socket},
     tell::{Limiter, Tell, Told},
     totals::Totals,
 };
 use crate::{
     datapath::test_run,
-    inspect::{self, Answer, Flows, Generations, Judged},
+    defragment::Defragment,
+    inspect::{self, Answer, Generations, Judged},
 };
 
 /// How long a packet waits until it is known what is spoken: less than a sender waits for its answer (RFC 6298 has a second,
@@ -25,6 +28,7 @@ const WAIT: Duration = Duration::from_millis(100);
 /// What a batch of packets is decided with.
 pub(super) struct Work<'a> {
     pub flows: &'a mut Flows,
+    pub defragment: &'a mut Defragment,
     pub finished: &'a mut Vec<(u64, u8)>,
     pub due: &'a mut Vec<u64>,
     pub deadlines: &'a mut VecDeque<(u64, u64)>,
@@ -56,7 +60,11 @@ impl Work<'_> {
         while let Some(mut packet) = hands.received.pop_back() {
             if let Some((held, frame)) = Socket::read(&mut packet) {
                 bytes += frame.len() as u64;
-                self.packet(&held, frame, (place, from, to), hands, judged);
+                if held.part == part::WHOLE {
+                    self.packet(&held, (frame, &[frame]), (place, from, to), hands, judged);
+                } else {
+                    self.fragment(&held, frame, (place, from, to), hands, judged);
+                }
             }
             from.free(packet);
         }
@@ -69,42 +77,38 @@ impl Work<'_> {
         count
     }
 
-    /// One packet, and what follows from it.
-    fn packet(
+    /// One packet, that came in `parts`, and what follows from it.
+    pub(super) fn packet(
         &mut self,
         held: &Held,
-        frame: &[u8],
+        (frame, parts): (&[u8], &[&[u8]]),
         (place, from, to): (u32, &mut Socket, &mut Socket),
         hands: &mut Hands,
         judged: &mut Judged,
     ) {
         let flow = self.flows.seen(held, self.new);
         let Some(rules) = self.rules.of(held.generation) else { return };
-        let answer = inspect::judge(held, frame, &mut flow.talk, rules, self.now_ns, judged);
+        let answer = inspect::judge_parts(held, (frame, parts), &mut flow.talk, rules, self.now_ns, judged);
         match answer {
-            Answer::Release => self.send(to, hands, frame),
+            Answer::Release => parts.iter().for_each(|part| self.totals.sent(to.send(hands, part))),
             Answer::Wait => {
-                let frames = std::iter::once(frame.into()).chain(judged.let_go.drain(..));
-                for frame in frames {
-                    if flow.talk.wait(place, frame) {
-                        self.deadlines.push_back((self.now_ns + WAIT.as_nanos() as u64, held.flow));
-                    }
+                if flow.talk.wait_parts(place, parts.iter().map(|part| Box::from(*part))) {
+                    self.deadlines.push_back((self.now_ns + WAIT.as_nanos() as u64, held.flow));
+                }
+                for frame in judged.let_go.drain(..) {
+                    flow.talk.wait(place, frame);
                 }
                 if flow.talk.has_waited() {
                     self.due.push(held.flow);
                 }
             }
             Answer::Keep => {
-                self.totals.kept.fetch_add(1, Ordering::Relaxed);
+                self.totals.kept.fetch_add(parts.len() as u64, Ordering::Relaxed);
             }
-            Answer::Drop(reason) => self.dropped(held, reason, frame.len(), judged),
+            Answer::Drop(reason) => parts.iter().for_each(|part| self.dropped(held, reason, part.len(), &judged.walk)),
         }
         for frame in judged.let_go.drain(..) {
-            if to.send(hands, &frame) {
-                self.totals.released.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.totals.lost.fetch_add(1, Ordering::Relaxed);
-            }
+            self.totals.sent(to.send(hands, &frame));
         }
         if let Some(app) = judged.finished {
             self.finished.push((held.flow, app));
@@ -124,16 +128,11 @@ impl Work<'_> {
         }
     }
 
-    fn send(&self, to: &mut Socket, hands: &mut Hands, frame: &[u8]) {
-        let counter = if to.send(hands, frame) { &self.totals.released } else { &self.totals.lost };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a packet that ends here, and tells of it.
-    fn dropped(&mut self, held: &Held, reason: Reason, bytes: usize, judged: &Judged) {
+    /// Counts a frame that ends here, and tells of it.
+    pub(super) fn dropped(&mut self, held: &Held, reason: Reason, bytes: usize, walk: &Walk) {
         self.totals.count(reason, bytes);
         if self.limiter.allows(reason, self.now_ns) {
-            (self.tell)(Told::Dropped(*held, judged.walk, reason));
+            (self.tell)(Told::Dropped(*held, *walk, reason));
         }
     }
 }

@@ -1,28 +1,30 @@
 //! What is looked for in held packets: their streams put in order, the protocol identified, and compared with what the flow's
 //! service expects. No I/O: frames in, answers out; the sockets are `hold`'s, captures will be `replay`'s.
 
-mod desk;
+mod conclude;
 mod expect;
-mod flows;
+mod follow;
+mod layer;
 mod packet;
+mod proxy;
 mod reset;
 mod talk;
+#[cfg(test)]
+mod tests;
+mod upgrade;
 
-use std::sync::Arc;
+use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 
-use dropgate_abi::{flow::app, hold::Held, reason::Reason, walk::Walk};
-
+use self::{conclude::conclude, packet::UDP};
 pub use self::{
-    desk::{Desk, Outlet},
-    expect::{Generations, Rules},
-    flows::{Flow, Flows},
+    expect::{Expected, Generations, Rules},
     packet::Packet,
+    proxy::{Access, Asked, Host, Request, Target, Targets},
     talk::{Beginning, Talk, Waiting},
 };
-use self::{packet::UDP, reset::resets};
 use crate::{
     policy::model::Reaction,
-    protocol::{Direction, Protocol, Spoken},
+    protocol::{Direction, Protocol},
     reassembly::{self, Checksum, Segment},
 };
 
@@ -66,14 +68,29 @@ pub struct Finding {
     /// Who said it, and the first bytes of that.
     pub evidence: Option<(Direction, Vec<u8>)>,
     pub server_port: u16,
+    /// What the flow as a whole is, where it was said inside of that, and inside of what: `STARTTLS`.
+    pub within: Option<(Option<Protocol>, String)>,
+    /// What a proxy was asked for.
+    pub asked: Option<Asked>,
 }
 
 const FIN: u8 = 1;
-/// Bytes of evidence that an event shows.
-const EVIDENCE: usize = 32;
 
 /// Judges a packet of a flow. `talk`: what is known of the flow so far; `now_ns`: any clock that goes on.
-pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, now_ns: u64, out: &mut Judged) -> Answer {
+pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
+    judge_parts(held, (frame, &[frame]), talk, rules, now_ns, out)
+}
+
+/// Judges a packet of a flow that came in several frames: [`crate::defragment`] has put it together. They are what is kept
+/// of it, and what comes out in [`Judged::let_go`].
+pub fn judge_parts(
+    held: &Held,
+    (frame, parts): (&[u8], &[&[u8]]),
+    talk: &mut Talk,
+    rules: &Rules,
+    now_ns: u64,
+    out: &mut Judged,
+) -> Answer {
     out.let_go.clear();
     (out.resets, out.found, out.finished, out.condemned) = (None, None, None, None);
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
@@ -92,7 +109,7 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, now
         Answer::Release
     } else {
         match Segment::read(direction, packet.source(), packet.destination(), packet.transport(), Checksum::Verify) {
-            Ok(segment) => talk.segment(&segment, frame, rules, &mut out.stream, &mut out.let_go),
+            Ok(segment) => talk.segment(&segment, parts, rules, &mut out.stream, &mut out.let_go),
             Err(reason) => Answer::Drop(reason),
         }
     };
@@ -107,70 +124,4 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, now
     }
     let carries = !packet.payload().is_empty() || packet.walk.protocol != UDP && packet.walk.tcp_flags & FIN != 0;
     if answer == Answer::Release && carries && talk.makes_wait() { Answer::Wait } else { answer }
-}
-
-/// Compares what is spoken with what is expected.
-fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
-    let walk = &packet.walk;
-    let udp = walk.protocol == UDP;
-    let port = if held.direction == 0 { walk.dport } else { walk.sport };
-    let inspection = &rules.inspection;
-    let (reason, reaction, found) = match talk.spoken {
-        // it was known once, and has been forgotten: nothing that is said now can tell any more
-        _ if talk.beginning == Beginning::Forgotten => (Reason::app_pending, inspection.pending, None),
-        _ if talk.beginning == Beginning::Before => return settle(talk, 0, rules, out),
-        Spoken::Known(protocol, ..) if rules.fits(held.service, udp, port, Some(protocol)) == Some(true) => {
-            return settle(talk, protocol.number(), rules, out);
-        }
-        Spoken::Known(protocol, ..) => (Reason::app_mismatch, inspection.mismatch, Some(protocol)),
-        Spoken::Unknown => (Reason::app_unknown, inspection.unknown, None),
-        Spoken::Pending => {
-            let since_ns = *talk.since_ns.get_or_insert(now_ns);
-            let late = u128::from(now_ns.saturating_sub(since_ns)) >= inspection.patience.as_nanos();
-            if talk.bytes == 0 {
-                talk.since_ns = None;
-            }
-            if talk.bytes == 0 || talk.bytes < inspection.depth && !late {
-                return Answer::Release;
-            }
-            (Reason::app_pending, inspection.pending, None)
-        }
-    };
-    let app = found.map_or(app::UNKNOWN, Protocol::number);
-    if rules.fits(held.service, udp, port, None) == Some(true) {
-        // anything may be spoken here
-        return settle(talk, app, rules, out);
-    }
-    let evidence = match talk.spoken {
-        Spoken::Known(_, direction, bytes) => Some((direction, bytes)),
-        _ => [Direction::ToServer, Direction::ToClient]
-            .map(|way| (way, EVIDENCE))
-            .into_iter()
-            .find(|(way, _)| !talk.said(*way).is_empty()),
-    };
-    let evidence = evidence.map(|(way, bytes)| {
-        let said = talk.said(way);
-        (way, said[..said.len().min(bytes).min(EVIDENCE)].to_vec())
-    });
-    let expected = rules.expected(held.service, udp, port);
-    out.found = Some(Finding { reason, reaction, expected, found, evidence, server_port: port });
-    if reaction == Reaction::Alert {
-        return settle(talk, app, rules, out);
-    }
-    if reaction == Reaction::Reset {
-        out.resets = resets(packet);
-    }
-    out.let_go.clear();
-    out.condemned = Some((reason, app));
-    talk.condemn(reason);
-    Answer::Drop(reason)
-}
-
-/// Nothing more is wanted of the flow.
-fn settle(talk: &mut Talk, app: u8, rules: &Rules, out: &mut Judged) -> Answer {
-    talk.settle(app);
-    if !rules.inspection.everything {
-        out.finished = Some(app);
-    }
-    Answer::Release
 }

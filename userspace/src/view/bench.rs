@@ -1,8 +1,12 @@
 //! The real object as a judge.
 
+use std::sync::Arc;
+
 use super::replay::Judge;
 use crate::{
     datapath::{Bench, BenchError, Sizes},
+    hold::Allowlist,
+    inspect::Targets,
     policy::Image,
 };
 use dropgate_abi::{
@@ -22,6 +26,10 @@ impl Judge for Bench {
 
     fn hold(&mut self, walk: &Walk) -> Option<Held> {
         Self::hold(self, walk)
+    }
+
+    fn targets(&self) -> Option<Arc<dyn Targets>> {
+        Some(Arc::new(Allowlist::new(self.object()).ok()?))
     }
 
     fn settle(&mut self, request: &Settle) -> anyhow::Result<u32> {

@@ -19,7 +19,6 @@ use std::{
     io::{self, BufWriter, Write},
     path::PathBuf,
     process::ExitCode,
-    sync::Arc,
 };
 
 /// The answer is no, or something was wrong with a capture.
@@ -138,8 +137,7 @@ fn replay_all(
     out: &mut impl Write,
 ) -> anyhow::Result<Summary> {
     let options = Options { initiator_inside: args.initiator_inside };
-    let rules = subject.rules.clone().map(Arc::new);
-    let mut replay = Replay::new(judge, &subject.ports, &subject.names, options).inspecting(rules);
+    let mut replay = Replay::new(judge, &subject.ports, &subject.names, options).inspecting(subject.rules.as_ref());
     if let Some(eve) = eve {
         replay = replay.telling(Box::new(|event| eve.write(event)));
     }

@@ -15,10 +15,11 @@ use crate::{
     },
 };
 use dropgate_abi::{
-    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table},
+    flow::TICK_SHIFT,
+    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table, timeout},
     tuple::{V4, V6},
 };
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// A compiled policy with what is needed to place packets and to name what is found.
 #[derive(Clone, Debug)]
@@ -69,7 +70,8 @@ impl Subject {
         let rules = policy.inspection.map(|inspection| {
             let services = image.names.services.iter();
             let expect = services.map(|(counter, service)| (*counter, service.expect.clone())).collect();
-            Rules { inspection, expect, capture: true }
+            let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
+            Rules { inspection, expect, fragments: Duration::from_nanos(fragments), ..Rules::default() }
         });
         Ok(Self {
             ports: ports(&policy, &environment, &image),

@@ -7,7 +7,7 @@ use dropgate_abi::{
     bytes_of,
     control::Control,
     flow::place,
-    hold::{Held, ONE, Settle},
+    hold::{Held, ONE, Settle, part},
     tuple::FlowKey,
     walk::Walk,
 };
@@ -16,9 +16,21 @@ use super::{Bench, BenchError};
 use crate::datapath::{object::program, sys};
 
 impl Bench {
-    /// Takes a number for a packet whose walk ended with [`dropgate_abi::walk::action::HOLD`], as the programs do where there
-    /// is a socket. `None`: it belongs to no flow of the table.
+    /// What goes with a packet whose walk ended with [`dropgate_abi::walk::action::HOLD`], with a number if it has one among
+    /// those of its flow. `None`: its flow is not in the table.
     pub fn hold(&mut self, walk: &Walk) -> Option<Held> {
+        let held = Held {
+            flow: walk.flow_id,
+            generation: walk.generation,
+            service: walk.service,
+            zone: walk.zone,
+            direction: walk.direction,
+            part: walk.part,
+            ..Held::default()
+        };
+        if !matches!(walk.part, part::WHOLE | part::FIRST) {
+            return Some(held);
+        }
         let control = self.slots.control().get(0)?;
         let (index, way, hash) = self.find(walk, &control)?;
         let mut bucket = self.flows.get(index)?;
@@ -26,16 +38,7 @@ impl Bench {
         let sequence = flow.hold / ONE;
         flow.hold = flow.hold.wrapping_add(ONE);
         self.flows.set(index, bucket);
-        Some(Held {
-            hash,
-            flow: walk.flow_id,
-            generation: walk.generation,
-            sequence,
-            service: walk.service,
-            zone: walk.zone,
-            direction: walk.direction,
-            ..Held::default()
-        })
+        Some(Held { hash, sequence, ..held })
     }
 
     /// Asks `dropgate_settle`; see [`dropgate_abi::hold::settled`].

@@ -2,7 +2,7 @@
 
 use crate::{
     events::{Clock, Names},
-    inspect::Rules,
+    inspect::{Expected, Rules},
     policy::model::Reaction,
     view::flows::{self, FlowView},
 };
@@ -50,11 +50,12 @@ impl FlowLine {
         }
         let port = view.dport.unwrap_or_default();
         let inspected = rules.filter(|_| flow.flags & flag::INSPECT != 0);
+        let own = Expected::Service { counter: flow.service, udp: flow.key.protocol == UDP, port };
         Self {
             kind: "flow",
             file: None,
             start: clock.format(flow.start_ns(now_ns)),
-            expected: inspected.map(|rules| rules.expected(flow.service, flow.key.protocol == UDP, port)),
+            expected: inspected.map(|rules| rules.expected(own)),
             view,
         }
     }

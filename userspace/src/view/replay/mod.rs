@@ -28,7 +28,7 @@ use super::{
 use crate::{
     capture::{CaptureError, Packet, Record},
     events::{self, Clock, Names, eve::Event},
-    inspect::Rules,
+    inspect::{Rules, Targets},
 };
 use dropgate_abi::{
     event::{FLOW_END, FlowEnd},
@@ -56,6 +56,11 @@ pub trait Judge {
 
     /// Takes a number for a packet that is held, and tells what an inspector is to know of it. `None`: nothing can be told.
     fn hold(&mut self, _walk: &Walk) -> Option<Held> {
+        None
+    }
+
+    /// Who knows what a proxy may be asked for.
+    fn targets(&self) -> Option<Arc<dyn Targets>> {
         None
     }
 
@@ -92,7 +97,7 @@ pub struct Replay<'a, J: Judge> {
     ports: &'a Ports,
     names: &'a Names,
     options: Options,
-    rules: Option<Arc<Rules>>,
+    rules: Option<Rules>,
     now_ns: u64,
     summary: Summary,
     events: Option<EventSink<'a>>,
@@ -120,8 +125,9 @@ impl<'a, J: Judge> Replay<'a, J> {
     }
 
     /// The same with an inspector.
-    pub fn inspecting(self, rules: Option<Arc<Rules>>) -> Self {
-        Self { rules, ..self }
+    pub fn inspecting(self, rules: Option<&Rules>) -> Self {
+        let targets = self.judge.targets();
+        Self { rules: rules.map(|rules| Rules { targets, capture: true, ..rules.clone() }), ..self }
     }
 
     /// The same with somebody to tell events.
@@ -161,7 +167,7 @@ impl<'a, J: Judge> Replay<'a, J> {
             shown: None,
             room: Vec::new(),
             lines: Lines::default(),
-            inspector: self.rules.clone().map(Inspector::new),
+            inspector: Inspector::default(),
         };
         let mut fault = None;
         for record in records {
@@ -238,13 +244,14 @@ impl<'a, J: Judge> Replay<'a, J> {
         let mut line = Line::judged(packet.number, packet.timestamp_ns, &walk, &place, self.names);
         line.cut = packet.cut;
         let held = if walk.action == action::HOLD { self.judge.hold(&walk) } else { None };
-        match (inspector, held) {
-            (Some(inspector), Some(held)) => {
+        match (self.rules.as_ref(), held) {
+            (Some(rules), Some(held)) => {
                 let whole = offload::complete(frame, packet.cut);
                 lines.hold(line, (walk, clock), held.flow, &whole);
                 let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
                 let events = self.events.as_mut();
-                inspector.packet(&held, &whole, Outside { judge, lines, events, names, clock: &clock, now_ns });
+                let mut outside = Outside { judge, rules, lines, events, names, clock: &clock, now_ns };
+                inspector.take(&held, &whole, walk.port, &mut outside);
             }
             _ => lines.push(line, Some((walk, clock))),
         }
@@ -252,9 +259,11 @@ impl<'a, J: Judge> Replay<'a, J> {
 
     /// What has waited long enough leaves; `all`: everything that waits.
     fn pass_time(&mut self, capture: &mut OneCapture, all: bool) {
-        let OneCapture { lines, inspector: Some(inspector), wall: Some(clock), .. } = capture else { return };
+        let OneCapture { lines, inspector, wall: Some(clock), .. } = capture else { return };
+        let Some(rules) = self.rules.as_ref() else { return };
         let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
-        inspector.pass_time(all, Outside { judge, lines, events: self.events.as_mut(), names, clock, now_ns });
+        let events = self.events.as_mut();
+        inspector.pass_time(all, &mut Outside { judge, rules, lines, events, names, clock, now_ns });
     }
 
     /// Shows the lines that are ready.
@@ -304,14 +313,14 @@ impl<'a, J: Judge> Replay<'a, J> {
     ) -> anyhow::Result<()> {
         let OneCapture { inspector, wall: Some(clock), .. } = capture else { return Ok(()) };
         let mut flow = *flow;
-        let (found, app) = inspector.as_mut().map(|inspector| inspector.ended(flow.id)).unwrap_or_default();
-        if let (0, Some(app)) = (flow.app, app) {
+        let (found, app) = inspector.end(flow.id);
+        if flow.app == 0 {
             flow.app = app;
         }
         if let Some(events) = &mut self.events {
             events(&events::ended(&flow, now_ns, otherwise, self.names, clock));
         }
-        let mut line = FlowLine::new(&flow, now_ns, (self.names, clock), self.rules.as_deref(), found);
+        let mut line = FlowLine::new(&flow, now_ns, (self.names, clock), self.rules.as_ref(), found);
         line.file = file.map(str::to_owned);
         sink(Shown::Flow(&line))
     }
@@ -328,5 +337,5 @@ struct OneCapture {
     shown: Option<Clock>,
     room: Vec<u8>,
     lines: Lines,
-    inspector: Option<Inspector>,
+    inspector: Inspector,
 }

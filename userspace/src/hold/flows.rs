@@ -4,7 +4,7 @@ use std::{collections::HashMap, hash::BuildHasherDefault};
 
 use dropgate_abi::hold::Held;
 
-use super::{Beginning, Talk};
+use crate::inspect::{Beginning, Talk};
 
 /// Flows remembered before the idle ones are forgotten.
 const MANY: usize = 1 << 14;
@@ -31,7 +31,7 @@ impl Flow {
     }
 }
 
-/// The flows under inspection, in two generations by age: those that were not seen for a while are forgotten together. A flow that is seen
+/// The flows, in two generations by age: those that were not seen for a while are forgotten together. A flow that is seen
 /// again after that begins anew, with what it holds then.
 #[derive(Default)]
 pub struct Flows {
@@ -75,11 +75,6 @@ impl Flows {
     /// A flow.
     pub fn get(&self, id: u64) -> Option<&Flow> {
         self.young.get(&id)
-    }
-
-    /// A flow, whether or not it was seen lately.
-    pub fn find(&self, id: u64) -> Option<&Flow> {
-        self.young.get(&id).or_else(|| self.old.get(&id))
     }
 
     /// A flow, to change it.
