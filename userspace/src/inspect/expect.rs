@@ -20,6 +20,8 @@ pub struct Rules {
     pub fragments: Duration,
     /// By service counter.
     pub expect: BTreeMap<u32, Expect>,
+    /// Packets come from a capture, which lacks some now and then: see [`crate::reassembly::Limits::gaps`].
+    pub capture: bool,
     /// Who knows what a proxy may be asked for. `None`: nobody, and so nothing.
     pub targets: Option<Arc<dyn Targets>>,
 }

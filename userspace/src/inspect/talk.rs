@@ -206,7 +206,7 @@ impl Talk {
             return Answer::Drop(Reason::tcp_urgent);
         }
         // the conversations keep what they still need
-        let limits = Limits { prefix: 0, ..Limits::default() };
+        let limits = Limits { prefix: 0, gaps: rules.capture, ..Limits::default() };
         let connection = self.connection.get_or_insert_with(|| Box::new(Connection::new(&limits)));
         let token = self.next_token;
         self.next_token = self.next_token.wrapping_add(1);
