@@ -45,6 +45,14 @@ impl Flows {
     /// A packet of a flow; the flow as it is now. `new`: what came earlier of a flow that is not known, if anything
     /// did, came before this inspector.
     pub fn seen(&mut self, held: &Held, new: bool) -> &mut Flow {
+        let flow = self.expect(held, new);
+        flow.seen = flow.seen.wrapping_add(1);
+        flow
+    }
+
+    /// A packet of a flow of which a part has come; [`Flows::seen`] is for all of it. Until then the flow is not complete, and
+    /// what comes behind that packet does not look like its beginning.
+    pub fn expect(&mut self, held: &Held, new: bool) -> &mut Flow {
         if self.young.len() >= MANY {
             self.age();
         }
@@ -62,7 +70,6 @@ impl Flows {
                 }),
             })
         });
-        flow.seen = flow.seen.wrapping_add(1);
         if before(held.sequence, flow.first) {
             flow.first = held.sequence;
         }
@@ -158,6 +165,15 @@ mod tests {
         // one that was held before it, in the other direction
         assert_eq!(flows.seen(&held(7, 40), true).complete(), Some(42));
         assert_eq!(flows.seen(&held(7, 42), true).complete(), Some(43));
+    }
+
+    #[test]
+    fn what_has_come_in_part_is_missing() {
+        let mut flows = Flows::default();
+        flows.expect(&held(1, 0), true);
+        let flow = flows.seen(&held(1, 1), true);
+        assert_eq!((flow.complete(), flow.talk.beginning), (None, Beginning::Seen));
+        assert_eq!(flows.seen(&held(1, 0), true).complete(), Some(2));
     }
 
     #[test]
