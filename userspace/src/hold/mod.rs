@@ -9,6 +9,7 @@ mod fragments;
 mod inspector;
 mod port;
 mod socket;
+mod target;
 mod tell;
 mod totals;
 mod work;
@@ -31,6 +32,7 @@ use dropgate_abi::{
 
 pub use self::{
     device::{is_device, remove, strays},
+    target::Allowlist,
     tell::{Tell, Told},
     totals::Totals,
 };

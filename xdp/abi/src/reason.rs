@@ -242,6 +242,12 @@ reasons! {
     205 datagram_source_limit    Content Error "" "as many fragments of one source are held as may be"
     206 datagram_limit           Content Error "" "as many fragments are held as may be"
 
+    230 proxy_target_denied      Content Drop "T1090" "asks a proxy for a target that the allowlist of its zone does not name"
+    231 proxy_target_name        Content Drop "T1090" "asks a proxy for a name on a port that its zone may not reach on the whole outside"
+    232 proxy_target_blocked     Content Drop "T1090" "asks a proxy for an address on the blocklist"
+    233 proxy_target_unseen      Content Drop "T1090" "asks a proxy in a way that hides the target or lets it be read in two ways"
+    234 proxy_nested             Content Drop "T1090" "a proxy through a proxy, deeper than is followed"
+
     250 internal                 Verdict Error "" "a packet that no stage decided; a defect of Dropgate"
 }
 

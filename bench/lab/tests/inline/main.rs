@@ -13,6 +13,7 @@ mod clients;
 mod commits;
 mod daemon;
 mod dhcp;
+mod evasion;
 mod events;
 mod first_attach;
 mod fragmented;
