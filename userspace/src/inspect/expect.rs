@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    policy::model::{Expect, Inspection},
+    policy::model::{Expect, Failure, Inspection},
     protocol::{self, Protocol},
 };
 
@@ -14,6 +14,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub inspection: Inspection,
+    pub failure: Failure,
     /// By service counter.
     pub expect: BTreeMap<u32, Expect>,
 }
@@ -50,14 +51,16 @@ impl Rules {
 const KEPT: usize = 4;
 
 /// The rules of the last few generations.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Generations(VecDeque<(u32, Arc<Rules>)>);
 
 impl Generations {
-    /// Takes a generation in before its first packet.
-    pub fn add(&mut self, generation: u32, rules: Arc<Rules>) {
-        self.0.push_front((generation, rules));
-        self.0.truncate(KEPT);
+    /// The same, and one more, which is the newest.
+    pub fn with(&self, generation: u32, rules: Rules) -> Self {
+        let mut all = self.0.clone();
+        all.push_front((generation, Arc::new(rules)));
+        all.truncate(KEPT);
+        Self(all)
     }
 
     /// The rules of a generation; those of the newest for one that is not remembered.

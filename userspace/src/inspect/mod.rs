@@ -3,6 +3,8 @@
 
 mod expect;
 mod packet;
+mod peers;
+mod recall;
 mod reset;
 mod talk;
 
@@ -11,11 +13,12 @@ use dropgate_abi::{flow::app, hold::Held, reason::Reason, walk::Walk};
 pub use self::{
     expect::{Generations, Rules},
     packet::Packet,
+    peers::Peers,
     talk::{Beginning, Talk, Waiting},
 };
 use self::{packet::UDP, reset::resets};
 use crate::{
-    policy::model::Reaction,
+    policy::model::{self, Reaction},
     protocol::{Direction, Protocol, Spoken},
     reassembly::{self, Checksum, Segment},
 };
@@ -44,6 +47,8 @@ pub struct Judged {
     pub finished: Option<u8>,
     /// The flow ends here. With `app`, too.
     pub condemned: Option<(Reason, u8)>,
+    /// There was no memory to look into what it says, and the flow passes.
+    pub uninspected: bool,
     /// The packet, for who tells of it.
     pub walk: Walk,
     stream: reassembly::Outcome,
@@ -66,10 +71,24 @@ const FIN: u8 = 1;
 /// Bytes of evidence that an event shows.
 const EVIDENCE: usize = 32;
 
-/// Judges a packet of a flow. `talk`: what is known of the flow so far; `now_ns`: any clock that goes on.
-pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
+/// What a packet is judged by, besides what was said on its flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Of the generation that held it.
+    pub rules: &'a Rules,
+    pub peers: &'a Peers,
+    /// Flows under inspection take as much memory as they may.
+    pub full: bool,
+    /// Any clock that goes on.
+    pub now_ns: u64,
+}
+
+/// Judges a packet of a flow. `talk`: what is known of the flow so far.
+pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, context: &Context<'_>, out: &mut Judged) -> Answer {
+    let Context { rules, now_ns, .. } = *context;
     out.let_go.clear();
     (out.resets, out.found, out.finished, out.condemned) = (None, None, None, None);
+    out.uninspected = false;
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
     out.walk = packet.walk;
     if let Some(reason) = talk.condemned {
@@ -81,7 +100,9 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: 
         return Answer::Release;
     }
     let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
-    let answer = if packet.walk.protocol == UDP {
+    let answer = if context.full && !packet.payload().is_empty() {
+        exhausted(direction, talk, rules, out)
+    } else if packet.walk.protocol == UDP {
         talk.datagram(direction, packet.payload(), rules);
         Answer::Release
     } else {
@@ -92,7 +113,16 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: 
     };
     // a packet that says nothing new about the stream decides nothing
     let answer = if answer == Answer::Release && !talk.settled {
-        conclude(held, &packet, talk, rules, now_ns, out)
+        match recall::recall(held, &packet, talk, context, out) {
+            Some(answer) => answer,
+            None => {
+                let answer = conclude(held, &packet, talk, rules, now_ns, out);
+                if out.found.is_none() && talk.settled {
+                    recall::remember(held, &packet, talk, context);
+                }
+                answer
+            }
+        }
     } else {
         answer
     };
@@ -112,7 +142,6 @@ fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, no
     let (reason, reaction, found) = match talk.spoken {
         // it was known once, and has been forgotten: nothing that is said now can tell any more
         _ if talk.beginning == Beginning::Forgotten => (Reason::app_pending, inspection.pending, None),
-        _ if talk.beginning == Beginning::Before => return settle(talk, 0, rules, out),
         Spoken::Known(protocol, ..) if rules.fits(held.service, udp, port, Some(protocol)) == Some(true) => {
             return settle(talk, protocol.number(), rules, out);
         }
@@ -158,6 +187,16 @@ fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, no
     out.condemned = Some((reason, app));
     talk.condemn(reason);
     Answer::Drop(reason)
+}
+
+/// There is no memory left to look into what a flow says.
+fn exhausted(direction: Direction, talk: &mut Talk, rules: &Rules, out: &mut Judged) -> Answer {
+    if rules.failure.memory == model::Answer::Drop {
+        return Answer::Drop(Reason::inspector_memory);
+    }
+    out.uninspected = true;
+    talk.give_up(direction, &mut out.let_go);
+    settle(talk, 0, rules, out)
 }
 
 /// Nothing more is wanted of the flow.

@@ -234,6 +234,9 @@ reasons! {
     195 tcp_unacknowledged_limit Content Error "" "more unacknowledged bytes of a connection than can be remembered"
     196 tcp_urgent               Content Drop "" "TCP urgent data, which the policy drops"
 
+    220 inspector_memory         Content Error "" "flows under inspection take as much memory as they may"
+    221 inspector_backlog        Content Error "" "the worker that inspects its flow has as many packets waiting as may be"
+
     250 internal                 Verdict Error "" "a packet that no stage decided; a defect of Dropgate"
 }
 

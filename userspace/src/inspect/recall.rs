@@ -1,0 +1,100 @@
+//! Flows that cannot be told by their beginning: those met in mid-stream, and those that go on where an earlier one ended.
+
+use dropgate_abi::{hold::Held, reason::Reason};
+
+use super::{
+    Answer, Context, Judged,
+    packet::{Packet, UDP},
+    peers::Peer,
+    settle,
+    talk::{Beginning, Talk},
+};
+use crate::{
+    policy::model::Midstream,
+    protocol::{self, Direction, Protocol, Spoken, Stream},
+};
+
+/// What follows from that; `None`: the flow is to be compared like any other.
+pub(super) fn recall(
+    held: &Held,
+    packet: &Packet<'_>,
+    talk: &mut Talk,
+    context: &Context<'_>,
+    out: &mut Judged,
+) -> Option<Answer> {
+    let udp = packet.walk.protocol == UDP;
+    if talk.beginning == Beginning::Before {
+        match (context.rules.inspection.midstream, udp) {
+            (Midstream::Pass, _) => return Some(settle(talk, 0, context.rules, out)),
+            // a datagram tells what it is wherever it stands
+            (_, true) => talk.beginning = Beginning::Seen,
+            (Midstream::Drop, false) => return Some(refuse(talk, out)),
+            (Midstream::Identify, false) => return identify(talk, context, out),
+        }
+    }
+    if !udp || matches!(talk.spoken, Spoken::Known(..)) {
+        return None;
+    }
+    let peer = peer(held, packet);
+    let protocol = context.peers.speaks(peer, context.now_ns)?;
+    let fits = context.rules.fits(held.service, true, peer.2, Some(protocol)) == Some(true);
+    fits.then(|| settle(talk, protocol.number(), context.rules, out))
+}
+
+/// Remembers what is spoken on a flow that is as it should be.
+pub(super) fn remember(held: &Held, packet: &Packet<'_>, talk: &Talk, context: &Context<'_>) {
+    if let Spoken::Known(protocol, ..) = talk.spoken
+        && packet.walk.protocol == UDP
+        && is_session(protocol)
+    {
+        context.peers.spoke(peer(held, packet), protocol, context.now_ns);
+    }
+}
+
+/// Protocols whose later datagrams do not tell what they are. Of the others each one does, and is asked.
+const fn is_session(protocol: Protocol) -> bool {
+    matches!(
+        protocol,
+        Protocol::Quic
+            | Protocol::Wireguard
+            | Protocol::Openvpn
+            | Protocol::Dtls
+            | Protocol::Rtp
+            | Protocol::Bittorrent
+    )
+}
+
+/// Looks for what can be told from the middle of a stream; what cannot be told passes.
+fn identify(talk: &mut Talk, context: &Context<'_>, out: &mut Judged) -> Option<Answer> {
+    let said = Stream { to_server: talk.said(Direction::ToServer), to_client: talk.said(Direction::ToClient) };
+    if said.to_server.is_empty() && said.to_client.is_empty() {
+        return Some(Answer::Release);
+    }
+    talk.spoken = protocol::midstream(said);
+    let inspection = &context.rules.inspection;
+    let since_ns = *talk.since_ns.get_or_insert(context.now_ns);
+    let late = u128::from(context.now_ns.saturating_sub(since_ns)) >= inspection.patience.as_nanos();
+    match talk.spoken {
+        Spoken::Known(..) => {
+            talk.beginning = Beginning::Seen;
+            None
+        }
+        Spoken::Pending if talk.bytes < inspection.depth && !late => Some(Answer::Release),
+        Spoken::Pending | Spoken::Unknown => Some(settle(talk, 0, context.rules, out)),
+    }
+}
+
+/// The connection ends here, because its beginning was not seen.
+fn refuse(talk: &mut Talk, out: &mut Judged) -> Answer {
+    let reason = Reason::tcp_mid_stream;
+    out.let_go.clear();
+    out.condemned = Some((reason, 0));
+    talk.condemn(reason);
+    Answer::Drop(reason)
+}
+
+fn peer(held: &Held, packet: &Packet<'_>) -> Peer {
+    let (source, destination) = (packet.source(), packet.destination());
+    let walk = &packet.walk;
+    if held.direction == 0 { (source, destination, walk.dport) } else { (destination, source, walk.sport) }
+}
