@@ -100,7 +100,7 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, context: &Context<'_>, 
         return Answer::Release;
     }
     let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
-    let answer = if context.full && !packet.payload().is_empty() {
+    let answer = if context.full && (talk.footprint() == 0 || !packet.payload().is_empty()) {
         exhausted(direction, talk, rules, out)
     } else if packet.walk.protocol == UDP {
         talk.datagram(direction, packet.payload(), rules);
