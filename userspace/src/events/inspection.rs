@@ -22,14 +22,19 @@ pub fn dropped(held: &Held, walk: &Walk, reason: Reason, now_ns: u64, names: &Na
 pub fn found(held: &Held, walk: &Walk, finding: &Finding, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
     let reason = finding.reason.info();
     let spoken = finding.found.map_or("failed", Protocol::name);
-    let signature = match finding.reason {
+    let mut signature = match finding.reason {
         Reason::app_mismatch => format!("{spoken} where {} is expected", list(&finding.expected)),
         Reason::app_unknown => format!("an unknown protocol where {} is expected", list(&finding.expected)),
         _ => format!("no protocol has shown where {} is expected", list(&finding.expected)),
     };
+    let (outermost, within) = finding.within.clone().map_or((None, None), |(app, within)| (app, Some(within)));
+    if let Some(within) = &within {
+        signature += &format!(" ({within})");
+    }
     eve::Event {
         event_type: "alert",
         app_proto: Some(spoken),
+        app_proto_orig: outermost.map(Protocol::name),
         alert: Some(eve::Alert {
             action: if finding.reaction == Reaction::Alert { "allowed" } else { "blocked" },
             gid: 1,
@@ -51,6 +56,7 @@ pub fn found(held: &Held, walk: &Walk, finding: &Finding, now_ns: u64, names: &N
                 Reaction::Reset => "reset",
             },
             server_port: finding.server_port,
+            within,
             said_by: finding.evidence.as_ref().map(|(direction, _)| match direction {
                 Direction::ToServer => "client",
                 Direction::ToClient => "server",

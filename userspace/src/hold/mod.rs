@@ -7,11 +7,13 @@ mod bell;
 mod credits;
 mod device;
 mod flows;
+mod fragments;
 mod kernel;
 mod memory;
 mod port;
 mod shared;
 mod socket;
+mod target;
 mod tell;
 mod totals;
 mod work;
@@ -44,6 +46,7 @@ use self::{
 };
 pub use self::{
     device::{is_device, remove, strays},
+    target::Allowlist,
     tell::{Tell, Told},
     totals::{Size, Totals},
 };

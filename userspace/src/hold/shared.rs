@@ -7,7 +7,10 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 use crossbeam::channel::Sender;
-use dropgate_abi::{control::Control, hold::Held};
+use dropgate_abi::{
+    control::Control,
+    hold::{Held, part},
+};
 
 use super::{bell::Bell, credits::Credits, kernel::Kernel, memory::Memory, port::Port, tell::Tell, totals::Totals};
 use crate::{
@@ -45,19 +48,26 @@ pub struct Door {
     pub alive_ns: AtomicU64,
 }
 
-/// A packet for the worker that has its flow.
-pub struct Handed {
-    pub port: Arc<Port>,
-    /// Of the socket that it came by.
-    pub place: u32,
-    pub held: Held,
-    pub frame: Box<[u8]>,
+/// What one worker has received and another is to inspect.
+pub enum Handed {
+    /// A frame as it was received, with its credit.
+    Frame { port: Arc<Port>, place: u32, held: Held, frame: Box<[u8]> },
+    /// A packet that was put together, and the frames that it came in; their credits are given back already.
+    Whole { port: Arc<Port>, place: u32, held: Held, frame: Box<[u8]>, parts: Vec<Box<[u8]>> },
+    /// A packet of the flow has ended elsewhere.
+    Ended(Held),
 }
 
 impl Shared {
     /// The worker that has a flow: always the same one, for both directions.
     pub fn owner(&self, held: &Held) -> usize {
         (held.hash % self.workers.len().max(1) as u64) as usize
+    }
+
+    /// The worker that is to have a frame. Of a datagram in fragments only one tells its flow: the first worker puts them
+    /// together, and hands on what comes of it.
+    pub fn receiver(&self, held: &Held) -> usize {
+        if held.part == part::WHOLE { self.owner(held) } else { 0 }
     }
 
     /// The last time at which all workers were alive. One that is stuck makes all of them late: any of the packets that come may

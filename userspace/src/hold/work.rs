@@ -7,8 +7,9 @@ use std::{
 
 use crossbeam::channel::TrySendError;
 use dropgate_abi::{
-    hold::{Held, Settle, settled},
+    hold::{Held, Settle, part, settled},
     reason::Reason,
+    walk::Walk,
 };
 use xdp::slab::Slab as _;
 
@@ -29,16 +30,16 @@ use crate::{
 const WAIT: Duration = Duration::from_millis(100);
 
 /// What the packets of a batch have in common.
-struct Batch {
-    rules: Arc<Generations>,
-    now_ns: u64,
+pub(super) struct Batch {
+    pub rules: Arc<Generations>,
+    pub now_ns: u64,
     /// Flows may have been held by an inspector before this one.
-    new: bool,
+    pub new: bool,
 }
 
 impl Worker {
     /// Those that have come by now: the rules of their generations were there before them.
-    fn batch(&self) -> Batch {
+    pub(super) fn batch(&self) -> Batch {
         Batch { rules: self.shared.rules.load_full(), now_ns: now_ns(), new: self.is_new() }
     }
 
@@ -56,12 +57,13 @@ impl Worker {
         while let Some(mut packet) = self.hands.received.pop_back() {
             if let Some((held, frame)) = Socket::read(&mut packet) {
                 bytes += frame.len() as u64;
-                let owner = self.shared.owner(&held);
-                if owner == self.number {
-                    self.packet(&held, frame, (by.place, from, to), &batch);
+                let receiver = self.shared.receiver(&held);
+                if receiver == self.number {
+                    self.frame(&held, frame, (port, by.place), (from, to), &batch);
                 } else {
-                    let frame = Handed { port: Arc::clone(port), place: by.place, held, frame: frame.into() };
-                    handed += usize::from(self.hand_over(owner, frame));
+                    let (port, place) = (Arc::clone(port), by.place);
+                    let frame = Handed::Frame { port, place, held, frame: frame.into() };
+                    handed += usize::from(self.hand_over(receiver, frame));
                 }
             }
             from.free(packet);
@@ -74,20 +76,26 @@ impl Worker {
         self.shared.credits.give_back(by.place, count - handed);
         self.shared.totals.packets.fetch_add(count as u64, Ordering::Relaxed);
         self.shared.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if handed > 0 {
-            self.shared.totals.handed.fetch_add(handed as u64, Ordering::Relaxed);
-            self.shared.workers.iter().filter(|door| !door.frames.is_empty()).for_each(|door| door.bell.ring());
-        }
+        self.shared.totals.handed.fetch_add(handed as u64, Ordering::Relaxed);
+        self.ring();
         true
     }
 
-    /// Gives a packet to the worker that has its flow, with its credit; whether there was room.
-    fn hand_over(&mut self, owner: usize, packet: Handed) -> bool {
-        let Some(door) = self.shared.workers.get(owner) else { return false };
-        match door.frames.try_send(packet) {
+    /// Wakes the workers that have something to take over.
+    pub(super) fn ring(&self) {
+        let others = self.shared.workers.iter().filter(|door| !door.frames.is_empty());
+        others.for_each(|door| door.bell.ring());
+    }
+
+    /// Gives something to another worker; whether there was room.
+    pub(super) fn hand_over(&mut self, receiver: usize, what: Handed) -> bool {
+        let Some(door) = self.shared.workers.get(receiver) else { return false };
+        match door.frames.try_send(what) {
             Ok(()) => true,
-            Err(TrySendError::Full(packet) | TrySendError::Disconnected(packet)) => {
-                self.shared.totals.count(Reason::inspector_backlog, packet.frame.len());
+            Err(TrySendError::Full(what) | TrySendError::Disconnected(what)) => {
+                if let Handed::Frame { frame, .. } | Handed::Whole { frame, .. } = what {
+                    self.shared.totals.count(Reason::inspector_backlog, frame.len());
+                }
                 false
             }
         }
@@ -102,28 +110,48 @@ impl Worker {
         }
         let batch = self.batch();
         let mut left: Vec<(Arc<Port>, u32)> = Vec::new();
-        while let Some(Handed { port, place, held, frame }) = self.backlog.pop_front() {
-            let mut pair = port.pair(port.way(place), None, self.number);
-            let (from, to) = pair.ends();
-            if to.room() == 0 {
-                drop(pair);
-                self.backlog.push_front(Handed { port, place, held, frame });
+        let mut any = false;
+        while let Some(handed) = self.backlog.pop_front() {
+            if !self.take(&handed, &batch, &mut left) {
+                self.backlog.push_front(handed);
                 break;
             }
-            self.packet(&held, &frame, (place, from, to), &batch);
-            drop(pair);
-            left.push((port, place));
-        }
-        for (port, place) in &left {
-            self.unsent.push((Arc::clone(port), port.way(*place)));
+            any = true;
         }
         self.flush_again();
-        for (port, place) in &left {
-            if !port.is_gone() {
-                self.shared.credits.give_back(*place, 1);
+        for (_, place) in left.iter().filter(|(port, _)| !port.is_gone()) {
+            self.shared.credits.give_back(*place, 1);
+        }
+        self.ring();
+        any
+    }
+
+    /// Takes one thing over; whether there is room to send it. `left`: where a credit is to be given back.
+    fn take(&mut self, handed: &Handed, batch: &Batch, left: &mut Vec<(Arc<Port>, u32)>) -> bool {
+        let (Handed::Frame { port, place, held, frame } | Handed::Whole { port, place, held, frame, .. }) = handed
+        else {
+            if let Handed::Ended(held) = handed {
+                self.flow_ended(held, batch);
+            }
+            return true;
+        };
+        let mut pair = port.pair(port.way(*place), None, self.number);
+        let (from, to) = pair.ends();
+        if to.room() == 0 {
+            return false;
+        }
+        match handed {
+            Handed::Whole { parts, .. } => {
+                let parts: Vec<&[u8]> = parts.iter().map(|part| &**part).collect();
+                self.packet(held, (frame, &parts), *place, (from, to), batch);
+            }
+            _ => {
+                self.frame(held, frame, (port, *place), (from, to), batch);
+                left.push((Arc::clone(port), *place));
             }
         }
-        !left.is_empty()
+        self.unsent.push((Arc::clone(port), port.way(*place)));
+        true
     }
 
     /// Makes the kernel send what it has not taken yet; whether there was anything. What it does not take stays in the ring, and
@@ -141,33 +169,56 @@ impl Worker {
         any
     }
 
-    /// One packet, and what follows from it.
-    fn packet(&mut self, held: &Held, frame: &[u8], (place, from, to): (u32, &mut Socket, &mut Socket), batch: &Batch) {
+    /// One frame: a packet, or a fragment.
+    fn frame(
+        &mut self,
+        held: &Held,
+        frame: &[u8],
+        (port, place): (&Arc<Port>, u32),
+        (from, to): (&mut Socket, &mut Socket),
+        batch: &Batch,
+    ) {
+        if held.part == part::WHOLE {
+            self.packet(held, (frame, &[frame]), place, (from, to), batch);
+        } else {
+            self.fragment(held, frame, (port, place), (from, to), batch);
+        }
+    }
+
+    /// One packet, that came in `parts`, and what follows from it.
+    pub(super) fn packet(
+        &mut self,
+        held: &Held,
+        (frame, parts): (&[u8], &[&[u8]]),
+        place: u32,
+        (from, to): (&mut Socket, &mut Socket),
+        batch: &Batch,
+    ) {
         let (shared, judged) = (&self.shared, &mut self.judged);
         let flow = self.flows.seen(held, batch.new);
         let Some(rules) = batch.rules.of(held.generation) else { return };
         let full = shared.memory.is_full(rules.inspection.memory, flow.talk.keeps());
         let context = Context { rules, peers: &shared.peers, full, now_ns: batch.now_ns };
-        let answer = inspect::judge(held, frame, &mut flow.talk, &context, judged);
+        let answer = inspect::judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
         let mut ended = None;
         match answer {
             Answer::Release => match flow.refused(held.flow, shared) {
-                None => shared.totals.sent(to.send(&mut self.hands, frame)),
+                None => parts.iter().for_each(|part| shared.totals.sent(to.send(&mut self.hands, part))),
                 refused => ended = refused,
             },
             Answer::Wait => {
-                let frames = std::iter::once(frame.into()).chain(judged.let_go.drain(..));
-                for frame in frames {
-                    if flow.talk.wait(place, frame) {
-                        self.deadlines.push_back((batch.now_ns + WAIT.as_nanos() as u64, held.flow));
-                    }
+                if flow.talk.wait_parts(place, parts.iter().map(|part| Box::from(*part))) {
+                    self.deadlines.push_back((batch.now_ns + WAIT.as_nanos() as u64, held.flow));
+                }
+                for frame in judged.let_go.drain(..) {
+                    flow.talk.wait(place, frame);
                 }
                 if flow.talk.has_waited() {
                     self.due.push(held.flow);
                 }
             }
             Answer::Keep => {
-                shared.totals.kept.fetch_add(1, Ordering::Relaxed);
+                shared.totals.kept.fetch_add(parts.len() as u64, Ordering::Relaxed);
             }
             Answer::Drop(reason) => ended = Some(reason),
         }
@@ -198,15 +249,16 @@ impl Worker {
             let _ = from.flush();
         }
         if let Some(reason) = ended {
-            self.dropped(held, reason, frame.len(), batch.now_ns);
+            let walk = judged.walk;
+            parts.iter().for_each(|part| self.dropped(held, reason, part.len(), &walk, batch.now_ns));
         }
     }
 
-    /// Counts a packet that ends here, and tells of it.
-    fn dropped(&mut self, held: &Held, reason: Reason, bytes: usize, now_ns: u64) {
+    /// Counts a frame that ends here, and tells of it.
+    pub(super) fn dropped(&mut self, held: &Held, reason: Reason, bytes: usize, walk: &Walk, now_ns: u64) {
         self.shared.totals.count(reason, bytes);
         if self.limiter.allows(reason, now_ns) {
-            (self.shared.tell)(Told::Dropped(*held, self.judged.walk, reason));
+            (self.shared.tell)(Told::Dropped(*held, *walk, reason));
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
     socket::Hands,
     tell::Limiter,
 };
-use crate::{clock::now_ns, inspect::Judged};
+use crate::{clock::now_ns, defragment::Defragment, inspect::Judged};
 
 /// Longest that a worker waits for packets before it gives a sign of life.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -42,6 +42,7 @@ pub struct Worker {
     pub(super) hands: Hands,
     pub(super) judged: Judged,
     pub(super) flows: Flows,
+    pub(super) defragment: Defragment,
     /// Flows of this round that may leave inspection once it has left, and what they speak.
     pub(super) finished: Vec<(u64, u8)>,
     /// Flows whose packets have waited long enough.
@@ -66,6 +67,7 @@ impl Worker {
             hands: Hands::new(),
             judged: Judged::default(),
             flows: Flows::new(Arc::clone(&shared.memory)),
+            defragment: Defragment::default(),
             finished: Vec::new(),
             due: Vec::new(),
             deadlines: VecDeque::new(),
@@ -115,6 +117,7 @@ impl Worker {
             }
         }
         any |= self.take_over();
+        self.late_fragments();
         self.let_go(&ports);
         self.settle_finished();
         any

@@ -3,8 +3,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
+use super::proxy::Targets;
 use crate::{
     policy::model::{Expect, Failure, Inspection},
     protocol::{self, Protocol},
@@ -15,34 +17,51 @@ use crate::{
 pub struct Rules {
     pub inspection: Inspection,
     pub failure: Failure,
+    /// How long fragments wait for the others of their datagram.
+    pub fragments: Duration,
     /// By service counter.
     pub expect: BTreeMap<u32, Expect>,
+    /// Who knows what a proxy may be asked for. `None`: nobody, and so nothing.
+    pub targets: Option<Arc<dyn Targets>>,
+}
+
+/// What is expected of a conversation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Expected {
+    /// What a service expects on a server's port, by its counter.
+    Service { counter: u32, udp: bool, port: u16 },
+    /// TLS: that was agreed.
+    #[default]
+    Tls,
 }
 
 impl Rules {
-    /// Whether this may be spoken on a flow of a service to a server's port. `None` where nobody has said what is: the
-    /// service names nothing, and nothing is registered for the port.
-    pub fn fits(&self, service: u32, udp: bool, port: u16, spoken: Option<Protocol>) -> Option<bool> {
-        let listed = match self.expect.get(&service) {
-            Some(Expect::Any) => return Some(true),
-            Some(Expect::Only(protocols)) => protocols.as_slice(),
-            Some(Expect::Registered) | None => protocol::registered(udp, port),
-        };
-        match spoken {
-            Some(spoken) => Some(listed.contains(&spoken)),
-            // where nothing is expected, nothing known is as expected
-            None if listed.is_empty() => None,
-            None => Some(false),
+    /// What may be spoken; `None`: anything.
+    fn listed(&self, expected: Expected) -> Option<&[Protocol]> {
+        match expected {
+            Expected::Tls => Some(&[Protocol::Tls]),
+            Expected::Service { counter, udp, port } => match self.expect.get(&counter) {
+                Some(Expect::Any) => None,
+                Some(Expect::Only(protocols)) => Some(protocols),
+                Some(Expect::Registered) | None => Some(protocol::registered(udp, port)),
+            },
+        }
+    }
+
+    /// Whether this may be spoken; `None`: nothing that is known.
+    pub fn fits(&self, expected: Expected, spoken: Option<Protocol>) -> bool {
+        match (self.listed(expected), spoken) {
+            (None, _) => true,
+            (Some(listed), Some(spoken)) => listed.contains(&spoken),
+            (Some(_), None) => false,
         }
     }
 
     /// What is expected, for people.
-    pub fn expected(&self, service: u32, udp: bool, port: u16) -> Vec<&'static str> {
-        let names = |protocols: &[Protocol]| protocols.iter().map(|protocol| protocol.name()).collect();
-        match self.expect.get(&service) {
-            Some(Expect::Any) => vec!["any"],
-            Some(Expect::Only(protocols)) => names(protocols),
-            Some(Expect::Registered) | None => names(protocol::registered(udp, port)),
+    pub fn expected(&self, expected: Expected) -> Vec<&'static str> {
+        match self.listed(expected) {
+            None => vec!["any"],
+            Some(protocols) => protocols.iter().map(|protocol| protocol.name()).collect(),
         }
     }
 }

@@ -1,25 +1,36 @@
 //! What is looked for in held packets: their streams put in order, the protocol identified, and compared with what the flow's
 //! service expects. No I/O: frames in, answers out; the sockets are `hold`'s, captures will be `replay`'s.
 
+mod conclude;
 mod expect;
+mod follow;
+mod layer;
 mod packet;
 mod peers;
+mod proxy;
 mod recall;
 mod reset;
 mod talk;
+#[cfg(test)]
+mod tests;
+mod upgrade;
 
-use dropgate_abi::{flow::app, hold::Held, reason::Reason, walk::Walk};
+use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 
+use self::{
+    conclude::{conclude, settle},
+    packet::UDP,
+};
 pub use self::{
-    expect::{Generations, Rules},
+    expect::{Expected, Generations, Rules},
     packet::Packet,
     peers::Peers,
+    proxy::{Access, Asked, Host, Request, Target, Targets},
     talk::{Beginning, Talk, Waiting},
 };
-use self::{packet::UDP, reset::resets};
 use crate::{
     policy::model::{self, Reaction},
-    protocol::{Direction, Protocol, Spoken},
+    protocol::{Direction, Protocol},
     reassembly::{self, Checksum, Segment},
 };
 
@@ -65,11 +76,13 @@ pub struct Finding {
     /// Who said it, and the first bytes of that.
     pub evidence: Option<(Direction, Vec<u8>)>,
     pub server_port: u16,
+    /// What the flow as a whole is, where it was said inside of that, and inside of what: `STARTTLS`.
+    pub within: Option<(Option<Protocol>, String)>,
+    /// What a proxy was asked for.
+    pub asked: Option<Asked>,
 }
 
 const FIN: u8 = 1;
-/// Bytes of evidence that an event shows.
-const EVIDENCE: usize = 32;
 
 /// What a packet is judged by, besides what was said on its flow.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +98,19 @@ pub struct Context<'a> {
 
 /// Judges a packet of a flow. `talk`: what is known of the flow so far.
 pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, context: &Context<'_>, out: &mut Judged) -> Answer {
-    let Context { rules, now_ns, .. } = *context;
+    judge_parts(held, (frame, &[frame]), talk, context, out)
+}
+
+/// Judges a packet of a flow that came in several frames: [`crate::defragment`] has put it together. They are what is kept
+/// of it, and what comes out in [`Judged::let_go`].
+pub fn judge_parts(
+    held: &Held,
+    (frame, parts): (&[u8], &[&[u8]]),
+    talk: &mut Talk,
+    context: &Context<'_>,
+    out: &mut Judged,
+) -> Answer {
+    let rules = context.rules;
     out.let_go.clear();
     (out.resets, out.found, out.finished, out.condemned) = (None, None, None, None);
     out.uninspected = false;
@@ -107,22 +132,18 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, context: &Context<'_>, 
         Answer::Release
     } else {
         match Segment::read(direction, packet.source(), packet.destination(), packet.transport(), Checksum::Verify) {
-            Ok(segment) => talk.segment(&segment, frame, rules, &mut out.stream, &mut out.let_go),
+            Ok(segment) => talk.segment(&segment, parts, rules, &mut out.stream, &mut out.let_go),
             Err(reason) => Answer::Drop(reason),
         }
     };
     // a packet that says nothing new about the stream decides nothing
     let answer = if answer == Answer::Release && !talk.settled {
-        match recall::recall(held, &packet, talk, context, out) {
-            Some(answer) => answer,
-            None => {
-                let answer = conclude(held, &packet, talk, rules, now_ns, out);
-                if out.found.is_none() && talk.settled {
-                    recall::remember(held, &packet, talk, context);
-                }
-                answer
-            }
-        }
+        let recalled = recall::recall(held, &packet, talk, context, out);
+        recalled.unwrap_or_else(|| {
+            let answer = conclude(held, &packet, talk, rules, context.now_ns, out);
+            recall::remember(held, &packet, talk, context, out);
+            answer
+        })
     } else {
         answer
     };
@@ -133,62 +154,6 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, context: &Context<'_>, 
     if answer == Answer::Release && carries && talk.makes_wait() { Answer::Wait } else { answer }
 }
 
-/// Compares what is spoken with what is expected.
-fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
-    let walk = &packet.walk;
-    let udp = walk.protocol == UDP;
-    let port = if held.direction == 0 { walk.dport } else { walk.sport };
-    let inspection = &rules.inspection;
-    let (reason, reaction, found) = match talk.spoken {
-        // it was known once, and has been forgotten: nothing that is said now can tell any more
-        _ if talk.beginning == Beginning::Forgotten => (Reason::app_pending, inspection.pending, None),
-        Spoken::Known(protocol, ..) if rules.fits(held.service, udp, port, Some(protocol)) == Some(true) => {
-            return settle(talk, protocol.number(), rules, out);
-        }
-        Spoken::Known(protocol, ..) => (Reason::app_mismatch, inspection.mismatch, Some(protocol)),
-        Spoken::Unknown => (Reason::app_unknown, inspection.unknown, None),
-        Spoken::Pending => {
-            let since_ns = *talk.since_ns.get_or_insert(now_ns);
-            let late = u128::from(now_ns.saturating_sub(since_ns)) >= inspection.patience.as_nanos();
-            if talk.bytes == 0 {
-                talk.since_ns = None;
-            }
-            if talk.bytes == 0 || talk.bytes < inspection.depth && !late {
-                return Answer::Release;
-            }
-            (Reason::app_pending, inspection.pending, None)
-        }
-    };
-    let app = found.map_or(app::UNKNOWN, Protocol::number);
-    if rules.fits(held.service, udp, port, None) == Some(true) {
-        // anything may be spoken here
-        return settle(talk, app, rules, out);
-    }
-    let evidence = match talk.spoken {
-        Spoken::Known(_, direction, bytes) => Some((direction, bytes)),
-        _ => [Direction::ToServer, Direction::ToClient]
-            .map(|way| (way, EVIDENCE))
-            .into_iter()
-            .find(|(way, _)| !talk.said(*way).is_empty()),
-    };
-    let evidence = evidence.map(|(way, bytes)| {
-        let said = talk.said(way);
-        (way, said[..said.len().min(bytes).min(EVIDENCE)].to_vec())
-    });
-    let expected = rules.expected(held.service, udp, port);
-    out.found = Some(Finding { reason, reaction, expected, found, evidence, server_port: port });
-    if reaction == Reaction::Alert {
-        return settle(talk, app, rules, out);
-    }
-    if reaction == Reaction::Reset {
-        out.resets = resets(packet);
-    }
-    out.let_go.clear();
-    out.condemned = Some((reason, app));
-    talk.condemn(reason);
-    Answer::Drop(reason)
-}
-
 /// There is no memory left to look into what a flow says.
 fn exhausted(direction: Direction, talk: &mut Talk, rules: &Rules, out: &mut Judged) -> Answer {
     if rules.failure.memory == model::Answer::Drop {
@@ -196,14 +161,5 @@ fn exhausted(direction: Direction, talk: &mut Talk, rules: &Rules, out: &mut Jud
     }
     out.uninspected = true;
     talk.give_up(direction, &mut out.let_go);
-    settle(talk, 0, rules, out)
-}
-
-/// Nothing more is wanted of the flow.
-fn settle(talk: &mut Talk, app: u8, rules: &Rules, out: &mut Judged) -> Answer {
-    talk.settle(app);
-    if !rules.inspection.everything {
-        out.finished = Some(app);
-    }
-    Answer::Release
+    settle(talk, rules, out)
 }

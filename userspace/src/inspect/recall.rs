@@ -4,9 +4,11 @@ use dropgate_abi::{hold::Held, reason::Reason};
 
 use super::{
     Answer, Context, Judged,
+    conclude::settle,
+    expect::Expected,
+    layer::Stage,
     packet::{Packet, UDP},
     peers::Peer,
-    settle,
     talk::{Beginning, Talk},
 };
 use crate::{
@@ -22,30 +24,37 @@ pub(super) fn recall(
     context: &Context<'_>,
     out: &mut Judged,
 ) -> Option<Answer> {
+    if !matches!(talk.layer().stage, Stage::Identify) {
+        return None;
+    }
     let udp = packet.walk.protocol == UDP;
     if talk.beginning == Beginning::Before {
         match (context.rules.inspection.midstream, udp) {
-            (Midstream::Pass, _) => return Some(settle(talk, 0, context.rules, out)),
+            (Midstream::Pass, _) => return Some(settle(talk, context.rules, out)),
             // a datagram tells what it is wherever it stands
             (_, true) => talk.beginning = Beginning::Seen,
             (Midstream::Drop, false) => return Some(refuse(talk, out)),
             (Midstream::Identify, false) => return identify(talk, context, out),
         }
     }
-    if !udp || matches!(talk.spoken, Spoken::Known(..)) {
+    if !udp || matches!(talk.layer().spoken, Spoken::Known(..)) {
         return None;
     }
     let peer = peer(held, packet);
     let protocol = context.peers.speaks(peer, context.now_ns)?;
-    let fits = context.rules.fits(held.service, true, peer.2, Some(protocol)) == Some(true);
-    fits.then(|| settle(talk, protocol.number(), context.rules, out))
+    let expected = Expected::Service { counter: held.service, udp, port: peer.2 };
+    context.rules.fits(expected, Some(protocol)).then(|| {
+        talk.app = protocol.number();
+        settle(talk, context.rules, out)
+    })
 }
 
 /// Remembers what is spoken on a flow that is as it should be.
-pub(super) fn remember(held: &Held, packet: &Packet<'_>, talk: &Talk, context: &Context<'_>) {
-    if let Spoken::Known(protocol, ..) = talk.spoken
+pub(super) fn remember(held: &Held, packet: &Packet<'_>, talk: &Talk, context: &Context<'_>, out: &Judged) {
+    if talk.settled
+        && out.found.is_none()
         && packet.walk.protocol == UDP
-        && is_session(protocol)
+        && let Some(protocol) = Protocol::numbered(talk.app).filter(|protocol| is_session(*protocol))
     {
         context.peers.spoke(peer(held, packet), protocol, context.now_ns);
     }
@@ -70,17 +79,19 @@ fn identify(talk: &mut Talk, context: &Context<'_>, out: &mut Judged) -> Option<
     if said.to_server.is_empty() && said.to_client.is_empty() {
         return Some(Answer::Release);
     }
-    talk.spoken = protocol::midstream(said);
+    let spoken = protocol::midstream(said);
     let inspection = &context.rules.inspection;
-    let since_ns = *talk.since_ns.get_or_insert(context.now_ns);
+    let layer = talk.layer();
+    let since_ns = *layer.since_ns.get_or_insert(context.now_ns);
     let late = u128::from(context.now_ns.saturating_sub(since_ns)) >= inspection.patience.as_nanos();
-    match talk.spoken {
+    layer.spoken = spoken;
+    match spoken {
         Spoken::Known(..) => {
             talk.beginning = Beginning::Seen;
             None
         }
-        Spoken::Pending if talk.bytes < inspection.depth && !late => Some(Answer::Release),
-        Spoken::Pending | Spoken::Unknown => Some(settle(talk, 0, context.rules, out)),
+        Spoken::Pending if layer.bytes < inspection.depth && !late => Some(Answer::Release),
+        Spoken::Pending | Spoken::Unknown => Some(settle(talk, context.rules, out)),
     }
 }
 

@@ -2,17 +2,14 @@
 
 use dropgate_abi::reason::Reason;
 
-use super::{Answer, expect::Rules};
+use super::{Answer, expect::Rules, layer::Layer};
 use crate::{
-    protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Spoken, Stream},
+    protocol::{Direction, MOST_DATAGRAMS},
     reassembly::{self, Connection, Limits, Outcome, Segment},
 };
 
 /// Bytes of a datagram that are kept.
 const DATAGRAM: usize = 2048;
-/// Most bytes of each direction that identification is shown.
-const PREFIX: u64 = 16 << 10;
-
 /// Packets of a flow that wait at most.
 const MOST_WAITING: usize = 32;
 /// How often what a flow says may wait in vain.
@@ -42,23 +39,24 @@ pub struct Waiting {
 pub struct Talk {
     connection: Option<Box<Connection>>,
     datagrams: Vec<(Direction, Box<[u8]>)>,
-    candidates: Candidates,
-    /// Out of turn, by token.
+    /// Conversations within one another, outermost first; the last one is what is spoken now.
+    layers: Vec<Layer>,
+    /// Out of turn, by token; of a fragmented packet, one after the other.
     kept: Vec<(u32, Direction, Box<[u8]>)>,
     next_token: u32,
     /// In their order: what was said before it is known what is spoken.
     waiting: Vec<Waiting>,
+    /// Packets that those frames are.
+    waits: usize,
     /// How often what waited was let go without that.
     stalls: u8,
-    pub spoken: Spoken,
-    /// Payload so far, both directions.
-    pub bytes: u64,
     pub beginning: Beginning,
-    /// When the first payload came, by the caller's clock.
-    pub since_ns: Option<u64>,
-    /// Nothing more is wanted of it, and [`dropgate_abi::flow::Flow::app`].
+    /// Nothing more is wanted of it.
     pub settled: bool,
+    /// [`dropgate_abi::flow::Flow::app`]: what the outermost conversation is, once that is known.
     pub app: u8,
+    /// Faults that were told of.
+    pub(super) told: u8,
     /// It ends: every packet of it is dropped.
     pub condemned: Option<Reason>,
 }
@@ -69,17 +67,16 @@ impl Talk {
         Self {
             connection: None,
             datagrams: Vec::new(),
-            candidates: Candidates::default(),
+            layers: Vec::new(),
             kept: Vec::new(),
             next_token: 0,
             waiting: Vec::new(),
+            waits: 0,
             stalls: 0,
-            spoken: Spoken::Pending,
-            bytes: 0,
             beginning,
-            since_ns: None,
             settled: false,
             app: 0,
+            told: 0,
             condemned: None,
         }
     }
@@ -89,29 +86,61 @@ impl Talk {
         !self.kept.is_empty() || !self.waiting.is_empty()
     }
 
-    /// Whether what is said now has to wait: until it is known what is spoken, or behind what waits already. The other end
-    /// must not see a byte of what does not belong there; but it may have to see some before it says what tells, so that
-    /// nothing waits for long, nor often.
-    pub(super) const fn makes_wait(&self) -> bool {
-        !self.waiting.is_empty() || !self.settled && self.stalls < STALLS
+    /// The conversation that is held now.
+    pub(super) fn layer(&mut self) -> &mut Layer {
+        if self.layers.is_empty() {
+            self.layers.push(Layer::default());
+        }
+        let last = self.layers.len() - 1;
+        &mut self.layers[last]
+    }
+
+    /// Conversations within one another.
+    pub(super) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The conversation changes into another one, whose packets wait anew.
+    pub(super) fn enter(&mut self, layer: Layer) {
+        self.layers.push(layer);
+        self.stalls = 0;
+    }
+
+    /// Whether something was said of which more is needed before it can be judged.
+    fn is_midway(&self) -> bool {
+        !self.settled && self.layers.last().is_none_or(Layer::is_midway)
+    }
+
+    /// Whether what is said now has to wait: until it can be judged, or behind what waits already. The other end must not
+    /// see a byte of what does not belong there; but it may have to see some before it says what tells, so that nothing
+    /// waits for long, nor often.
+    pub(super) fn makes_wait(&self) -> bool {
+        !self.waiting.is_empty() || self.is_midway() && self.stalls < STALLS
     }
 
     /// Takes a packet that came by the socket at `place`; whether it is the first one.
     pub fn wait(&mut self, place: u32, frame: Box<[u8]>) -> bool {
-        self.waiting.push(Waiting { place, frame });
-        self.waiting.len() == 1
+        self.wait_parts(place, std::iter::once(frame))
+    }
+
+    /// Takes a packet that came in several frames.
+    pub fn wait_parts(&mut self, place: u32, frames: impl Iterator<Item = Box<[u8]>>) -> bool {
+        self.waiting.extend(frames.map(|frame| Waiting { place, frame }));
+        self.waits += 1;
+        self.waits == 1
     }
 
     /// Whether what waits is to be let go at once.
-    pub const fn has_waited(&self) -> bool {
-        self.settled || self.waiting.len() >= MOST_WAITING
+    pub fn has_waited(&self) -> bool {
+        !self.is_midway() || self.waits >= MOST_WAITING
     }
 
     /// What waited, to be let go in this order.
     pub fn let_go(&mut self) -> Vec<Waiting> {
-        if !self.settled && !self.waiting.is_empty() {
+        if self.is_midway() && !self.waiting.is_empty() {
             self.stalls = self.stalls.saturating_add(1);
         }
+        self.waits = 0;
         std::mem::take(&mut self.waiting)
     }
 
@@ -120,8 +149,9 @@ impl Talk {
         let kept = self.kept.iter().map(|(.., frame)| frame.len());
         let waiting = self.waiting.iter().map(|waiting| waiting.frame.len());
         let datagrams = self.datagrams.iter().map(|(_, payload)| payload.len());
+        let layers = self.layers.iter().map(Layer::footprint);
         let connection = self.connection.as_ref().map_or(0, |connection| connection.footprint());
-        connection + kept.chain(waiting).chain(datagrams).sum::<usize>()
+        connection + kept.chain(waiting).chain(datagrams).chain(layers).sum::<usize>()
     }
 
     /// Nothing more is looked for. What is kept of a direction leaves; what is kept of the other one would leave by another
@@ -131,80 +161,67 @@ impl Talk {
         let_go.extend(kept.map(|(.., frame)| frame));
     }
 
-    /// The first bytes of a direction.
-    pub fn said(&self, direction: Direction) -> &[u8] {
-        match &self.connection {
-            Some(connection) => connection.bytes(direction),
-            None => {
-                let first = self.datagrams.iter().find(|(way, _)| *way == direction);
-                first.map_or(&[], |(_, payload)| payload)
-            }
+    /// What was said in a direction of the conversation that is held now, as far as it was not read.
+    pub(super) fn said(&self, direction: Direction) -> &[u8] {
+        match (self.datagrams.iter().find(|(way, _)| *way == direction), self.layers.last()) {
+            (Some((_, payload)), _) => payload,
+            (None, Some(layer)) => layer.said(direction),
+            (None, None) => &[],
         }
     }
 
     /// A datagram.
     pub(super) fn datagram(&mut self, direction: Direction, payload: &[u8], rules: &Rules) {
-        self.bytes += payload.len() as u64;
+        self.layer().bytes += payload.len() as u64;
         if self.settled && !rules.inspection.everything || self.datagrams.len() == MOST_DATAGRAMS {
             return;
         }
         self.datagrams.push((direction, payload[..payload.len().min(DATAGRAM)].into()));
-        if self.spoken == Spoken::Pending {
-            let said: Vec<(Direction, &[u8])> = self.datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
-            self.spoken = protocol::datagrams(Datagrams { said: &said }, &mut self.candidates);
-        }
+        let datagrams = std::mem::take(&mut self.datagrams);
+        let said: Vec<(Direction, &[u8])> = datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
+        self.layer().datagrams(&said);
+        self.datagrams = datagrams;
     }
 
-    /// A TCP segment, of the packet `frame`; frames that leave after it go into `let_go`.
+    /// A TCP segment, of the packet that came in `parts`; frames that leave after it go into `let_go`.
     pub(super) fn segment(
         &mut self,
         segment: &Segment<'_>,
-        frame: &[u8],
+        parts: &[&[u8]],
         rules: &Rules,
         out: &mut Outcome,
         let_go: &mut Vec<Box<[u8]>>,
     ) -> Answer {
-        self.bytes += segment.payload.len() as u64;
-        let limits = Limits { prefix: rules.inspection.depth.min(PREFIX) as usize, ..Limits::default() };
+        // the conversations keep what they still need
+        let limits = Limits { prefix: 0, ..Limits::default() };
         let connection = self.connection.get_or_insert_with(|| Box::new(Connection::new(&limits)));
         let token = self.next_token;
         self.next_token = self.next_token.wrapping_add(1);
         let answer = connection.segment(segment, token, out);
         if out.restarted {
             // the same addresses and ports, another conversation
-            (self.spoken, self.candidates, self.settled) = (Spoken::Pending, Candidates::default(), false);
+            self.layers.clear();
+            self.settled = false;
         }
         for (token, _) in &out.discard {
             self.kept.retain(|(kept, ..)| kept != token);
         }
         for token in &out.let_go {
-            if let Some(at) = self.kept.iter().position(|(kept, ..)| kept == token) {
-                let (_, direction, frame) = self.kept.remove(at);
-                // one of the other direction would leave by another way; its sender sends it again
-                if direction == segment.direction {
-                    let_go.push(frame);
-                }
-            }
+            // one of the other direction would leave by another way; its sender sends it again
+            let leaving = self.kept.extract_if(.., |(kept, ..)| kept == token);
+            let_go.extend(leaving.filter(|(_, way, _)| *way == segment.direction).map(|(.., frame)| frame));
         }
-        let connection = self.connection.as_deref();
-        if let Some(connection) = connection {
-            let adopted = connection.adopted(Direction::ToServer) || connection.adopted(Direction::ToClient);
-            if adopted && self.beginning == Beginning::Seen {
-                self.beginning = Beginning::Before;
-            }
-            let new = !out.stream(Direction::ToServer).is_empty() || !out.stream(Direction::ToClient).is_empty();
-            if new && self.spoken == Spoken::Pending {
-                let said = Stream {
-                    to_server: connection.bytes(Direction::ToServer),
-                    to_client: connection.bytes(Direction::ToClient),
-                };
-                self.spoken = protocol::stream(said, &mut self.candidates);
-            }
+        let adopted = connection.adopted(Direction::ToServer) || connection.adopted(Direction::ToClient);
+        if adopted && self.beginning == Beginning::Seen {
+            self.beginning = Beginning::Before;
+        }
+        if !self.settled {
+            self.layer().hear(out.stream(Direction::ToServer), out.stream(Direction::ToClient), rules);
         }
         match answer {
             reassembly::Answer::Release => Answer::Release,
             reassembly::Answer::Hold => {
-                self.kept.push((token, segment.direction, frame.into()));
+                self.kept.extend(parts.iter().map(|part| (token, segment.direction, Box::from(*part))));
                 Answer::Keep
             }
             reassembly::Answer::Drop(reason) => Answer::Drop(reason),
@@ -212,12 +229,12 @@ impl Talk {
     }
 
     /// Nothing more is wanted of it.
-    pub(super) fn settle(&mut self, app: u8) {
+    pub(super) fn settle(&mut self) {
         self.settled = true;
-        self.app = app;
         if self.kept.is_empty() {
             self.connection = None;
         }
+        self.layers = Vec::new();
         self.datagrams = Vec::new();
     }
 
@@ -225,8 +242,9 @@ impl Talk {
     pub(super) fn condemn(&mut self, reason: Reason) {
         self.condemned = Some(reason);
         self.connection = None;
+        self.layers = Vec::new();
         self.datagrams = Vec::new();
         self.kept = Vec::new();
-        self.waiting = Vec::new();
+        (self.waiting, self.waits) = (Vec::new(), 0);
     }
 }

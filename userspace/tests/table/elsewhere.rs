@@ -39,5 +39,12 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("app_mismatch", "found by the inspector; the namespace tests of `spoken.rs`"),
     ("app_unknown", "found by the inspector; the namespace tests of `spoken.rs`"),
     ("app_pending", "found by the inspector; the namespace test `what_does_not_show`"),
+    ("datagram_overlap", "userspace: unit tests of defragmentation"),
+    ("datagram_length", "userspace: unit tests of defragmentation"),
+    ("fragment_already_held", "userspace: unit tests of defragmentation"),
+    ("datagram_incomplete", "userspace: unit tests of defragmentation"),
+    ("datagram_pieces", "userspace: unit tests of defragmentation"),
+    ("datagram_source_limit", "userspace: unit tests of defragmentation"),
+    ("datagram_limit", "userspace: unit tests of defragmentation"),
     ("internal", "a defect; no packet may show it"),
 ];

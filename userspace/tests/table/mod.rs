@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod cases;
 pub mod elsewhere;
+mod fragments;
 mod held;
 pub mod net;

@@ -24,6 +24,7 @@ mod life;
 mod memory;
 mod midstream;
 mod neighbours;
+mod nonstandard;
 mod policies;
 mod raw;
 mod review;

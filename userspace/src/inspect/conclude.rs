@@ -1,0 +1,325 @@
+//! Compares what is spoken with what is expected, and says what follows for the flow.
+
+use dropgate_abi::{
+    flow::app,
+    hold::Held,
+    policy::{FIRST_ZONE, NO_SERVICE, ZONE_SELF},
+    reason::Reason,
+};
+
+use super::{
+    Answer, Finding, Judged,
+    expect::{Expected, Rules},
+    follow::{Change, Follow, Step},
+    layer::{Layer, Stage},
+    packet::{Packet, UDP},
+    proxy::{Access, Asked, Host},
+    reset::resets,
+    talk::{Beginning, Talk},
+};
+use crate::{
+    policy::model::Reaction,
+    protocol::{Direction, Protocol, Spoken},
+};
+
+/// Bytes of evidence that an event shows.
+const EVIDENCE: usize = 32;
+
+/// Proxies within one another that are followed.
+const NESTED: usize = 3;
+/// Faults of one flow that are told of.
+const TOLD: u8 = 16;
+
+/// What is known besides what was said.
+#[derive(Clone, Copy)]
+struct Flow<'a> {
+    rules: &'a Rules,
+    /// What is expected of the flow as a whole.
+    own: Expected,
+    /// Zone of the initiator.
+    zone: u16,
+    server_port: u16,
+    now_ns: u64,
+}
+
+impl Flow<'_> {
+    /// What its host asks of proxies is judged. Only the gateway and the zones of the policy have an allowlist of their own;
+    /// what others reach is given by published lines.
+    const fn proxies(&self) -> bool {
+        self.rules.inspection.proxied.is_some() && (self.zone == ZONE_SELF || self.zone >= FIRST_ZONE)
+    }
+}
+
+/// What comes next for a flow.
+enum Next {
+    /// More must be said.
+    More,
+    /// Look again: the conversation is one step on.
+    Again,
+    /// Nothing more is wanted of it.
+    Settle,
+    /// It says what it should not.
+    Fault(Fault),
+}
+
+/// What is wrong with what was said.
+struct Fault {
+    reason: Reason,
+    reaction: Reaction,
+    /// `None`: nothing that is known.
+    found: Option<Protocol>,
+    evidence: Option<(Direction, usize)>,
+    asked: Option<Asked>,
+}
+
+/// Takes a flow as far as what was said allows.
+pub(super) fn conclude(
+    held: &Held,
+    packet: &Packet<'_>,
+    talk: &mut Talk,
+    rules: &Rules,
+    now_ns: u64,
+    out: &mut Judged,
+) -> Answer {
+    let walk = &packet.walk;
+    let server_port = if held.direction == 0 { walk.dport } else { walk.sport };
+    let own = Expected::Service { counter: held.service, udp: walk.protocol == UDP, port: server_port };
+    let flow = Flow { rules, own, zone: held.zone, server_port, now_ns };
+    loop {
+        let fault = match next(talk, &flow) {
+            Next::More => return Answer::Release,
+            Next::Again => continue,
+            Next::Settle => return settle(talk, rules, out),
+            Next::Fault(fault) => fault,
+        };
+        let alert = fault.reaction == Reaction::Alert;
+        if !alert || talk.told < TOLD {
+            talk.told += 1;
+            out.found = Some(finding(&fault, talk, &flow));
+        }
+        if alert {
+            continue;
+        }
+        if fault.reaction == Reaction::Reset {
+            out.resets = resets(packet);
+        }
+        out.let_go.clear();
+        out.condemned = Some((fault.reason, talk.app));
+        talk.condemn(fault.reason);
+        return Answer::Drop(fault.reason);
+    }
+}
+
+/// One step of the conversation that is held now. After a fault the next step goes on as if there were none.
+fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
+    let (outermost, beginning) = (talk.layers().len() < 2, talk.beginning);
+    let layer = talk.layer();
+    if outermost {
+        layer.expected = flow.own;
+    }
+    match &layer.stage {
+        Stage::Identify => match beginning {
+            // see `recall`
+            Beginning::Before => Next::Settle,
+            // it was known once, and has been forgotten: nothing that is said now can tell any more
+            Beginning::Forgotten => {
+                layer.stage = Stage::Over;
+                talk.app = app::UNKNOWN;
+                pending(flow.rules, flow.own)
+            }
+            Beginning::Seen => {
+                let next = compare(layer, flow.rules, flow.now_ns);
+                if let (Stage::Compared, true) = (&layer.stage, outermost) {
+                    talk.app = match layer.spoken {
+                        Spoken::Known(protocol, ..) => protocol.number(),
+                        Spoken::Unknown | Spoken::Pending => app::UNKNOWN,
+                    };
+                }
+                next
+            }
+        },
+        Stage::Compared => {
+            layer.stage = match Follow::of(layer, flow.rules, flow.proxies()) {
+                Some(follow) => Stage::Follow(follow),
+                None => Stage::Over,
+            };
+            Next::Again
+        }
+        Stage::Follow(_) => follow(talk, flow),
+        Stage::Over => Next::Settle,
+    }
+}
+
+/// Reads on.
+fn follow(talk: &mut Talk, flow: &Flow<'_>) -> Next {
+    let layer = talk.layer();
+    let (overflowed, bytes) = (layer.has_overflowed(), layer.bytes);
+    let Some((follow, unread)) = layer.follow() else { return Next::Settle };
+    let proxy = follow.is_proxy();
+    // nobody reads what was not kept
+    let step = if overflowed { Step::Unreadable } else { follow.step(unread) };
+    match step {
+        Step::More if !proxy && bytes >= flow.rules.inspection.depth => Next::Settle,
+        Step::More => Next::More,
+        Step::Over => Next::Settle,
+        Step::Unreadable if proxy => {
+            layer.stage = Stage::Over;
+            proxied(layer, flow, Reason::proxy_target_unseen, None)
+        }
+        Step::Unreadable => Next::Settle,
+        Step::Asked(asked) => target(layer, flow, asked),
+        Step::Changed(Change::Tls) => {
+            let said = layer.rest();
+            talk.enter(Layer::within("STARTTLS".to_owned(), Expected::Tls, said, flow.rules));
+            Next::Again
+        }
+        Step::Changed(Change::Upgrade) => {
+            let (said, expected) = (layer.rest(), layer.expected);
+            talk.enter(Layer::within("HTTP upgrade".to_owned(), expected, said, flow.rules));
+            Next::Again
+        }
+        Step::Changed(Change::Tunnel) => tunnel(talk, flow),
+    }
+}
+
+/// A proxy is asked for something: whether the client might go there itself.
+fn target(layer: &mut Layer, flow: &Flow<'_>, asked: Asked) -> Next {
+    let access = match &flow.rules.targets {
+        Some(targets) if !asked.target.host.is_nowhere() => targets.access(flow.zone, &asked.target),
+        _ => Access::Denied,
+    };
+    layer.asked = Some((asked.clone(), access));
+    let reason = match (access, &asked.target.host) {
+        (Access::Allowed { .. }, _) => return Next::Again,
+        (Access::Blocked, _) => Reason::proxy_target_blocked,
+        (Access::Denied, Host::Name(_)) => Reason::proxy_target_name,
+        (Access::Denied, Host::Address(_)) => Reason::proxy_target_denied,
+    };
+    proxied(layer, flow, reason, Some(asked))
+}
+
+/// What is asked of a proxy is not to be.
+fn proxied(layer: &Layer, flow: &Flow<'_>, reason: Reason, asked: Option<Asked>) -> Next {
+    let Some(reaction) = flow.rules.inspection.proxied else { return Next::Again };
+    let found = match layer.spoken {
+        Spoken::Known(protocol, ..) => Some(protocol),
+        Spoken::Unknown | Spoken::Pending => None,
+    };
+    Next::Fault(Fault { reason, reaction, found, evidence: None, asked })
+}
+
+/// A proxy passes on what follows: a conversation as with the target itself.
+fn tunnel(talk: &mut Talk, flow: &Flow<'_>) -> Next {
+    let nested = talk.layers().iter().filter(|layer| layer.asked.is_some()).count();
+    let layer = talk.layer();
+    let Some((asked, access)) = layer.asked.clone() else { return Next::Settle };
+    let counter = match access {
+        Access::Allowed { inspected: false, .. } => return Next::Settle,
+        Access::Allowed { service, .. } => service,
+        // it was told of, and goes on: what is registered for the port is expected
+        Access::Denied | Access::Blocked => NO_SERVICE,
+    };
+    if nested > NESTED {
+        layer.stage = Stage::Over;
+        return proxied(layer, flow, Reason::proxy_nested, Some(asked));
+    }
+    let expected = Expected::Service { counter, udp: false, port: asked.target.port };
+    let within = format!("{} {}", asked.request.name(), asked.target);
+    let said = layer.rest();
+    talk.enter(Layer::within(within, expected, said, flow.rules));
+    Next::Again
+}
+
+/// What is spoken, against what is expected.
+fn compare(layer: &mut Layer, rules: &Rules, now_ns: u64) -> Next {
+    let inspection = &rules.inspection;
+    let fault = match layer.spoken {
+        Spoken::Known(protocol, direction, bytes) => {
+            let evidence = Some((direction, bytes));
+            Fault {
+                reason: Reason::app_mismatch,
+                reaction: inspection.mismatch,
+                found: Some(protocol),
+                evidence,
+                asked: None,
+            }
+        }
+        Spoken::Unknown => Fault {
+            reason: Reason::app_unknown,
+            reaction: inspection.unknown,
+            found: None,
+            evidence: None,
+            asked: None,
+        },
+        Spoken::Pending => {
+            if layer.bytes == 0 {
+                return Next::More;
+            }
+            let since_ns = *layer.since_ns.get_or_insert(now_ns);
+            let late = u128::from(now_ns.saturating_sub(since_ns)) >= inspection.patience.as_nanos();
+            if layer.bytes < inspection.depth && !late {
+                return Next::More;
+            }
+            layer.stage = Stage::Compared;
+            return pending(rules, layer.expected);
+        }
+    };
+    layer.stage = Stage::Compared;
+    if rules.fits(layer.expected, fault.found) { Next::Again } else { Next::Fault(fault) }
+}
+
+/// It has not shown in time what is spoken.
+fn pending(rules: &Rules, expected: Expected) -> Next {
+    if rules.fits(expected, None) {
+        return Next::Settle;
+    }
+    Next::Fault(Fault {
+        reason: Reason::app_pending,
+        reaction: rules.inspection.pending,
+        found: None,
+        evidence: None,
+        asked: None,
+    })
+}
+
+/// What is told of a fault.
+fn finding(fault: &Fault, talk: &Talk, flow: &Flow<'_>) -> Finding {
+    let evidence = fault.evidence.or_else(|| {
+        [Direction::ToServer, Direction::ToClient]
+            .map(|way| (way, EVIDENCE))
+            .into_iter()
+            .find(|(way, _)| !talk.said(*way).is_empty())
+    });
+    let evidence = evidence.map(|(way, bytes)| {
+        let said = talk.said(way);
+        (way, said[..said.len().min(bytes).min(EVIDENCE)].to_vec())
+    });
+    // a target says it all
+    let evidence = evidence.filter(|_| fault.asked.is_none());
+    let expected = talk.layers().last().map_or(flow.own, |layer| layer.expected);
+    Finding {
+        reason: fault.reason,
+        reaction: fault.reaction,
+        expected: flow.rules.expected(expected),
+        found: fault.found,
+        evidence,
+        server_port: flow.server_port,
+        within: within(talk),
+        asked: fault.asked.clone(),
+    }
+}
+
+/// What the flow is, and what of it leads to the conversation that is held now.
+fn within(talk: &Talk) -> Option<(Option<Protocol>, String)> {
+    let names: Vec<&str> = talk.layers().iter().filter_map(|layer| layer.within.as_deref()).collect();
+    (!names.is_empty()).then(|| (Protocol::numbered(talk.app), names.join(", ")))
+}
+
+/// Nothing more is wanted of the flow.
+pub(super) fn settle(talk: &mut Talk, rules: &Rules, out: &mut Judged) -> Answer {
+    talk.settle();
+    if !rules.inspection.everything {
+        out.finished = Some(talk.app);
+    }
+    Answer::Release
+}
