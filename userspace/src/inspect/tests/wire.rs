@@ -75,6 +75,22 @@ impl Wire {
         self.say(Direction::ToClient, said)
     }
 
+    /// One side says something in place of the last bytes that it said.
+    pub fn instead(&mut self, direction: Direction, said: &[u8]) -> Answer {
+        let next = &mut self.next[direction as usize];
+        *next = next.wrapping_sub(said.len() as u32);
+        self.say(direction, said)
+    }
+
+    /// One side says something with `skipped` bytes missing before it, and is then to say those.
+    pub fn ahead(&mut self, direction: Direction, skipped: usize, said: &[u8]) -> Answer {
+        let next = self.next[direction as usize];
+        self.next[direction as usize] = next.wrapping_add(skipped as u32);
+        let answer = self.say(direction, said);
+        self.next[direction as usize] = next;
+        answer
+    }
+
     fn packet(&mut self, direction: Direction, syn: bool, ack: bool, said: &[u8]) -> Answer {
         let out = direction == Direction::ToServer;
         let (source, destination) = if out { (CLIENT, SERVER) } else { (SERVER, CLIENT) };

@@ -1,0 +1,72 @@
+//! When a flow leaves inspection, and what leaves before it is known what is spoken.
+
+use dropgate_abi::reason::Reason;
+
+use super::wire::{Wire, expecting};
+use crate::{
+    inspect::{Answer, Rules},
+    policy::model::Reaction,
+    protocol::{
+        Direction::{ToClient, ToServer},
+        Protocol,
+    },
+};
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: www.example\r\n\r\n";
+
+#[test]
+fn once_the_receiver_has_what_was_inspected() {
+    let mut wire = Wire::new(expecting(&[Protocol::Http]), 80);
+    assert_eq!(wire.client(REQUEST), Answer::Release);
+    assert!(wire.talk.settled);
+    assert_eq!(wire.judged.finished, None);
+    // the receiver may not have had it: it cannot be given other bytes now
+    assert_eq!(wire.instead(ToServer, &[b'x'; REQUEST.len()]), Answer::Drop(Reason::tcp_bytes_differ));
+    assert_eq!(wire.instead(ToServer, REQUEST), Answer::Release);
+    assert_eq!(wire.judged.finished, None);
+    assert_eq!(wire.server(b""), Answer::Release);
+    assert_eq!(wire.judged.finished, Some(Protocol::Http.number()));
+}
+
+#[test]
+fn whatever_it_turns_out_to_be() {
+    // an upgrade that is not asked for to the end: HTTP or WebSocket, and neither belongs there
+    let mut wire = Wire::new(expecting(&[Protocol::Ssh]), 22);
+    assert_eq!(wire.client(&REQUEST[..REQUEST.len() - 2]), Answer::Drop(Reason::app_mismatch));
+    assert_eq!(wire.found[0].found, Some(Protocol::Http));
+    let mut wire = Wire::new(expecting(&[Protocol::WebSocket]), 80);
+    assert_eq!(wire.client(&REQUEST[..REQUEST.len() - 2]), Answer::Wait);
+}
+
+#[test]
+fn not_even_its_first_byte() {
+    let mut wire = Wire::new(expecting(&[Protocol::Tls]), 443);
+    assert_eq!(wire.client(b"S"), Answer::Wait);
+    assert!(wire.talk.let_go().is_empty());
+    assert_eq!(wire.server(b""), Answer::Drop(Reason::app_mismatch));
+    assert_eq!((wire.found.len(), wire.found[0].found), (1, None));
+    // with a name, if it shows in time
+    let mut wire = Wire::new(expecting(&[Protocol::Tls]), 443);
+    assert_eq!(wire.client(b"S"), Answer::Wait);
+    assert_eq!(wire.client(b"SH-2.0-x\r\n"), Answer::Drop(Reason::app_mismatch));
+    assert_eq!(wire.found[0].found, Some(Protocol::Ssh));
+    // what may be unknown may have to be heard to go on
+    let mut rules: Rules = expecting(&[Protocol::Tls]);
+    rules.inspection.unknown = Reaction::Alert;
+    let mut wire = Wire::new(rules, 443);
+    assert_eq!(wire.client(b"S"), Answer::Wait);
+    assert_eq!(wire.talk.let_go().len(), 1);
+    assert_eq!(wire.server(b""), Answer::Release);
+}
+
+#[test]
+fn in_the_order_in_which_it_came() {
+    let mut wire = Wire::new(expecting(&[Protocol::Http]), 80);
+    let (first, second) = REQUEST.split_at(20);
+    assert_eq!(wire.ahead(ToServer, first.len(), second), Answer::Keep);
+    assert!(wire.judged.let_go.is_empty());
+    assert_eq!(wire.client(first), Answer::Keep);
+    let lengths: Vec<usize> = wire.judged.let_go.iter().map(|frame| frame.len() - 54).collect();
+    assert_eq!(lengths, [second.len(), first.len()]);
+    assert_eq!(wire.ahead(ToClient, 0, b""), Answer::Release);
+}
