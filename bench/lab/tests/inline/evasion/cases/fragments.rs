@@ -2,7 +2,7 @@
 
 use super::{
     Case,
-    Legal::{AtOnce, SaidAgain},
+    Legal::{AtOnce, Eventually, SaidAgain},
     case, v6,
 };
 use crate::{
@@ -80,7 +80,7 @@ pub const CASES: &[Case] = &[
         "low_ttl_fragment_then_truth",
         "RFC 5722; Ptacek and Newsham 1998",
         "datagram_overlap",
-        SaidAgain,
+        Eventually,
         "of two fragments in one place that differ the datagram is dropped, of equal ones the second",
         |hand, truth, decoy| {
             hand.open();
@@ -98,7 +98,7 @@ pub const CASES: &[Case] = &[
         "low_ttl_fragment_replaced",
         "Ptacek and Newsham 1998",
         "",
-        SaidAgain,
+        Eventually,
         "a fragment behind a datagram that was complete waits for another first one",
         |hand, truth, decoy| {
             hand.open();

@@ -21,19 +21,12 @@ pub const CASES: &[Case] = &[
             truth.to_vec()
         },
     ),
-    case(
-        "priority_tag",
-        "IEEE 802.1Q, 9.6",
-        "app_mismatch",
-        SaidAgain,
-        "read as an untagged frame",
-        |hand, truth, _| {
-            hand.open();
-            let packet = hand.at(0, truth).packet(&hand.path);
-            hand.send_tagged(&[0], &packet);
-            truth.to_vec()
-        },
-    ),
+    case("priority_tag", "IEEE 802.1Q, 9.6", "app_mismatch", AtOnce, "read as an untagged frame", |hand, truth, _| {
+        hand.open();
+        let packet = hand.at(0, truth).packet(&hand.path);
+        hand.send_tagged(&[0], &packet);
+        truth.to_vec()
+    }),
     v4(case("no_operation_options", "RFC 791, 3.1", "app_mismatch", AtOnce, "looked through", |hand, truth, _| {
         with_ip_options(hand, truth, &[1, 1, 1, 0])
     })),

@@ -21,6 +21,8 @@ pub enum Legal {
     InSpiteOfNoise,
     /// What the trick sent does not arrive, by the gateway's kernel or by us; said again plainly, it does.
     SaidAgain,
+    /// One or the other: a gateway that masquerades puts fragments together, whatever TTL they have.
+    Eventually,
     /// No client does this and goes on: the connection stands still.
     Cut,
 }
