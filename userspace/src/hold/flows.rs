@@ -58,8 +58,10 @@ impl Flows {
     /// A packet of a flow; the flow as it is now. `new`: what came earlier of a flow that is not known, if anything
     /// did, came before this inspector.
     pub fn seen(&mut self, held: &Held, new: bool) -> &mut Flow {
+        let batch = self.batch;
         let flow = self.expect(held, new);
         flow.seen = flow.seen.wrapping_add(1);
+        flow.batches[usize::from(held.direction & 1)] = batch;
         flow
     }
 
@@ -84,11 +86,6 @@ impl Flows {
                 }),
             })
         });
-<<<<<<< HEAD
-        flow.seen = flow.seen.wrapping_add(1);
-        flow.batches[usize::from(held.direction & 1)] = self.batch;
-=======
->>>>>>> refs/heads/fragments
         if before(held.sequence, flow.first) {
             flow.first = held.sequence;
         }
@@ -190,7 +187,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn a_direction_has_left_when_the_batch_holds_only_the_other() {
         let mut flows = Flows::default();
         let back = |sequence| Held { direction: 1, ..held(7, sequence) };
@@ -201,14 +197,15 @@ mod tests {
         assert_eq!(flows.seen(&back(2), true).left(second), Some(0));
         let third = flows.next_batch();
         assert_eq!(flows.get(7).map(|flow| flow.left(third)), Some(None));
-=======
+    }
+
+    #[test]
     fn what_has_come_in_part_is_missing() {
         let mut flows = Flows::default();
         flows.expect(&held(1, 0), true);
         let flow = flows.seen(&held(1, 1), true);
         assert_eq!((flow.complete(), flow.talk.beginning), (None, Beginning::Seen));
         assert_eq!(flows.seen(&held(1, 0), true).complete(), Some(2));
->>>>>>> refs/heads/fragments
     }
 
     #[test]
