@@ -186,7 +186,9 @@ tcp = [80]
 "#;
 
     fn load(text: &str) -> Result<Subject, SubjectError> {
-        let path = std::env::temp_dir().join(format!("dropgate-subject-{}-{}.toml", std::process::id(), text.len()));
+        static TURN: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let turn = TURN.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("dropgate-subject-{}-{turn}.toml", std::process::id()));
         std::fs::write(&path, text).unwrap();
         let subject = Subject::load(&path);
         std::fs::remove_file(path).unwrap();
