@@ -73,7 +73,9 @@ impl Worker {
         }
         from.refill();
         drop(pair);
-        self.shared.credits.give_back(by.place, count - handed);
+        if !port.is_gone() {
+            self.shared.credits.give_back(by.place, count - handed);
+        }
         self.shared.totals.packets.fetch_add(count as u64, Ordering::Relaxed);
         self.shared.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.shared.totals.handed.fetch_add(handed as u64, Ordering::Relaxed);
