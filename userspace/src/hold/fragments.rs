@@ -14,6 +14,16 @@ use super::{
 use crate::defragment::{Ended, Whole};
 
 impl Worker {
+    /// The first fragment of a packet has come: what comes behind it on its flow is not the flow's beginning.
+    pub(super) fn announce(&mut self, held: &Held, batch: &Batch) {
+        let owner = self.shared.owner(held);
+        if owner == self.number {
+            self.flows.expect(held, batch.new);
+        } else {
+            self.hand_over(owner, Handed::Expected(*held));
+        }
+    }
+
     /// One fragment, and the packet that it completes.
     pub(super) fn fragment(
         &mut self,

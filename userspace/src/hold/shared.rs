@@ -51,10 +51,22 @@ pub struct Door {
 /// What one worker has received and another is to inspect.
 pub enum Handed {
     /// A frame as it was received, with its credit.
-    Frame { port: Arc<Port>, place: u32, held: Held, frame: Box<[u8]> },
+    Frame {
+        port: Arc<Port>,
+        place: u32,
+        held: Held,
+        frame: Box<[u8]>,
+    },
     /// A packet that was put together, and the frames that it came in; their credits are given back already.
-    Whole { port: Arc<Port>, place: u32, held: Held, frame: Box<[u8]>, parts: Vec<Box<[u8]>> },
-    /// A packet of the flow has ended elsewhere.
+    Whole {
+        port: Arc<Port>,
+        place: u32,
+        held: Held,
+        frame: Box<[u8]>,
+        parts: Vec<Box<[u8]>>,
+    },
+    /// A packet of the flow is on its way, in fragments; or one that was has ended.
+    Expected(Held),
     Ended(Held),
 }
 

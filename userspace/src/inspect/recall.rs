@@ -30,11 +30,11 @@ pub(super) fn recall(
     let udp = packet.walk.protocol == UDP;
     if talk.beginning == Beginning::Before {
         match (context.rules.inspection.midstream, udp) {
-            (Midstream::Pass, _) => return Some(settle(talk, context.rules, out)),
+            (Midstream::Pass, _) => return Some(settle(talk)),
             // a datagram tells what it is wherever it stands
             (_, true) => talk.beginning = Beginning::Seen,
             (Midstream::Drop, false) => return Some(refuse(talk, out)),
-            (Midstream::Identify, false) => return identify(talk, context, out),
+            (Midstream::Identify, false) => return identify(talk, context),
         }
     }
     if !udp || matches!(talk.layer().spoken, Spoken::Known(..)) {
@@ -45,7 +45,7 @@ pub(super) fn recall(
     let expected = Expected::Service { counter: held.service, udp, port: peer.2 };
     context.rules.fits(expected, Some(protocol)).then(|| {
         talk.app = protocol.number();
-        settle(talk, context.rules, out)
+        settle(talk)
     })
 }
 
@@ -74,7 +74,7 @@ const fn is_session(protocol: Protocol) -> bool {
 }
 
 /// Looks for what can be told from the middle of a stream; what cannot be told passes.
-fn identify(talk: &mut Talk, context: &Context<'_>, out: &mut Judged) -> Option<Answer> {
+fn identify(talk: &mut Talk, context: &Context<'_>) -> Option<Answer> {
     let said = Stream { to_server: talk.said(Direction::ToServer), to_client: talk.said(Direction::ToClient) };
     if said.to_server.is_empty() && said.to_client.is_empty() {
         return Some(Answer::Release);
@@ -91,7 +91,7 @@ fn identify(talk: &mut Talk, context: &Context<'_>, out: &mut Judged) -> Option<
             None
         }
         Spoken::Pending if layer.bytes < inspection.depth && !late => Some(Answer::Release),
-        Spoken::Pending | Spoken::Unknown => Some(settle(talk, context.rules, out)),
+        Spoken::Pending | Spoken::Unknown => Some(settle(talk)),
     }
 }
 

@@ -6,3 +6,4 @@ pub mod elsewhere;
 mod fragments;
 mod held;
 pub mod net;
+mod targets;

@@ -14,29 +14,41 @@ const PASSWORD: u8 = 2;
 /// Longest text of SOCKS 4, and of a name or a login of SOCKS 5.
 const TEXT_MAX: usize = 255;
 
-/// A conversation with a proxy.
+/// A conversation with a proxy. A client may say all it has to say at once, so that each side is read for itself.
 #[derive(Debug, Default)]
 pub struct Socks {
-    state: State,
+    client: Client,
+    server: Server,
+    /// The login that the server chose.
+    method: Option<u8>,
+    /// The client sent its name and password.
+    login: bool,
     /// Answers until the tunnel begins: two for BIND.
     answers: u8,
 }
 
-/// What comes next.
+/// What the client says next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum State {
+enum Client {
     #[default]
     Greeting,
-    /// The server's choice of a login.
+    /// Its login, or its request.
+    Request,
+    /// What is for the target.
+    Data,
+}
+
+/// What the server says next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Server {
+    /// Its choice of a login.
+    #[default]
     Method,
-    /// The client's name and password, and what is said of them.
+    /// What it says of the client's name and password.
     Login,
-    LoginAnswer,
-    Request5,
-    /// It was judged, and is the server's turn.
     Answer4,
     Answer5,
-    /// The proxy has refused: nothing more is to come.
+    /// It has refused: nothing more is to come.
     Refused,
 }
 
@@ -56,82 +68,91 @@ impl Socks {
     }
 
     pub fn step(&mut self, [to_server, to_client]: &mut [Vec<u8>; 2]) -> Step {
-        loop {
-            let (next, read, from_client) = match self.state {
-                State::Greeting => match to_server.first() {
-                    None => return Step::More,
-                    Some(4) => match request4(to_server) {
-                        Ok(((asked, command), read)) => {
-                            to_server.drain(..read);
-                            return self.asked(asked, command, State::Answer4);
-                        }
-                        Err(lack) => return lack.into(),
-                    },
-                    Some(5) => match greeting5(to_server) {
-                        Ok(((), read)) => (State::Method, read, true),
-                        Err(lack) => return lack.into(),
-                    },
-                    Some(_) => return Step::Unreadable,
-                },
-                State::Method => match to_client.as_slice() {
-                    [5, NO_LOGIN, ..] => (State::Request5, 2, false),
-                    [5, PASSWORD, ..] => (State::Login, 2, false),
-                    [5, 0xff, ..] => (State::Refused, 2, false),
-                    [] | [5] => return Step::More,
-                    // what comes then may be wrapped
-                    _ => return Step::Unreadable,
-                },
-                State::Login => match login(to_server) {
-                    Ok(((), read)) => (State::LoginAnswer, read, true),
-                    Err(lack) => return lack.into(),
-                },
-                State::LoginAnswer => match to_client.as_slice() {
-                    [_, 0, ..] => (State::Request5, 2, false),
-                    [_, _, ..] => (State::Refused, 2, false),
-                    _ => return Step::More,
-                },
-                State::Request5 => match request5(to_server) {
-                    Ok(((asked, command), read)) => {
-                        to_server.drain(..read);
-                        return self.asked(asked, command, State::Answer5);
-                    }
-                    Err(lack) => return lack.into(),
-                },
-                State::Answer4 | State::Answer5 => {
-                    let answer = if self.state == State::Answer4 { answer4(to_client) } else { answer5(to_client) };
-                    match answer {
-                        Ok((true, read)) => {
-                            to_client.drain(..read);
-                            self.answers -= 1;
-                            if self.answers == 0 {
-                                return Step::Changed(Change::Tunnel);
-                            }
-                            continue;
-                        }
-                        Ok((false, read)) => (State::Refused, read, false),
-                        Err(lack) => return lack.into(),
-                    }
-                }
-                State::Refused => return if to_server.is_empty() { Step::More } else { Step::Unreadable },
-            };
-            self.state = next;
-            let said = if from_client { &mut *to_server } else { &mut *to_client };
-            said.drain(..read);
+        match self.client(to_server) {
+            Ok(None) | Err(Lack::More) => self.server(to_server, to_client),
+            Ok(Some(asked)) => Step::Asked(asked),
+            Err(Lack::No) => Step::Unreadable,
         }
     }
 
-    fn asked(&mut self, asked: Asked, command: u8, next: State) -> Step {
-        self.state = next;
-        self.answers = if command == BIND { 2 } else { 1 };
-        Step::Asked(asked)
+    /// Reads the client up to its request.
+    fn client(&mut self, said: &mut Vec<u8>) -> Result<Option<Asked>, Lack> {
+        loop {
+            match (self.client, said.first(), self.method) {
+                (Client::Data, ..) | (_, None, _) => return Ok(None),
+                (Client::Greeting, Some(4), _) => {
+                    let (request, read) = request4(said)?;
+                    said.drain(..read);
+                    self.server = Server::Answer4;
+                    return Ok(Some(self.asked(request)));
+                }
+                (Client::Greeting, Some(5), _) => {
+                    let ((), read) = greeting5(said)?;
+                    said.drain(..read);
+                    self.client = Client::Request;
+                }
+                (Client::Request, Some(1), None | Some(PASSWORD)) if !self.login => {
+                    let ((), read) = login(said)?;
+                    said.drain(..read);
+                    self.login = true;
+                }
+                (Client::Request, Some(5), method)
+                    if method.is_none_or(|method| self.login == (method == PASSWORD))
+                        && self.server != Server::Refused =>
+                {
+                    let (request, read) = request5(said)?;
+                    said.drain(..read);
+                    return Ok(Some(self.asked(request)));
+                }
+                _ => return Err(Lack::No),
+            }
+        }
     }
-}
 
-impl From<Lack> for Step {
-    fn from(lack: Lack) -> Self {
-        match lack {
-            Lack::More => Self::More,
-            Lack::No => Self::Unreadable,
+    fn asked(&mut self, (asked, command): (Asked, u8)) -> Asked {
+        self.client = Client::Data;
+        self.answers = if command == BIND { 2 } else { 1 };
+        asked
+    }
+
+    /// Reads the server up to its last answer.
+    fn server(&mut self, to_server: &[u8], said: &mut Vec<u8>) -> Step {
+        loop {
+            let (next, read) = match (self.server, said.as_slice()) {
+                // what a client says nevertheless is nothing that can be read
+                (Server::Refused, _) => return if to_server.is_empty() { Step::More } else { Step::Unreadable },
+                (_, []) => return Step::More,
+                (Server::Method, [5, NO_LOGIN, ..]) if !self.login => (Server::Answer5, 2),
+                (Server::Method, [5, PASSWORD, ..]) if self.login || self.client != Client::Data => (Server::Login, 2),
+                (Server::Method, [5, 0xff, ..]) => (Server::Refused, 2),
+                (Server::Method, [5]) => return Step::More,
+                // what comes then may be wrapped
+                (Server::Method, _) => return Step::Unreadable,
+                (Server::Login, [_, 0, ..]) => (Server::Answer5, 2),
+                (Server::Login, [_, _, ..]) => (Server::Refused, 2),
+                (Server::Login, _) => return Step::More,
+                (Server::Answer4 | Server::Answer5, _) if self.client != Client::Data => return Step::Unreadable,
+                (Server::Answer4 | Server::Answer5, said) => {
+                    match if self.server == Server::Answer4 { answer4(said) } else { answer5(said) } {
+                        Ok((false, read)) => (Server::Refused, read),
+                        Ok((true, read)) => {
+                            self.answers = self.answers.saturating_sub(1);
+                            (self.server, read)
+                        }
+                        Err(Lack::More) => return Step::More,
+                        Err(Lack::No) => return Step::Unreadable,
+                    }
+                }
+            };
+            if self.server == Server::Method {
+                self.method = said.get(1).copied();
+            }
+            let answered = matches!(self.server, Server::Answer4 | Server::Answer5) && next != Server::Refused;
+            said.drain(..read);
+            self.server = next;
+            if answered && self.answers == 0 {
+                return Step::Changed(Change::Tunnel);
+            }
         }
     }
 }

@@ -125,11 +125,15 @@ pub fn uri(text: &[u8]) -> Option<Target> {
     let (scheme, rest) = text.split_at(colon);
     let rest = rest.strip_prefix(b"://")?;
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
-    let authority_ = &rest[..end];
-    let host = match authority_.iter().position(|byte| *byte == b'@') {
-        Some(at) => &authority_[at + 1..],
-        None => authority_,
-    };
+    let mut host = &rest[..end];
+    if let Some(at) = host.iter().position(|byte| *byte == b'@') {
+        // RFC 3986 section 3.2.1
+        let user = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:".contains(byte);
+        if !host[..at].iter().all(user) {
+            return None;
+        }
+        host = &host[at + 1..];
+    }
     let default_port = match scheme.to_ascii_lowercase().as_slice() {
         b"http" | b"ws" => Some(80),
         b"https" | b"wss" => Some(443),
