@@ -171,7 +171,5 @@ fn exhausted(direction: Direction, talk: &mut Talk, rules: &Rules, out: &mut Jud
     }
     out.uninspected = true;
     talk.give_up(direction, &mut out.let_go);
-    let answer = settle(talk);
-    talk.leave();
-    answer
+    settle(talk)
 }

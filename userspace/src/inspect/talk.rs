@@ -185,6 +185,7 @@ impl Talk {
     pub(super) fn give_up(&mut self, direction: Direction, let_go: &mut Vec<Box<[u8]>>) {
         let kept = self.kept.drain(..).filter(|(_, way, _)| *way == direction);
         let_go.extend(kept.map(|(.., frame)| frame));
+        self.connection = None;
     }
 
     /// What was said in a direction of the conversation that is held now, as far as it was not read.
