@@ -18,10 +18,11 @@ use aya_ebpf::{
 use dropgate_abi::{
     flow::{Flow, GROUP, WAYS, place},
     hold::{Held, ONE, SETTLED, Settle, settled, token},
+    reason::Reason,
 };
 
 use crate::{
-    atomic,
+    atomic, flow,
     maps::{CONTROL, FLOWS, HOLD_PORTS, SCRATCH, SOCKETS},
 };
 
@@ -137,6 +138,20 @@ pub fn dropgate_settle(ctx: XdpContext) -> u32 {
     }
     atomic::unlock(lock);
     answer
+}
+
+/// Judges a flow by the generation in force, as its next packet would be judged: for packets of it that an older one held. The
+/// daemon runs it by `BPF_PROG_TEST_RUN`. The frame is a [`Settle`]; the answer [`PASSES`], or the number of a reason.
+#[xdp]
+pub fn dropgate_review(ctx: XdpContext) -> u32 {
+    let gone = Reason::flow_revoked.0 as u32;
+    let at = ctx.data();
+    if at + size_of::<Settle>() > ctx.data_end() {
+        return gone;
+    }
+    // SAFETY: inside the packet, checked just now.
+    let asked = unsafe { (at as *const Settle).read_unaligned() };
+    flow::review(asked.hash, asked.flow).unwrap_or(gone)
 }
 
 #[inline(never)]

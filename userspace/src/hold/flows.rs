@@ -1,9 +1,13 @@
 //! What the inspector knows of the flows whose packets it holds.
 
-use std::{collections::HashMap, hash::BuildHasherDefault};
+use std::{collections::HashMap, hash::BuildHasherDefault, sync::Arc};
 
-use dropgate_abi::hold::Held;
+use dropgate_abi::{hold::Held, reason::Reason};
 
+use super::{
+    memory::{Charge, Memory},
+    shared::Shared,
+};
 use crate::inspect::{Beginning, Talk};
 
 /// Flows remembered before the idle ones are forgotten.
@@ -19,8 +23,14 @@ pub struct Flow {
     last: u32,
     /// Packets seen.
     seen: u32,
+    /// The oldest generation that judged a packet of it which is with us.
+    generation: u32,
+    /// A later generation, and why it lets none of them leave.
+    reviewed: (u32, Option<Reason>),
     /// What was said on it.
     pub talk: Talk,
+    /// The memory that it takes.
+    charge: Charge,
 }
 
 impl Flow {
@@ -28,6 +38,23 @@ impl Flow {
     pub const fn complete(&self) -> Option<u32> {
         let held = self.last.wrapping_add(1) & NUMBERS;
         if held.wrapping_sub(self.first) & NUMBERS == self.seen & NUMBERS { Some(held) } else { None }
+    }
+
+    /// Why no packet of it that is with us may leave, by the generation in force, if that is not the one that judged them.
+    pub fn refused(&mut self, id: u64, shared: &Shared) -> Option<Reason> {
+        let now = shared.generation();
+        if self.generation == now {
+            return None;
+        }
+        if self.reviewed.0 != now {
+            self.reviewed = (now, shared.kernel.review(self.hash, id));
+        }
+        self.reviewed.1
+    }
+
+    /// Counts the memory that it takes now.
+    pub fn charge(&mut self) {
+        self.charge.set(self.talk.footprint());
     }
 }
 
@@ -37,24 +64,33 @@ impl Flow {
 pub struct Flows {
     young: Table,
     old: Table,
+    memory: Arc<Memory>,
 }
 
 type Table = HashMap<u64, Flow, BuildHasherDefault<Identity>>;
 
 impl Flows {
+    /// None yet. What they take is counted in `memory`.
+    pub fn new(memory: Arc<Memory>) -> Self {
+        Self { memory, ..Self::default() }
+    }
+
     /// A packet of a flow; the flow as it is now. `new`: what came earlier of a flow that is not known, if anything
     /// did, came before this inspector.
     pub fn seen(&mut self, held: &Held, new: bool) -> &mut Flow {
         if self.young.len() >= MANY {
             self.age();
         }
-        let old = &mut self.old;
+        let (old, memory) = (&mut self.old, &self.memory);
         let flow = self.young.entry(held.flow).or_insert_with(|| {
             old.remove(&held.flow).unwrap_or(Flow {
                 hash: held.hash,
                 first: held.sequence,
                 last: held.sequence,
                 seen: 0,
+                generation: held.generation,
+                reviewed: (0, None),
+                charge: Charge::new(Arc::clone(memory)),
                 talk: Talk::new(match (held.sequence, new) {
                     (0, _) => Beginning::Seen,
                     (_, true) => Beginning::Before,
@@ -63,6 +99,9 @@ impl Flows {
             })
         });
         flow.seen = flow.seen.wrapping_add(1);
+        if !flow.talk.keeps() {
+            flow.generation = held.generation;
+        }
         if before(held.sequence, flow.first) {
             flow.first = held.sequence;
         }

@@ -8,7 +8,7 @@ use std::{
 
 use super::proxy::Targets;
 use crate::{
-    policy::model::{Expect, Inspection},
+    policy::model::{Expect, Failure, Inspection},
     protocol::{self, Candidates, Protocol},
 };
 
@@ -16,6 +16,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub inspection: Inspection,
+    pub failure: Failure,
     /// How long fragments wait for the others of their datagram.
     pub fragments: Duration,
     /// By service counter.
@@ -82,14 +83,16 @@ impl Rules {
 const KEPT: usize = 4;
 
 /// The rules of the last few generations.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Generations(VecDeque<(u32, Arc<Rules>)>);
 
 impl Generations {
-    /// Takes a generation in before its first packet.
-    pub fn add(&mut self, generation: u32, rules: Arc<Rules>) {
-        self.0.push_front((generation, rules));
-        self.0.truncate(KEPT);
+    /// The same, and one more, which is the newest.
+    pub fn with(&self, generation: u32, rules: Rules) -> Self {
+        let mut all = self.0.clone();
+        all.push_front((generation, Arc::new(rules)));
+        all.truncate(KEPT);
+        Self(all)
     }
 
     /// The rules of a generation; those of the newest for one that is not remembered.

@@ -103,6 +103,10 @@ pub struct Settle {
     pub _pad: [u8; 2],
 }
 
+/// What `dropgate_review`, asked by [`Settle::hash`] and [`Settle::flow`], answers for a flow that passes; else the number
+/// of the reason that it is dropped for.
+pub const PASSES: u32 = 0;
+
 /// What `dropgate_settle` answers.
 pub mod settled {
     pub const DONE: u32 = 1;

@@ -6,7 +6,7 @@ use dropgate_abi::hold::Held;
 use etherparse::PacketBuilder;
 
 use crate::{
-    inspect::{Answer, Beginning, Finding, Judged, Rules, Talk, judge},
+    inspect::{Answer, Beginning, Context, Finding, Judged, Peers, Rules, Talk, judge},
     policy::model::{Expect, Inspection},
     protocol::{Direction, Protocol},
 };
@@ -29,6 +29,9 @@ pub struct Wire {
     pub talk: Talk,
     pub judged: Judged,
     rules: Arc<Rules>,
+    peers: Peers,
+    /// There is no memory left.
+    pub full: bool,
     /// Next sequence numbers.
     next: [u32; 2],
     port: u16,
@@ -45,6 +48,8 @@ impl Wire {
             talk: Talk::new(Beginning::Seen),
             judged: Judged::default(),
             rules: Arc::new(rules),
+            peers: Peers::default(),
+            full: false,
             next: [1000, 5000],
             port,
             sequence: 0,
@@ -91,7 +96,8 @@ impl Wire {
             ..Held::default()
         };
         self.sequence += 1;
-        let answer = judge(&held, &frame, &mut self.talk, &self.rules, self.now_ns, &mut self.judged);
+        let context = Context { rules: &self.rules, peers: &self.peers, full: self.full, now_ns: self.now_ns };
+        let answer = judge(&held, &frame, &mut self.talk, &context, &mut self.judged);
         self.found.extend(self.judged.found.clone());
         if answer == Answer::Wait {
             self.talk.wait(0, frame.into());
