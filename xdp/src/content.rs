@@ -4,7 +4,7 @@
 use dropgate_abi::{
     control::{Control, mode},
     flow::flag,
-    hold::{HoldPort, ONE, SETTLED, token},
+    hold::{Credit, HoldPort, ONE, SETTLED, token},
     policy::{FIRST_ZONE, Settings, setting},
     reason::Reason,
     walk::{Walk, action, hook, parsed},
@@ -13,6 +13,7 @@ use dropgate_abi::{
 use crate::{
     atomic,
     cursor::Frame,
+    first,
     maps::{CREDITS, HOLD_PORTS, SCRATCH, SOCKETS},
     step::{Decision, Step, drop, pass},
 };
@@ -41,6 +42,7 @@ pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Con
     if unsafe { subject.hold.read_volatile() } & SETTLED != 0 {
         return pass(subject.reason);
     }
+    first::first(frame, walk, subject, settings)?;
     hold(frame, walk, subject, control, settings)
 }
 
@@ -52,10 +54,16 @@ pub fn undo(frame: &impl Frame, answer: Step, reason: Reason) -> Step {
         // SAFETY: this CPU's own, for the time of this packet.
         && let Some(credit) = CREDITS.get_ptr_mut(unsafe { (*scratch).socket })
     {
-        // SAFETY: a word of a map value.
-        atomic::fetch_add(unsafe { &raw mut (*credit).taken }, 0u32.wrapping_sub(frame.segments()));
+        give_back(credit, frame.segments());
     }
     drop(reason)
+}
+
+/// Credits that were taken for nothing.
+#[inline(always)]
+fn give_back(credit: *mut Credit, segments: u32) {
+    // SAFETY: a word of a map value, only changed by atomic additions.
+    atomic::fetch_add(unsafe { &raw mut (*credit).taken }, 0u32.wrapping_sub(segments));
 }
 
 /// Behind translation, a packet from zone to zone passes two programs: only the first looks into it.
@@ -109,13 +117,13 @@ fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, s
     let segments = frame.segments();
     let before = atomic::fetch_add(taken, segments);
     if before.wrapping_sub(returned).wrapping_add(segments) > limit {
-        atomic::fetch_add(taken, 0u32.wrapping_sub(segments));
+        give_back(credit, segments);
         return open(setting::OPEN_CREDITS, Reason::hold_credits);
     }
     let sequence = atomic::fetch_add(subject.hold, ONE * segments);
     if sequence & SETTLED != 0 {
         // settled a moment ago, after everything held before this packet had left
-        atomic::fetch_add(taken, 0u32.wrapping_sub(segments));
+        give_back(credit, segments);
         return pass(subject.reason);
     }
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };

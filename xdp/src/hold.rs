@@ -17,7 +17,7 @@ use aya_ebpf::{
 };
 use dropgate_abi::{
     flow::{Flow, GROUP, WAYS, place},
-    hold::{Held, ONE, SETTLED, Settle, settled, token},
+    hold::{BEGUN, Held, ONE, SETTLED, Settle, settled, token},
 };
 
 use crate::{
@@ -161,6 +161,9 @@ fn settle(flow: &mut Flow, asked: &Settle) -> u32 {
         flow.drop_reason = asked.drop_reason;
         return settled::DONE;
     }
-    let all = asked.held.wrapping_mul(ONE);
-    if atomic::exchange_if(&raw mut flow.hold, all, all | SETTLED) { settled::DONE } else { settled::LATER }
+    let word = &raw mut flow.hold;
+    // SAFETY: an aligned word of a map value.
+    let seen = unsafe { word.read_volatile() };
+    let all = seen & !BEGUN == asked.held.wrapping_mul(ONE);
+    if all && atomic::exchange_if(word, seen, seen | SETTLED) { settled::DONE } else { settled::LATER }
 }

@@ -9,11 +9,12 @@ use aya_ebpf::{
 };
 use dropgate_abi::{
     control::{Asked, Control, Counter, Limiter},
-    event::PacketEvent,
+    event::{PacketEvent, SAID},
     flow::{Bucket, Flow, FragmentBucket},
     hold::{Credit, Held, HoldPort, MAX_SOCKETS},
     policy::{
-        MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side, Sieve, Zone, table,
+        FirstBytes, FirstKey, MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side,
+        Sieve, Zone, table,
     },
     reason::REASON_SLOTS,
     tuple::Address,
@@ -61,6 +62,11 @@ pub static LISTS: Array<ServiceList, 64, MMAPABLE> = Array::new();
 /// Services in the order of their lists, halves as in `LISTS`.
 #[btf_map]
 pub static CANDIDATES: Array<Service, 64, MMAPABLE> = Array::new();
+
+/// What clients can begin with, by slot: for a service that says what is spoken there, else for the server's port. What is
+/// in neither may begin with anything.
+#[btf_map]
+pub static FIRST_BYTES: ArrayOfMaps<HashMap<FirstKey, FirstBytes, 64>, { SLOTS as usize }> = ArrayOfMaps::new();
 
 /// Live and recently ended flows. The programs write, the daemon reads. Full: `flow_table_full`.
 #[btf_map]
@@ -151,6 +157,10 @@ pub struct Scratch {
     pub held: Held,
     pub socket: u32,
     pub device: u32,
+    /// How the payload of a packet begins that is dropped for it, and how many bytes that is: see [`crate::first`].
+    pub said: [u8; SAID],
+    pub said_len: u32,
+    pub _pad: u32,
     /// A number on its way past the verifier: see [`crate::table`].
     pub hidden: u64,
     /// What [`SIDES`] answered of late, by a few bits of the port: see [`crate::ingress`].

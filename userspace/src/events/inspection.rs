@@ -8,10 +8,12 @@ use dropgate_abi::{
 
 use super::{Clock, Names, convert, eve};
 use crate::{
-    inspect::Finding,
+    inspect::{self, Finding},
     policy::model::Reaction,
-    protocol::{Direction, Protocol},
+    protocol::{self, Candidates, Datagrams, Direction, Protocol, Spoken, Stream},
 };
+
+const UDP: u8 = 17;
 
 /// The events of a held packet that ended with the inspector.
 pub fn dropped(held: &Held, walk: &Walk, reason: Reason, now_ns: u64, names: &Names, clock: &Clock) -> Vec<eve::Event> {
@@ -20,11 +22,43 @@ pub fn dropped(held: &Held, walk: &Walk, reason: Reason, now_ns: u64, names: &Na
 
 /// The alert about what a flow speaks. The action is `blocked` where the flow ends, else `allowed`.
 pub fn found(held: &Held, walk: &Walk, finding: &Finding, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    alert(&judged(held, walk, finding.reason, now_ns), finding, names, clock)
+}
+
+/// The alert about a packet that ended for its first byte, before anyone was asked. What it says tells by itself, or nothing.
+pub fn first_byte(walk: &Walk, said: &[u8], names: &Names, clock: &Clock) -> eve::Event {
+    let udp = walk.protocol == UDP;
+    let spoken = if udp {
+        protocol::datagrams(Datagrams { said: &[(Direction::ToServer, said)] }, &mut Candidates::default())
+    } else {
+        protocol::stream(Stream { to_server: said, to_client: &[] }, &mut Candidates::default())
+    };
+    let found = match spoken {
+        Spoken::Known(protocol, ..) => Some(protocol),
+        Spoken::Pending | Spoken::Unknown => None,
+    };
+    let expect = names.service(walk.service).map(|service| service.expect.clone()).unwrap_or_default();
+    let finding = Finding {
+        reason: walk.reason,
+        reaction: Reaction::Drop,
+        expected: inspect::expected(&expect, udp, walk.dport),
+        found,
+        evidence: Some((Direction::ToServer, said.to_vec())),
+        server_port: walk.dport,
+    };
+    alert(walk, &finding, names, clock)
+}
+
+fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::Event {
     let reason = finding.reason.info();
     let spoken = finding.found.map_or("failed", Protocol::name);
     let signature = match finding.reason {
-        Reason::app_mismatch => format!("{spoken} where {} is expected", list(&finding.expected)),
-        Reason::app_unknown => format!("an unknown protocol where {} is expected", list(&finding.expected)),
+        Reason::app_mismatch | Reason::first_byte_impossible if finding.found.is_some() => {
+            format!("{spoken} where {} is expected", list(&finding.expected))
+        }
+        Reason::app_unknown | Reason::first_byte_impossible => {
+            format!("an unknown protocol where {} is expected", list(&finding.expected))
+        }
         _ => format!("no protocol has shown where {} is expected", list(&finding.expected)),
     };
     eve::Event {
@@ -57,7 +91,7 @@ pub fn found(held: &Held, walk: &Walk, finding: &Finding, now_ns: u64, names: &N
             }),
             evidence: finding.evidence.as_ref().map(|(_, bytes)| hex(bytes)),
         }),
-        ..convert::base(&judged(held, walk, finding.reason, now_ns), reason, names, clock)
+        ..convert::base(walk, reason, names, clock)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, hash::BuildHasherDefault};
 
-use dropgate_abi::hold::Held;
+use dropgate_abi::hold::{Held, NUMBERS};
 
 use crate::inspect::{Beginning, Talk};
 
@@ -24,7 +24,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Packets of the flow that were held, if every one of them has been seen. Sequence numbers have 31 bits.
+    /// Packets of the flow that were held, if every one of them has been seen. Sequence numbers wrap at [`NUMBERS`].
     pub const fn complete(&self) -> Option<u32> {
         let held = self.last.wrapping_add(1) & NUMBERS;
         if held.wrapping_sub(self.first) & NUMBERS == self.seen & NUMBERS { Some(held) } else { None }
@@ -104,9 +104,6 @@ impl Flows {
         self.young.len() + self.old.len()
     }
 }
-
-/// The bits of sequence numbers.
-const NUMBERS: u32 = 0x7fff_ffff;
 
 /// Whether a sequence number comes before another.
 const fn before(a: u32, b: u32) -> bool {

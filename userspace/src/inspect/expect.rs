@@ -37,12 +37,17 @@ impl Rules {
 
     /// What is expected, for people.
     pub fn expected(&self, service: u32, udp: bool, port: u16) -> Vec<&'static str> {
-        let names = |protocols: &[Protocol]| protocols.iter().map(|protocol| protocol.name()).collect();
-        match self.expect.get(&service) {
-            Some(Expect::Any) => vec!["any"],
-            Some(Expect::Only(protocols)) => names(protocols),
-            Some(Expect::Registered) | None => names(protocol::registered(udp, port)),
-        }
+        expected(self.expect.get(&service).unwrap_or(&Expect::Registered), udp, port)
+    }
+}
+
+/// The names of what a service expects on a server's port.
+pub fn expected(expect: &Expect, udp: bool, port: u16) -> Vec<&'static str> {
+    let names = |protocols: &[Protocol]| protocols.iter().map(|protocol| protocol.name()).collect();
+    match expect {
+        Expect::Any => vec!["any"],
+        Expect::Only(protocols) => names(protocols),
+        Expect::Registered => names(protocol::registered(udp, port)),
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use dropgate_abi::{flow::app, hold::Held, reason::Reason, walk::Walk};
 
 pub use self::{
-    expect::{Generations, Rules},
+    expect::{Generations, Rules, expected},
     packet::Packet,
     talk::{Beginning, Talk, Waiting},
 };

@@ -5,12 +5,14 @@
 //! work linear in it.
 
 mod datagram;
+mod first;
 mod registered;
 mod stream;
 
 pub use self::{
     datagram::{datagrams, quic},
-    registered::registered,
+    first::first_bytes,
+    registered::{registered, registrations},
     stream::{midstream, stream},
 };
 

@@ -71,9 +71,13 @@ pub struct Credit {
 }
 
 /// Adds one to the count of a flow's held packets, in [`crate::flow::Flow::hold`].
-pub const ONE: u32 = 2;
+pub const ONE: u32 = 4;
 /// In [`crate::flow::Flow::hold`]: nothing of the flow is held any more.
 pub const SETTLED: u32 = 1;
+/// In [`crate::flow::Flow::hold`]: the client has said something that may be what is expected.
+pub const BEGUN: u32 = 2;
+/// The bits of [`Held::sequence`].
+pub const NUMBERS: u32 = u32::MAX / ONE;
 
 /// What the inspector asks of `dropgate_settle`: the frame of a test run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -234,6 +234,8 @@ reasons! {
     195 tcp_unacknowledged_limit Content Error "" "more unacknowledged bytes of a connection than can be remembered"
     196 tcp_urgent               Content Drop "" "TCP urgent data, which the policy drops"
 
+    210 first_byte_impossible    Content Drop "T1571" "begins with what nothing that its service expects can begin with"
+
     250 internal                 Verdict Error "" "a packet that no stage decided; a defect of Dropgate"
 }
 
