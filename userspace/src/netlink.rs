@@ -24,38 +24,51 @@ pub fn index(name: &str) -> Option<u32> {
 
 /// Longest packet that goes over an interface, bytes.
 pub fn mtu(name: &str) -> io::Result<u32> {
-    let mut found = None;
-    dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
-        if let RouteNetlinkMessage::NewLink(link) = message
-            && link.attributes.iter().any(|attribute| matches!(attribute, LinkAttribute::IfName(own) if own == name))
-        {
-            found = link.attributes.iter().find_map(|attribute| match attribute {
+    let mut asked = LinkMessage::default();
+    asked.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+    let socket = send(RouteNetlinkMessage::GetLink(asked), 0)?;
+    let (datagram, _) = socket.recv_from_full()?;
+    match parse(&datagram)?.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+            let mtu = link.attributes.iter().find_map(|attribute| match attribute {
                 LinkAttribute::Mtu(mtu) => Some(*mtu),
                 _ => None,
             });
+            mtu.ok_or_else(|| io::ErrorKind::NotFound.into())
         }
-    })?;
-    found.ok_or_else(|| io::ErrorKind::NotFound.into())
+        NetlinkPayload::Error(error) => Err(error.to_io()),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
 }
 
 /// Sends a request that changes something, and waits until it is done.
 pub fn request(request: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    let socket = send(request, NLM_F_ACK | flags)?;
+    let (datagram, _) = socket.recv_from_full()?;
+    match parse(&datagram)?.payload {
+        NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+        _ => Ok(()),
+    }
+}
+
+/// Sends a request by a socket of its own, which gets the answers.
+fn send(request: RouteNetlinkMessage, flags: u16) -> io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+    header.flags = NLM_F_REQUEST | flags;
     let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
-    let (datagram, _) = socket.recv_from_full()?;
-    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&datagram).map_err(io::Error::other)?;
-    match answer.payload {
-        NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
-        _ => Ok(()),
-    }
+    Ok(socket)
+}
+
+/// The first message of a datagram.
+fn parse(datagram: &[u8]) -> io::Result<NetlinkMessage<RouteNetlinkMessage>> {
+    NetlinkMessage::deserialize(datagram).map_err(io::Error::other)
 }
 
 /// Interfaces with their addresses, by name.
@@ -120,21 +133,12 @@ fn own_address(message: &AddressMessage) -> Option<IpAddr> {
 
 /// Sends a dump request and hands over each answer.
 fn dump(request: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
+    let socket = send(request, NLM_F_DUMP)?;
     loop {
         let (datagram, _) = socket.recv_from_full()?;
         let mut rest = datagram.as_slice();
         while !rest.is_empty() {
-            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
+            let answer = parse(rest)?;
             let length = (answer.header.length as usize).next_multiple_of(4).clamp(16, rest.len());
             match answer.payload {
                 NetlinkPayload::InnerMessage(inner) => each(inner),

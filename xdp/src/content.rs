@@ -4,7 +4,7 @@
 use dropgate_abi::{
     control::{Control, mode},
     flow::flag,
-    hold::{Credit, HoldPort, ONE, SETTLED, token},
+    hold::{Credit, HoldPort, ONE, RELATED, SETTLED, token},
     policy::{FIRST_ZONE, Settings, setting},
     reason::Reason,
     walk::{Walk, action, hook, parsed},
@@ -30,6 +30,8 @@ pub struct Subject {
     /// [`dropgate_abi::flow::Flow::hold`].
     pub hold: *mut u32,
     pub hash: u64,
+    /// [`dropgate_abi::flow::Flow::app`].
+    pub app: u8,
 }
 
 /// Ends the walk of a packet that passes so far: lets it go, or holds it.
@@ -137,7 +139,7 @@ fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, s
     held.service = walk.service;
     held.zone = walk.zone;
     held.direction = walk.direction;
-    held._pad = 0;
+    held.announced = if sequence & RELATED != 0 { subject.app } else { 0 };
     // SAFETY: as above.
     unsafe {
         (*scratch).socket = socket;

@@ -6,7 +6,7 @@
 use dropgate_abi::{
     event::SAID,
     flow::flag,
-    hold::BEGUN,
+    hold::{BEGUN, RELATED},
     policy::{FirstKey, NO_SERVICE, Settings, setting},
     reason::Reason,
     walk::{Walk, parsed},
@@ -33,7 +33,8 @@ pub fn first(frame: &impl Frame, walk: &Walk, subject: &Subject, settings: &Sett
     }
     // SAFETY: a word of a map value.
     let seen = unsafe { subject.hold.read_volatile() };
-    if seen & BEGUN != 0 {
+    // nor does the service say what is spoken on a flow that was announced
+    if seen & (BEGUN | RELATED) != 0 {
         return Ok(());
     }
     let Some(at) = payload(frame, walk) else { return Ok(()) };

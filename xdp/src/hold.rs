@@ -17,7 +17,7 @@ use aya_ebpf::{
 };
 use dropgate_abi::{
     flow::{Flow, GROUP, WAYS, place},
-    hold::{BEGUN, Held, ONE, SETTLED, Settle, settled, token},
+    hold::{BEGUN, Held, ONE, RELATED, SETTLED, Settle, settled, token},
 };
 
 use crate::{
@@ -157,6 +157,9 @@ fn settle_in(index: u32, tag: u32, asked: &Settle) -> u32 {
 #[inline(always)]
 fn settle(flow: &mut Flow, asked: &Settle) -> u32 {
     flow.app = asked.app;
+    if asked.note != 0 {
+        return settled::DONE;
+    }
     if asked.drop_reason != 0 {
         flow.drop_reason = asked.drop_reason;
         return settled::DONE;
@@ -164,6 +167,6 @@ fn settle(flow: &mut Flow, asked: &Settle) -> u32 {
     let word = &raw mut flow.hold;
     // SAFETY: an aligned word of a map value.
     let seen = unsafe { word.read_volatile() };
-    let all = seen & !BEGUN == asked.held.wrapping_mul(ONE);
+    let all = seen & !(BEGUN | RELATED) == asked.held.wrapping_mul(ONE);
     if all && atomic::exchange_if(word, seen, seen | SETTLED) { settled::DONE } else { settled::LATER }
 }

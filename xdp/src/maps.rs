@@ -17,6 +17,7 @@ use dropgate_abi::{
         Sieve, Zone, table,
     },
     reason::REASON_SLOTS,
+    related::{MAX_RELATED, Related, RelatedKey},
     tuple::Address,
     walk::Walk,
 };
@@ -83,6 +84,10 @@ pub static FRAGMENTS: Array<FragmentBucket, 64, MMAPABLE> = Array::new();
 /// Addresses the gateway asked for by ARP or neighbour solicitation, with the time (ns). The oldest make room.
 #[btf_map]
 pub static ASKED: LruHashMap<Asked, u64, 4096> = LruHashMap::new();
+
+/// Flows that others have announced. The inspector writes, the policy stage reads. The oldest make room.
+#[btf_map]
+pub static RELATED: LruHashMap<RelatedKey, Related, MAX_RELATED> = LruHashMap::new();
 
 /// What devices have to do with holding, by interface index. Daemon writes. A packet to be held elsewhere: `inspector_absent`.
 #[btf_map]

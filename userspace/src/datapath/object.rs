@@ -29,6 +29,7 @@ pub const STATE_MAPS: &[&str] = &[
     "ZONE_FLOWS",
     "FRAGMENTS",
     "ASKED",
+    "RELATED",
     "HOLD_PORTS",
     "SOCKETS",
     "CREDITS",
@@ -238,6 +239,7 @@ impl Object {
         let data = MapData::from_fd(self.map_fd(name)?.try_clone_to_owned().map_err(io)?).map_err(fault)?;
         match self.ebpf.map(name) {
             Some(Map::HashMap(_)) => Ok(Map::HashMap(data)),
+            Some(Map::LruHashMap(_)) => Ok(Map::LruHashMap(data)),
             Some(Map::XskMap(_)) => Ok(Map::XskMap(data)),
             _ => Err(ObjectError::Missing { name: name.to_owned() }),
         }

@@ -37,6 +37,9 @@ pub struct Event {
     /// What the flow speaks; `failed`: nothing that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_proto: Option<&'static str>,
+    /// What the flow spoke before it changed to that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_proto_orig: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alert: Option<Alert>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,6 +97,9 @@ pub struct Inspection {
     /// `alert`, `drop` or `reset`.
     pub reaction: &'static str,
     pub server_port: u16,
+    /// What of the flow it was said in, where that is not the whole: `STARTTLS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
     /// `client` or `server`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub said_by: Option<&'static str>,

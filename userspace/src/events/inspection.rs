@@ -45,6 +45,7 @@ pub fn first_byte(walk: &Walk, said: &[u8], names: &Names, clock: &Clock) -> eve
         found,
         evidence: Some((Direction::ToServer, said.to_vec())),
         server_port: walk.dport,
+        within: None,
     };
     alert(walk, &finding, names, clock)
 }
@@ -52,7 +53,7 @@ pub fn first_byte(walk: &Walk, said: &[u8], names: &Names, clock: &Clock) -> eve
 fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::Event {
     let reason = finding.reason.info();
     let spoken = finding.found.map_or("failed", Protocol::name);
-    let signature = match finding.reason {
+    let mut signature = match finding.reason {
         Reason::app_mismatch | Reason::first_byte_impossible if finding.found.is_some() => {
             format!("{spoken} where {} is expected", list(&finding.expected))
         }
@@ -61,9 +62,14 @@ fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::E
         }
         _ => format!("no protocol has shown where {} is expected", list(&finding.expected)),
     };
+    let (outermost, within) = finding.within.clone().map_or((None, None), |(app, within)| (app, Some(within)));
+    if let Some(within) = &within {
+        signature += &format!(" ({within})");
+    }
     eve::Event {
         event_type: "alert",
         app_proto: Some(spoken),
+        app_proto_orig: outermost.map(Protocol::name),
         alert: Some(eve::Alert {
             action: if finding.reaction == Reaction::Alert { "allowed" } else { "blocked" },
             gid: 1,
@@ -85,6 +91,7 @@ fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::E
                 Reaction::Reset => "reset",
             },
             server_port: finding.server_port,
+            within,
             said_by: finding.evidence.as_ref().map(|(direction, _)| match direction {
                 Direction::ToServer => "client",
                 Direction::ToClient => "server",

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    io,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -13,6 +12,7 @@ use dropgate_abi::hold::{Credit, Settle, settled};
 
 use super::{
     PATIENCE,
+    announce::Announcer,
     flows::Flows,
     port::{Port, SLOTS_A_PORT, Served},
     socket::Hands,
@@ -40,7 +40,6 @@ pub enum Order {
     Leave(u32),
     /// What a generation says, before its first packet.
     Rules(u32, Arc<Rules>),
-    End,
 }
 
 /// The thread's own.
@@ -61,6 +60,7 @@ pub struct Inspector {
     rules: Generations,
     tell: Tell,
     limiter: Limiter,
+    announcer: Arc<Announcer>,
     /// Drops at sockets that are closed now.
     dropped_before: u64,
 }
@@ -73,8 +73,9 @@ impl Inspector {
         inbox: Receiver<Order>,
         totals: Arc<Totals>,
         tell: Tell,
-    ) -> io::Result<Self> {
-        Ok(Self {
+        announcer: Arc<Announcer>,
+    ) -> Self {
+        Self {
             credits,
             settle,
             inbox,
@@ -88,8 +89,9 @@ impl Inspector {
             rules: Generations::default(),
             tell,
             limiter: Limiter::default(),
+            announcer,
             dropped_before: 0,
-        })
+        }
     }
 
     /// Until told to end. What is held then is released.
@@ -142,7 +144,6 @@ impl Inspector {
                     let _ = super::remove(index);
                 }
                 Order::Rules(generation, rules) => self.rules.add(generation, rules),
-                Order::End => {}
             }
         }
         let end = self.totals.stopping.load(Ordering::Relaxed);
@@ -168,6 +169,7 @@ impl Inspector {
             rules: &self.rules,
             tell: &self.tell,
             limiter: &mut self.limiter,
+            announcer: &self.announcer,
             settle: self.settle.as_fd(),
             now_ns: now_ns(),
             new: self.started.elapsed() < NEW,
@@ -209,8 +211,7 @@ impl Inspector {
                 let outward = place == port.device.place;
                 let Some(queue) = port.queues.first_mut() else { continue };
                 let to = if outward { &mut queue.socket } else { &mut port.device.socket };
-                let counter = if to.send(hands, &frame) { &self.totals.released } else { &self.totals.lost };
-                counter.fetch_add(1, Ordering::Relaxed);
+                self.totals.sent(to.send(hands, &frame));
                 let _ = to.flush();
             }
         }

@@ -3,6 +3,7 @@
 //! A held packet that came in by an interface is released into that same interface, as if it had never left it; one on its
 //! way out is released onto it. `xdp/src/hold.rs` is the other half.
 
+mod announce;
 mod device;
 mod flows;
 mod inspector;
@@ -28,14 +29,15 @@ use dropgate_abi::{
     hold::{Credit, HoldPort, MAX_SOCKETS},
 };
 
+use self::{
+    announce::Announcer,
+    inspector::{Inspector, Order},
+    port::{Port, SLOTS_A_PORT},
+};
 pub use self::{
     device::{is_device, remove, strays},
     tell::{Tell, Told},
     totals::Totals,
-};
-use self::{
-    inspector::{Inspector, Order},
-    port::{Port, SLOTS_A_PORT},
 };
 use crate::{
     datapath::{Mapped, Object, ObjectError, Raw, program},
@@ -81,6 +83,8 @@ pub enum HoldError {
     Object(#[from] ObjectError),
     #[error("the inspector's thread")]
     Thread(#[source] io::Error),
+    #[error("hold devices that an earlier daemon left")]
+    Strays(#[source] io::Error),
 }
 
 /// What becomes of held packets: the sockets by interface, and the thread that inspects.
@@ -104,16 +108,17 @@ impl Holder {
         nobody(&credits);
         let settle: OwnedFd =
             object.program_fd(program::SETTLE)?.as_fd().try_clone_to_owned().map_err(HoldError::Thread)?;
+        let announcer = Arc::new(Announcer::new(object)?);
         let (orders, inbox) = crossbeam::channel::unbounded();
         let totals = Arc::new(Totals::default());
-        let inspector = Inspector::new(credits, settle, inbox, Arc::clone(&totals), tell).map_err(HoldError::Thread)?;
+        let inspector = Inspector::new(credits, settle, inbox, Arc::clone(&totals), tell, announcer);
         let thread = std::thread::Builder::new()
             .name("inspector".to_owned())
             .spawn(move || inspector.run())
             .map_err(HoldError::Thread)?;
         // pairs that a daemon left which was killed
-        for index in strays().map_err(HoldError::Thread)? {
-            remove(index).map_err(HoldError::Thread)?;
+        for index in strays().map_err(HoldError::Strays)? {
+            remove(index).map_err(HoldError::Strays)?;
         }
         let mut holder = Self { orders, thread: Some(thread), places: BTreeMap::new(), ports, sockets, totals };
         holder.forget_all();
@@ -177,7 +182,6 @@ impl Drop for Holder {
     /// What is held is released; from then on nobody inspects.
     fn drop(&mut self) {
         self.totals.stopping.store(true, Ordering::Relaxed);
-        let _ = self.orders.send(Order::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

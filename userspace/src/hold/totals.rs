@@ -15,6 +15,9 @@ pub struct Totals {
     pub kept: AtomicU64,
     /// Packets that could not be released, because the kernel did not take them.
     pub lost: AtomicU64,
+    /// Flows that others announced, and those that were not made known because their zone had too many.
+    pub announced: AtomicU64,
+    pub refused: AtomicU64,
     /// Flows that left inspection.
     pub settled: AtomicU64,
     /// Flows under inspection.
@@ -37,6 +40,12 @@ impl Default for Reasons {
 }
 
 impl Totals {
+    /// Counts a packet that was to be released, by whether the kernel took it.
+    pub(super) fn sent(&self, taken: bool) {
+        let counter = if taken { &self.released } else { &self.lost };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn count(&self, reason: Reason, bytes: usize) {
         if let Some([packets, sum]) = self.reasons.0.get(usize::from(reason.0)) {
             packets.fetch_add(1, Ordering::Relaxed);

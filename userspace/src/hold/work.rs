@@ -10,6 +10,7 @@ use dropgate_abi::{
 use xdp::slab::Slab as _;
 
 use super::{
+    announce::Announcer,
     flows::Flows,
     socket::{Hands, Socket},
     tell::{Limiter, Tell, Told},
@@ -33,6 +34,7 @@ pub(super) struct Work<'a> {
     pub rules: &'a Generations,
     pub tell: &'a Tell,
     pub limiter: &'a mut Limiter,
+    pub announcer: &'a Announcer,
     pub settle: BorrowedFd<'a>,
     pub now_ns: u64,
     /// The inspector is: flows may have been held by one before it.
@@ -82,8 +84,20 @@ impl Work<'_> {
         let flow = self.flows.seen(held, self.new);
         let Some(rules) = self.rules.of(held.generation) else { return };
         let answer = inspect::judge(held, frame, &mut flow.talk, rules, self.now_ns, judged);
+        // the flows that a packet announces are known before it leaves
+        for announced in &judged.announced {
+            let counter = if self.announcer.announce(announced, self.now_ns) {
+                &self.totals.announced
+            } else {
+                &self.totals.refused
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(app) = judged.noted {
+            ask(self.settle, &Settle { hash: held.hash, flow: held.flow, app, note: 1, ..Settle::default() });
+        }
         match answer {
-            Answer::Release => self.send(to, hands, frame),
+            Answer::Release => self.totals.sent(to.send(hands, frame)),
             Answer::Wait => {
                 let frames = std::iter::once(frame.into()).chain(judged.let_go.drain(..));
                 for frame in frames {
@@ -101,11 +115,7 @@ impl Work<'_> {
             Answer::Drop(reason) => self.dropped(held, reason, frame.len(), judged),
         }
         for frame in judged.let_go.drain(..) {
-            if to.send(hands, &frame) {
-                self.totals.released.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.totals.lost.fetch_add(1, Ordering::Relaxed);
-            }
+            self.totals.sent(to.send(hands, &frame));
         }
         if let Some(app) = judged.finished {
             self.finished.push((held.flow, app));
@@ -123,11 +133,6 @@ impl Work<'_> {
             from.send(hands, &back);
             let _ = from.flush();
         }
-    }
-
-    fn send(&self, to: &mut Socket, hands: &mut Hands, frame: &[u8]) {
-        let counter = if to.send(hands, frame) { &self.totals.released } else { &self.totals.lost };
-        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a packet that ends here, and tells of it.

@@ -18,36 +18,70 @@ pub struct Rules {
     pub expect: BTreeMap<u32, Expect>,
 }
 
+/// What is expected of a conversation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Expected {
+    /// What a service expects on a server's port, by its counter.
+    Service { counter: u32, udp: bool, port: u16 },
+    /// What another flow has announced this one for.
+    Announced(Protocol),
+    /// TLS: that was agreed.
+    #[default]
+    Tls,
+}
+
 impl Rules {
-    /// Whether this may be spoken on a flow of a service to a server's port. `None` where nobody has said what is: the
-    /// service names nothing, and nothing is registered for the port.
-    pub fn fits(&self, service: u32, udp: bool, port: u16, spoken: Option<Protocol>) -> Option<bool> {
-        let listed = match self.expect.get(&service) {
-            Some(Expect::Any) => return Some(true),
-            Some(Expect::Only(protocols)) => protocols.as_slice(),
-            Some(Expect::Registered) | None => protocol::registered(udp, port),
-        };
-        match spoken {
-            Some(spoken) => Some(listed.contains(&spoken)),
-            // where nothing is expected, nothing known is as expected
-            None if listed.is_empty() => None,
-            None => Some(false),
+    /// What may be spoken; `None`: anything.
+    fn listed(&self, expected: Expected) -> Option<&[Protocol]> {
+        match expected {
+            Expected::Tls => Some(&[Protocol::Tls]),
+            Expected::Announced(protocol) => Some(announced(protocol)),
+            Expected::Service { counter, udp, port } => {
+                listed(self.expect.get(&counter).unwrap_or(&Expect::Registered), udp, port)
+            }
+        }
+    }
+
+    /// Whether this may be spoken; `None`: nothing that is known.
+    pub fn fits(&self, expected: Expected, spoken: Option<Protocol>) -> bool {
+        match (self.listed(expected), spoken) {
+            (None, _) => true,
+            (Some(listed), Some(spoken)) => listed.contains(&spoken),
+            (Some(_), None) => false,
         }
     }
 
     /// What is expected, for people.
-    pub fn expected(&self, service: u32, udp: bool, port: u16) -> Vec<&'static str> {
-        expected(self.expect.get(&service).unwrap_or(&Expect::Registered), udp, port)
+    pub fn expected(&self, expected: Expected) -> Vec<&'static str> {
+        names(self.listed(expected))
+    }
+}
+
+/// What a service expects on a server's port; `None`: anything.
+fn listed(expect: &Expect, udp: bool, port: u16) -> Option<&[Protocol]> {
+    match expect {
+        Expect::Any => None,
+        Expect::Only(protocols) => Some(protocols),
+        Expect::Registered => Some(protocol::registered(udp, port)),
     }
 }
 
 /// The names of what a service expects on a server's port.
 pub fn expected(expect: &Expect, udp: bool, port: u16) -> Vec<&'static str> {
-    let names = |protocols: &[Protocol]| protocols.iter().map(|protocol| protocol.name()).collect();
-    match expect {
-        Expect::Any => vec!["any"],
-        Expect::Only(protocols) => names(protocols),
-        Expect::Registered => names(protocol::registered(udp, port)),
+    names(listed(expect, udp, port))
+}
+
+fn names(listed: Option<&[Protocol]>) -> Vec<&'static str> {
+    listed.map_or_else(|| vec!["any"], |protocols| protocols.iter().map(|protocol| protocol.name()).collect())
+}
+
+/// What may be spoken on a flow that another one has announced as this.
+fn announced(protocol: Protocol) -> &'static [Protocol] {
+    match protocol {
+        // media is agreed on, and its keys too, where it goes (RFC 8445, RFC 5764)
+        Protocol::Rtp => &[Protocol::Rtp, Protocol::Stun, Protocol::Dtls],
+        Protocol::Tftp => &[Protocol::Tftp],
+        _ => &[],
     }
 }
 

@@ -1,24 +1,30 @@
 //! What is looked for in held packets: their streams put in order, the protocol identified, and compared with what the flow's
 //! service expects. No I/O: frames in, answers out; the sockets are `hold`'s, captures will be `replay`'s.
 
+mod conclude;
 mod expect;
+mod follow;
+mod layer;
 mod packet;
+mod related;
 mod reset;
 mod talk;
+#[cfg(test)]
+mod tests;
+mod upgrade;
 
-use std::sync::Arc;
+use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 
-use dropgate_abi::{flow::app, hold::Held, reason::Reason, walk::Walk};
-
+use self::{conclude::conclude, packet::UDP};
 pub use self::{
-    expect::{Generations, Rules, expected},
+    expect::{Expected, Generations, Rules, expected},
     packet::Packet,
+    related::Announced,
     talk::{Beginning, Talk, Waiting},
 };
-use self::{packet::UDP, reset::resets};
 use crate::{
     policy::model::Reaction,
-    protocol::{Direction, Protocol, Spoken},
+    protocol::{Direction, Protocol},
     reassembly::{self, Checksum, Segment},
 };
 
@@ -46,6 +52,10 @@ pub struct Judged {
     pub finished: Option<u8>,
     /// The flow ends here. With `app`, too.
     pub condemned: Option<(Reason, u8)>,
+    /// Flows that are to come, because of this packet: to be known before it leaves.
+    pub announced: Vec<Announced>,
+    /// What the flow is, though it stays under inspection: [`dropgate_abi::flow::Flow::app`].
+    pub noted: Option<u8>,
     /// The packet, for who tells of it.
     pub walk: Walk,
     stream: reassembly::Outcome,
@@ -62,15 +72,17 @@ pub struct Finding {
     /// Who said it, and the first bytes of that.
     pub evidence: Option<(Direction, Vec<u8>)>,
     pub server_port: u16,
+    /// What the flow as a whole is, where it was said inside of that, and inside of what: `STARTTLS`.
+    pub within: Option<(Option<Protocol>, String)>,
 }
 
 const FIN: u8 = 1;
-/// Bytes of evidence that an event shows.
-const EVIDENCE: usize = 32;
 
 /// Judges a packet of a flow. `talk`: what is known of the flow so far; `now_ns`: any clock that goes on.
-pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, now_ns: u64, out: &mut Judged) -> Answer {
+pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
     out.let_go.clear();
+    out.announced.clear();
+    out.noted = None;
     (out.resets, out.found, out.finished, out.condemned) = (None, None, None, None);
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
     out.walk = packet.walk;
@@ -98,75 +110,11 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Arc<Rules>, now
     } else {
         answer
     };
+    talk.announce(held, &packet, &mut out.announced);
+    out.noted = talk.note();
     if talk.settled && !rules.inspection.everything {
         out.finished = Some(talk.app);
     }
     let carries = !packet.payload().is_empty() || packet.walk.protocol != UDP && packet.walk.tcp_flags & FIN != 0;
     if answer == Answer::Release && carries && talk.makes_wait() { Answer::Wait } else { answer }
-}
-
-/// Compares what is spoken with what is expected.
-fn conclude(held: &Held, packet: &Packet<'_>, talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
-    let walk = &packet.walk;
-    let udp = walk.protocol == UDP;
-    let port = if held.direction == 0 { walk.dport } else { walk.sport };
-    let inspection = &rules.inspection;
-    let (reason, reaction, found) = match talk.spoken {
-        // it was known once, and has been forgotten: nothing that is said now can tell any more
-        _ if talk.beginning == Beginning::Forgotten => (Reason::app_pending, inspection.pending, None),
-        _ if talk.beginning == Beginning::Before => return settle(talk, 0, rules, out),
-        Spoken::Known(protocol, ..) if rules.fits(held.service, udp, port, Some(protocol)) == Some(true) => {
-            return settle(talk, protocol.number(), rules, out);
-        }
-        Spoken::Known(protocol, ..) => (Reason::app_mismatch, inspection.mismatch, Some(protocol)),
-        Spoken::Unknown => (Reason::app_unknown, inspection.unknown, None),
-        Spoken::Pending => {
-            let since_ns = *talk.since_ns.get_or_insert(now_ns);
-            let late = u128::from(now_ns.saturating_sub(since_ns)) >= inspection.patience.as_nanos();
-            if talk.bytes == 0 {
-                talk.since_ns = None;
-            }
-            if talk.bytes == 0 || talk.bytes < inspection.depth && !late {
-                return Answer::Release;
-            }
-            (Reason::app_pending, inspection.pending, None)
-        }
-    };
-    let app = found.map_or(app::UNKNOWN, Protocol::number);
-    if rules.fits(held.service, udp, port, None) == Some(true) {
-        // anything may be spoken here
-        return settle(talk, app, rules, out);
-    }
-    let evidence = match talk.spoken {
-        Spoken::Known(_, direction, bytes) => Some((direction, bytes)),
-        _ => [Direction::ToServer, Direction::ToClient]
-            .map(|way| (way, EVIDENCE))
-            .into_iter()
-            .find(|(way, _)| !talk.said(*way).is_empty()),
-    };
-    let evidence = evidence.map(|(way, bytes)| {
-        let said = talk.said(way);
-        (way, said[..said.len().min(bytes).min(EVIDENCE)].to_vec())
-    });
-    let expected = rules.expected(held.service, udp, port);
-    out.found = Some(Finding { reason, reaction, expected, found, evidence, server_port: port });
-    if reaction == Reaction::Alert {
-        return settle(talk, app, rules, out);
-    }
-    if reaction == Reaction::Reset {
-        out.resets = resets(packet);
-    }
-    out.let_go.clear();
-    out.condemned = Some((reason, app));
-    talk.condemn(reason);
-    Answer::Drop(reason)
-}
-
-/// Nothing more is wanted of the flow.
-fn settle(talk: &mut Talk, app: u8, rules: &Rules, out: &mut Judged) -> Answer {
-    talk.settle(app);
-    if !rules.inspection.everything {
-        out.finished = Some(app);
-    }
-    Answer::Release
 }

@@ -1,18 +1,15 @@
 //! What was said on a flow so far.
 
-use dropgate_abi::reason::Reason;
+use dropgate_abi::{hold::Held, reason::Reason};
 
-use super::{Answer, expect::Rules};
+use super::{Announced, Answer, expect::Rules, layer::Layer, packet::Packet};
 use crate::{
-    protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Spoken, Stream},
+    protocol::{Direction, MOST_DATAGRAMS},
     reassembly::{self, Connection, Limits, Outcome, Segment},
 };
 
 /// Bytes of a datagram that are kept.
 const DATAGRAM: usize = 2048;
-/// Most bytes of each direction that identification is shown.
-const PREFIX: u64 = 16 << 10;
-
 /// Packets of a flow that wait at most.
 const MOST_WAITING: usize = 32;
 /// How often what a flow says may wait in vain.
@@ -42,7 +39,8 @@ pub struct Waiting {
 pub struct Talk {
     connection: Option<Box<Connection>>,
     datagrams: Vec<(Direction, Box<[u8]>)>,
-    candidates: Candidates,
+    /// Conversations within one another, outermost first; the last one is what is spoken now.
+    layers: Vec<Layer>,
     /// Out of turn, by token.
     kept: Vec<(u32, Direction, Box<[u8]>)>,
     next_token: u32,
@@ -50,15 +48,13 @@ pub struct Talk {
     waiting: Vec<Waiting>,
     /// How often what waited was let go without that.
     stalls: u8,
-    pub spoken: Spoken,
-    /// Payload so far, both directions.
-    pub bytes: u64,
     pub beginning: Beginning,
-    /// When the first payload came, by the caller's clock.
-    pub since_ns: Option<u64>,
-    /// Nothing more is wanted of it, and [`dropgate_abi::flow::Flow::app`].
+    /// Nothing more is wanted of it.
     pub settled: bool,
+    /// [`dropgate_abi::flow::Flow::app`]: what the outermost conversation is, once that is known.
     pub app: u8,
+    /// That was told, though the flow stays under inspection.
+    noted: bool,
     /// It ends: every packet of it is dropped.
     pub condemned: Option<Reason>,
 }
@@ -69,17 +65,15 @@ impl Talk {
         Self {
             connection: None,
             datagrams: Vec::new(),
-            candidates: Candidates::default(),
+            layers: Vec::new(),
             kept: Vec::new(),
             next_token: 0,
             waiting: Vec::new(),
             stalls: 0,
-            spoken: Spoken::Pending,
-            bytes: 0,
             beginning,
-            since_ns: None,
             settled: false,
             app: 0,
+            noted: false,
             condemned: None,
         }
     }
@@ -89,11 +83,55 @@ impl Talk {
         !self.kept.is_empty() || !self.waiting.is_empty()
     }
 
-    /// Whether what is said now has to wait: until it is known what is spoken, or behind what waits already. The other end
-    /// must not see a byte of what does not belong there; but it may have to see some before it says what tells, so that
-    /// nothing waits for long, nor often.
-    pub(super) const fn makes_wait(&self) -> bool {
-        !self.waiting.is_empty() || !self.settled && self.stalls < STALLS
+    /// The conversation that is held now.
+    pub(super) fn layer(&mut self) -> &mut Layer {
+        if self.layers.is_empty() {
+            self.layers.push(Layer::default());
+        }
+        let last = self.layers.len() - 1;
+        &mut self.layers[last]
+    }
+
+    /// Conversations within one another.
+    pub(super) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The conversation changes into another one, whose packets wait anew.
+    pub(super) fn enter(&mut self, layer: Layer) {
+        self.layers.push(layer);
+        self.stalls = 0;
+    }
+
+    /// Whether it is listened to for as long as it lives, because it announces other flows.
+    pub fn announces(&self) -> bool {
+        self.layers.first().is_some_and(Layer::is_control)
+    }
+
+    /// What it is, if that was not told yet and it stays under inspection.
+    pub(super) fn note(&mut self) -> Option<u8> {
+        let new = self.announces() && !self.noted;
+        self.noted |= new;
+        new.then_some(self.app)
+    }
+
+    /// What was announced with this packet.
+    pub(super) fn announce(&mut self, held: &Held, packet: &Packet<'_>, out: &mut Vec<Announced>) {
+        if let Some(control) = self.layers.first_mut().and_then(Layer::control) {
+            control.announce(held, packet, out);
+        }
+    }
+
+    /// Whether something was said of which more is needed before it can be judged.
+    fn is_midway(&self) -> bool {
+        !self.settled && self.layers.last().is_none_or(Layer::is_midway)
+    }
+
+    /// Whether what is said now has to wait: until it can be judged, or behind what waits already. The other end must not
+    /// see a byte of what does not belong there; but it may have to see some before it says what tells, so that nothing
+    /// waits for long, nor often.
+    pub(super) fn makes_wait(&self) -> bool {
+        !self.waiting.is_empty() || self.is_midway() && self.stalls < STALLS
     }
 
     /// Takes a packet that came by the socket at `place`; whether it is the first one.
@@ -103,40 +141,41 @@ impl Talk {
     }
 
     /// Whether what waits is to be let go at once.
-    pub const fn has_waited(&self) -> bool {
-        self.settled || self.waiting.len() >= MOST_WAITING
+    pub fn has_waited(&self) -> bool {
+        !self.is_midway() || self.waiting.len() >= MOST_WAITING
     }
 
     /// What waited, to be let go in this order.
     pub fn let_go(&mut self) -> Vec<Waiting> {
-        if !self.settled && !self.waiting.is_empty() {
+        if self.is_midway() && !self.waiting.is_empty() {
             self.stalls = self.stalls.saturating_add(1);
         }
         std::mem::take(&mut self.waiting)
     }
 
-    /// The first bytes of a direction.
-    pub fn said(&self, direction: Direction) -> &[u8] {
-        match &self.connection {
-            Some(connection) => connection.bytes(direction),
-            None => {
-                let first = self.datagrams.iter().find(|(way, _)| *way == direction);
-                first.map_or(&[], |(_, payload)| payload)
-            }
+    /// What was said in a direction of the conversation that is held now, as far as it was not read.
+    pub(super) fn said(&self, direction: Direction) -> &[u8] {
+        match (self.datagrams.iter().find(|(way, _)| *way == direction), self.layers.last()) {
+            (Some((_, payload)), _) => payload,
+            (None, Some(layer)) => layer.said(direction),
+            (None, None) => &[],
         }
     }
 
     /// A datagram.
     pub(super) fn datagram(&mut self, direction: Direction, payload: &[u8], rules: &Rules) {
-        self.bytes += payload.len() as u64;
-        if self.settled && !rules.inspection.everything || self.datagrams.len() == MOST_DATAGRAMS {
+        if self.settled && !rules.inspection.everything {
+            return;
+        }
+        self.layer().hear_datagram(direction, payload);
+        if self.datagrams.len() == MOST_DATAGRAMS {
             return;
         }
         self.datagrams.push((direction, payload[..payload.len().min(DATAGRAM)].into()));
-        if self.spoken == Spoken::Pending {
-            let said: Vec<(Direction, &[u8])> = self.datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
-            self.spoken = protocol::datagrams(Datagrams { said: &said }, &mut self.candidates);
-        }
+        let datagrams = std::mem::take(&mut self.datagrams);
+        let said: Vec<(Direction, &[u8])> = datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
+        self.layer().datagrams(&said);
+        self.datagrams = datagrams;
     }
 
     /// A TCP segment, of the packet `frame`; frames that leave after it go into `let_go`.
@@ -148,15 +187,16 @@ impl Talk {
         out: &mut Outcome,
         let_go: &mut Vec<Box<[u8]>>,
     ) -> Answer {
-        self.bytes += segment.payload.len() as u64;
-        let limits = Limits { prefix: rules.inspection.depth.min(PREFIX) as usize, ..Limits::default() };
+        // the conversations keep what they still need
+        let limits = Limits { prefix: 0, ..Limits::default() };
         let connection = self.connection.get_or_insert_with(|| Box::new(Connection::new(&limits)));
         let token = self.next_token;
         self.next_token = self.next_token.wrapping_add(1);
         let answer = connection.segment(segment, token, out);
         if out.restarted {
             // the same addresses and ports, another conversation
-            (self.spoken, self.candidates, self.settled) = (Spoken::Pending, Candidates::default(), false);
+            self.layers.clear();
+            (self.settled, self.noted) = (false, false);
         }
         for (token, _) in &out.discard {
             self.kept.retain(|(kept, ..)| kept != token);
@@ -170,20 +210,12 @@ impl Talk {
                 }
             }
         }
-        let connection = self.connection.as_deref();
-        if let Some(connection) = connection {
-            let adopted = connection.adopted(Direction::ToServer) || connection.adopted(Direction::ToClient);
-            if adopted && self.beginning == Beginning::Seen {
-                self.beginning = Beginning::Before;
-            }
-            let new = !out.stream(Direction::ToServer).is_empty() || !out.stream(Direction::ToClient).is_empty();
-            if new && self.spoken == Spoken::Pending {
-                let said = Stream {
-                    to_server: connection.bytes(Direction::ToServer),
-                    to_client: connection.bytes(Direction::ToClient),
-                };
-                self.spoken = protocol::stream(said, &mut self.candidates);
-            }
+        let adopted = connection.adopted(Direction::ToServer) || connection.adopted(Direction::ToClient);
+        if adopted && self.beginning == Beginning::Seen {
+            self.beginning = Beginning::Before;
+        }
+        if !self.settled {
+            self.layer().hear(out.stream(Direction::ToServer), out.stream(Direction::ToClient), rules);
         }
         match answer {
             reassembly::Answer::Release => Answer::Release,
@@ -196,12 +228,12 @@ impl Talk {
     }
 
     /// Nothing more is wanted of it.
-    pub(super) fn settle(&mut self, app: u8) {
+    pub(super) fn settle(&mut self) {
         self.settled = true;
-        self.app = app;
         if self.kept.is_empty() {
             self.connection = None;
         }
+        self.layers = Vec::new();
         self.datagrams = Vec::new();
     }
 
@@ -209,6 +241,7 @@ impl Talk {
     pub(super) fn condemn(&mut self, reason: Reason) {
         self.condemned = Some(reason);
         self.connection = None;
+        self.layers = Vec::new();
         self.datagrams = Vec::new();
         self.kept = Vec::new();
         self.waiting = Vec::new();

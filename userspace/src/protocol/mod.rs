@@ -9,6 +9,8 @@ mod first;
 mod registered;
 mod stream;
 
+#[cfg(test)]
+pub(crate) use self::stream::samples;
 pub use self::{
     datagram::{datagrams, quic},
     first::first_bytes,
@@ -35,9 +37,10 @@ pub enum Answer {
 }
 
 /// What a flow speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Spoken {
     /// More must be said.
+    #[default]
     Pending,
     /// With the direction and the number of bytes from its start that told.
     Known(Protocol, Direction, usize),

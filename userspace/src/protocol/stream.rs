@@ -25,7 +25,7 @@ mod rdp;
 mod reader;
 mod redis;
 #[cfg(test)]
-mod samples;
+pub mod samples;
 mod sip;
 mod smb;
 mod socks;

@@ -98,7 +98,7 @@ impl Side {
             && self.memory.next() == 1
             && self.fin.is_none()
             && !self.reset
-            && self.held.is_empty()
+            && self.memory.runs() == 0
     }
 
     pub const fn is_adopted(&self) -> bool {

@@ -22,8 +22,8 @@ pub struct Held {
     pub zone: u16,
     /// 0: to the server, 1: to the client.
     pub direction: u8,
-    /// Zero.
-    pub _pad: u8,
+    /// Of a flow that another one announced: what is to be spoken, as [`crate::flow::Flow::app`] numbers it; else 0.
+    pub announced: u8,
 }
 
 /// Mark of what this gateway itself put on a hold device: [`Held::token`], and of released frames the socket's mark.
@@ -71,11 +71,13 @@ pub struct Credit {
 }
 
 /// Adds one to the count of a flow's held packets, in [`crate::flow::Flow::hold`].
-pub const ONE: u32 = 4;
+pub const ONE: u32 = 8;
 /// In [`crate::flow::Flow::hold`]: nothing of the flow is held any more.
 pub const SETTLED: u32 = 1;
 /// In [`crate::flow::Flow::hold`]: the client has said something that may be what is expected.
 pub const BEGUN: u32 = 2;
+/// In [`crate::flow::Flow::hold`], of every flow: allowed because another one announced it.
+pub const RELATED: u32 = 4;
 /// The bits of [`Held::sequence`].
 pub const NUMBERS: u32 = u32::MAX / ONE;
 
@@ -92,7 +94,9 @@ pub struct Settle {
     pub drop_reason: u8,
     /// [`crate::flow::Flow::app`].
     pub app: u8,
-    pub _pad: [u8; 2],
+    /// 1: `app` is to be known, and nothing else changes.
+    pub note: u8,
+    pub _pad: u8,
 }
 
 /// What `dropgate_settle` answers.

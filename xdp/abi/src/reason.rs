@@ -236,6 +236,8 @@ reasons! {
 
     210 first_byte_impossible    Content Drop "T1571" "begins with what nothing that its service expects can begin with"
 
+    215 related                  Policy Pass "" "announced by another flow, which the policy allows"
+
     250 internal                 Verdict Error "" "a packet that no stage decided; a defect of Dropgate"
 }
 

@@ -22,6 +22,7 @@ mod interfaces;
 mod killed;
 mod life;
 mod neighbours;
+mod nonstandard;
 mod policies;
 mod raw;
 mod sctp;

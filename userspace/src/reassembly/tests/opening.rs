@@ -1,7 +1,10 @@
 //! SYN, and connections whose beginning was not seen.
 
 use super::*;
-use crate::reassembly::flag::{FIN, RST};
+use crate::reassembly::{
+    Ahead,
+    flag::{FIN, RST},
+};
 
 #[test]
 fn fast_open_data_is_inspected() {
@@ -121,6 +124,19 @@ fn connection_begun_again() {
     assert_eq!(wire.send(ToServer, ACK, client + 1, server + 1, b"new"), Answer::Release);
     assert_eq!(wire.seen(ToServer), b"new");
     assert_eq!(wire.connection.bytes(ToServer), b"new");
+}
+
+/// Data before its turn may have left, and its receiver may keep it: the side has begun.
+#[test]
+fn another_beginning_after_data_ahead() {
+    for ahead in [Ahead::Hold, Ahead::Release] {
+        let mut wire = Wire::new(&Limits { ahead, ..Limits::default() });
+        wire.send(ToServer, SYN, CLIENT, 0, b"");
+        wire.send(ToClient, SYN, SERVER, 0, b"");
+        assert_ne!(wire.say(1, b"b"), dropped(Reason::tcp_out_of_window));
+        let again = wire.send(ToServer, SYN | ACK, CLIENT + 1, SERVER + 1, b"X");
+        assert_eq!(again, dropped(Reason::tcp_syn_conflict), "{ahead:?}");
+    }
 }
 
 #[test]

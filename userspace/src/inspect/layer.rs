@@ -1,0 +1,141 @@
+//! One conversation of a flow: what is said from its start on, what that is, and what is followed of it then.
+
+use super::{
+    expect::{Expected, Rules},
+    follow::Follow,
+    related::Control,
+};
+use crate::protocol::{self, Candidates, Direction, Spoken, Stream};
+
+/// Most bytes of each direction that identification is shown.
+const PREFIX: usize = 16 << 10;
+/// Bytes of each direction that may wait to be read. What exceeds it comes with one packet.
+const UNREAD: usize = 64 << 10;
+
+/// How far it is with a conversation.
+#[derive(Debug, Default)]
+pub(super) enum Stage {
+    /// It is not known yet what is spoken.
+    #[default]
+    Identify,
+    /// What is spoken was compared with what is expected.
+    Compared,
+    /// It is read on.
+    Follow(Follow),
+    /// Nothing more is wanted of it.
+    Over,
+}
+
+/// A conversation. The first one of a flow begins with it; others begin where one agrees to change into something else: to
+/// TLS (STARTTLS), or to what a proxy passes on.
+#[derive(Debug, Default)]
+pub(super) struct Layer {
+    /// By direction: what was said and not read yet. All of it until it is known what is spoken.
+    unread: [Vec<u8>; 2],
+    /// More was said than is kept.
+    overflowed: bool,
+    candidates: Candidates,
+    pub spoken: Spoken,
+    /// Payload so far, both directions.
+    pub bytes: u64,
+    /// When its first payload came, by the caller's clock.
+    pub since_ns: Option<u64>,
+    pub expected: Expected,
+    pub stage: Stage,
+    /// What it lies in, for people: `STARTTLS`, `CONNECT www.example:443`.
+    pub within: Option<String>,
+}
+
+impl Layer {
+    /// A conversation in another one, of which this was said so far.
+    pub fn within(what: String, expected: Expected, said: [Vec<u8>; 2], rules: &Rules) -> Self {
+        let bytes = said.iter().map(|said| said.len() as u64).sum();
+        let mut layer = Self { unread: said, bytes, expected, within: Some(what), ..Self::default() };
+        layer.look(rules);
+        layer
+    }
+
+    /// Takes the next bytes of both directions.
+    pub fn hear(&mut self, to_server: &[u8], to_client: &[u8], rules: &Rules) {
+        for (unread, bytes) in self.unread.iter_mut().zip([to_server, to_client]) {
+            self.bytes += bytes.len() as u64;
+            if unread.len() < UNREAD {
+                unread.extend_from_slice(bytes);
+            } else {
+                self.overflowed |= !bytes.is_empty();
+            }
+        }
+        if !(to_server.is_empty() && to_client.is_empty()) {
+            self.look(rules);
+        }
+    }
+
+    /// Looks at what was said, if it is not known yet what is spoken.
+    pub fn look(&mut self, rules: &Rules) {
+        if self.spoken == Spoken::Pending && self.unread.iter().any(|unread| !unread.is_empty()) {
+            let most = usize::try_from(rules.inspection.depth).unwrap_or(PREFIX).min(PREFIX);
+            let [to_server, to_client] = self.unread.each_ref().map(|unread| &unread[..unread.len().min(most)]);
+            self.spoken = protocol::stream(Stream { to_server, to_client }, &mut self.candidates);
+        }
+    }
+
+    /// What was said and not read yet.
+    pub fn said(&self, direction: Direction) -> &[u8] {
+        &self.unread[direction as usize]
+    }
+
+    /// More was said than can be read any more.
+    pub const fn has_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// What datagrams say.
+    pub fn datagrams(&mut self, said: &[(Direction, &[u8])]) {
+        if self.spoken == Spoken::Pending {
+            self.spoken = protocol::datagrams(protocol::Datagrams { said }, &mut self.candidates);
+        }
+    }
+
+    /// What one datagram says, for whoever reads on.
+    pub fn hear_datagram(&mut self, direction: Direction, payload: &[u8]) {
+        self.bytes += payload.len() as u64;
+        let unread = &mut self.unread[direction as usize];
+        unread.clear();
+        unread.extend_from_slice(payload);
+    }
+
+    /// The control channel that is read on, if it is one.
+    pub const fn control(&mut self) -> Option<&mut Control> {
+        match &mut self.stage {
+            Stage::Follow(Follow::Control(control)) => Some(control),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a control channel that is read on.
+    pub const fn is_control(&self) -> bool {
+        matches!(self.stage, Stage::Follow(Follow::Control(_)))
+    }
+
+    /// What is read on, if it is, and what it reads.
+    pub fn follow(&mut self) -> Option<(&mut Follow, &mut [Vec<u8>; 2])> {
+        match &mut self.stage {
+            Stage::Follow(follow) => Some((follow, &mut self.unread)),
+            _ => None,
+        }
+    }
+
+    /// The conversation changes here: what was said behind that place.
+    pub fn rest(&mut self) -> [Vec<u8>; 2] {
+        std::mem::take(&mut self.unread)
+    }
+
+    /// Whether something was said of which more is needed before it can be judged.
+    pub fn is_midway(&self) -> bool {
+        match &self.stage {
+            Stage::Identify => self.bytes > 0,
+            Stage::Follow(follow) => follow.is_midway(&self.unread),
+            Stage::Compared | Stage::Over => false,
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Whole flows, packet by packet, as the inspector is given them.
+
+mod upgrade;
+mod wire;

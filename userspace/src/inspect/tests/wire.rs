@@ -1,0 +1,123 @@
+//! A TCP flow whose packets are judged one after the other.
+
+use std::sync::Arc;
+
+use dropgate_abi::hold::Held;
+use etherparse::PacketBuilder;
+
+use crate::{
+    inspect::{Answer, Beginning, Finding, Judged, Rules, Talk, judge},
+    policy::model::{Expect, Inspection},
+    protocol::{Direction, Protocol},
+};
+
+pub const CLIENT: [u8; 4] = [10, 10, 0, 5];
+pub const SERVER: [u8; 4] = [203, 0, 113, 9];
+pub const SERVICE: u32 = 7;
+/// A zone of the policy.
+pub const ZONE: u16 = 16;
+
+/// The rules of a service that expects these.
+pub fn expecting(protocols: &[Protocol]) -> Rules {
+    let inspection = Inspection { unknown: crate::policy::model::Reaction::Drop, ..Inspection::default() };
+    let expect = [(SERVICE, Expect::Only(protocols.to_vec()))].into_iter().collect();
+    Rules { inspection, expect, ..Rules::default() }
+}
+
+/// A flow, its handshake done.
+pub struct Wire {
+    pub talk: Talk,
+    pub judged: Judged,
+    rules: Arc<Rules>,
+    /// Next sequence numbers.
+    next: [u32; 2],
+    port: u16,
+    sequence: u32,
+    /// The clock, ns.
+    pub now_ns: u64,
+    /// What was found out, in order.
+    pub found: Vec<Finding>,
+}
+
+impl Wire {
+    pub fn new(rules: Rules, port: u16) -> Self {
+        let mut wire = Self {
+            talk: Talk::new(Beginning::Seen),
+            judged: Judged::default(),
+            rules: Arc::new(rules),
+            next: [1000, 5000],
+            port,
+            sequence: 0,
+            now_ns: 1,
+            found: Vec::new(),
+        };
+        for (direction, syn, ack) in [(Direction::ToServer, true, false), (Direction::ToClient, true, true)] {
+            assert_eq!(wire.packet(direction, syn, ack, b""), Answer::Release);
+        }
+        wire
+    }
+
+    /// One side says something in one packet.
+    pub fn say(&mut self, direction: Direction, said: &[u8]) -> Answer {
+        self.packet(direction, false, true, said)
+    }
+
+    pub fn client(&mut self, said: &[u8]) -> Answer {
+        self.say(Direction::ToServer, said)
+    }
+
+    pub fn server(&mut self, said: &[u8]) -> Answer {
+        self.say(Direction::ToClient, said)
+    }
+
+    fn packet(&mut self, direction: Direction, syn: bool, ack: bool, said: &[u8]) -> Answer {
+        let out = direction == Direction::ToServer;
+        let (source, destination) = if out { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
+        let (sport, dport) = if out { (40_000, self.port) } else { (self.port, 40_000) };
+        let (seq, back) = (self.next[direction as usize], self.next[1 - direction as usize]);
+        let mut tcp =
+            PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(source, destination, 64).tcp(sport, dport, seq, 65_000);
+        tcp = if syn { tcp.syn() } else { tcp };
+        tcp = if ack { tcp.ack(back) } else { tcp };
+        let mut frame = Vec::new();
+        tcp.write(&mut frame, said).unwrap();
+        self.next[direction as usize] = seq.wrapping_add(said.len() as u32 + u32::from(syn));
+        let held = Held {
+            service: SERVICE,
+            zone: ZONE,
+            sequence: self.sequence,
+            direction: direction as u8,
+            generation: 1,
+            ..Held::default()
+        };
+        self.sequence += 1;
+        let answer = judge(&held, &frame, &mut self.talk, &self.rules, self.now_ns, &mut self.judged);
+        self.found.extend(self.judged.found.clone());
+        if answer == Answer::Wait {
+            self.talk.wait(0, frame.into());
+            if self.talk.has_waited() {
+                self.talk.let_go();
+            }
+        }
+        answer
+    }
+
+    /// Whether a packet was given the answer that it may leave, now or with others.
+    pub fn passes(answer: Answer) -> bool {
+        matches!(answer, Answer::Release | Answer::Wait)
+    }
+
+    /// A conversation in turns, each in parts of so many bytes; the answer to the last one.
+    pub fn turns(&mut self, turns: &[(Direction, &[u8])], part: usize) -> Answer {
+        let mut answer = Answer::Release;
+        for (direction, said) in turns {
+            for part in said.chunks(part) {
+                answer = self.say(*direction, part);
+                if !Self::passes(answer) {
+                    return answer;
+                }
+            }
+        }
+        answer
+    }
+}
