@@ -154,6 +154,9 @@ pub struct Scratch {
     pub inner: Walk,
     /// What the allowlist is asked.
     pub query: Query,
+    /// What it is asked about the flow that announced another one, and how that other one is looked up.
+    pub control: Query,
+    pub related: RelatedKey,
     /// A flow being made.
     pub flow: Flow,
     /// Its hash.

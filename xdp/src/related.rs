@@ -2,12 +2,12 @@
 
 use dropgate_abi::{
     policy::{ZONE_NONE, service},
-    related::{Related, RelatedKey, flag},
+    related::{Related, flag},
 };
 
 use crate::{
     atomic,
-    maps::RELATED,
+    maps::{RELATED, SCRATCH},
     policy::{self, Query},
 };
 
@@ -35,47 +35,46 @@ pub fn goes_on(query: &mut Query) -> bool {
 
 #[inline(always)]
 fn announced(query: &Query) -> Option<*mut Related> {
-    let key = RelatedKey {
-        src: query.src,
-        dst: query.dst,
-        port: query.port,
-        protocol: query.protocol,
-        family: query.family,
-        _pad: 0,
-    };
-    RELATED.get_ptr_mut(&key)
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: this CPU's own, for the time of this packet.
+    let key = unsafe { &mut (*scratch).related };
+    key.src = query.src;
+    key.dst = query.dst;
+    key.port = query.port;
+    key.protocol = query.protocol;
+    key.family = query.family;
+    key._pad = 0;
+    RELATED.get_ptr_mut(&*key)
 }
 
-/// Asks the allowlist for the flow that announced this one. The query is as before afterwards, but for its answer.
+/// Asks the allowlist for the flow that announced this one, and takes its service for the query's answer.
 #[inline(always)]
 fn allowed(query: &mut Query, related: *mut Related) -> bool {
-    // SAFETY: as above.
-    let Related { zone, port, protocol, flags, app, .. } = unsafe { *related };
-    let (own_zone, own_peer, own_port, own_protocol) = (query.zone, query.peer, query.port, query.protocol);
-    let reversed = flags & flag::FROM_SERVER != 0;
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return false };
+    // SAFETY: as above, and this CPU's own for the time of this packet.
+    let (related, control) = unsafe { (&*related, &mut (*scratch).control) };
+    let reversed = related.flags & flag::FROM_SERVER != 0;
     // each end is where the control flow has it
-    if zone == ZONE_NONE || zone != if reversed { own_peer } else { own_zone } {
+    let (zone, peer) = if reversed { (query.peer, query.zone) } else { (query.zone, query.peer) };
+    if zone == ZONE_NONE || zone != related.zone {
         return false;
     }
+    (control.slot, control.flags, control.family) = (query.slot, query.flags, query.family);
+    (control.zone, control.peer, control.port, control.protocol) = (zone, peer, related.port, related.protocol);
     if reversed {
-        exchange(query);
-        query.peer = own_zone;
+        control.src = query.dst;
+        control.dst = query.src;
+    } else {
+        control.src = query.src;
+        control.dst = query.dst;
     }
-    (query.zone, query.port, query.protocol) = (zone, port, protocol);
-    let allowed = policy::blocked(query).is_none() && policy::allowed(query);
-    (query.zone, query.peer, query.port, query.protocol) = (own_zone, own_peer, own_port, own_protocol);
-    if reversed {
-        exchange(query);
+    if policy::blocked(control).is_some() || !policy::allowed(control) {
+        return false;
     }
-    if app == 0 {
+    query.service = control.service;
+    if related.app == 0 {
         query.service.flags &= !service::INSPECT;
     }
-    query.app = app;
-    allowed
-}
-
-/// Looks from the other end.
-#[inline(always)]
-fn exchange(query: &mut Query) {
-    (query.src, query.dst) = (query.dst, query.src);
+    query.app = related.app;
+    true
 }

@@ -33,6 +33,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("traceroute", "traceroute"),
     ("trafgen", "netsniff-ng"),
     ("udhcpc", "udhcpc"),
+    ("vsftpd", "vsftpd"),
     ("wrk", "wrk"),
     ("xdp-filter", "xdp-tools"),
 ];

@@ -39,6 +39,7 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("app_mismatch", "found by the inspector; the namespace tests of `spoken.rs`"),
     ("app_unknown", "found by the inspector; the namespace tests of `spoken.rs`"),
     ("app_pending", "found by the inspector; the namespace test `what_does_not_show`"),
+    ("related", "here, in `what_another_flow_announced`"),
     ("first_byte_impossible", "here, in `what_begins_wrong`"),
     ("internal", "a defect; no packet may show it"),
 ];

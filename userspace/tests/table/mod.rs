@@ -5,3 +5,4 @@ pub mod cases;
 pub mod elsewhere;
 mod held;
 pub mod net;
+mod related;

@@ -25,6 +25,7 @@ mod neighbours;
 mod nonstandard;
 mod policies;
 mod raw;
+mod related;
 mod sctp;
 mod setup;
 mod spoken;
