@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: cost per packet, commit times, and load scenarios through a gateway, beside peers in the same run.
 
+mod daemon;
 mod forward;
 mod frames;
+mod inspect;
 mod machine;
 mod packet;
 mod report;
@@ -17,15 +19,16 @@ use clap::{Parser, ValueEnum};
 #[command(name = "cargo xtask bench")]
 struct Arguments {
     /// What to measure.
-    #[arg(value_enum, default_values_t = [Part::Packet, Part::Commit, Part::Forward])]
+    #[arg(value_enum, default_values_t = [Part::Packet, Part::Commit, Part::Forward, Part::Inspect])]
     parts: Vec<Part>,
     /// Rounds; in each, every case runs once, so that what disturbs the machine disturbs all alike.
     #[arg(long, default_value_t = 9)]
     rounds: usize,
-    /// Seconds of load a scenario and round. Scenarios take half of the rounds.
+    /// Seconds of load a scenario and round; loads of the inspected gateway take twice that, and whole seconds. Both take half
+    /// of the rounds.
     #[arg(long, default_value_t = 0.5)]
     seconds: f64,
-    /// Only scenarios whose names hold this.
+    /// Only scenarios and loads whose names hold this.
     #[arg(long)]
     scenario: Option<String>,
     /// Only cost-per-packet cases whose names hold one of these; for profiles.
@@ -50,6 +53,8 @@ enum Part {
     Commit,
     /// Scenarios through network namespaces.
     Forward,
+    /// HTTP through a gateway that looks into it, and a flood of packets that are held.
+    Inspect,
 }
 
 fn main() -> Result<()> {
@@ -69,6 +74,15 @@ fn main() -> Result<()> {
             dropgate: arguments.dropgate.clone(),
         };
         report.forward = Some(forward::run(&load).context("scenarios")?);
+    }
+    if arguments.parts.contains(&Part::Inspect) {
+        let options = inspect::Options {
+            rounds: arguments.rounds.div_ceil(2),
+            seconds: (2.0 * arguments.seconds).ceil().max(1.0) as u32,
+            only: arguments.scenario.clone(),
+            dropgate: arguments.dropgate.clone(),
+        };
+        report.inspect = Some(inspect::run(&options).context("inspected gateway")?);
     }
     let text = report.write(&arguments.out, &arguments.name)?;
     println!("{text}");

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     forward::Forward,
+    inspect::Inspect,
     machine::Machine,
     packet::{Commit, Packet},
     stats::{Spread, Target},
@@ -20,11 +21,12 @@ pub struct Report {
     pub packet: Option<Packet>,
     pub commit: Option<Commit>,
     pub forward: Option<Forward>,
+    pub inspect: Option<Inspect>,
 }
 
 impl Report {
     pub const fn new(machine: Machine, rounds: usize) -> Self {
-        Self { machine, rounds, packet: None, commit: None, forward: None }
+        Self { machine, rounds, packet: None, commit: None, forward: None, inspect: None }
     }
 
     /// Writes both files; returns the Markdown.
@@ -109,8 +111,60 @@ impl Report {
             }
             targets(&mut text, &forward.targets)?;
         }
+        if let Some(inspect) = &self.inspect {
+            inspected(&mut text, inspect)?;
+        }
         Ok(text)
     }
+}
+
+fn inspected(text: &mut String, inspect: &Inspect) -> Result<()> {
+    writeln!(
+        text,
+        "\n## Inspected\n\nHTTP by wrk through a masquerading gateway to nginx, {}, all on the same cores, {} s a load and round; \
+         what is registered for each port is all that may be spoken there. Ratio: to the kernel alone in the same round. \
+         Median (min to max).\n",
+        inspect.driver, inspect.seconds
+    )?;
+    if !inspect.rows.is_empty() {
+        writeln!(
+            text,
+            "| load | contender | figure | | ratio | median latency, us | failed |\n| --- | --- | --- | --- | --- | --- | --- |"
+        )?;
+    }
+    for row in &inspect.rows {
+        let of =
+            |s: &Spread, digits: usize| format!("{:.digits$} ({:.digits$} to {:.digits$})", s.median, s.min, s.max);
+        writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            row.load,
+            row.contender,
+            of(&row.figure, 0),
+            row.unit,
+            of(&row.ratio, 2),
+            of(&row.median_us, 0),
+            row.failed
+        )?;
+    }
+    for share in &inspect.shares {
+        writeln!(text, "\n{}: {:.2} % of the packets went to userspace.", share.contender, share.packets * 100.0)?;
+    }
+    if let Some(flood) = &inspect.flood {
+        let of =
+            |s: &Spread, times: f64| format!("{:.3} ({:.3} to {:.3})", s.median * times, s.min * times, s.max * times);
+        writeln!(
+            text,
+            "\nA flood of DNS questions by trafgen, every packet held; million packets a second:\n\n| offered | released | \
+             dropped for want of credits, % | dropped by sockets | lost |\n| --- | --- | --- | --- | --- |\n| {} | {} | {} | {} | {} |",
+            of(&flood.offered, 1.0),
+            of(&flood.released, 1.0),
+            of(&flood.by_credits, 100.0),
+            flood.at_sockets,
+            flood.lost
+        )?;
+    }
+    targets(text, &inspect.targets)
 }
 
 fn spread(text: &mut String, name: &str, spread: &Spread) -> Result<()> {

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod command;
 pub mod daemon;
 pub mod datapath;
+pub mod defragment;
 pub mod ethtool;
 pub mod events;
 pub mod hold;

@@ -4,7 +4,7 @@
 use dropgate_abi::{
     control::{Control, mode},
     flow::flag,
-    hold::{Credit, HoldPort, ONE, RELATED, SETTLED, token},
+    hold::{HoldPort, ONE, RELATED, SETTLED, token},
     policy::{FIRST_ZONE, Settings, setting},
     reason::Reason,
     walk::{Walk, action, hook, parsed},
@@ -13,13 +13,16 @@ use dropgate_abi::{
 use crate::{
     atomic,
     cursor::Frame,
-    first,
+    first, fragment,
     maps::{CREDITS, HOLD_PORTS, SCRATCH, SOCKETS},
     step::{Decision, Step, drop, pass},
 };
 
 /// Bytes of a TCP header without options.
 const TCP_HEADER: u32 = 20;
+
+/// The packet is held.
+pub const HELD: Step = Err(Decision::new(action::HOLD, Reason::held));
 
 /// A flow, as far as this stage has to do with it.
 pub struct Subject {
@@ -40,6 +43,10 @@ pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Con
     if subject.flags & flag::INSPECT == 0 || settings.flags & setting::INSPECTION == 0 || !first_look(walk) {
         return pass(subject.reason);
     }
+    // what is not put together cannot be looked into
+    if walk.parsed & parsed::FRAGMENT != 0 && !fragment::tracks(walk, settings) {
+        return pass(subject.reason);
+    }
     // SAFETY: a word of a map value.
     if unsafe { subject.hold.read_volatile() } & SETTLED != 0 {
         return pass(subject.reason);
@@ -51,21 +58,21 @@ pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Con
 /// Takes back the credit of a packet whose flow found no place, and drops it for `reason`.
 #[inline(always)]
 pub fn undo(frame: &impl Frame, answer: Step, reason: Reason) -> Step {
-    if answer == Err(Decision::new(action::HOLD, Reason::held))
+    if answer == HELD
         && let Some(scratch) = SCRATCH.get_ptr_mut(0)
         // SAFETY: this CPU's own, for the time of this packet.
         && let Some(credit) = CREDITS.get_ptr_mut(unsafe { (*scratch).socket })
     {
-        give_back(credit, frame.segments());
+        // SAFETY: a word of a map value.
+        give_back(unsafe { &raw mut (*credit).taken }, frame.segments());
     }
     drop(reason)
 }
 
-/// Credits that were taken for nothing.
+/// Gives back credits that were taken for nothing. `taken`: see [`Place::taken`].
 #[inline(always)]
-fn give_back(credit: *mut Credit, segments: u32) {
-    // SAFETY: a word of a map value, only changed by atomic additions.
-    atomic::fetch_add(unsafe { &raw mut (*credit).taken }, 0u32.wrapping_sub(segments));
+fn give_back(taken: *mut u32, segments: u32) {
+    atomic::fetch_add(taken, 0u32.wrapping_sub(segments));
 }
 
 /// Behind translation, a packet from zone to zone passes two programs: only the first looks into it.
@@ -74,14 +81,46 @@ pub fn first_look(walk: &Walk) -> bool {
     walk.hook == hook::INGRESS || walk.from_ifindex == 0 || walk.zone < FIRST_ZONE || walk.peer < FIRST_ZONE
 }
 
+/// Holds a packet of a flow, with the number that it has there.
 #[inline(always)]
 fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, settings: &Settings) -> Step {
+    let Some(place) = credit(frame, walk, control, settings)? else { return HELD };
+    let segments = frame.segments();
+    let sequence = atomic::fetch_add(subject.hold, ONE * segments);
+    if sequence & SETTLED != 0 {
+        // settled a moment ago, after everything held before this packet had left
+        give_back(place.taken, segments);
+        return pass(subject.reason);
+    }
+    let announced = if sequence & RELATED != 0 { subject.app } else { 0 };
+    hand_over(walk, control, &place, (subject.hash, sequence / ONE, announced))
+}
+
+/// Holds a fragment because others of its datagram are held, whatever its flow needs; [`Walk::part`] says so.
+#[inline(always)]
+pub fn beside(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Settings) -> Step {
+    match credit(frame, walk, control, settings)? {
+        Some(place) => hand_over(walk, control, &place, (0, 0, 0)),
+        None => HELD,
+    }
+}
+
+/// A place for a held packet.
+struct Place {
+    /// [`Credit::taken`](dropgate_abi::hold::Credit::taken) of the socket.
+    taken: *mut u32,
+    socket: u32,
+    device: u32,
+}
+
+/// Takes a credit for a packet. `None` in replay and explanations: there are no sockets, and the inspector is whoever asks.
+#[inline(always)]
+fn credit(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Settings) -> Step<Option<Place>> {
     let open = |flag: u32, reason: Reason| if settings.flags & flag != 0 { pass(reason) } else { drop(reason) };
     // SAFETY: entries are only written by the daemon, whole.
     let Some(port) = (unsafe { HOLD_PORTS.get(walk.port as u32) }) else {
-        // in replay and explanations there are no sockets, and the inspector is whoever asks
         if control.mode & mode::BENCH != 0 {
-            return Err(Decision::new(action::HOLD, Reason::held));
+            return Ok(None);
         }
         return open(setting::OPEN_INSPECTOR, Reason::inspector_absent);
     };
@@ -119,33 +158,36 @@ fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, s
     let segments = frame.segments();
     let before = atomic::fetch_add(taken, segments);
     if before.wrapping_sub(returned).wrapping_add(segments) > limit {
-        give_back(credit, segments);
+        give_back(taken, segments);
         return open(setting::OPEN_CREDITS, Reason::hold_credits);
     }
-    let sequence = atomic::fetch_add(subject.hold, ONE * segments);
-    if sequence & SETTLED != 0 {
-        // settled a moment ago, after everything held before this packet had left
-        give_back(credit, segments);
-        return pass(subject.reason);
-    }
+    Ok(Some(Place { taken, socket, device: port.device }))
+}
+
+/// Writes down what goes with a packet and where it goes, for the entry point. Of its flow: the hash of its key, the number
+/// that the packet has there, and what it was announced for.
+#[inline(always)]
+fn hand_over(walk: &Walk, control: &Control, place: &Place, (hash, sequence, announced): (u64, u32, u8)) -> Step {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
     // SAFETY: this CPU's own, for the time of this packet.
     let held = unsafe { &mut (*scratch).held };
     held.token = token(&control.secret);
-    held.hash = subject.hash;
+    held.hash = hash;
     held.flow = walk.flow_id;
     held.generation = walk.generation;
-    held.sequence = sequence / ONE;
+    held.sequence = sequence;
     held.service = walk.service;
     held.zone = walk.zone;
     held.direction = walk.direction;
-    held.announced = if sequence & RELATED != 0 { subject.app } else { 0 };
+    held.part = walk.part;
+    held.announced = announced;
+    held._pad = [0; 7];
     // SAFETY: as above.
     unsafe {
-        (*scratch).socket = socket;
-        (*scratch).device = port.device;
+        (*scratch).socket = place.socket;
+        (*scratch).device = place.device;
     }
-    Err(Decision::new(action::HOLD, Reason::held))
+    HELD
 }
 
 /// The socket that serves a packet: that of its queue or, on its way out, the one behind the hold device.

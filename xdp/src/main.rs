@@ -41,6 +41,8 @@ mod state;
 #[cfg(target_arch = "bpf")]
 mod table;
 #[cfg(target_arch = "bpf")]
+mod target;
+#[cfg(target_arch = "bpf")]
 mod verdict;
 #[cfg(target_arch = "bpf")]
 mod zone;

@@ -135,6 +135,18 @@ pub fn blocked(query: &Query) -> Option<Reason> {
 /// Whether a service of the zone allows this start of a flow towards the peer; finds the service.
 #[inline(never)]
 pub fn allowed(query: &mut Query) -> bool {
+    find(query, PrefixKey::full(query.family))
+}
+
+/// As [`allowed`], of a destination that no prefix names.
+#[inline(never)]
+pub fn allowed_anywhere(query: &mut Query) -> bool {
+    find(query, PrefixKey::NOTHING)
+}
+
+/// Finds the service that allows the start of a flow. `bits` of the destination are looked at.
+#[inline(always)]
+fn find(query: &mut Query, bits: u32) -> bool {
     let Some(sieve) = SIEVES.get(query.slot & (SLOTS - 1)) else { return false };
     // what is scanned for is mostly what nobody's services name
     if !sieve.may_serve(query.protocol, query.port) {
@@ -152,7 +164,8 @@ pub fn allowed(query: &mut Query) -> bool {
     };
     let mut index = list.first;
     if list.group != 0 {
-        match zone::prefix(query.slot, table::GROUPS, list.group, query.family, &query.dst) {
+        let key = Key::new(bits, PrefixKey::new(list.group, query.family, query.dst));
+        match zone::trie(query.slot, table::GROUPS, &key) {
             Some(ordinal) if ordinal != NO_SERVICE => index += ordinal,
             _ => return false,
         }

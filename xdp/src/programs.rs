@@ -114,11 +114,14 @@ fn decide(
     ifindex: u32,
 ) -> Step {
     frame::frame(frame, walk)?;
-    if let Err(decision) = sound(frame, walk, control, settings, ifindex) {
-        return fragment::refuse(walk, settings, decision);
+    let (answer, judged) = match sound(frame, walk, control, settings, ifindex) {
+        Ok(()) => (admit(frame, walk, query, control, settings), true),
+        Err(decision) => (Err(decision), false),
+    };
+    if walk.parsed & parsed::FRAGMENT == 0 {
+        return answer;
     }
-    let answer = admit(frame, walk, query, control, settings);
-    fragment::remember(walk, settings, answer)
+    fragment::conclude(frame, walk, &(control, settings), answer, judged)
 }
 
 /// The stages that judge a packet by what it says of itself and where it came in.

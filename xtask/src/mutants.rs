@@ -49,7 +49,8 @@ const MUTANTS: &[Mutant] = &[
     ("anomaly.rs", "if src >> 28 == 0xe {", "if src >> 28 == 0xf {"),
     ("anomaly.rs", "walk.sport == 0 || walk.dport == 0", "walk.sport == 0 && walk.dport == 0"),
     ("fragment.rs", "        && kept.id == walk.fragment_id\n", ""),
-    ("fragment.rs", "kept.dropped != 0 { drop(", "kept.dropped > 1 { drop("),
+    ("fragment.rs", "fate::DROPPED => drop(", "fate::EARLY => drop("),
+    ("fragment.rs", "(keep::PASSED, keep::HELD | keep::EARLY) => keep::HELD,", ""),
     (
         "flow.rs",
         "(source_high != (flow.flags & flag::INITIATOR_HIGH != 0)) as u8",

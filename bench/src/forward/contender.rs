@@ -1,19 +1,12 @@
 //! What is put on the gateway.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use dropgate_lab::{Gateway, Kind, run, wait_until};
+use anyhow::{Context as _, Result};
+use dropgate_lab::{Gateway, Kind};
 
 use super::scenario;
-use crate::packet::Own;
-
-/// How long the daemon may take to start, or to stop.
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::{daemon::Daemon, packet::Own};
 
 /// What decides about packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,11 +26,6 @@ pub enum Contender {
 /// In the order they run.
 pub const CONTENDERS: [Contender; 5] =
     [Contender::Kernel, Contender::Dropgate, Contender::Return, Contender::Nftables, Contender::Drop];
-
-/// A daemon that runs.
-pub struct Daemon {
-    program: PathBuf,
-}
 
 impl Contender {
     /// Whether it is measured in a scenario: what treats every packet alike only in the one it is compared in.
@@ -72,48 +60,16 @@ impl Contender {
                 let rules = scenario::folder().join("policy.nft");
                 lab.gw.check("nft", ["-f".as_ref(), rules.as_os_str()])?;
             }
-            Self::Dropgate => return daemon(lab, kind, program).map(Some),
+            Self::Dropgate => return Daemon::start(lab, &policy(kind)?, program).map(Some),
             Self::Drop => own.attach("drop_all", &lab.gw, "lan0")?,
         }
         Ok(None)
     }
 }
 
-fn daemon(lab: &mut Gateway, kind: Kind, program: &Path) -> Result<Daemon> {
-    let program = program
-        .canonicalize()
-        .with_context(|| format!("`{}`; `cargo build --release -p dropgate` makes it", program.display()))?;
+/// The policy of the scenarios, for this kind of gateway.
+fn policy(kind: Kind) -> Result<String> {
     let path = scenario::folder().join("policy.toml");
-    let mut policy = fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))?;
-    if kind == Kind::Masquerade {
-        policy = policy.replace("kind = \"route\"", "kind = \"masquerade\"");
-    }
-    let policy = lab.write("policy.toml", &policy)?;
-    let events = lab.dir().join("eve.json");
-    lab.before_removal(&lab.gw, &program, &["stop", "--detach"])?;
-    let mut command = lab.gw.command(&program);
-    command.arg("run").arg("--policy").arg(policy).arg("--events").arg(events);
-    let log = lab.log("dropgate");
-    let gw = lab.gw.clone();
-    let process = lab.serve("dropgate", &mut command)?;
-    let mut ended = None;
-    let waited = wait_until("an answer of `dropgate status`", LIMIT, || {
-        ended = process.ended();
-        Ok(ended.is_some() || run(gw.command(&program).args(["status", "--json"]), LIMIT)?.success())
-    });
-    let said = || fs::read_to_string(&log).unwrap_or_default();
-    if let Some(status) = ended {
-        bail!("`dropgate run` ended with {status}:\n{}", said());
-    }
-    waited.with_context(|| format!("`dropgate run` says:\n{}", said()))?;
-    Ok(Daemon { program })
-}
-
-impl Daemon {
-    /// Ends it and takes enforcement off.
-    pub fn stop(self, lab: &Gateway) -> Result<()> {
-        let finished = run(lab.gw.command(&self.program).args(["stop", "--detach"]), LIMIT)?;
-        ensure!(finished.success(), "`dropgate stop --detach`: {}{}", finished.stdout, finished.stderr);
-        Ok(())
-    }
+    let policy = fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))?;
+    Ok(if kind == Kind::Masquerade { policy.replace("kind = \"route\"", "kind = \"masquerade\"") } else { policy })
 }

@@ -10,7 +10,7 @@ mod cpu;
 mod scenario;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result};
 use dropgate_lab::{Gateway, Kind, Namespace, Options};
 use serde::Serialize;
 
+pub use self::scenario::folder;
 use self::{
     contender::{CONTENDERS, Contender},
     scenario::Scenario,
@@ -138,35 +139,15 @@ fn empty(scenario: String, kind: &'static str, contender: Contender) -> Row {
 fn one(load: &Load, kind: Kind, contender: Contender, scenarios: &[&Scenario]) -> Result<Vec<(String, Rates)>> {
     let mut lab = Gateway::new(kind, Options::default()).context("the laboratory")?;
     let mut own = Own::load()?;
-    own.attach("drop_all", &lab.servers, "eth0")?;
-    // the sink answers nobody, not even who it is
-    let sink = mac(&lab.servers)?;
-    lab.gw.ip(&format!("neigh replace 203.0.113.9 lladdr {sink} dev wan0 nud permanent"))?;
+    sink(&lab, &mut own)?;
     let daemon = contender.start(&mut lab, &mut own, kind, &load.dropgate)?;
-    let gateway = lab.gw.mac("lan0").map(|mac| text(&mac))?;
-    let client = mac(&lab.office)?;
     let mut all = Vec::new();
     for scenario in scenarios {
-        let mut sender = lab.office.command("trafgen");
-        sender
-            .args(["-p", "-D", &format!("GATEWAY={gateway}"), "-D", &format!("CLIENT={client}"), "-P", "1"])
-            .args(["-C", "-i"])
-            .arg(&scenario.path)
-            .args(["-o", "eth0"])
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null());
-        let [idle, _] = transmitted(&lab.office, "eth0")?;
-        let sender = dropgate_lab::Process::spawn_group(&mut sender)?;
-        let started = Instant::now();
-        while transmitted(&lab.office, "eth0")?[0] < idle + 1000 {
-            anyhow::ensure!(started.elapsed() < START, "trafgen did not start to send `{}`", scenario.name);
-            thread::sleep(Duration::from_millis(10));
-        }
+        let sender = Sender::start(&lab, &scenario.path)?;
         thread::sleep(WARM_UP);
-        let before = Seen::read(&lab, sender.id())?;
+        let before = Seen::read(&lab, sender.0.id())?;
         thread::sleep(Duration::from_secs_f64(load.seconds));
-        let after = Seen::read(&lab, sender.id())?;
+        let after = Seen::read(&lab, sender.0.id())?;
         drop(sender);
         all.push((scenario.name.clone(), after.since(&before)));
         // what is still under way ends
@@ -176,6 +157,42 @@ fn one(load: &Load, kind: Kind, contender: Contender, scenarios: &[&Scenario]) -
         daemon.stop(&lab)?;
     }
     Ok(all)
+}
+
+/// Whatever reaches the servers ends there, before their kernel sees it.
+pub fn sink(lab: &Gateway, own: &mut Own) -> Result<()> {
+    own.attach("drop_all", &lab.servers, "eth0")?;
+    // the sink answers nobody, not even who it is
+    let sink = mac(&lab.servers)?;
+    Ok(lab.gw.ip(&format!("neigh replace 203.0.113.9 lladdr {sink} dev wan0 nud permanent"))?)
+}
+
+/// A trafgen in zone `office` that sends at full speed on one core; it ends with this value.
+pub struct Sender(dropgate_lab::Process);
+
+impl Sender {
+    /// Starts it; returns once packets leave.
+    pub fn start(lab: &Gateway, config: &Path) -> Result<Self> {
+        let gateway = lab.gw.mac("lan0").map(|mac| text(&mac))?;
+        let client = mac(&lab.office)?;
+        let mut sender = lab.office.command("trafgen");
+        sender
+            .args(["-p", "-D", &format!("GATEWAY={gateway}"), "-D", &format!("CLIENT={client}"), "-P", "1"])
+            .args(["-C", "-i"])
+            .arg(config)
+            .args(["-o", "eth0"])
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
+        let [idle, _] = transmitted(&lab.office, "eth0")?;
+        let sender = Self(dropgate_lab::Process::spawn_group(&mut sender)?);
+        let started = Instant::now();
+        while transmitted(&lab.office, "eth0")?[0] < idle + 1000 {
+            anyhow::ensure!(started.elapsed() < START, "trafgen did not start to send `{}`", config.display());
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(sender)
+    }
 }
 
 /// Counters at one time.

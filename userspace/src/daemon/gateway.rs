@@ -9,7 +9,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use crossbeam::channel::Sender;
-use dropgate_abi::control::Control;
+use dropgate_abi::{control::Control, flow::TICK_SHIFT, policy::timeout};
 
 use super::{
     attach::{AttachError, Attached},
@@ -21,7 +21,7 @@ use crate::{
     clock::now_ns,
     datapath::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, SlotError, Slots, program},
     events::{Clock, Names, inspection},
-    hold::{self, HoldError, Holder, Tell, Told},
+    hold::{self, Allowlist, HoldError, Holder, Tell, Told},
     inspect::Rules,
     netlink,
     policy::{self, Diagnostic, Environment, Ids, Image, Policy, model::Inspection},
@@ -294,7 +294,9 @@ impl Gateway {
         };
         let control = self.slots.control().get(0).unwrap_or_default();
         let expect = image.names.services.iter().map(|(counter, service)| (*counter, service.expect.clone())).collect();
-        let rules = Rules { inspection, expect };
+        let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
+        let targets = Some(Arc::new(Allowlist::new(&self.object)?) as _);
+        let rules = Rules { inspection, fragments: Duration::from_nanos(fragments), expect, targets };
         Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
     }
 

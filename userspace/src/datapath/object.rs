@@ -51,6 +51,7 @@ pub mod program {
     pub const HOLD: &str = "dropgate_hold";
     pub const RELEASE: &str = "dropgate_release";
     pub const SETTLE: &str = "dropgate_settle";
+    pub const TARGET: &str = "dropgate_target";
 }
 
 /// Sizes that are fixed when the maps are made.
@@ -144,7 +145,7 @@ impl Object {
             loader.map_pin_path(name, pins.join(name));
         }
         let mut ebpf = loader.load(object).map_err(ObjectError::Load)?;
-        for name in [program::INGRESS, program::SWEEP, program::HOLD, program::SETTLE] {
+        for name in [program::INGRESS, program::SWEEP, program::HOLD, program::SETTLE, program::TARGET] {
             let loaded: &mut Xdp = find(&mut ebpf, name)?;
             loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
         }

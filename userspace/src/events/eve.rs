@@ -100,6 +100,12 @@ pub struct Inspection {
     /// What of the flow it was said in, where that is not the whole: `STARTTLS`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
+    /// How a proxy was asked: `http-connect`, `http-absolute`, `socks4` or `socks5`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<&'static str>,
+    /// What a proxy was asked for, with the port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// `client` or `server`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub said_by: Option<&'static str>,

@@ -46,6 +46,7 @@ pub fn first_byte(walk: &Walk, said: &[u8], names: &Names, clock: &Clock) -> eve
         evidence: Some((Direction::ToServer, said.to_vec())),
         server_port: walk.dport,
         within: None,
+        asked: None,
     };
     alert(walk, &finding, names, clock)
 }
@@ -53,14 +54,21 @@ pub fn first_byte(walk: &Walk, said: &[u8], names: &Names, clock: &Clock) -> eve
 fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::Event {
     let reason = finding.reason.info();
     let spoken = finding.found.map_or("failed", Protocol::name);
+    let proxy = finding.asked.as_ref().map(|asked| asked.request.name());
+    let target = finding.asked.as_ref().map(|asked| asked.target.to_string());
     let mut signature = match finding.reason {
-        Reason::app_mismatch | Reason::first_byte_impossible if finding.found.is_some() => {
+        Reason::app_unknown => format!("an unknown protocol where {} is expected", list(&finding.expected)),
+        Reason::app_mismatch | Reason::first_byte_impossible if finding.found.is_none() => {
+            format!("something else where {} is expected", list(&finding.expected))
+        }
+        Reason::app_mismatch | Reason::first_byte_impossible => {
             format!("{spoken} where {} is expected", list(&finding.expected))
         }
-        Reason::app_unknown | Reason::first_byte_impossible => {
-            format!("an unknown protocol where {} is expected", list(&finding.expected))
+        Reason::app_pending => format!("no protocol has shown where {} is expected", list(&finding.expected)),
+        reason => {
+            let meaning = reason.info().map_or("", |info| info.meaning);
+            target.as_ref().map_or(meaning.to_owned(), |target| format!("{meaning}: {target}"))
         }
-        _ => format!("no protocol has shown where {} is expected", list(&finding.expected)),
     };
     let (outermost, within) = finding.within.clone().map_or((None, None), |(app, within)| (app, Some(within)));
     if let Some(within) = &within {
@@ -76,7 +84,7 @@ fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::E
             signature_id: 0,
             rev: 0,
             signature,
-            category: "Non-Standard Port",
+            category: if reason.is_some_and(|info| info.attack == "T1090") { "Proxy" } else { "Non-Standard Port" },
             severity: 1,
             metadata: eve::Metadata {
                 mitre_technique_id: reason.map(|info| info.attack).filter(|id| !id.is_empty()).into_iter().collect(),
@@ -92,6 +100,8 @@ fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::E
             },
             server_port: finding.server_port,
             within,
+            proxy,
+            target,
             said_by: finding.evidence.as_ref().map(|(direction, _)| match direction {
                 Direction::ToServer => "client",
                 Direction::ToClient => "server",

@@ -160,8 +160,8 @@ mod tests {
     #[test]
     fn numbers_wrap() {
         let mut flows = Flows::default();
-        assert_eq!(flows.seen(&held(7, 0x7fff_ffff), true).complete(), Some(0));
-        assert!(before(0x7fff_ffff, 0) && !before(0, 0x7fff_ffff));
+        assert_eq!(flows.seen(&held(7, NUMBERS), true).complete(), Some(0));
+        assert!(before(NUMBERS, 0) && !before(0, NUMBERS));
         assert_eq!(flows.seen(&held(7, 0), true).complete(), Some(1));
     }
 

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     clock::now_ns,
     datapath::Mapped,
+    defragment::Defragment,
     inspect::{Generations, Judged, Rules, Waiting},
 };
 
@@ -50,6 +51,7 @@ pub struct Inspector {
     totals: Arc<Totals>,
     ports: Vec<Port>,
     flows: Flows,
+    defragment: Defragment,
     /// Flows of this batch that may leave inspection once it has left, and what they speak.
     finished: Vec<(u64, u8)>,
     /// Flows whose packets have waited long enough.
@@ -82,6 +84,7 @@ impl Inspector {
             totals,
             ports: Vec::new(),
             flows: Flows::default(),
+            defragment: Defragment::default(),
             finished: Vec::new(),
             due: Vec::new(),
             deadlines: VecDeque::new(),
@@ -162,6 +165,7 @@ impl Inspector {
         let Port { queues, device, .. } = port;
         let mut work = Work {
             flows: &mut self.flows,
+            defragment: &mut self.defragment,
             finished: &mut self.finished,
             due: &mut self.due,
             deadlines: &mut self.deadlines,
@@ -184,6 +188,7 @@ impl Inspector {
             give_back(&self.credits, device.place, count);
             any |= count > 0;
         }
+        work.late_fragments();
         self.let_go(hands);
         self.settle_finished();
         any

@@ -6,9 +6,11 @@
 mod announce;
 mod device;
 mod flows;
+mod fragments;
 mod inspector;
 mod port;
 mod socket;
+mod target;
 mod tell;
 mod totals;
 mod work;
@@ -36,6 +38,7 @@ use self::{
 };
 pub use self::{
     device::{is_device, remove, strays},
+    target::Allowlist,
     tell::{Tell, Told},
     totals::Totals,
 };

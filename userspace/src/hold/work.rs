@@ -4,8 +4,9 @@ use std::{collections::VecDeque, os::fd::BorrowedFd, sync::atomic::Ordering, tim
 
 use dropgate_abi::{
     bytes_of,
-    hold::{Held, Settle, settled},
+    hold::{Held, Settle, part, settled},
     reason::Reason,
+    walk::Walk,
 };
 use xdp::slab::Slab as _;
 
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{
     datapath::test_run,
+    defragment::Defragment,
     inspect::{self, Answer, Generations, Judged},
 };
 
@@ -27,6 +29,7 @@ const WAIT: Duration = Duration::from_millis(100);
 /// What a batch of packets is decided with.
 pub(super) struct Work<'a> {
     pub flows: &'a mut Flows,
+    pub defragment: &'a mut Defragment,
     pub finished: &'a mut Vec<(u64, u8)>,
     pub due: &'a mut Vec<u64>,
     pub deadlines: &'a mut VecDeque<(u64, u64)>,
@@ -59,7 +62,11 @@ impl Work<'_> {
         while let Some(mut packet) = hands.received.pop_back() {
             if let Some((held, frame)) = Socket::read(&mut packet) {
                 bytes += frame.len() as u64;
-                self.packet(&held, frame, (place, from, to), hands, judged);
+                if held.part == part::WHOLE {
+                    self.packet(&held, (frame, &[frame]), (place, from, to), hands, judged);
+                } else {
+                    self.fragment(&held, frame, (place, from, to), hands, judged);
+                }
             }
             from.free(packet);
         }
@@ -72,47 +79,44 @@ impl Work<'_> {
         count
     }
 
-    /// One packet, and what follows from it.
-    fn packet(
+    /// One packet, that came in `parts`, and what follows from it.
+    pub(super) fn packet(
         &mut self,
         held: &Held,
-        frame: &[u8],
+        (frame, parts): (&[u8], &[&[u8]]),
         (place, from, to): (u32, &mut Socket, &mut Socket),
         hands: &mut Hands,
         judged: &mut Judged,
     ) {
         let flow = self.flows.seen(held, self.new);
         let Some(rules) = self.rules.of(held.generation) else { return };
-        let answer = inspect::judge(held, frame, &mut flow.talk, rules, self.now_ns, judged);
+        let answer = inspect::judge_parts(held, (frame, parts), &mut flow.talk, rules, self.now_ns, judged);
         // the flows that a packet announces are known before it leaves
         for announced in &judged.announced {
-            let counter = if self.announcer.announce(announced, self.now_ns) {
-                &self.totals.announced
-            } else {
-                &self.totals.refused
-            };
+            let made_known = self.announcer.announce(announced, self.now_ns);
+            let counter = if made_known { &self.totals.announced } else { &self.totals.refused };
             counter.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(app) = judged.noted {
             ask(self.settle, &Settle { hash: held.hash, flow: held.flow, app, note: 1, ..Settle::default() });
         }
         match answer {
-            Answer::Release => self.totals.sent(to.send(hands, frame)),
+            Answer::Release => parts.iter().for_each(|part| self.totals.sent(to.send(hands, part))),
             Answer::Wait => {
-                let frames = std::iter::once(frame.into()).chain(judged.let_go.drain(..));
-                for frame in frames {
-                    if flow.talk.wait(place, frame) {
-                        self.deadlines.push_back((self.now_ns + WAIT.as_nanos() as u64, held.flow));
-                    }
+                if flow.talk.wait_parts(place, parts.iter().map(|part| Box::from(*part))) {
+                    self.deadlines.push_back((self.now_ns + WAIT.as_nanos() as u64, held.flow));
+                }
+                for frame in judged.let_go.drain(..) {
+                    flow.talk.wait(place, frame);
                 }
                 if flow.talk.has_waited() {
                     self.due.push(held.flow);
                 }
             }
             Answer::Keep => {
-                self.totals.kept.fetch_add(1, Ordering::Relaxed);
+                self.totals.kept.fetch_add(parts.len() as u64, Ordering::Relaxed);
             }
-            Answer::Drop(reason) => self.dropped(held, reason, frame.len(), judged),
+            Answer::Drop(reason) => parts.iter().for_each(|part| self.dropped(held, reason, part.len(), &judged.walk)),
         }
         for frame in judged.let_go.drain(..) {
             self.totals.sent(to.send(hands, &frame));
@@ -135,11 +139,11 @@ impl Work<'_> {
         }
     }
 
-    /// Counts a packet that ends here, and tells of it.
-    fn dropped(&mut self, held: &Held, reason: Reason, bytes: usize, judged: &Judged) {
+    /// Counts a frame that ends here, and tells of it.
+    pub(super) fn dropped(&mut self, held: &Held, reason: Reason, bytes: usize, walk: &Walk) {
         self.totals.count(reason, bytes);
         if self.limiter.allows(reason, self.now_ns) {
-            (self.tell)(Told::Dropped(*held, judged.walk, reason));
+            (self.tell)(Told::Dropped(*held, *walk, reason));
         }
     }
 }

@@ -1,6 +1,11 @@
 //! Compares what is spoken with what is expected, and says what follows for the flow.
 
-use dropgate_abi::{flow::app, hold::Held, reason::Reason};
+use dropgate_abi::{
+    flow::app,
+    hold::Held,
+    policy::{FIRST_ZONE, NO_SERVICE, ZONE_SELF},
+    reason::Reason,
+};
 
 use super::{
     Answer, Finding, Judged,
@@ -8,16 +13,42 @@ use super::{
     follow::{Change, Follow, Step},
     layer::{Layer, Stage},
     packet::{Packet, UDP},
+    proxy::{Access, Asked, Host},
     reset::resets,
     talk::{Beginning, Talk},
 };
 use crate::{
     policy::model::Reaction,
-    protocol::{Direction, Protocol, Spoken},
+    protocol::{self, Direction, Protocol, Spoken},
 };
 
 /// Bytes of evidence that an event shows.
 const EVIDENCE: usize = 32;
+
+/// Proxies within one another that are followed.
+const NESTED: usize = 3;
+/// Faults of one flow that are told of.
+const TOLD: u8 = 16;
+
+/// What is known besides what was said.
+#[derive(Clone, Copy)]
+struct Flow<'a> {
+    rules: &'a Rules,
+    /// What is expected of the flow as a whole.
+    own: Expected,
+    /// Zone of the initiator.
+    zone: u16,
+    server_port: u16,
+    now_ns: u64,
+}
+
+impl Flow<'_> {
+    /// What its host asks of proxies is judged. Only the gateway and the zones of the policy have an allowlist of their own;
+    /// what others reach is given by published lines.
+    const fn proxies(&self) -> bool {
+        self.rules.inspection.proxied.is_some() && (self.zone == ZONE_SELF || self.zone >= FIRST_ZONE)
+    }
+}
 
 /// What comes next for a flow.
 enum Next {
@@ -38,6 +69,14 @@ struct Fault {
     /// `None`: nothing that is known.
     found: Option<Protocol>,
     evidence: Option<(Direction, usize)>,
+    asked: Option<Asked>,
+}
+
+impl Fault {
+    /// With no name for what was found.
+    const fn new(reason: Reason, reaction: Reaction) -> Self {
+        Self { reason, reaction, found: None, evidence: None, asked: None }
+    }
 }
 
 /// Takes a flow as far as what was said allows.
@@ -50,18 +89,23 @@ pub(super) fn conclude(
     out: &mut Judged,
 ) -> Answer {
     let walk = &packet.walk;
-    let port = if held.direction == 0 { walk.dport } else { walk.sport };
-    let own = Protocol::numbered(held.announced)
-        .map_or(Expected::Service { counter: held.service, udp: walk.protocol == UDP, port }, Expected::Announced);
+    let server_port = if held.direction == 0 { walk.dport } else { walk.sport };
+    let service = Expected::Service { counter: held.service, udp: walk.protocol == UDP, port: server_port };
+    let own = Protocol::numbered(held.announced).map_or(service, Expected::Announced);
+    let flow = Flow { rules, own, zone: held.zone, server_port, now_ns };
     loop {
-        let fault = match next(talk, own, rules, now_ns) {
+        let fault = match next(talk, &flow) {
             Next::More => return Answer::Release,
             Next::Again => continue,
-            Next::Settle => return settle(talk, rules, out),
+            Next::Settle => return settle(talk),
             Next::Fault(fault) => fault,
         };
-        out.found = Some(finding(&fault, talk, own, rules, port));
-        if fault.reaction == Reaction::Alert {
+        let alert = fault.reaction == Reaction::Alert;
+        if !alert || talk.told < TOLD {
+            talk.told += 1;
+            out.found = Some(finding(&fault, talk, &flow));
+        }
+        if alert {
             continue;
         }
         if fault.reaction == Reaction::Reset {
@@ -74,12 +118,12 @@ pub(super) fn conclude(
     }
 }
 
-/// One step of the conversation that is held now.
-fn next(talk: &mut Talk, own: Expected, rules: &Rules, now_ns: u64) -> Next {
-    let (outermost, beginning) = (talk.layers().len() < 2, talk.beginning);
+/// One step of the conversation that is held now. After a fault the next step goes on as if there were none.
+fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
+    let (outermost, beginning, stalled) = (talk.layers().len() < 2, talk.beginning, talk.has_stalled());
     let layer = talk.layer();
     if outermost {
-        layer.expected = own;
+        layer.expected = flow.own;
     }
     match &layer.stage {
         Stage::Identify => match beginning {
@@ -88,10 +132,10 @@ fn next(talk: &mut Talk, own: Expected, rules: &Rules, now_ns: u64) -> Next {
             Beginning::Forgotten => {
                 layer.stage = Stage::Over;
                 talk.app = app::UNKNOWN;
-                pending(rules, own)
+                pending(flow.rules, flow.own)
             }
             Beginning::Seen => {
-                let next = compare(layer, rules, now_ns);
+                let next = compare(layer, flow.rules, stalled, flow.now_ns);
                 if let (Stage::Compared, true) = (&layer.stage, outermost) {
                     talk.app = match layer.spoken {
                         Spoken::Known(protocol, ..) => protocol.number(),
@@ -102,57 +146,134 @@ fn next(talk: &mut Talk, own: Expected, rules: &Rules, now_ns: u64) -> Next {
             }
         },
         Stage::Compared => {
-            // nobody reads what was not kept
-            let follow = if layer.has_overflowed() { None } else { Follow::of(layer, rules) };
-            layer.stage = match follow {
+            layer.stage = match Follow::of(layer, flow.rules, flow.proxies()) {
                 Some(follow) => Stage::Follow(follow),
                 None => Stage::Over,
             };
             Next::Again
         }
-        Stage::Follow(_) => follow(talk, rules),
+        Stage::Follow(_) => follow(talk, flow),
         Stage::Over => Next::Settle,
     }
 }
 
 /// Reads on.
-fn follow(talk: &mut Talk, rules: &Rules) -> Next {
+fn follow(talk: &mut Talk, flow: &Flow<'_>) -> Next {
     let layer = talk.layer();
+    let (overflowed, bytes) = (layer.has_overflowed(), layer.bytes);
     let Some((follow, unread)) = layer.follow() else { return Next::Settle };
-    match follow.step(unread) {
-        Step::More if !follow.is_bounded() || layer.bytes < rules.inspection.depth => Next::More,
-        Step::More | Step::Over => match Follow::control(layer, rules) {
+    let (proxy, bounded) = (follow.is_proxy(), follow.is_bounded());
+    // nobody reads what was not kept
+    let step = if overflowed { Step::Unreadable } else { follow.step(unread) };
+    match step {
+        Step::More if !bounded || bytes < flow.rules.inspection.depth => Next::More,
+        Step::More | Step::Over => match Follow::control(layer, flow.rules) {
             Some(control) => {
                 layer.stage = Stage::Follow(control);
                 Next::Again
             }
             None => Next::Settle,
         },
+        Step::Unreadable if proxy => {
+            layer.stage = Stage::Over;
+            proxied(layer, flow, Reason::proxy_target_unseen, None)
+        }
+        Step::Unreadable => Next::Settle,
+        Step::Asked(asked) => target(layer, flow, asked),
         Step::Changed(Change::Tls) => {
             let said = layer.rest();
-            talk.enter(Layer::within("STARTTLS".to_owned(), Expected::Tls, said, rules));
+            talk.enter(Layer::within("STARTTLS".to_owned(), Expected::Tls, said, flow.rules));
             Next::Again
         }
+        Step::Changed(Change::Upgrade) => {
+            let (said, expected) = (layer.rest(), layer.expected);
+            talk.enter(Layer::within("HTTP upgrade".to_owned(), expected, said, flow.rules));
+            Next::Again
+        }
+        Step::Changed(Change::Tunnel) => tunnel(talk, flow),
     }
 }
 
-/// What is spoken, against what is expected.
-fn compare(layer: &mut Layer, rules: &Rules, now_ns: u64) -> Next {
+/// A proxy is asked for something: whether the client might go there itself.
+fn target(layer: &mut Layer, flow: &Flow<'_>, asked: Asked) -> Next {
+    let access = match &flow.rules.targets {
+        Some(targets) if !asked.target.host.is_nowhere() => targets.access(flow.zone, &asked.target),
+        _ => Access::Denied,
+    };
+    layer.asked = Some((asked.clone(), access));
+    let reason = match (access, &asked.target.host) {
+        (Access::Allowed { .. }, _) => return Next::Again,
+        (Access::Blocked, _) => Reason::proxy_target_blocked,
+        (Access::Denied, Host::Name(_)) => Reason::proxy_target_name,
+        (Access::Denied, Host::Address(_)) => Reason::proxy_target_denied,
+    };
+    proxied(layer, flow, reason, Some(asked))
+}
+
+/// What is asked of a proxy is not to be.
+fn proxied(layer: &Layer, flow: &Flow<'_>, reason: Reason, asked: Option<Asked>) -> Next {
+    let Some(reaction) = flow.rules.inspection.proxied else { return Next::Again };
+    let found = match layer.spoken {
+        Spoken::Known(protocol, ..) => Some(protocol),
+        Spoken::Unknown | Spoken::Pending => None,
+    };
+    Next::Fault(Fault { reason, reaction, found, evidence: None, asked })
+}
+
+/// A proxy passes on what follows: a conversation as with the target itself.
+fn tunnel(talk: &mut Talk, flow: &Flow<'_>) -> Next {
+    let nested = talk.layers().iter().filter(|layer| layer.asked.is_some()).count();
+    let layer = talk.layer();
+    let Some((asked, access)) = layer.asked.clone() else { return Next::Settle };
+    let counter = match access {
+        Access::Allowed { inspected: false, .. } => return Next::Settle,
+        Access::Allowed { service, .. } => service,
+        // it was told of, and goes on: what is registered for the port is expected
+        Access::Denied | Access::Blocked => NO_SERVICE,
+    };
+    if nested > NESTED {
+        layer.stage = Stage::Over;
+        return proxied(layer, flow, Reason::proxy_nested, Some(asked));
+    }
+    let expected = Expected::Service { counter, udp: false, port: asked.target.port };
+    let within = format!("{} {}", asked.request.name(), asked.target);
+    let said = layer.rest();
+    talk.enter(Layer::within(within, expected, said, flow.rules));
+    Next::Again
+}
+
+/// What is spoken, against what is expected. `stalled`: what was said has waited in vain for it to show.
+fn compare(layer: &mut Layer, rules: &Rules, stalled: bool, now_ns: u64) -> Next {
     let inspection = &rules.inspection;
+    if layer.spoken == Spoken::Pending && rules.expects(layer.expected, Protocol::Socks) {
+        // its answer would say that the proxy has connected already
+        let request = protocol::socks_request(layer.said(Direction::ToServer));
+        let known = request.map(|bytes| Spoken::Known(Protocol::Socks, Direction::ToServer, bytes));
+        layer.spoken = known.unwrap_or_default();
+    }
+    let wrong =
+        layer.spoken == Spoken::Pending && layer.bytes > 0 && rules.rules_out(layer.expected, &layer.candidates);
+    if let (true, Some((protocol, direction, bytes))) = (wrong, layer.candidates.likely()) {
+        // whatever it is in the end, it is not what is expected
+        layer.spoken = Spoken::Known(protocol, direction, bytes);
+    }
+    layer.hopeless = wrong && inspection.mismatch != Reaction::Alert && inspection.unknown != Reaction::Alert;
     let fault = match layer.spoken {
         Spoken::Known(protocol, direction, bytes) => {
             let evidence = Some((direction, bytes));
-            Fault { reason: Reason::app_mismatch, reaction: inspection.mismatch, found: Some(protocol), evidence }
+            Fault { found: Some(protocol), evidence, ..Fault::new(Reason::app_mismatch, inspection.mismatch) }
         }
-        Spoken::Unknown => {
-            Fault { reason: Reason::app_unknown, reaction: inspection.unknown, found: None, evidence: None }
-        }
+        Spoken::Unknown => Fault::new(Reason::app_unknown, inspection.unknown),
         Spoken::Pending => {
             if layer.bytes == 0 {
                 return Next::More;
             }
             let since_ns = *layer.since_ns.get_or_insert(now_ns);
             let late = u128::from(now_ns.saturating_sub(since_ns)) >= inspection.patience.as_nanos();
+            if layer.hopeless && (stalled || late || layer.bytes >= inspection.depth) {
+                layer.stage = Stage::Compared;
+                return Next::Fault(nameless(rules, layer.expected));
+            }
             if layer.bytes < inspection.depth && !late {
                 return Next::More;
             }
@@ -164,16 +285,25 @@ fn compare(layer: &mut Layer, rules: &Rules, now_ns: u64) -> Next {
     if rules.fits(layer.expected, fault.found) { Next::Again } else { Next::Fault(fault) }
 }
 
+/// It has not shown what is spoken, but that it is not what is expected.
+fn nameless(rules: &Rules, expected: Expected) -> Fault {
+    let (reason, reaction) = match rules.expected(expected).as_slice() {
+        [] => (Reason::app_unknown, rules.inspection.unknown),
+        _ => (Reason::app_mismatch, rules.inspection.mismatch),
+    };
+    Fault::new(reason, reaction)
+}
+
 /// It has not shown in time what is spoken.
 fn pending(rules: &Rules, expected: Expected) -> Next {
     if rules.fits(expected, None) {
         return Next::Settle;
     }
-    Next::Fault(Fault { reason: Reason::app_pending, reaction: rules.inspection.pending, found: None, evidence: None })
+    Next::Fault(Fault::new(Reason::app_pending, rules.inspection.pending))
 }
 
 /// What is told of a fault.
-fn finding(fault: &Fault, talk: &Talk, own: Expected, rules: &Rules, server_port: u16) -> Finding {
+fn finding(fault: &Fault, talk: &Talk, flow: &Flow<'_>) -> Finding {
     let evidence = fault.evidence.or_else(|| {
         [Direction::ToServer, Direction::ToClient]
             .map(|way| (way, EVIDENCE))
@@ -184,15 +314,18 @@ fn finding(fault: &Fault, talk: &Talk, own: Expected, rules: &Rules, server_port
         let said = talk.said(way);
         (way, said[..said.len().min(bytes).min(EVIDENCE)].to_vec())
     });
-    let expected = talk.layers().last().map_or(own, |layer| layer.expected);
+    // a target says it all
+    let evidence = evidence.filter(|_| fault.asked.is_none());
+    let expected = talk.layers().last().map_or(flow.own, |layer| layer.expected);
     Finding {
         reason: fault.reason,
         reaction: fault.reaction,
-        expected: rules.expected(expected),
+        expected: flow.rules.expected(expected),
         found: fault.found,
         evidence,
-        server_port,
+        server_port: flow.server_port,
         within: within(talk),
+        asked: fault.asked.clone(),
     }
 }
 
@@ -203,10 +336,7 @@ fn within(talk: &Talk) -> Option<(Option<Protocol>, String)> {
 }
 
 /// Nothing more is wanted of the flow.
-fn settle(talk: &mut Talk, rules: &Rules, out: &mut Judged) -> Answer {
+fn settle(talk: &mut Talk) -> Answer {
     talk.settle();
-    if !rules.inspection.everything {
-        out.finished = Some(talk.app);
-    }
     Answer::Release
 }

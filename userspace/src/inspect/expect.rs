@@ -3,19 +3,25 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
+use super::proxy::Targets;
 use crate::{
     policy::model::{Expect, Inspection},
-    protocol::{self, Protocol},
+    protocol::{self, Candidates, Protocol},
 };
 
 /// What one generation says about inspection.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub inspection: Inspection,
+    /// How long fragments wait for the others of their datagram.
+    pub fragments: Duration,
     /// By service counter.
     pub expect: BTreeMap<u32, Expect>,
+    /// Who knows what a proxy may be asked for. `None`: nobody, and so nothing.
+    pub targets: Option<Arc<dyn Targets>>,
 }
 
 /// What is expected of a conversation.
@@ -49,6 +55,17 @@ impl Rules {
             (Some(listed), Some(spoken)) => listed.contains(&spoken),
             (Some(_), None) => false,
         }
+    }
+
+    /// Whether it is named among what is expected.
+    pub fn expects(&self, expected: Expected, protocol: Protocol) -> bool {
+        self.listed(expected).is_some_and(|listed| listed.contains(&protocol))
+    }
+
+    /// Whether nothing that may be spoken is among what may yet be found.
+    pub fn rules_out(&self, expected: Expected, candidates: &Candidates) -> bool {
+        let listed = self.listed(expected);
+        listed.is_some_and(|listed| !listed.iter().any(|protocol| candidates.may_be(*protocol)))
     }
 
     /// What is expected, for people.

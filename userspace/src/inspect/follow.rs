@@ -1,8 +1,10 @@
-//! What is read on in a conversation after it is known what is spoken: where it may change into another one.
+//! What is read on in a conversation after it is known what is spoken: where it may change into another one, and what is
+//! asked of a proxy.
 
 use super::{
     expect::{Expected, Rules},
     layer::Layer,
+    proxy::{Asked, http::Http, socks::Socks},
     related::Control,
     upgrade::Upgrade,
 };
@@ -12,6 +14,8 @@ use crate::protocol::{Protocol, Spoken};
 #[derive(Debug)]
 pub(super) enum Follow {
     Upgrade(Upgrade),
+    Http(Http),
+    Socks(Socks),
     /// A control channel, for as long as it lives.
     Control(Control),
 }
@@ -23,8 +27,12 @@ pub(super) enum Step {
     More,
     /// Nothing more is wanted of the conversation.
     Over,
+    /// A proxy is asked for something. What is said in answer comes later.
+    Asked(Asked),
     /// What is not read yet, in both directions, belongs to another conversation.
     Changed(Change),
+    /// What is not read yet cannot be, or in two ways, and may be for a proxy.
+    Unreadable,
 }
 
 /// What a conversation changes into.
@@ -32,13 +40,25 @@ pub(super) enum Step {
 pub(super) enum Change {
     /// TLS, as both sides have agreed.
     Tls,
+    /// Another protocol of the same service, as both sides have agreed: `Upgrade` in HTTP.
+    Upgrade,
+    /// What was asked for last of a proxy, which passes it on.
+    Tunnel,
 }
 
 impl Follow {
-    /// What is to be read on of a conversation whose protocol was compared with what is expected.
-    pub fn of(layer: &Layer, rules: &Rules) -> Option<Self> {
+    /// What is to be read on of a conversation whose protocol was compared with what is expected. `proxies`: what is asked
+    /// of proxies is judged.
+    pub fn of(layer: &Layer, rules: &Rules, proxies: bool) -> Option<Self> {
         let Spoken::Known(protocol, ..) = layer.spoken else { return None };
-        Self::upgrade(protocol, layer.expected, rules).or_else(|| Self::control(layer, rules))
+        let follow = match protocol {
+            Protocol::Http if proxies => Some(Self::Http(Http::default())),
+            Protocol::Socks if proxies => Some(Self::Socks(Socks::default())),
+            // where anything may be spoken, so it may after an upgrade
+            _ if rules.fits(layer.expected, None) => None,
+            _ => Upgrade::of(protocol).map(Self::Upgrade),
+        };
+        follow.or_else(|| Self::control(layer, rules))
     }
 
     /// What is to be read on when it goes on as it is: what is as expected may announce other flows.
@@ -48,14 +68,11 @@ impl Follow {
         if own && rules.fits(layer.expected, Some(protocol)) { Control::of(protocol).map(Self::Control) } else { None }
     }
 
-    fn upgrade(protocol: Protocol, expected: Expected, rules: &Rules) -> Option<Self> {
-        // where anything may be spoken, so it may after an upgrade
-        if rules.fits(expected, None) { None } else { Upgrade::of(protocol).map(Self::Upgrade) }
-    }
-
     pub fn step(&mut self, unread: &mut [Vec<u8>; 2]) -> Step {
         match self {
             Self::Upgrade(upgrade) => upgrade.step(unread),
+            Self::Http(http) => http.step(unread),
+            Self::Socks(socks) => socks.step(unread),
             Self::Control(control) => {
                 control.read(unread);
                 Step::More
@@ -68,10 +85,17 @@ impl Follow {
         matches!(self, Self::Upgrade(_))
     }
 
+    /// Whether it is of a proxy.
+    pub const fn is_proxy(&self) -> bool {
+        matches!(self, Self::Http(_) | Self::Socks(_))
+    }
+
     /// Whether something was said of which more is needed before it can be judged.
     pub fn is_midway(&self, unread: &[Vec<u8>; 2]) -> bool {
         match self {
             Self::Upgrade(upgrade) => upgrade.is_midway(unread),
+            Self::Http(http) => http.is_midway(unread),
+            Self::Socks(socks) => socks.is_midway(unread),
             Self::Control(_) => false,
         }
     }

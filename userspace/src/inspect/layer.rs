@@ -3,6 +3,7 @@
 use super::{
     expect::{Expected, Rules},
     follow::Follow,
+    proxy::{Access, Asked},
     related::Control,
 };
 use crate::protocol::{self, Candidates, Direction, Spoken, Stream};
@@ -34,7 +35,9 @@ pub(super) struct Layer {
     unread: [Vec<u8>; 2],
     /// More was said than is kept.
     overflowed: bool,
-    candidates: Candidates,
+    pub candidates: Candidates,
+    /// It is not what is expected, whatever it turns out to be, and ends for that.
+    pub hopeless: bool,
     pub spoken: Spoken,
     /// Payload so far, both directions.
     pub bytes: u64,
@@ -42,6 +45,8 @@ pub(super) struct Layer {
     pub since_ns: Option<u64>,
     pub expected: Expected,
     pub stage: Stage,
+    /// What was asked of a proxy last, and what the allowlist says of it.
+    pub asked: Option<(Asked, Access)>,
     /// What it lies in, for people: `STARTTLS`, `CONNECT www.example:443`.
     pub within: Option<String>,
 }

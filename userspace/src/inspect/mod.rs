@@ -6,6 +6,7 @@ mod expect;
 mod follow;
 mod layer;
 mod packet;
+mod proxy;
 mod related;
 mod reset;
 mod talk;
@@ -19,6 +20,7 @@ use self::{conclude::conclude, packet::UDP};
 pub use self::{
     expect::{Expected, Generations, Rules, expected},
     packet::Packet,
+    proxy::{Access, Asked, Host, Request, Target, Targets},
     related::Announced,
     talk::{Beginning, Talk, Waiting},
 };
@@ -34,7 +36,7 @@ pub enum Answer {
     Release,
     /// It waits, and [`Judged::let_go`] behind it, until it is known what is spoken: in [`Talk::waiting`].
     Wait,
-    /// It is kept until its turn comes: see [`Judged::let_go`].
+    /// It is kept until its turn comes, now or later: see [`Judged::let_go`].
     Keep,
     Drop(Reason),
 }
@@ -42,7 +44,7 @@ pub enum Answer {
 /// What else follows. Reused from one packet to the next.
 #[derive(Default, Debug)]
 pub struct Judged {
-    /// Frames kept earlier that leave now, after the one that was judged, the same way.
+    /// Frames that were kept and leave now, the same way as the one that was judged, and after it if it leaves.
     pub let_go: Vec<Box<[u8]>>,
     /// Frames that end the connection: for its receiver and for its sender.
     pub resets: Option<(Vec<u8>, Vec<u8>)>,
@@ -74,12 +76,27 @@ pub struct Finding {
     pub server_port: u16,
     /// What the flow as a whole is, where it was said inside of that, and inside of what: `STARTTLS`.
     pub within: Option<(Option<Protocol>, String)>,
+    /// What a proxy was asked for.
+    pub asked: Option<Asked>,
 }
 
 const FIN: u8 = 1;
 
 /// Judges a packet of a flow. `talk`: what is known of the flow so far; `now_ns`: any clock that goes on.
 pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
+    judge_parts(held, (frame, &[frame]), talk, rules, now_ns, out)
+}
+
+/// Judges a packet of a flow that came in several frames: [`crate::defragment`] has put it together. They are what is kept
+/// of it, and what comes out in [`Judged::let_go`].
+pub fn judge_parts(
+    held: &Held,
+    (frame, parts): (&[u8], &[&[u8]]),
+    talk: &mut Talk,
+    rules: &Rules,
+    now_ns: u64,
+    out: &mut Judged,
+) -> Answer {
     out.let_go.clear();
     out.announced.clear();
     out.noted = None;
@@ -89,7 +106,7 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: 
     if let Some(reason) = talk.condemned {
         return Answer::Drop(reason);
     }
-    if talk.settled && !talk.keeps() {
+    if talk.settled && !talk.keeps() && talk.is_confirmed(rules) {
         // nothing more is looked for; it is held only to be counted out, or because everything is
         out.finished = (!rules.inspection.everything).then_some(talk.app);
         return Answer::Release;
@@ -100,7 +117,7 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: 
         Answer::Release
     } else {
         match Segment::read(direction, packet.source(), packet.destination(), packet.transport(), Checksum::Verify) {
-            Ok(segment) => talk.segment(&segment, frame, rules, &mut out.stream, &mut out.let_go),
+            Ok(segment) => talk.segment(&segment, parts, rules, &mut out.stream, &mut out.let_go),
             Err(reason) => Answer::Drop(reason),
         }
     };
@@ -112,9 +129,19 @@ pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: 
     };
     talk.announce(held, &packet, &mut out.announced);
     out.noted = talk.note();
-    if talk.settled && !rules.inspection.everything {
-        out.finished = Some(talk.app);
+    if talk.settled && talk.is_confirmed(rules) {
+        talk.leave();
+        out.finished = (!rules.inspection.everything).then_some(talk.app);
     }
     let carries = !packet.payload().is_empty() || packet.walk.protocol != UDP && packet.walk.tcp_flags & FIN != 0;
-    if answer == Answer::Release && carries && talk.makes_wait() { Answer::Wait } else { answer }
+    match answer {
+        Answer::Release if carries && talk.makes_wait() => Answer::Wait,
+        // In the order in which they came: timestamps say so, and of those that seem to go back a receiver takes none (RFC
+        // 7323, 5.3).
+        Answer::Release if !out.let_go.is_empty() => {
+            out.let_go.extend(parts.iter().map(|part| Box::from(*part)));
+            Answer::Keep
+        }
+        answer => answer,
+    }
 }

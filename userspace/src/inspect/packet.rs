@@ -20,7 +20,7 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// Reads a frame; `None` for one that XDP would not have held: a fragment, or what is neither TCP nor UDP.
+    /// Reads a frame; `None` for one that is not judged: a fragment alone, or what is neither TCP nor UDP.
     pub fn read(frame: &'a [u8]) -> Option<Self> {
         let (walk, _) = dropgate_xdp::read(frame);
         if walk.family == 0 || walk.l4 == 0 || walk.parsed & parsed::FRAGMENT != 0 {

@@ -5,13 +5,14 @@ use dropgate_abi::{hold::Held, reason::Reason};
 use super::{Announced, Answer, expect::Rules, layer::Layer, packet::Packet};
 use crate::{
     protocol::{Direction, MOST_DATAGRAMS},
-    reassembly::{self, Connection, Limits, Outcome, Segment},
+    reassembly::{self, Connection, Limits, Outcome, Said, Segment, flag},
 };
 
 /// Bytes of a datagram that are kept.
 const DATAGRAM: usize = 2048;
-/// Packets of a flow that wait at most.
-const MOST_WAITING: usize = 32;
+/// Packets of a flow that wait at most, and their bytes: there is room for a hello in segments of one byte.
+const MOST_WAITING: usize = 1024;
+const MOST_WAITING_BYTES: usize = 64 << 10;
 /// How often what a flow says may wait in vain.
 const STALLS: u8 = 3;
 
@@ -38,14 +39,20 @@ pub struct Waiting {
 #[derive(Debug)]
 pub struct Talk {
     connection: Option<Box<Connection>>,
+    /// What was inspected when it was known what is spoken. Until the receivers have it, the connection is kept, so that
+    /// they cannot be given other bytes in its place.
+    inspected: Option<Said>,
     datagrams: Vec<(Direction, Box<[u8]>)>,
     /// Conversations within one another, outermost first; the last one is what is spoken now.
     layers: Vec<Layer>,
-    /// Out of turn, by token.
+    /// Out of turn, by token; of a fragmented packet, one after the other.
     kept: Vec<(u32, Direction, Box<[u8]>)>,
     next_token: u32,
     /// In their order: what was said before it is known what is spoken.
     waiting: Vec<Waiting>,
+    /// Packets that those frames are.
+    waits: usize,
+    waiting_bytes: usize,
     /// How often what waited was let go without that.
     stalls: u8,
     pub beginning: Beginning,
@@ -53,6 +60,8 @@ pub struct Talk {
     pub settled: bool,
     /// [`dropgate_abi::flow::Flow::app`]: what the outermost conversation is, once that is known.
     pub app: u8,
+    /// Faults that were told of.
+    pub(super) told: u8,
     /// That was told, though the flow stays under inspection.
     noted: bool,
     /// It ends: every packet of it is dropped.
@@ -64,15 +73,19 @@ impl Talk {
     pub fn new(beginning: Beginning) -> Self {
         Self {
             connection: None,
+            inspected: None,
             datagrams: Vec::new(),
             layers: Vec::new(),
             kept: Vec::new(),
             next_token: 0,
             waiting: Vec::new(),
+            waits: 0,
+            waiting_bytes: 0,
             stalls: 0,
             beginning,
             settled: false,
             app: 0,
+            told: 0,
             noted: false,
             condemned: None,
         }
@@ -134,22 +147,48 @@ impl Talk {
         !self.waiting.is_empty() || self.is_midway() && self.stalls < STALLS
     }
 
+    /// Whether something has waited in vain for what is spoken to show.
+    pub(super) const fn has_stalled(&self) -> bool {
+        self.stalls > 0
+    }
+
+    /// Whether the receivers have all that told what is spoken. Where the packets of one side do not come this way, nobody
+    /// says so, and it is enough that much was said.
+    pub(super) fn is_confirmed(&self, rules: &Rules) -> bool {
+        match (&self.connection, &self.inspected) {
+            (Some(connection), Some(inspected)) => connection.has_delivered(inspected, rules.inspection.depth),
+            _ => true,
+        }
+    }
+
     /// Takes a packet that came by the socket at `place`; whether it is the first one.
     pub fn wait(&mut self, place: u32, frame: Box<[u8]>) -> bool {
-        self.waiting.push(Waiting { place, frame });
-        self.waiting.len() == 1
+        self.wait_parts(place, std::iter::once(frame))
+    }
+
+    /// Takes a packet that came in several frames.
+    pub fn wait_parts(&mut self, place: u32, frames: impl Iterator<Item = Box<[u8]>>) -> bool {
+        let before = self.waiting.len();
+        self.waiting.extend(frames.map(|frame| Waiting { place, frame }));
+        self.waiting_bytes += self.waiting[before..].iter().map(|waiting| waiting.frame.len()).sum::<usize>();
+        self.waits += 1;
+        self.waits == 1
     }
 
     /// Whether what waits is to be let go at once.
     pub fn has_waited(&self) -> bool {
-        !self.is_midway() || self.waiting.len() >= MOST_WAITING
+        !self.is_midway() || self.waits >= MOST_WAITING || self.waiting_bytes >= MOST_WAITING_BYTES
     }
 
-    /// What waited, to be let go in this order.
+    /// What waited, to be let go in this order. Nothing where what is expected is not spoken: the next packet ends the flow.
     pub fn let_go(&mut self) -> Vec<Waiting> {
         if self.is_midway() && !self.waiting.is_empty() {
             self.stalls = self.stalls.saturating_add(1);
         }
+        if !self.settled && self.layers.last().is_some_and(|layer| layer.hopeless) {
+            return Vec::new();
+        }
+        (self.waits, self.waiting_bytes) = (0, 0);
         std::mem::take(&mut self.waiting)
     }
 
@@ -178,15 +217,19 @@ impl Talk {
         self.datagrams = datagrams;
     }
 
-    /// A TCP segment, of the packet `frame`; frames that leave after it go into `let_go`.
+    /// A TCP segment, of the packet that came in `parts`; frames kept earlier that leave with it go into `let_go`.
     pub(super) fn segment(
         &mut self,
         segment: &Segment<'_>,
-        frame: &[u8],
+        parts: &[&[u8]],
         rules: &Rules,
         out: &mut Outcome,
         let_go: &mut Vec<Box<[u8]>>,
     ) -> Answer {
+        // receivers take urgent bytes out of the stream unless they were told not to: they would read another one
+        if segment.flags & flag::URG != 0 && (!self.settled || self.inspected.is_some()) {
+            return Answer::Drop(Reason::tcp_urgent);
+        }
         // the conversations keep what they still need
         let limits = Limits { prefix: 0, ..Limits::default() };
         let connection = self.connection.get_or_insert_with(|| Box::new(Connection::new(&limits)));
@@ -196,20 +239,14 @@ impl Talk {
         if out.restarted {
             // the same addresses and ports, another conversation
             self.layers.clear();
-            (self.settled, self.noted) = (false, false);
+            (self.settled, self.inspected, self.stalls, self.noted) = (false, None, 0, false);
         }
         for (token, _) in &out.discard {
             self.kept.retain(|(kept, ..)| kept != token);
         }
-        for token in &out.let_go {
-            if let Some(at) = self.kept.iter().position(|(kept, ..)| kept == token) {
-                let (_, direction, frame) = self.kept.remove(at);
-                // one of the other direction would leave by another way; its sender sends it again
-                if direction == segment.direction {
-                    let_go.push(frame);
-                }
-            }
-        }
+        // in the order in which they came; one of the other direction would leave by another way, and its sender sends it again
+        let leaving = self.kept.extract_if(.., |(kept, ..)| out.let_go.contains(kept));
+        let_go.extend(leaving.filter(|(_, way, _)| *way == segment.direction).map(|(.., frame)| frame));
         let adopted = connection.adopted(Direction::ToServer) || connection.adopted(Direction::ToClient);
         if adopted && self.beginning == Beginning::Seen {
             self.beginning = Beginning::Before;
@@ -220,7 +257,7 @@ impl Talk {
         match answer {
             reassembly::Answer::Release => Answer::Release,
             reassembly::Answer::Hold => {
-                self.kept.push((token, segment.direction, frame.into()));
+                self.kept.extend(parts.iter().map(|part| (token, segment.direction, Box::from(*part))));
                 Answer::Keep
             }
             reassembly::Answer::Drop(reason) => Answer::Drop(reason),
@@ -230,11 +267,17 @@ impl Talk {
     /// Nothing more is wanted of it.
     pub(super) fn settle(&mut self) {
         self.settled = true;
-        if self.kept.is_empty() {
-            self.connection = None;
-        }
+        let connection = self.connection.as_deref().filter(|_| self.beginning == Beginning::Seen);
+        self.inspected = connection.map(Connection::said);
         self.layers = Vec::new();
         self.datagrams = Vec::new();
+    }
+
+    /// It leaves inspection.
+    pub(super) fn leave(&mut self) {
+        if self.kept.is_empty() {
+            (self.connection, self.inspected) = (None, None);
+        }
     }
 
     /// The flow ends here.
@@ -244,6 +287,6 @@ impl Talk {
         self.layers = Vec::new();
         self.datagrams = Vec::new();
         self.kept = Vec::new();
-        self.waiting = Vec::new();
+        (self.waiting, self.waits, self.waiting_bytes) = (Vec::new(), 0, 0);
     }
 }

@@ -377,6 +377,8 @@ pub struct Inspection {
     pub unknown: Reaction,
     /// What is spoken has not shown in time.
     pub pending: Reaction,
+    /// A proxy is asked for a target that the zone may not reach itself. `None`: targets are not looked at.
+    pub proxied: Option<Reaction>,
     /// Most packets that are held at once on one receive queue.
     pub held: u32,
     /// The inspector is late when it gave no sign of life for this long.
@@ -392,6 +394,7 @@ impl Default for Inspection {
             mismatch: Reaction::Drop,
             unknown: Reaction::Alert,
             pending: Reaction::Alert,
+            proxied: Some(Reaction::Drop),
             held: 1024,
             late: Duration::from_secs(1),
         }

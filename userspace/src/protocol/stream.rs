@@ -37,6 +37,7 @@ mod tests;
 mod tls;
 mod vnc;
 
+pub use self::socks::request as socks_request;
 use super::{Answer, Candidates, Direction, Protocol, Spoken, Stream, ask};
 
 type Detector = (Protocol, fn(Stream<'_>) -> Answer);

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Sets the one entry of `HOLD_PORTS` for an interface, and the credit of its socket.
-fn serve(real: &Real, ifindex: u32, longest: u32, credit: Credit) {
+pub fn serve(real: &Real, ifindex: u32, longest: u32, credit: Credit) {
     let map = real.bench.object().share("HOLD_PORTS").expect("a map");
     let mut ports: HashMap<_, u32, [u8; 24]> = map.try_into().expect("a hash map");
     let port = HoldPort { socket: 0, queues: 1, longest, ..HoldPort::default() };

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cases;
 pub mod elsewhere;
+mod fragments;
 mod held;
 pub mod net;
 mod related;

@@ -59,6 +59,8 @@ fn what_another_flow_announced() {
         real.ingress(net.name, LAN0, &from_client(net, 1000, 5000, ACK), "tcp_no_flow");
         let walk = real.ingress(net.name, LAN0, &from_client(net, 1000, 5000, SYN), "related");
         assert_eq!(walk.zone, zone);
+        let answer = net.back().frame(&[], TCP, &packets::tcp(5000, 1000, SYN | ACK, &[]));
+        real.ingress(net.name, WAN0, &answer, "flow");
         real.ingress(net.name, LAN0, &from_client(net, 1000, 5000, ACK), "flow");
         real.ingress(net.name, LAN0, &from_client(net, 1001, 5000, SYN), "not_allowed");
         let said = net.out().frame(net.tags, TCP, &packets::tcp(1000, 5000, ACK, b"anything"));

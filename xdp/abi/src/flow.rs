@@ -134,7 +134,19 @@ pub fn expired(now: u32, last_seen: u32, timeout: u32) -> bool {
     idle > timeout && idle < u32::MAX - 0xffff
 }
 
-/// A remembered first fragment. 72 bytes.
+/// Values of [`Fragment::fate`]: what became of a datagram's first fragment, and becomes of its others.
+pub mod fate {
+    /// It passed.
+    pub const PASSED: u8 = 0;
+    /// It was dropped.
+    pub const DROPPED: u8 = 1;
+    /// It is held, and the others are until all are there.
+    pub const HELD: u8 = 2;
+    /// It has not been seen, and others that came before it are held.
+    pub const EARLY: u8 = 3;
+}
+
+/// A remembered datagram of which fragments were seen. 72 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(8))]
 pub struct Fragment {
@@ -147,8 +159,8 @@ pub struct Fragment {
     pub family: u8,
     /// 0: free way, 1: in use.
     pub used: u8,
-    /// 1: the first fragment was dropped.
-    pub dropped: u8,
+    /// See [`fate`].
+    pub fate: u8,
     /// The port it came in by, as in [`Flow::to_server_port`].
     pub port: u64,
     /// Tick of the first fragment; its entry has expired after `timeout` ticks.

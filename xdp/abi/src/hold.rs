@@ -1,6 +1,6 @@
 //! Packets held in userspace: how they get there, what travels with them, and what bounds their number.
 
-use crate::plain;
+use crate::{plain, tuple::Address};
 
 /// What stands before a held frame: its metadata in an AF_XDP frame, its first bytes on the way through a hold device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -22,8 +22,23 @@ pub struct Held {
     pub zone: u16,
     /// 0: to the server, 1: to the client.
     pub direction: u8,
+    /// See [`part`].
+    pub part: u8,
     /// Of a flow that another one announced: what is to be spoken, as [`crate::flow::Flow::app`] numbers it; else 0.
     pub announced: u8,
+    pub _pad: [u8; 7],
+}
+
+/// Values of [`Held::part`]: what a frame is to its flow.
+pub mod part {
+    /// A packet of it.
+    pub const WHOLE: u8 = 0;
+    /// The first fragment of a packet of it, with a sequence number like a whole one.
+    pub const FIRST: u8 = 1;
+    /// The same, of a flow that needs no inspection: held because others of its datagram are, without a number.
+    pub const BESIDE: u8 = 2;
+    /// A later fragment, without a number: nothing is known of its flow.
+    pub const LATER: u8 = 3;
 }
 
 /// Mark of what this gateway itself put on a hold device: [`Held::token`], and of released frames the socket's mark.
@@ -110,4 +125,36 @@ pub mod settled {
     pub const BUSY: u32 = 4;
 }
 
-plain!(Held = 40, HoldPort = 24, Credit = 128, Settle = 24);
+/// What the inspector asks of `dropgate_target`, the frame of a test run: whether a host of a zone may start a flow to a
+/// target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(8))]
+pub struct Target {
+    pub address: Address,
+    /// The zone of the host.
+    pub zone: u16,
+    /// The target's port.
+    pub port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// [`crate::tuple::V4`] or [`crate::tuple::V6`].
+    pub family: u8,
+    /// 1: the target is a name, and `address` means nothing: an outside address that no prefix names.
+    pub named: u8,
+    pub _pad: u8,
+}
+
+/// What `dropgate_target` answers: one of these, or [`ALLOWED`](target::ALLOWED) with a flag and a counter.
+pub mod target {
+    /// No service of the zone allows it.
+    pub const DENIED: u32 = 1;
+    /// The address is on the blocklist.
+    pub const BLOCKED: u32 = 2;
+    pub const ALLOWED: u32 = 1 << 31;
+    /// The flows of the service that allows it are inspected.
+    pub const INSPECTED: u32 = 1 << 30;
+    /// Bits of the counter of the service that allows it.
+    pub const COUNTER: u32 = INSPECTED - 1;
+}
+
+plain!(Held = 48, HoldPort = 24, Credit = 128, Settle = 24, Target = 24);

@@ -105,6 +105,9 @@ impl PrefixKey {
         if family == crate::tuple::V6 { 32 + 128 } else { 32 + 32 }
     }
 
+    /// Prefix length of no address at all: the scope alone.
+    pub const NOTHING: u32 = 32;
+
     /// Key of [`table::RANGES`]; its full length is [`PrefixKey::full`] of IPv4.
     #[inline(always)]
     pub const fn range(zone: u16, peer: u16, protocol: u8, port: u16) -> Self {

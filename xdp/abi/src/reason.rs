@@ -234,9 +234,23 @@ reasons! {
     195 tcp_unacknowledged_limit Content Error "" "more unacknowledged bytes of a connection than can be remembered"
     196 tcp_urgent               Content Drop "" "TCP urgent data, which the policy drops"
 
+    200 datagram_overlap         Content AnomalyDrop "" "overlaps another fragment of its datagram (RFC 5722)"
+    201 datagram_length          Content AnomalyDrop "" "contradicts another fragment on where their datagram ends"
+    202 fragment_already_held    Content Drop "" "a second copy of a fragment that is held"
+    203 datagram_incomplete      Content Drop "" "a fragment whose others did not come in time"
+    204 datagram_pieces          Content AnomalyDrop "" "of a datagram in more fragments than any path needs"
+    205 datagram_source_limit    Content Error "" "as many fragments of one source are held as may be"
+    206 datagram_limit           Content Error "" "as many fragments are held as may be"
+
     210 first_byte_impossible    Content Drop "T1571" "begins with what nothing that its service expects can begin with"
 
     215 related                  Policy Pass "" "announced by another flow, which the policy allows"
+
+    230 proxy_target_denied      Content Drop "T1090" "asks a proxy for a target that the allowlist of its zone does not name"
+    231 proxy_target_name        Content Drop "T1090" "asks a proxy for a name on a port that its zone may not reach on the whole outside"
+    232 proxy_target_blocked     Content Drop "T1090" "asks a proxy for an address on the blocklist"
+    233 proxy_target_unseen      Content Drop "T1090" "asks a proxy in a way that hides the target or lets it be read in two ways"
+    234 proxy_nested             Content Drop "T1090" "a proxy through a proxy, deeper than is followed"
 
     250 internal                 Verdict Error "" "a packet that no stage decided; a defect of Dropgate"
 }

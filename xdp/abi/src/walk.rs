@@ -73,7 +73,9 @@ pub struct Walk {
     pub reason: Reason,
     /// See [`action`].
     pub action: u8,
-    pub _pad: [u8; 5],
+    /// Of what is held: see [`crate::hold::part`].
+    pub part: u8,
+    pub _pad: [u8; 4],
 }
 
 /// Values of [`Walk::hook`].

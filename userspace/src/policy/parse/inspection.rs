@@ -32,6 +32,13 @@ impl Parser {
         let Inspection { mismatch, unknown, pending, .. } = &mut inspection;
         let places = &mut [("mismatch", mismatch), ("unknown", unknown), ("pending", pending)];
         self.choices(&mut section, "reaction", &words, places);
+        let words = [
+            ("ignore", None),
+            ("alert", Some(Reaction::Alert)),
+            ("drop", Some(Reaction::Drop)),
+            ("reset", Some(Reaction::Reset)),
+        ];
+        self.choices(&mut section, "reaction", &words, &mut [("proxied", &mut inspection.proxied)]);
         if let Some(held) = section.get("held").and_then(|v| self.integer(v, HELD, "number of held packets")) {
             inspection.held = held as u32;
         }

@@ -139,6 +139,8 @@ fn version(said: &mut Reader<'_>) -> Read<()> {
 /// A GET that asks for WebSocket, to the end of its head.
 fn upgrade(said: &mut Reader<'_>) -> Read<()> {
     said.literal(b"GET ")?;
+    // a whole URI is for a proxy, which need not answer before it is known what is spoken
+    require(said.peek()? == b'/')?;
     said.run(TARGET_ENOUGH, is_target)?;
     said.literal(b" HTTP/1.1")?;
     said.line_end()?;

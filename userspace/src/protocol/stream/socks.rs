@@ -25,10 +25,21 @@ pub fn detect(said: Stream<'_>) -> Answer {
     }
     let granted = read(said.to_client, server);
     match (asked, granted) {
+        // greeting and request together say enough
+        _ if said.to_client.is_empty() && said.to_server.first() == Some(&5) => match read(said.to_server, hasty5) {
+            Ok(bytes) => Answer::Yes(Direction::ToServer, bytes),
+            Err(_) => Answer::More,
+        },
         (_, Err(Lack::No)) => Answer::No,
         (Ok(_), Ok(bytes)) => Answer::Yes(Direction::ToClient, bytes),
         _ => Answer::More,
     }
+}
+
+/// The bytes of a whole request, before any answer: where SOCKS is expected it can be taken for one.
+pub fn request(said: &[u8]) -> Option<usize> {
+    let form: Form = if said.first() == Some(&4) { request4 } else { hasty5 };
+    read(said, form).ok()
 }
 
 /// ```text
@@ -69,6 +80,29 @@ fn greeting5(said: &mut Reader<'_>) -> Read<()> {
         Ok(next) => require(next == 5 || next == 1),
         Err(_) => Ok(()),
     }
+}
+
+/// A client that waits for nothing: greeting, name and password, request (RFC 1928 section 4).
+fn hasty5(said: &mut Reader<'_>) -> Read<()> {
+    said.literal(&[5])?;
+    let methods = said.byte()?;
+    said.take(methods.into())?;
+    if said.peek()? == 1 {
+        said.byte()?;
+        for _ in 0..2 {
+            let length = said.byte()?;
+            said.take(length.into())?;
+        }
+    }
+    said.literal(&[5])?;
+    said.byte_that(|command| (1..=3).contains(&command))?;
+    said.literal(&[0])?;
+    let length = match said.byte_that(|kind| matches!(kind, 1 | 3 | 4))? {
+        1 => 4,
+        3 => said.byte()?.into(),
+        _ => 16,
+    };
+    said.take(length + 2).map(|_| ())
 }
 
 fn method5(said: &mut Reader<'_>) -> Read<()> {

@@ -1,0 +1,60 @@
+//! The daemon under load.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use dropgate_lab::{Gateway, run, wait_until};
+use serde_json::Value;
+
+/// How long it may take to start, or to stop.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A daemon that runs on the gateway of a laboratory.
+pub struct Daemon {
+    program: PathBuf,
+}
+
+impl Daemon {
+    /// Starts it with this policy; returns once the policy is in force.
+    pub fn start(lab: &mut Gateway, policy: &str, program: &Path) -> Result<Self> {
+        let program = program
+            .canonicalize()
+            .with_context(|| format!("`{}`; `cargo build --release -p dropgate` makes it", program.display()))?;
+        let policy = lab.write("policy.toml", policy)?;
+        let events = lab.dir().join("eve.json");
+        lab.before_removal(&lab.gw, &program, &["stop", "--detach"])?;
+        let mut command = lab.gw.command(&program);
+        command.arg("run").arg("--policy").arg(policy).arg("--events").arg(events);
+        let log = lab.log("dropgate");
+        let gw = lab.gw.clone();
+        let process = lab.serve("dropgate", &mut command)?;
+        let mut ended = None;
+        let waited = wait_until("an answer of `dropgate status`", LIMIT, || {
+            ended = process.ended();
+            Ok(ended.is_some() || run(gw.command(&program).args(["status", "--json"]), LIMIT)?.success())
+        });
+        let said = || fs::read_to_string(&log).unwrap_or_default();
+        if let Some(status) = ended {
+            bail!("`dropgate run` ended with {status}:\n{}", said());
+        }
+        waited.with_context(|| format!("`dropgate run` says:\n{}", said()))?;
+        Ok(Self { program })
+    }
+
+    /// What `dropgate status --json` says.
+    pub fn status(&self, lab: &Gateway) -> Result<Value> {
+        let text = lab.gw.check(&self.program.to_string_lossy(), ["status", "--json"])?;
+        serde_json::from_str(&text).context("what `dropgate status --json` says")
+    }
+
+    /// Ends it and takes enforcement off.
+    pub fn stop(self, lab: &Gateway) -> Result<()> {
+        let finished = run(lab.gw.command(&self.program).args(["stop", "--detach"]), LIMIT)?;
+        ensure!(finished.success(), "`dropgate stop --detach`: {}{}", finished.stdout, finished.stderr);
+        Ok(())
+    }
+}

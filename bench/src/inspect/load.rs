@@ -1,0 +1,107 @@
+//! What is sent through the gateway: HTTP, by wrk in zone `office` to nginx on the outside.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use dropgate_lab::{Gateway, address::SERVER, run};
+use serde::Deserialize;
+
+use crate::forward::folder;
+
+/// What wrk may take beyond the time it was told.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// One load.
+#[derive(Debug)]
+pub struct Load {
+    pub name: &'static str,
+    pub unit: &'static str,
+    /// What the figure is, of what wrk says.
+    pub figure: fn(&Said) -> f64,
+    connections: &'static str,
+    page: &'static str,
+    /// Every request has a connection of its own.
+    close: bool,
+    /// Between two requests of a connection, on average.
+    pause_ms: Option<&'static str>,
+}
+
+/// In the order they run.
+pub const LOADS: [Load; 5] = [
+    Load {
+        name: "keep-alive",
+        unit: "requests/s",
+        figure: |said| said.requests / said.seconds,
+        connections: "16",
+        page: "",
+        close: false,
+        pause_ms: None,
+    },
+    Load {
+        name: "new connections",
+        unit: "connections/s",
+        figure: |said| said.requests / said.seconds,
+        connections: "16",
+        page: "",
+        close: true,
+        pause_ms: None,
+    },
+    Load {
+        name: "one bulk flow",
+        unit: "MB/s",
+        figure: |said| said.bytes / said.seconds / 1e6,
+        connections: "1",
+        page: "big",
+        close: false,
+        pause_ms: None,
+    },
+    Load {
+        name: "latency, keep-alive",
+        unit: "us at the 99th percentile",
+        figure: |said| said.p99_us,
+        connections: "8",
+        page: "",
+        close: false,
+        pause_ms: Some("4"),
+    },
+    Load {
+        name: "latency, new connections",
+        unit: "us at the 99th percentile",
+        figure: |said| said.p99_us,
+        connections: "8",
+        page: "",
+        close: true,
+        pause_ms: Some("8"),
+    },
+];
+
+/// The last line of `wrk.lua`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Said {
+    pub seconds: f64,
+    pub requests: f64,
+    pub bytes: f64,
+    /// Requests without an answer, or with another one than was asked for.
+    pub failed: u64,
+    pub median_us: f64,
+    pub p99_us: f64,
+}
+
+impl Load {
+    /// Runs it for whole seconds.
+    pub fn run(&self, lab: &Gateway, seconds: u32) -> Result<Said> {
+        let mut wrk = lab.office.command("wrk");
+        wrk.args(["-t", "1", "-c", self.connections, "-d", &format!("{seconds}s"), "-s"]).arg(folder().join("wrk.lua"));
+        if self.close {
+            wrk.args(["-H", "Connection: close"]);
+        }
+        if let Some(pause) = self.pause_ms {
+            wrk.env("PAUSE_MS", pause);
+        }
+        wrk.arg(format!("http://{SERVER}/{}", self.page));
+        let finished = run(&mut wrk, Duration::from_secs(seconds.into()) + GRACE).context("wrk")?;
+        ensure!(finished.success(), "`wrk` failed: {}{}", finished.stdout, finished.stderr);
+        let last = finished.stdout.lines().last().unwrap_or_default();
+        serde_json::from_str(last).with_context(|| format!("what `wrk` said last: `{last}`"))
+    }
+}

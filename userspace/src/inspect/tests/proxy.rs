@@ -1,0 +1,449 @@
+//! What a proxy is asked for, and what passes through it.
+
+use std::sync::{Arc, Mutex};
+
+use dropgate_abi::reason::Reason;
+
+use super::wire::{Wire, expecting};
+use crate::{
+    inspect::{Access, Answer, Rules, Target, Targets},
+    policy::model::{Expect, Reaction},
+    protocol::{
+        Direction::{self, ToClient, ToServer},
+        Protocol,
+    },
+};
+
+/// An allowlist by heart: targets as they are shown, with the services that allow them. What was asked is written down.
+#[derive(Debug, Default)]
+struct List {
+    allowed: Vec<(&'static str, u32)>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Targets for List {
+    fn access(&self, _: u16, target: &Target) -> Access {
+        let target = target.to_string();
+        let found = self.allowed.iter().find(|(allowed, _)| *allowed == target);
+        let blocked = target.starts_with("192.0.2.");
+        self.asked.lock().unwrap().push(target);
+        match found {
+            Some((_, service)) => Access::Allowed { service: *service, inspected: *service != QUIET },
+            None if blocked => Access::Blocked,
+            None => Access::Denied,
+        }
+    }
+}
+
+const TLS: u32 = 20;
+const WEB: u32 = 21;
+const SOCKS: u32 = 22;
+/// A service whose flows are not inspected.
+const QUIET: u32 = 23;
+
+const HELLO_OK: &[u8] = b"HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n";
+
+fn list() -> Arc<List> {
+    let allowed = vec![
+        ("www.example:443", TLS),
+        ("www.example:80", WEB),
+        ("10.1.1.1:443", TLS),
+        ("10.1.1.1:80", WEB),
+        ("[2001:db8::1]:443", TLS),
+        ("proxy.example:3128", WEB),
+        ("socks.example:1080", SOCKS),
+        ("quiet.example:9", QUIET),
+    ];
+    Arc::new(List { allowed, ..List::default() })
+}
+
+fn rules(expect: Protocol, list: &Arc<List>) -> Rules {
+    let mut rules = expecting(&[expect]);
+    rules.targets = Some(Arc::clone(list) as _);
+    rules.expect.insert(TLS, Expect::Only(vec![Protocol::Tls]));
+    rules.expect.insert(WEB, Expect::Only(vec![Protocol::Http]));
+    rules.expect.insert(SOCKS, Expect::Only(vec![Protocol::Socks]));
+    rules
+}
+
+fn proxy() -> Wire {
+    Wire::new(rules(Protocol::Http, &list()), 3128)
+}
+
+fn socks() -> Wire {
+    Wire::new(rules(Protocol::Socks, &list()), 1080)
+}
+
+fn hello() -> Vec<u8> {
+    let hello = crate::protocol::samples::client_hello();
+    [&[0x16, 3, 1, 0, hello.len() as u8], hello.as_slice()].concat()
+}
+
+fn connect(target: &str) -> Vec<u8> {
+    format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n").into_bytes()
+}
+
+/// The last packet of what the client says is dropped, for this reason; whatever the parts.
+fn refused(wire: impl Fn() -> Wire, turns: &[(Direction, &[u8])], reason: Reason) {
+    for part in [1, 5, usize::MAX >> 1] {
+        let mut wire = wire();
+        let answer = wire.turns(turns, part);
+        assert_eq!(answer, Answer::Drop(reason), "in parts of {part}: {:?}", wire.found);
+        assert_eq!(wire.judged.condemned.map(|(reason, _)| reason), Some(reason));
+        assert_eq!(wire.found.len(), 1);
+    }
+}
+
+#[test]
+fn targets_of_connect() {
+    for (target, reason) in [
+        ("evil.example:443", Reason::proxy_target_name),
+        ("www.example:22", Reason::proxy_target_name),
+        ("10.9.9.9:443", Reason::proxy_target_denied),
+        ("192.0.2.7:443", Reason::proxy_target_blocked),
+        ("[::ffff:10.9.9.9]:443", Reason::proxy_target_denied),
+        ("127.0.0.1:443", Reason::proxy_target_denied),
+        ("localhost:80", Reason::proxy_target_denied),
+        ("www.example", Reason::proxy_target_unseen),
+        ("a@www.example:443", Reason::proxy_target_unseen),
+        ("www.example:443 10.9.9.9:443", Reason::proxy_target_unseen),
+    ] {
+        refused(proxy, &[(ToServer, &connect(target))], reason);
+    }
+    let list = list();
+    for target in ["www.example:443", "WWW.EXAMPLE.:443", "10.1.1.1:443", "[::ffff:10.1.1.1]:443", "[2001:db8::1]:443"]
+    {
+        let mut wire = Wire::new(rules(Protocol::Http, &list), 3128);
+        assert_eq!(wire.client(&connect(target)), Answer::Release, "{target}: {:?}", wire.found);
+    }
+    assert_eq!(list.asked.lock().unwrap()[1], "www.example:443");
+}
+
+/// What is told names the target.
+#[test]
+fn a_target_is_told() {
+    let mut wire = proxy();
+    wire.client(&connect("evil.example:6667"));
+    let finding = &wire.found[0];
+    let asked = finding.asked.as_ref().unwrap();
+    assert_eq!((asked.target.to_string().as_str(), asked.request.name()), ("evil.example:6667", "http-connect"));
+    assert_eq!((finding.found, finding.reaction), (Some(Protocol::Http), Reaction::Drop));
+}
+
+#[test]
+fn a_tunnel_carries_what_its_target_expects() {
+    for part in [1, 9, usize::MAX >> 1] {
+        let mut wire = proxy();
+        let request = connect("www.example:443");
+        let answer = wire.turns(&[(ToServer, &request), (ToClient, HELLO_OK), (ToServer, &hello())], part);
+        assert!(Wire::passes(answer), "{:?}", wire.found);
+        assert!(wire.talk.settled);
+        assert_eq!(wire.judged.finished, Some(Protocol::Http.number()));
+        // said by either side
+        for (direction, said) in [(ToServer, b"SSH-2.0-x\r\n".as_slice()), (ToClient, b"SSH-2.0-OpenSSH_9.9\r\n")] {
+            refused(proxy, &[(ToServer, &request), (ToClient, HELLO_OK), (direction, said)], Reason::app_mismatch);
+        }
+    }
+    let mut wire = proxy();
+    wire.turns(&[(ToServer, &connect("www.example:443")), (ToClient, HELLO_OK), (ToServer, b"SSH-2.0-x\r\n")], 99);
+    let within = wire.found[0].within.clone().unwrap();
+    assert_eq!(within, (Some(Protocol::Http), "http-connect www.example:443".to_owned()));
+    assert_eq!(wire.found[0].expected, ["tls"]);
+    // with the answer, and before it
+    let both = [HELLO_OK, b"SSH-2.0-OpenSSH_9.9\r\n"].concat();
+    refused(proxy, &[(ToServer, &connect("www.example:443")), (ToClient, &both)], Reason::app_mismatch);
+    let mut wire = proxy();
+    assert_eq!(wire.client(&[connect("www.example:443"), b"SSH-2.0-x\r\n".to_vec()].concat()), Answer::Wait);
+    assert_eq!(wire.server(HELLO_OK), Answer::Drop(Reason::app_mismatch));
+}
+
+#[test]
+fn a_tunnel_that_is_not_inspected() {
+    let mut wire = proxy();
+    wire.turns(&[(ToServer, &connect("quiet.example:9")), (ToClient, HELLO_OK)], 99);
+    assert!(wire.talk.settled && wire.found.is_empty());
+}
+
+/// A proxy that refuses may be asked again, and what is then asked is judged too.
+#[test]
+fn connect_again() {
+    let refusal = b"HTTP/1.1 407 Login\r\nContent-Length: 5\r\n\r\nlogin".as_slice();
+    let first = connect("www.example:443");
+    let mut wire = proxy();
+    let turns = [(ToServer, first.as_slice()), (ToClient, refusal), (ToServer, &first), (ToClient, HELLO_OK)];
+    assert!(Wire::passes(wire.turns(&turns, 7)));
+    assert!(Wire::passes(wire.client(&hello())) && wire.talk.settled);
+    let evil = connect("evil.example:443");
+    refused(proxy, &[turns[0], turns[1], (ToServer, &evil)], Reason::proxy_target_name);
+}
+
+const GET: &[u8] = b"GET http://www.example/ HTTP/1.1\r\nHost: www.example\r\n\r\n";
+const POST: &[u8] = b"POST http://www.example/ HTTP/1.1\r\nContent-Length: 50\r\n\r\nGET http://evil.example/ HTTP/1.1\r\n\r\n0123456789012";
+const CHUNKS: &[u8] =
+    b"POST http://www.example/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const EVIL: &[u8] = b"GET http://evil.example/ HTTP/1.1\r\n\r\n";
+
+#[test]
+fn requests_with_whole_uris() {
+    for part in [1, 11, usize::MAX >> 1] {
+        let list = list();
+        let mut wire = Wire::new(rules(Protocol::Http, &list), 3128);
+        for request in [GET, POST, CHUNKS, GET] {
+            assert!(Wire::passes(wire.turns(&[(ToServer, request), (ToClient, OK)], part)), "{:?}", wire.found);
+        }
+        assert_eq!(list.asked.lock().unwrap().len(), 4);
+        assert!(!wire.talk.settled, "it is used as a proxy still");
+    }
+    for earlier in [GET, POST, CHUNKS] {
+        refused(proxy, &[(ToServer, earlier), (ToClient, OK), (ToServer, EVIL)], Reason::proxy_target_name);
+        // in one packet, without waiting
+        let both = [earlier, EVIL].concat();
+        refused(proxy, &[(ToServer, &both)], Reason::proxy_target_name);
+    }
+    // CONNECT on a connection that asked for pages
+    refused(
+        proxy,
+        &[(ToServer, GET), (ToClient, OK), (ToServer, &connect("10.9.9.9:22"))],
+        Reason::proxy_target_denied,
+    );
+    for (uri, reason) in [
+        ("http://10.9.9.9/", Reason::proxy_target_denied),
+        ("http://www.example:8080/", Reason::proxy_target_name),
+        ("http://www.example\\@evil.example/", Reason::proxy_target_unseen),
+        ("http://a@b@www.example/", Reason::proxy_target_unseen),
+        ("evil.example:80", Reason::proxy_target_unseen),
+        ("http:evil.example", Reason::proxy_target_unseen),
+    ] {
+        refused(proxy, &[(ToServer, format!("GET {uri} HTTP/1.1\r\n\r\n").as_bytes())], reason);
+    }
+}
+
+/// The answers before that to CONNECT are told apart from it.
+#[test]
+fn answers_in_order() {
+    let ask = |status: &str| {
+        let mut wire = proxy();
+        wire.client(&[GET, &connect("www.example:443")].concat());
+        wire.server(OK);
+        wire.server(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+        wire
+    };
+    let mut refused = ask("403 Forbidden");
+    assert_eq!(refused.client(GET), Answer::Release, "{:?}", refused.found);
+    assert_eq!(ask("200 OK").client(GET), Answer::Drop(Reason::app_mismatch));
+    // a chunked page that looks like an answer inside
+    let mut wire = proxy();
+    wire.client(&[GET, &connect("www.example:443")].concat());
+    let page = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n13\r\nHTTP/1.1 200 OK\r\n\r\n\r\n0\r\n\r\n";
+    wire.server(page);
+    wire.server(b"HTTP/1.1 502 no\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(wire.client(GET), Answer::Release, "{:?}", wire.found);
+}
+
+/// To a server, not to a proxy: nothing more is wanted of it.
+#[test]
+fn an_ordinary_request() {
+    let mut wire = proxy();
+    assert_eq!(wire.client(b"GET /a:b HTTP/1.1\r\nHost: x\r\n\r\n"), Answer::Release);
+    assert!(wire.talk.settled);
+}
+
+#[test]
+fn proxies_within_proxies() {
+    let through = |depth: usize| {
+        let mut wire = proxy();
+        for _ in 0..depth {
+            wire.client(&connect("proxy.example:3128"));
+            wire.server(HELLO_OK);
+        }
+        wire
+    };
+    assert_eq!(through(2).client(&connect("evil.example:443")), Answer::Drop(Reason::proxy_target_name));
+    let mut wire = through(2);
+    wire.client(&connect("www.example:443"));
+    wire.server(HELLO_OK);
+    assert_eq!(wire.client(b"SSH-2.0-x\r\n"), Answer::Drop(Reason::app_mismatch));
+    let mut wire = through(3);
+    wire.client(&connect("www.example:443"));
+    assert_eq!(wire.server(HELLO_OK), Answer::Drop(Reason::proxy_nested));
+    // SOCKS through HTTP
+    let mut wire = proxy();
+    wire.client(&connect("socks.example:1080"));
+    wire.server(HELLO_OK);
+    wire.client(b"\x05\x01\x00");
+    wire.server(b"\x05\x00");
+    assert_eq!(wire.client(b"\x05\x01\x00\x01\x0a\x09\x09\x09\x01\xbb"), Answer::Drop(Reason::proxy_target_denied));
+}
+
+#[test]
+fn reactions() {
+    for (reaction, settled, found) in [(Some(Reaction::Alert), false, 1), (None, true, 0)] {
+        let mut rules = rules(Protocol::Http, &list());
+        rules.inspection.proxied = reaction;
+        let mut wire = Wire::new(rules, 3128);
+        assert_eq!(wire.client(&connect("evil.example:443")), Answer::Release);
+        assert_eq!((wire.talk.settled, wire.found.len()), (settled, found));
+        // what is registered for the port is expected still
+        wire.server(HELLO_OK);
+        let answer = wire.client(b"SSH-2.0-x\r\n");
+        assert_eq!(answer == Answer::Drop(Reason::app_mismatch), reaction.is_some());
+    }
+    let mut rules = rules(Protocol::Http, &list());
+    rules.inspection.proxied = Some(Reaction::Reset);
+    let mut wire = Wire::new(rules, 3128);
+    wire.client(&connect("evil.example:443"));
+    assert!(wire.judged.resets.is_some());
+    // nobody knows the allowlist
+    let mut wire = Wire::new(expecting(&[Protocol::Http]), 3128);
+    assert_eq!(wire.client(&connect("www.example:443")), Answer::Drop(Reason::proxy_target_name));
+}
+
+/// Told of many times, a flow is told of no more.
+#[test]
+fn alerts_are_bounded() {
+    let mut rules = rules(Protocol::Http, &list());
+    rules.inspection.proxied = Some(Reaction::Alert);
+    let mut wire = Wire::new(rules, 3128);
+    for _ in 0..100 {
+        assert_eq!(wire.client(EVIL), Answer::Release);
+        wire.server(OK);
+    }
+    assert_eq!(wire.found.len(), 16);
+}
+
+const GRANTED5: &[u8] = b"\x05\x00\x00\x01\x0a\x00\x00\x01\x04\x38";
+
+/// Where SOCKS is asked for.
+fn socks_requests(address: [u8; 4], name: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let with_name = [&[3, name.len() as u8], name.as_bytes()].concat();
+    let v4 = [b"\x04\x01\x01\xbb".as_slice(), &address, b"me\0"].concat();
+    let v4a = [b"\x04\x01\x01\xbb\x00\x00\x00\x01me\0", name.as_bytes(), b"\0"].concat();
+    vec![
+        ("4", v4),
+        ("4a", v4a),
+        ("5 address", [b"\x05\x01\x00\x01".as_slice(), &address, b"\x01\xbb"].concat()),
+        ("5 name", [b"\x05\x01\x00".as_slice(), &with_name, b"\x01\xbb"].concat()),
+    ]
+}
+
+/// A wire on which that much was agreed before the request.
+fn greeted(request: &str) -> Wire {
+    let mut wire = socks();
+    if request.starts_with('5') {
+        assert!(Wire::passes(wire.client(b"\x05\x02\x00\x02")));
+        assert!(Wire::passes(wire.server(b"\x05\x02")));
+        assert!(Wire::passes(wire.client(b"\x01\x02me\x03pwd")));
+        assert!(Wire::passes(wire.server(b"\x01\x00")));
+    }
+    wire
+}
+
+#[test]
+fn targets_of_socks() {
+    for (kind, request) in socks_requests([10, 9, 9, 9], "evil.example") {
+        let named = kind == "4a" || kind == "5 name";
+        let reason = if named { Reason::proxy_target_name } else { Reason::proxy_target_denied };
+        refused(|| greeted(kind), &[(ToServer, &request)], reason);
+    }
+    for (kind, request) in socks_requests([10, 1, 1, 1], "www.example") {
+        let granted: &[u8] = if kind.starts_with('4') { b"\0\x5a\0\0\0\0\0\0" } else { GRANTED5 };
+        for (said, passes) in [(hello(), true), (b"SSH-2.0-x\r\n".to_vec(), false)] {
+            for part in [1, 6, 99] {
+                let mut wire = greeted(kind);
+                assert!(
+                    Wire::passes(wire.turns(&[(ToServer, &request), (ToClient, granted)], part)),
+                    "{:?}",
+                    wire.found
+                );
+                let answer = wire.turns(&[(ToServer, &said)], part);
+                assert_eq!(Wire::passes(answer), passes, "{kind} in {part}: {answer:?} {:?}", wire.found);
+                assert_eq!(wire.talk.settled, passes, "{kind}");
+            }
+        }
+    }
+}
+
+/// All of it in one packet, before any answer.
+#[test]
+fn socks_in_haste() {
+    let evil = b"\x05\x01\x00\x05\x01\x00\x01\x0a\x09\x09\x09\x01\xbb";
+    assert_eq!(socks().client(evil), Answer::Drop(Reason::proxy_target_denied));
+    let login = [&evil[..3], b"\x01\x02me\x03pwd", &evil[3..]].concat();
+    assert_eq!(socks().client(&login), Answer::Drop(Reason::proxy_target_denied));
+    for (said, passes) in [(hello(), true), (b"SSH-2.0-x\r\n".to_vec(), false)] {
+        let mut wire = socks();
+        assert!(Wire::passes(wire.client(b"\x05\x01\x00\x05\x01\x00\x01\x0a\x01\x01\x01\x01\xbb")));
+        assert!(Wire::passes(wire.server(&[b"\x05\x00", GRANTED5].concat())), "{:?}", wire.found);
+        assert_eq!(Wire::passes(wire.client(&said)), passes);
+    }
+    // a login that the server did not ask for: it reads that as something else
+    let mut wire = socks();
+    wire.client(b"\x05\x02\x00\x02\x01\x02me\x03pwd\x05\x01\x00\x01\x0a\x01\x01\x01\x01\xbb");
+    assert_eq!(wire.server(b"\x05\x00"), Answer::Drop(Reason::proxy_target_unseen));
+}
+
+#[test]
+fn socks_that_cannot_be_seen() {
+    for (name, turns) in [
+        (
+            "datagrams",
+            vec![
+                (ToServer, b"\x05\x01\x00".as_slice()),
+                (ToClient, b"\x05\x00"),
+                (ToServer, b"\x05\x03\x00\x01\0\0\0\0\0\0"),
+            ],
+        ),
+        ("login by GSSAPI", vec![(ToServer, b"\x05\x01\x01"), (ToClient, b"\x05\x01")]),
+        (
+            "after a refusal",
+            vec![(ToServer, b"\x05\x01\x00"), (ToClient, b"\x05\xff"), (ToServer, b"\x05\x01\x00\x01")],
+        ),
+        (
+            "a name that is none",
+            vec![(ToServer, b"\x05\x01\x00"), (ToClient, b"\x05\x00"), (ToServer, b"\x05\x01\x00\x03\x03a b\0\x50")],
+        ),
+    ] {
+        let mut wire = socks();
+        assert_eq!(wire.turns(&turns, 99), Answer::Drop(Reason::proxy_target_unseen), "{name}: {:?}", wire.found);
+    }
+}
+
+/// BIND is answered twice.
+#[test]
+fn socks_bind() {
+    let mut wire = socks();
+    wire.client(b"\x05\x01\x00");
+    wire.server(b"\x05\x00");
+    assert!(Wire::passes(wire.client(b"\x05\x02\x00\x01\x0a\x01\x01\x01\x01\xbb")));
+    assert!(Wire::passes(wire.server(GRANTED5)));
+    assert!(Wire::passes(wire.server(GRANTED5)));
+    assert_eq!(wire.server(b"SSH-2.0-OpenSSH_9.9\r\n"), Answer::Drop(Reason::app_mismatch));
+}
+
+/// What upgrades: WebSocket for a proxy is not looked into, anything else has to be what the service expects.
+#[test]
+fn upgrades() {
+    let ask = |uri: &str, to: &str| {
+        format!("GET {uri} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: {to}\r\nSec-WebSocket-Key: a\r\n\r\n")
+    };
+    let changed = b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n";
+    let mut wire = proxy();
+    wire.client(ask("http://www.example/", "websocket").as_bytes());
+    assert!(!wire.talk.settled);
+    wire.server(b"HTTP/1.1 101 Switching\r\n\r\n");
+    assert!(wire.talk.settled && wire.found.is_empty());
+    refused(proxy, &[(ToServer, ask("http://evil.example/", "websocket").as_bytes())], Reason::proxy_target_name);
+    for uri in ["/", "http://www.example/"] {
+        let mut wire = proxy();
+        wire.client(ask(uri, "h2c").as_bytes());
+        wire.server(changed);
+        assert_eq!(wire.client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Answer::Drop(Reason::app_mismatch), "{uri}");
+        assert_eq!(wire.found[0].found, Some(Protocol::Http2));
+    }
+    // not taken up
+    let mut wire = proxy();
+    wire.client(ask("/", "h2c").as_bytes());
+    wire.server(OK);
+    assert!(wire.talk.settled && wire.found.is_empty());
+}
