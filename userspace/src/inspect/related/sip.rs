@@ -117,8 +117,8 @@ fn connection(text: &[u8]) -> Option<IpAddr> {
 /// The ports of `audio 49170/2 RTP/AVP 0`: pairs for media and reports. Port 0 is a medium that is refused.
 fn ports(text: &[u8]) -> Option<Vec<u16>> {
     let mut words = text.split(|byte| *byte == b' ');
-    let (_kind, place, transport) = (words.next()?, words.next()?, words.next()?);
-    if !transport.starts_with(b"RTP/") && !transport.starts_with(b"UDP/TLS/RTP/") {
+    let (kind, place, transport) = (words.next()?, words.next()?, words.next()?);
+    if kind.is_empty() || ![&b"RTP/"[..], b"UDP/TLS/RTP/"].iter().any(|known| transport.starts_with(known)) {
         return None;
     }
     let mut place = place.split(|byte| *byte == b'/');
