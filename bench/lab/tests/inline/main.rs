@@ -30,6 +30,7 @@ mod nonstandard;
 mod policies;
 mod proxied;
 mod raw;
+mod related;
 mod review;
 mod sctp;
 mod setup;
