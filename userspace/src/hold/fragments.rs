@@ -14,6 +14,16 @@ use super::{
 use crate::defragment::{Ended, Whole};
 
 impl Worker {
+    /// The first fragment of a packet has come: what comes behind it on its flow is not the flow's beginning.
+    pub(super) fn announce(&mut self, held: &Held, batch: &Batch) {
+        let owner = self.shared.owner(held);
+        if owner == self.number {
+            self.flows.expect(held, batch.new);
+        } else {
+            self.hand_over(owner, Handed::Expected(*held));
+        }
+    }
+
     /// One fragment, and the packet that it completes.
     pub(super) fn fragment(
         &mut self,
@@ -25,12 +35,6 @@ impl Worker {
     ) {
         let Some(rules) = batch.rules.of(held.generation) else { return };
         let (time, mut ended) = ((batch.now_ns, rules.fragments), Vec::new());
-        if held.part == part::FIRST {
-            match self.shared.owner(held) {
-                owner if owner == self.number => _ = self.flows.expect(held, batch.new),
-                owner => _ = self.hand_over(owner, Handed::Begun(*held)),
-            }
-        }
         let whole = self.defragment.take((held, frame), origin(place), time, &mut ended);
         self.ended(ended, batch);
         let Some(Whole { held, frame, fragments }) = whole else { return };

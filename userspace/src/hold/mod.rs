@@ -3,6 +3,7 @@
 //! A held packet that came in by an interface is released into that same interface, as if it had never left it; one on its
 //! way out is released onto it. `xdp/src/hold.rs` is the other half.
 
+mod announce;
 mod bell;
 mod credits;
 mod device;
@@ -37,6 +38,7 @@ use dropgate_abi::{
 };
 
 use self::{
+    announce::Announcer,
     bell::Bell,
     credits::Credits,
     kernel::Kernel,
@@ -58,6 +60,8 @@ use crate::{
     policy::compile::Attachment,
 };
 
+/// Interfaces whose packets can be held.
+const PLACES: u32 = MAX_SOCKETS / SLOTS_A_PORT;
 /// Packets that wait for one worker, at most. Credits bound them first, where at most this many are held on all sockets
 /// together.
 const BACKLOG: usize = 16_384;
@@ -110,6 +114,8 @@ pub struct Holder {
     threads: Vec<JoinHandle<()>>,
     /// By interface index: its place among the ports.
     places: BTreeMap<u32, u32>,
+    /// Where the next free one is looked for.
+    next_place: u32,
     ports: HashMap<MapData, u32, Raw<HoldPort>>,
     sockets: XskMap<MapData>,
 }
@@ -136,6 +142,7 @@ impl Holder {
             credits: Credits::new(object.mapped("CREDITS", MAX_SOCKETS)?),
             control: object.mapped("CONTROL", 1)?,
             kernel: Kernel::new(object)?,
+            announcer: Announcer::new(object)?,
             totals: Totals::default(),
             memory: Arc::default(),
             peers: Peers::default(),
@@ -144,7 +151,7 @@ impl Holder {
             stopping: AtomicBool::new(false),
             dry: AtomicUsize::new(0),
         });
-        let mut holder = Self { shared, threads: Vec::new(), places: BTreeMap::new(), ports, sockets };
+        let mut holder = Self { shared, threads: Vec::new(), places: BTreeMap::new(), next_place: 0, ports, sockets };
         holder.forget_all();
         for (number, inbox) in inboxes.into_iter().enumerate() {
             let shared = Arc::clone(&holder.shared);
@@ -182,10 +189,8 @@ impl Holder {
             if self.places.contains_key(&at.index) {
                 continue;
             }
-            let taken: Vec<u32> = self.places.values().copied().collect();
-            let place = (0..MAX_SOCKETS / SLOTS_A_PORT).find(|place| !taken.contains(place));
-            let Some(place) = place else {
-                return Err(HoldError::TooMany { interfaces: plan.len(), room: MAX_SOCKETS / SLOTS_A_PORT });
+            let Some(place) = self.free_place() else {
+                return Err(HoldError::TooMany { interfaces: plan.len(), room: PLACES });
             };
             let workers = self.shared.workers.len() as u32;
             let (port, entries) = Port::open(object, control, at, place, &inspection, workers)?;
@@ -219,6 +224,14 @@ impl Holder {
             zero_copy: ports.iter().map(|port| port.zero_copy).sum(),
             memory: self.shared.memory.used(),
         }
+    }
+
+    /// A place among the ports that is free, and was for longest: a worker may have yet to hear that a port is gone.
+    fn free_place(&mut self) -> Option<u32> {
+        let mut places = (0..PLACES).map(|step| (self.next_place + step) % PLACES);
+        let found = places.find(|place| self.places.values().all(|taken| taken != place))?;
+        self.next_place = found + 1;
+        Some(found)
     }
 
     /// Entries that an earlier daemon left.

@@ -12,7 +12,10 @@ use dropgate_abi::{
     hold::{Held, part},
 };
 
-use super::{bell::Bell, credits::Credits, kernel::Kernel, memory::Memory, port::Port, tell::Tell, totals::Totals};
+use super::{
+    announce::Announcer, bell::Bell, credits::Credits, kernel::Kernel, memory::Memory, port::Port, tell::Tell,
+    totals::Totals,
+};
 use crate::{
     datapath::Mapped,
     inspect::{Generations, Peers},
@@ -28,6 +31,7 @@ pub struct Shared {
     pub credits: Credits,
     pub control: Mapped<Control>,
     pub kernel: Kernel,
+    pub announcer: Announcer,
     pub totals: Totals,
     pub memory: Arc<Memory>,
     pub peers: Peers,
@@ -51,12 +55,22 @@ pub struct Door {
 /// What one worker has received and another is to inspect.
 pub enum Handed {
     /// A frame as it was received, with its credit.
-    Frame { port: Arc<Port>, place: u32, held: Held, frame: Box<[u8]> },
+    Frame {
+        port: Arc<Port>,
+        place: u32,
+        held: Held,
+        frame: Box<[u8]>,
+    },
     /// A packet that was put together, and the frames that it came in; their credits are given back already.
-    Whole { port: Arc<Port>, place: u32, held: Held, frame: Box<[u8]>, parts: Vec<Box<[u8]>> },
-    /// A part of a packet of the flow has come elsewhere.
-    Begun(Held),
-    /// A packet of the flow has ended elsewhere.
+    Whole {
+        port: Arc<Port>,
+        place: u32,
+        held: Held,
+        frame: Box<[u8]>,
+        parts: Vec<Box<[u8]>>,
+    },
+    /// A packet of the flow is on its way, in fragments; or one that was has ended.
+    Expected(Held),
     Ended(Held),
 }
 
@@ -72,15 +86,37 @@ impl Shared {
         if held.part == part::WHOLE { self.owner(held) } else { 0 }
     }
 
-    /// The last time at which all workers were alive. One that is stuck makes all of them late: any of the packets that come may
-    /// be for it.
+    /// The last time at which all workers were alive.
     pub fn alive_ns(&self) -> u64 {
-        self.workers.iter().map(|worker| worker.alive_ns.load(Ordering::Relaxed)).min().unwrap_or(0)
+        alive_ns(&self.workers)
     }
 
     /// The generation in force.
     pub fn generation(&self) -> u32 {
         // SAFETY: an aligned word inside the mapping, written at once by a commit.
         self.control.at(0).map_or(0, |control| unsafe { (&raw const (*control).active).read_volatile() >> 32 } as u32)
+    }
+}
+
+/// The last time at which all of these were alive. One that is stuck makes all of them late: any of the packets that come may
+/// be for it.
+fn alive_ns(workers: &[Door]) -> u64 {
+    workers.iter().map(|worker| worker.alive_ns.load(Ordering::Relaxed)).min().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_late_as_the_latest() {
+        let door = |alive_ns| {
+            let (frames, _) = crossbeam::channel::bounded(1);
+            Door { frames, bell: Bell::new().unwrap(), alive_ns: AtomicU64::new(alive_ns) }
+        };
+        let workers = [door(70), door(50), door(90)];
+        assert_eq!(alive_ns(&workers), 50);
+        workers[1].alive_ns.store(80, Ordering::Relaxed);
+        assert_eq!(alive_ns(&workers), 70);
     }
 }

@@ -35,12 +35,23 @@ pub(super) struct Batch {
     pub now_ns: u64,
     /// Flows may have been held by an inspector before this one.
     pub new: bool,
+    /// What was seen in batches of lower numbers has left.
+    number: u32,
+}
+
+/// Where something that was taken over has gone.
+struct Left {
+    port: Arc<Port>,
+    /// Of the socket that it came by, and the credits that are due there.
+    place: u32,
+    credit: usize,
 }
 
 impl Worker {
     /// Those that have come by now: the rules of their generations were there before them.
-    pub(super) fn batch(&self) -> Batch {
-        Batch { rules: self.shared.rules.load_full(), now_ns: now_ns(), new: self.is_new() }
+    pub(super) fn batch(&mut self) -> Batch {
+        let (rules, number) = (self.shared.rules.load_full(), self.flows.next_batch());
+        Batch { rules, now_ns: now_ns(), new: self.is_new(), number }
     }
 
     /// Moves what one socket received out by another, but for what must not leave and what is another worker's; whether
@@ -52,11 +63,14 @@ impl Worker {
         if count == 0 {
             return false;
         }
-        let (batch, number) = (self.batch(), self.flows.next_batch());
+        let batch = self.batch();
         let (mut bytes, mut handed) = (0, 0);
         while let Some(mut packet) = self.hands.received.pop_back() {
             if let Some((held, frame)) = Socket::read(&mut packet) {
                 bytes += frame.len() as u64;
+                if held.part == part::FIRST {
+                    self.announce(&held, &batch);
+                }
                 let receiver = self.shared.receiver(&held);
                 if receiver == self.number {
                     self.frame(&held, frame, (port, by.place), (from, to), &batch);
@@ -68,13 +82,15 @@ impl Worker {
             }
             from.free(packet);
         }
-        self.open_other_way(number);
+        self.open_other_way(&batch);
         if !to.flush() {
             self.unsent.push((Arc::clone(port), by.way));
         }
         from.refill();
         drop(pair);
-        self.shared.credits.give_back(by.place, count - handed);
+        if !port.is_gone() {
+            self.shared.credits.give_back(by.place, count - handed);
+        }
         self.shared.totals.packets.fetch_add(count as u64, Ordering::Relaxed);
         self.shared.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.shared.totals.handed.fetch_add(handed as u64, Ordering::Relaxed);
@@ -110,8 +126,7 @@ impl Worker {
             return false;
         }
         let batch = self.batch();
-        self.flows.next_batch();
-        let mut left: Vec<(Arc<Port>, u32)> = Vec::new();
+        let mut left = Vec::new();
         let mut any = false;
         while let Some(handed) = self.backlog.pop_front() {
             if !self.take(&handed, &batch, &mut left) {
@@ -120,41 +135,47 @@ impl Worker {
             }
             any = true;
         }
+        self.open_other_way(&batch);
+        self.unsent.extend(left.iter().map(|left| (Arc::clone(&left.port), left.port.way(left.place))));
         self.flush_again();
-        for (_, place) in left.iter().filter(|(port, _)| !port.is_gone()) {
-            self.shared.credits.give_back(*place, 1);
+        for Left { place, credit, .. } in left.iter().filter(|left| !left.port.is_gone()) {
+            self.shared.credits.give_back(*place, *credit);
         }
         self.ring();
         any
     }
 
-    /// Takes one thing over; whether there is room to send it. `left`: where a credit is to be given back.
-    fn take(&mut self, handed: &Handed, batch: &Batch, left: &mut Vec<(Arc<Port>, u32)>) -> bool {
-        let (Handed::Frame { port, place, held, frame } | Handed::Whole { port, place, held, frame, .. }) = handed
-        else {
-            match handed {
-                Handed::Begun(held) => _ = self.flows.expect(held, batch.new),
-                Handed::Ended(held) => self.flow_ended(held, batch),
-                Handed::Frame { .. } | Handed::Whole { .. } => {}
+    /// Takes one thing over; whether there is room to send it.
+    fn take(&mut self, handed: &Handed, batch: &Batch, left: &mut Vec<Left>) -> bool {
+        let (port, place) = match handed {
+            Handed::Frame { port, place, .. } | Handed::Whole { port, place, .. } => (port, *place),
+            Handed::Expected(held) => {
+                self.flows.expect(held, batch.new);
+                return true;
             }
-            return true;
+            Handed::Ended(held) => {
+                self.flow_ended(held, batch);
+                return true;
+            }
         };
-        let mut pair = port.pair(port.way(*place), None, self.number);
+        let mut pair = port.pair(port.way(place), None, self.number);
         let (from, to) = pair.ends();
         if to.room() == 0 {
             return false;
         }
-        match handed {
-            Handed::Whole { parts, .. } => {
+        let credit = match handed {
+            Handed::Frame { held, frame, .. } => {
+                self.frame(held, frame, (port, place), (from, to), batch);
+                1
+            }
+            Handed::Whole { held, frame, parts, .. } => {
                 let parts: Vec<&[u8]> = parts.iter().map(|part| &**part).collect();
-                self.packet(held, (frame, &parts), *place, (from, to), batch);
+                self.packet(held, (frame, &parts), place, (from, to), batch);
+                0
             }
-            _ => {
-                self.frame(held, frame, (port, *place), (from, to), batch);
-                left.push((Arc::clone(port), *place));
-            }
-        }
-        self.unsent.push((Arc::clone(port), port.way(*place)));
+            Handed::Expected(_) | Handed::Ended(_) => 0,
+        };
+        left.push(Left { port: Arc::clone(port), place, credit });
         true
     }
 
@@ -173,6 +194,22 @@ impl Worker {
         any
     }
 
+    /// Answers to what is about to leave need not be held where nothing more is wanted of their flow. Only this direction has
+    /// packets that are still here, so none is overtaken.
+    fn open_other_way(&self, batch: &Batch) {
+        if !self.unsent.is_empty() {
+            return;
+        }
+        for (id, app) in self.finished.iter() {
+            let Some(flow) = self.flows.get(*id).filter(|flow| !flow.talk.keeps()) else { continue };
+            if let (Some(way), Some(held)) = (flow.left(batch.number), flow.complete()) {
+                let only = passes(way) as u8;
+                let request = Settle { hash: flow.hash, flow: *id, held, app: *app, only, ..Settle::default() };
+                self.shared.kernel.settle(&request);
+            }
+        }
+    }
+
     /// One frame: a packet, or a fragment.
     fn frame(
         &mut self,
@@ -186,22 +223,6 @@ impl Worker {
             self.packet(held, (frame, &[frame]), place, (from, to), batch);
         } else {
             self.fragment(held, frame, (port, place), (from, to), batch);
-        }
-    }
-
-    /// Answers to what is about to leave need not be held where nothing more is wanted of their flow. Only this direction has
-    /// packets that are still here, so none is overtaken.
-    fn open_other_way(&self, batch: u32) {
-        if !self.unsent.is_empty() {
-            return;
-        }
-        for (id, app) in self.finished.iter() {
-            let Some(flow) = self.flows.get(*id).filter(|flow| !flow.talk.keeps()) else { continue };
-            if let (Some(way), Some(held)) = (flow.left(batch), flow.complete()) {
-                let only = passes(way) as u8;
-                let request = Settle { hash: flow.hash, flow: *id, held, app: *app, only, ..Settle::default() };
-                self.shared.kernel.settle(&request);
-            }
         }
     }
 
@@ -221,6 +242,16 @@ impl Worker {
         let context = Context { rules, peers: &shared.peers, full, now_ns: batch.now_ns };
         let answer = inspect::judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
         let mut ended = None;
+        // the flows that a packet announces are known before it leaves
+        for announced in &judged.announced {
+            let made_known = shared.announcer.announce(announced, batch.now_ns);
+            let counter = if made_known { &shared.totals.announced } else { &shared.totals.refused };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(app) = judged.noted {
+            let note = Settle { hash: held.hash, flow: held.flow, app, note: 1, ..Settle::default() };
+            shared.kernel.settle(&note);
+        }
         match answer {
             Answer::Release => match flow.refused(held.flow, shared) {
                 None => parts.iter().for_each(|part| shared.totals.sent(to.send(&mut self.hands, part))),

@@ -138,8 +138,11 @@ impl Worker {
         all && self.inbox.is_empty() || since.elapsed() > LAST
     }
 
-    /// Waits for a packet, for as long as a sign of life may take.
+    /// Waits for a packet, until one that is here has waited long enough or a sign of life is due.
     fn wait(&self) {
+        let left = self.deadlines.front().map(|(deadline, _)| Duration::from_nanos(deadline.saturating_sub(now_ns())));
+        // rounded up, so that it has passed then
+        let patience = left.map_or(PATIENCE, |left| PATIENCE.min(left + Duration::from_millis(1)));
         let Some(door) = self.shared.workers.get(self.number) else { return };
         let ports = self.shared.ports.load();
         let mine = ports.iter().flat_map(|port| port.receivers_of(self.number, self.shared.workers.len()));
@@ -149,7 +152,7 @@ impl Worker {
         door.bell.falls_asleep();
         if self.inbox.is_empty() {
             // SAFETY: valid entries, as many as said.
-            unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, PATIENCE.as_millis() as i32) };
+            unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, patience.as_millis() as i32) };
         }
         door.bell.wakes();
     }

@@ -2,5 +2,7 @@
 
 mod leaving;
 mod proxy;
+mod recall;
+mod related;
 mod upgrade;
 mod wire;

@@ -91,10 +91,32 @@ impl Wire {
         answer
     }
 
+    /// The same hosts, and another flow.
+    pub fn another(&mut self, beginning: Beginning) {
+        (self.talk, self.sequence) = (Talk::new(beginning), 0);
+    }
+
+    /// Bytes of one side are lost on their way.
+    pub fn skip(&mut self, direction: Direction, bytes: u32) {
+        self.next[direction as usize] = self.next[direction as usize].wrapping_add(bytes);
+    }
+
+    /// One side says something in one datagram.
+    pub fn datagram(&mut self, direction: Direction, said: &[u8]) -> Answer {
+        let ((source, sport), (destination, dport)) = self.ends(direction);
+        let mut frame = Vec::new();
+        let udp = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(source, destination, 64).udp(sport, dport);
+        udp.write(&mut frame, said).unwrap();
+        self.frame(direction, frame)
+    }
+
+    fn ends(&self, direction: Direction) -> (([u8; 4], u16), ([u8; 4], u16)) {
+        let (client, server) = ((CLIENT, 40_000), (SERVER, self.port));
+        if direction == Direction::ToServer { (client, server) } else { (server, client) }
+    }
+
     fn packet(&mut self, direction: Direction, syn: bool, ack: bool, said: &[u8]) -> Answer {
-        let out = direction == Direction::ToServer;
-        let (source, destination) = if out { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
-        let (sport, dport) = if out { (40_000, self.port) } else { (self.port, 40_000) };
+        let ((source, sport), (destination, dport)) = self.ends(direction);
         let (seq, back) = (self.next[direction as usize], self.next[1 - direction as usize]);
         let mut tcp =
             PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(source, destination, 64).tcp(sport, dport, seq, 65_000);
@@ -103,6 +125,10 @@ impl Wire {
         let mut frame = Vec::new();
         tcp.write(&mut frame, said).unwrap();
         self.next[direction as usize] = seq.wrapping_add(said.len() as u32 + u32::from(syn));
+        self.frame(direction, frame)
+    }
+
+    fn frame(&mut self, direction: Direction, frame: Vec<u8>) -> Answer {
         let held = Held {
             service: SERVICE,
             zone: ZONE,

@@ -30,8 +30,8 @@ pub struct Inspector {
     defragment: Defragment,
     /// Flows whose packets wait, and until when (ns); in order of time.
     deadlines: VecDeque<(u64, u64)>,
-    peers: Peers,
     judged: Judged,
+    peers: Peers,
     aged_ns: u64,
 }
 
@@ -78,7 +78,7 @@ impl Inspector {
     fn packet<J: Judge>(&mut self, held: &Held, (frame, parts): (&[u8], &[&[u8]]), outside: &mut Outside<'_, '_, J>) {
         let (now_ns, judged) = (outside.now_ns, &mut self.judged);
         let flow = subject(&mut self.flows, held, now_ns);
-        // memory is the gateway's, and shared with other flows than those of a capture
+        // a capture may take what memory it needs: it is one
         let context = Context { rules: outside.rules, peers: &self.peers, full: false, now_ns };
         let answer = judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
         match answer {
