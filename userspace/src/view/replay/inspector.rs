@@ -62,6 +62,10 @@ impl Inspector {
         if held.part == part::WHOLE {
             return self.packet(held, (frame, &[frame]), outside);
         }
+        if held.part == part::FIRST {
+            // what comes behind it is not the flow's beginning
+            subject(&mut self.flows, held, outside.now_ns);
+        }
         let (time, mut ended) = ((outside.now_ns, outside.rules.fragments), Vec::new());
         let whole = self.defragment.take((held, frame), origin, time, &mut ended);
         self.ended(ended, outside);
@@ -136,10 +140,6 @@ impl Inspector {
         for Ended { held, frame, reason } in ended {
             let (walk, _) = dropgate_xdp::read(&frame);
             outside.dropped(&held, &walk, reason, &frame);
-            if held.part == part::FIRST {
-                // it had a number among its flow's packets
-                subject(&mut self.flows, &held, outside.now_ns);
-            }
         }
     }
 
@@ -155,7 +155,8 @@ fn subject<'a>(flows: &'a mut HashMap<u64, Subject>, held: &Held, now_ns: u64) -
         let beginning = if held.sequence == 0 { Beginning::Seen } else { Beginning::Forgotten };
         Subject { talk: Talk::new(beginning), held: 0, seen_ns: now_ns, found: None }
     });
-    flow.held = held.sequence.wrapping_add(1);
+    // a datagram in fragments is complete after packets that came behind its first one
+    flow.held = flow.held.max(held.sequence.wrapping_add(1));
     flow.seen_ns = now_ns;
     flow
 }
