@@ -4,6 +4,7 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use dropgate_abi::{
     control::{Control, mode},
     flow::{Flow, TICK_SHIFT, expired, flag, tcp as state},
+    hold::RELATED,
     policy::{FIRST_ZONE, PortKey, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, side, timeout},
     reason::Reason,
     tuple::{FlowKey, V4, V6, equal},
@@ -18,7 +19,7 @@ use crate::{
     parse::{self, protocol},
     policy::{self, Query},
     programs::in_force,
-    state as tracking,
+    related, state as tracking,
     step::{Step, drop, pass},
     table, zone,
 };
@@ -91,7 +92,7 @@ pub fn flow<F: Frame>(
         flow.packets[direction] += 1;
         flow.bytes[direction] += walk.ip_len as u64;
     }
-    let subject = Subject { flags: flow.flags, reason: Reason::flow, hold: &raw mut flow.hold, hash };
+    let subject = Subject { flags: flow.flags, reason: Reason::flow, hold: &raw mut flow.hold, hash, app: flow.app };
     content::content(frame, walk, &subject, control, settings)
 }
 
@@ -188,7 +189,9 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
         query.zone = initiator_zone(query, flow.to_server_port);
     }
     query.peer = zone::peer(query.slot, query.family, &query.dst);
-    let allowed = query.zone != ZONE_NONE && policy::blocked(query).is_none() && policy::allowed(query);
+    let allowed = query.zone != ZONE_NONE
+        && policy::blocked(query).is_none()
+        && (policy::allowed(query) || flow.hold & RELATED != 0 && related::goes_on(query));
     if allowed {
         if query.zone != flow.zone {
             table::count(flow.zone, u64::MAX);

@@ -17,7 +17,7 @@ use aya_ebpf::{
 };
 use dropgate_abi::{
     flow::{Flow, GROUP, WAYS, place},
-    hold::{Held, ONE, SETTLED, Settle, passes, settled, token},
+    hold::{Held, ONE, SETTLED, Settle, settled, token},
     reason::Reason,
 };
 
@@ -172,6 +172,9 @@ fn settle_in(index: u32, tag: u32, asked: &Settle) -> u32 {
 #[inline(always)]
 fn settle(flow: &mut Flow, asked: &Settle) -> u32 {
     flow.app = asked.app;
+    if asked.note != 0 {
+        return settled::DONE;
+    }
     if asked.drop_reason != 0 {
         flow.drop_reason = asked.drop_reason;
         return settled::DONE;
@@ -179,7 +182,8 @@ fn settle(flow: &mut Flow, asked: &Settle) -> u32 {
     let word = &raw mut flow.hold;
     // SAFETY: an aligned word of a map value.
     let seen = unsafe { word.read_volatile() };
-    let all = seen & !(passes(0) | passes(1)) == asked.held.wrapping_mul(ONE);
+    // the other bits say nothing about how many are held
+    let all = seen / ONE == asked.held;
     let open = if asked.only == 0 { SETTLED } else { u32::from(asked.only) };
     if all && atomic::exchange_if(word, seen, seen | open) { settled::DONE } else { settled::LATER }
 }

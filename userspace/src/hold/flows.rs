@@ -161,10 +161,10 @@ impl Flows {
     }
 
     /// Time passes: what has not been seen since this was called last is forgotten, but for flows of which nothing more is
-    /// wanted: they are small.
+    /// wanted, which are small, and for those that announce others, which may be silent while the others speak.
     pub fn age(&mut self) {
         let mut idle = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-        idle.retain(|_, flow| flow.talk.settled);
+        idle.retain(|_, flow| flow.talk.settled || flow.talk.announces());
         if idle.len() < MANY {
             self.old.extend(idle);
         }

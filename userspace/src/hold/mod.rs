@@ -3,6 +3,7 @@
 //! A held packet that came in by an interface is released into that same interface, as if it had never left it; one on its
 //! way out is released onto it. `xdp/src/hold.rs` is the other half.
 
+mod announce;
 mod bell;
 mod credits;
 mod device;
@@ -37,6 +38,7 @@ use dropgate_abi::{
 };
 
 use self::{
+    announce::Announcer,
     bell::Bell,
     credits::Credits,
     kernel::Kernel,
@@ -140,6 +142,7 @@ impl Holder {
             credits: Credits::new(object.mapped("CREDITS", MAX_SOCKETS)?),
             control: object.mapped("CONTROL", 1)?,
             kernel: Kernel::new(object)?,
+            announcer: Announcer::new(object)?,
             totals: Totals::default(),
             memory: Arc::default(),
             peers: Peers::default(),

@@ -12,7 +12,10 @@ use dropgate_abi::{
     hold::{Held, part},
 };
 
-use super::{bell::Bell, credits::Credits, kernel::Kernel, memory::Memory, port::Port, tell::Tell, totals::Totals};
+use super::{
+    announce::Announcer, bell::Bell, credits::Credits, kernel::Kernel, memory::Memory, port::Port, tell::Tell,
+    totals::Totals,
+};
 use crate::{
     datapath::Mapped,
     inspect::{Generations, Peers},
@@ -28,6 +31,7 @@ pub struct Shared {
     pub credits: Credits,
     pub control: Mapped<Control>,
     pub kernel: Kernel,
+    pub announcer: Announcer,
     pub totals: Totals,
     pub memory: Arc<Memory>,
     pub peers: Peers,

@@ -28,6 +28,9 @@ pub struct Totals {
     pub kept: AtomicU64,
     /// Packets that could not be released, because the kernel did not take them.
     pub lost: AtomicU64,
+    /// Flows that others announced, and those that were not made known because their zone had too many.
+    pub announced: AtomicU64,
+    pub refused: AtomicU64,
     /// Flows that left inspection.
     pub settled: AtomicU64,
     /// Flows under inspection.

@@ -242,6 +242,16 @@ impl Worker {
         let context = Context { rules, peers: &shared.peers, full, now_ns: batch.now_ns };
         let answer = inspect::judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
         let mut ended = None;
+        // the flows that a packet announces are known before it leaves
+        for announced in &judged.announced {
+            let made_known = shared.announcer.announce(announced, batch.now_ns);
+            let counter = if made_known { &shared.totals.announced } else { &shared.totals.refused };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(app) = judged.noted {
+            let note = Settle { hash: held.hash, flow: held.flow, app, note: 1, ..Settle::default() };
+            shared.kernel.settle(&note);
+        }
         match answer {
             Answer::Release => match flow.refused(held.flow, shared) {
                 None => parts.iter().for_each(|part| shared.totals.sent(to.send(&mut self.hands, part))),

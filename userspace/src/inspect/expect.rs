@@ -32,6 +32,8 @@ pub struct Rules {
 pub enum Expected {
     /// What a service expects on a server's port, by its counter.
     Service { counter: u32, udp: bool, port: u16 },
+    /// What another flow has announced this one for.
+    Announced(Protocol),
     /// TLS: that was agreed.
     #[default]
     Tls,
@@ -42,11 +44,10 @@ impl Rules {
     fn listed(&self, expected: Expected) -> Option<&[Protocol]> {
         match expected {
             Expected::Tls => Some(&[Protocol::Tls]),
-            Expected::Service { counter, udp, port } => match self.expect.get(&counter) {
-                Some(Expect::Any) => None,
-                Some(Expect::Only(protocols)) => Some(protocols),
-                Some(Expect::Registered) | None => Some(protocol::registered(udp, port)),
-            },
+            Expected::Announced(protocol) => Some(announced(protocol)),
+            Expected::Service { counter, udp, port } => {
+                listed(self.expect.get(&counter).unwrap_or(&Expect::Registered), udp, port)
+            }
         }
     }
 
@@ -72,10 +73,35 @@ impl Rules {
 
     /// What is expected, for people.
     pub fn expected(&self, expected: Expected) -> Vec<&'static str> {
-        match self.listed(expected) {
-            None => vec!["any"],
-            Some(protocols) => protocols.iter().map(|protocol| protocol.name()).collect(),
-        }
+        names(self.listed(expected))
+    }
+}
+
+/// What a service expects on a server's port; `None`: anything.
+fn listed(expect: &Expect, udp: bool, port: u16) -> Option<&[Protocol]> {
+    match expect {
+        Expect::Any => None,
+        Expect::Only(protocols) => Some(protocols),
+        Expect::Registered => Some(protocol::registered(udp, port)),
+    }
+}
+
+/// The names of what a service expects on a server's port.
+pub fn expected(expect: &Expect, udp: bool, port: u16) -> Vec<&'static str> {
+    names(listed(expect, udp, port))
+}
+
+fn names(listed: Option<&[Protocol]>) -> Vec<&'static str> {
+    listed.map_or_else(|| vec!["any"], |protocols| protocols.iter().map(|protocol| protocol.name()).collect())
+}
+
+/// What may be spoken on a flow that another one has announced as this.
+fn announced(protocol: Protocol) -> &'static [Protocol] {
+    match protocol {
+        // media is agreed on, and its keys too, where it goes (RFC 8445, RFC 5764)
+        Protocol::Rtp => &[Protocol::Rtp, Protocol::Stun, Protocol::Dtls],
+        Protocol::Tftp => &[Protocol::Tftp],
+        _ => &[],
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     expect::{Expected, Rules},
     follow::Follow,
     proxy::{Access, Asked},
+    related::Control,
 };
 use crate::protocol::{self, Candidates, Direction, Spoken, Stream};
 
@@ -103,6 +104,27 @@ impl Layer {
         if self.spoken == Spoken::Pending {
             self.spoken = protocol::datagrams(protocol::Datagrams { said }, &mut self.candidates);
         }
+    }
+
+    /// What one datagram says, for whoever reads on.
+    pub fn hear_datagram(&mut self, direction: Direction, payload: &[u8]) {
+        self.bytes += payload.len() as u64;
+        let unread = &mut self.unread[direction as usize];
+        unread.clear();
+        unread.extend_from_slice(payload);
+    }
+
+    /// The control channel that is read on, if it is one.
+    pub const fn control(&mut self) -> Option<&mut Control> {
+        match &mut self.stage {
+            Stage::Follow(Follow::Control(control)) => Some(control),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a control channel that is read on.
+    pub const fn is_control(&self) -> bool {
+        matches!(self.stage, Stage::Follow(Follow::Control(_)))
     }
 
     /// What is read on, if it is, and what it reads.

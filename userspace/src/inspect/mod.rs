@@ -9,6 +9,7 @@ mod packet;
 mod peers;
 mod proxy;
 mod recall;
+mod related;
 mod reset;
 mod talk;
 #[cfg(test)]
@@ -22,10 +23,11 @@ use self::{
     packet::UDP,
 };
 pub use self::{
-    expect::{Expected, Generations, Rules},
+    expect::{Expected, Generations, Rules, expected},
     packet::Packet,
     peers::Peers,
     proxy::{Access, Asked, Host, Request, Target, Targets},
+    related::Announced,
     talk::{Beginning, Talk, Waiting},
 };
 use crate::{
@@ -60,6 +62,10 @@ pub struct Judged {
     pub condemned: Option<(Reason, u8)>,
     /// There was no memory to look into what it says, and the flow passes.
     pub uninspected: bool,
+    /// Flows that are to come, because of this packet: to be known before it leaves.
+    pub announced: Vec<Announced>,
+    /// What the flow is, though it stays under inspection: [`dropgate_abi::flow::Flow::app`].
+    pub noted: Option<u8>,
     /// The packet, for who tells of it.
     pub walk: Walk,
     stream: reassembly::Outcome,
@@ -112,6 +118,8 @@ pub fn judge_parts(
 ) -> Answer {
     let rules = context.rules;
     out.let_go.clear();
+    out.announced.clear();
+    out.noted = None;
     (out.resets, out.found, out.finished, out.condemned) = (None, None, None, None);
     out.uninspected = false;
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
@@ -147,6 +155,8 @@ pub fn judge_parts(
     } else {
         answer
     };
+    talk.announce(held, &packet, &mut out.announced);
+    out.noted = talk.note();
     if talk.settled && talk.is_confirmed(rules) {
         talk.leave();
         out.finished = (!rules.inspection.everything).then_some(talk.app);

@@ -126,7 +126,12 @@ impl Subject {
 /// Names of everything in an image.
 pub fn names(image: &Image) -> Names {
     let services = image.names.services.iter().map(|(counter, service)| {
-        let name = ServiceName { zone: service.owner.clone(), name: service.name.clone(), line: service.line };
+        let name = ServiceName {
+            zone: service.owner.clone(),
+            name: service.name.clone(),
+            line: service.line,
+            expect: service.expect.clone(),
+        };
         (*counter, name)
     });
     Names {

@@ -14,11 +14,11 @@ use dropgate_abi::{
 
 use super::{
     bench::Real,
-    net::{ALL, LAN0, WAN0, policy},
+    net::{ALL, LAN0, Net, WAN0, policy},
 };
 use crate::{
     ack, packets,
-    packets::{ACK, FIN, PSH, SYN, TCP},
+    packets::{ACK, FIN, PSH, SYN, TCP, UDP},
     syn,
 };
 
@@ -121,6 +121,76 @@ fn what_completes_a_handshake_is_not_held() {
                 ..flow
             }));
             real.ingress(&format!("{}: {held} held, {flags:#x}", net.name), LAN0, &segment(flags, payload), reason);
+        }
+    }
+}
+
+/// A segment of the client with some payload.
+fn says(net: &Net, (from, to): (u16, u16), payload: &[u8]) -> Vec<u8> {
+    net.out().frame(net.tags, TCP, &packets::tcp(from, to, ACK, payload))
+}
+
+fn asks(net: &Net, (from, to): (u16, u16), payload: &[u8]) -> Vec<u8> {
+    net.out().frame(net.tags, UDP, &packets::udp(from, to, payload))
+}
+
+#[test]
+fn what_begins_wrong() {
+    let service = "\n[[zone.NAME.egress]]\nname = \"more\"\ntcp = [9000, 9001]\nudp = [69, 9000]\nexpect = [\"tls\", \"wireguard\"]\n";
+    let more: String = ["plain", "tagged", "double"].map(|zone| service.replace("NAME", zone)).concat();
+    let open = "\n[[zone.NAME.egress]]\nname = \"open\"\ntcp = [\"9100-9200\"]\nexpect = \"any\"\n";
+    let open: String = ["plain", "tagged", "double"].map(|zone| open.replace("NAME", zone)).concat();
+    let policy = policy() + &more + &open;
+    let strict = format!("{policy}\n[inspection]\nmismatch = \"drop\"\nunknown = \"drop\"\npending = \"drop\"\n");
+    for net in &ALL {
+        let mut real = Real::new(&strict);
+        let flow = |real: &mut Real, ports: (u16, u16), said: &[(&[u8], &str)]| {
+            real.ingress(
+                net.name,
+                LAN0,
+                &net.out().frame(net.tags, TCP, &packets::tcp(ports.0, ports.1, SYN, &[])),
+                "held",
+            );
+            real.ingress(net.name, LAN0, &says(net, ports, &[]), "held");
+            for (payload, reason) in said {
+                let what = format!("{}, {}: {}", net.name, ports.1, payload.escape_ascii());
+                real.ingress(&what, LAN0, &says(net, ports, payload), reason);
+            }
+        };
+        let wrong = "first_byte_impossible";
+        // what nothing but TLS may be said on, by the port; only that packet ends, and only the first one is looked at
+        flow(
+            &mut real,
+            (1000, 443),
+            &[(b"SSH-2.0-x\r\n", wrong), (b"\x16\x03\x01", "held"), (b"SSH-2.0-x\r\n", "held")],
+        );
+        flow(&mut real, (1001, 443), &[(b"\x17", wrong), (b"\x17", wrong)]);
+        flow(&mut real, (1002, 80), &[(b"\0", wrong), (b"G", "held"), (b"\0", "held")]);
+        // by the service
+        flow(&mut real, (1003, 9000), &[(b"GET / HTTP/1.1\r\n", wrong), (b"\x80\x2e\x01", "held")]);
+        // nothing is registered here, and the inspector says what it is
+        flow(&mut real, (1004, 8001), &[(b"\0", "held")]);
+        // anything may be said
+        flow(&mut real, (1005, 9150), &[(b"\0", "held")]);
+        for (port, payload, reason) in [
+            (53, b"\xff\xff".as_slice(), "held"),
+            (9000, b"\x01\0\0\0", "held"),
+            (9000, b"GET", wrong),
+            (9000, b"", "held"),
+            (69, b"\0\x01", wrong),
+        ] {
+            let ports = (2000 + port + payload.len() as u16, port);
+            real.ingress(net.name, LAN0, &asks(net, ports, payload), reason);
+        }
+        // what the server says is for the inspector
+        let back = net.back().frame(&[], TCP, &packets::tcp(443, 1001, ACK, b"SSH-2.0-x\r\n"));
+        real.ingress(net.name, WAN0, &back, "held");
+
+        // where something else than a drop may follow, the inspector decides
+        for (key, other) in [("unknown", "alert"), ("mismatch", "reset"), ("pending", "alert")] {
+            real.commit(&strict.replace(&format!("{key} = \"drop\""), &format!("{key} = \"{other}\"")));
+            real.ingress(net.name, LAN0, &says(net, (1001, 443), b""), "held");
+            flow(&mut real, (3000 + key.len() as u16, 443), &[(b"SSH-2.0-x\r\n", "held")]);
         }
     }
 }

@@ -242,6 +242,10 @@ reasons! {
     205 datagram_source_limit    Content Error "" "as many fragments of one source are held as may be"
     206 datagram_limit           Content Error "" "as many fragments are held as may be"
 
+    210 first_byte_impossible    Content Drop "T1571" "begins with what nothing that its service expects can begin with"
+
+    215 related                  Policy Pass "" "announced by another flow, which the policy allows"
+
     220 inspector_memory         Content Error "" "flows under inspection take as much memory as they may"
     221 inspector_backlog        Content Error "" "the worker that inspects its flow has as many packets waiting as may be"
 

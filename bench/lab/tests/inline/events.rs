@@ -72,6 +72,21 @@ impl Events {
         found.unwrap()
     }
 
+    /// Waits for an alert since the mark for this reason.
+    ///
+    /// # Panics
+    /// None came.
+    pub fn alert(&self, mark: u64, reason: &str) -> Value {
+        let mut found = None;
+        let waited = wait_until("an alert", LIMIT, || {
+            let is_alert = |event: &Value| event["event_type"] == "alert" && event["dropgate"]["reason"] == reason;
+            found = self.since(mark).into_iter().find(is_alert);
+            Ok(found.is_some())
+        });
+        waited.unwrap_or_else(|_| panic!("no alert for `{reason}`"));
+        found.unwrap()
+    }
+
     /// Drop events since the mark with these addresses.
     pub fn drops(&self, mark: u64, from: &str, to: &str) -> Vec<Value> {
         self.since(mark).into_iter().filter(|event| is_drop(event, from, to)).collect()

@@ -2,5 +2,6 @@
 
 mod proxy;
 mod recall;
+mod related;
 mod upgrade;
 mod wire;
