@@ -17,7 +17,7 @@ use aya_ebpf::{
 };
 use dropgate_abi::{
     flow::{Flow, GROUP, WAYS, place},
-    hold::{Held, ONE, SETTLED, Settle, settled, token},
+    hold::{Held, ONE, SETTLED, Settle, passes, settled, token},
 };
 
 use crate::{
@@ -161,6 +161,10 @@ fn settle(flow: &mut Flow, asked: &Settle) -> u32 {
         flow.drop_reason = asked.drop_reason;
         return settled::DONE;
     }
-    let all = asked.held.wrapping_mul(ONE);
-    if atomic::exchange_if(&raw mut flow.hold, all, all | SETTLED) { settled::DONE } else { settled::LATER }
+    let word = &raw mut flow.hold;
+    // SAFETY: an aligned word of a map value.
+    let seen = unsafe { word.read_volatile() };
+    let all = seen & !(passes(0) | passes(1)) == asked.held.wrapping_mul(ONE);
+    let open = if asked.only == 0 { SETTLED } else { u32::from(asked.only) };
+    if all && atomic::exchange_if(word, seen, seen | open) { settled::DONE } else { settled::LATER }
 }

@@ -296,7 +296,7 @@ impl Gateway {
         let expect = image.names.services.iter().map(|(counter, service)| (*counter, service.expect.clone())).collect();
         let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
         let targets = Some(Arc::new(Allowlist::new(&self.object)?) as _);
-        let rules = Rules { inspection, fragments: Duration::from_nanos(fragments), expect, targets };
+        let rules = Rules { inspection, fragments: Duration::from_nanos(fragments), expect, targets, capture: false };
         Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
     }
 

@@ -25,6 +25,9 @@ pub fn found(held: &Held, walk: &Walk, finding: &Finding, now_ns: u64, names: &N
     let proxy = finding.asked.as_ref().map(|asked| asked.request.name());
     let target = finding.asked.as_ref().map(|asked| asked.target.to_string());
     let mut signature = match finding.reason {
+        Reason::app_mismatch if finding.found.is_none() => {
+            format!("something else where {} is expected", list(&finding.expected))
+        }
         Reason::app_mismatch => format!("{spoken} where {} is expected", list(&finding.expected)),
         Reason::app_unknown => format!("an unknown protocol where {} is expected", list(&finding.expected)),
         Reason::app_pending => format!("no protocol has shown where {} is expected", list(&finding.expected)),

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, hash::BuildHasherDefault};
 
-use dropgate_abi::hold::Held;
+use dropgate_abi::hold::{Held, NUMBERS};
 
 use crate::inspect::{Beginning, Talk};
 
@@ -19,12 +19,23 @@ pub struct Flow {
     last: u32,
     /// Packets seen.
     seen: u32,
+    /// By direction: the batch in which its latest packet was.
+    batches: [u32; 2],
     /// What was said on it.
     pub talk: Talk,
 }
 
 impl Flow {
-    /// Packets of the flow that were held, if every one of them has been seen. Sequence numbers have 31 bits.
+    /// The direction whose packets have all left, if only the other one's are in this batch.
+    pub fn left(&self, batch: u32) -> Option<u8> {
+        match self.batches.map(|at| at == batch) {
+            [true, false] => Some(1),
+            [false, true] => Some(0),
+            _ => None,
+        }
+    }
+
+    /// Packets of the flow that were held, if every one of them has been seen.
     pub const fn complete(&self) -> Option<u32> {
         let held = self.last.wrapping_add(1) & NUMBERS;
         if held.wrapping_sub(self.first) & NUMBERS == self.seen & NUMBERS { Some(held) } else { None }
@@ -37,6 +48,8 @@ impl Flow {
 pub struct Flows {
     young: Table,
     old: Table,
+    /// Number of the batch whose packets are seen now.
+    batch: u32,
 }
 
 type Table = HashMap<u64, Flow, BuildHasherDefault<Identity>>;
@@ -45,6 +58,16 @@ impl Flows {
     /// A packet of a flow; the flow as it is now. `new`: what came earlier of a flow that is not known, if anything
     /// did, came before this inspector.
     pub fn seen(&mut self, held: &Held, new: bool) -> &mut Flow {
+        let batch = self.batch;
+        let flow = self.expect(held, new);
+        flow.seen = flow.seen.wrapping_add(1);
+        flow.batches[usize::from(held.direction & 1)] = batch;
+        flow
+    }
+
+    /// A packet of a flow of which a part has come; [`Flows::seen`] is for all of it. Until then the flow is not complete, and
+    /// what comes behind that packet does not look like its beginning.
+    pub fn expect(&mut self, held: &Held, new: bool) -> &mut Flow {
         if self.young.len() >= MANY {
             self.age();
         }
@@ -55,6 +78,7 @@ impl Flows {
                 first: held.sequence,
                 last: held.sequence,
                 seen: 0,
+                batches: [self.batch.wrapping_sub(1); 2],
                 talk: Talk::new(match (held.sequence, new) {
                     (0, _) => Beginning::Seen,
                     (_, true) => Beginning::Before,
@@ -62,7 +86,6 @@ impl Flows {
                 }),
             })
         });
-        flow.seen = flow.seen.wrapping_add(1);
         if before(held.sequence, flow.first) {
             flow.first = held.sequence;
         }
@@ -70,6 +93,12 @@ impl Flows {
             flow.last = held.sequence;
         }
         flow
+    }
+
+    /// What was seen so far has left; the number of the next batch.
+    pub const fn next_batch(&mut self) -> u32 {
+        self.batch = self.batch.wrapping_add(1);
+        self.batch
     }
 
     /// A flow.
@@ -104,9 +133,6 @@ impl Flows {
         self.young.len() + self.old.len()
     }
 }
-
-/// The bits of sequence numbers.
-const NUMBERS: u32 = 0x7fff_ffff;
 
 /// Whether a sequence number comes before another.
 const fn before(a: u32, b: u32) -> bool {
@@ -161,10 +187,32 @@ mod tests {
     }
 
     #[test]
+    fn a_direction_has_left_when_the_batch_holds_only_the_other() {
+        let mut flows = Flows::default();
+        let back = |sequence| Held { direction: 1, ..held(7, sequence) };
+        let first = flows.next_batch();
+        assert_eq!(flows.seen(&held(7, 0), true).left(first), Some(1));
+        assert_eq!(flows.seen(&back(1), true).left(first), None);
+        let second = flows.next_batch();
+        assert_eq!(flows.seen(&back(2), true).left(second), Some(0));
+        let third = flows.next_batch();
+        assert_eq!(flows.get(7).map(|flow| flow.left(third)), Some(None));
+    }
+
+    #[test]
+    fn what_has_come_in_part_is_missing() {
+        let mut flows = Flows::default();
+        flows.expect(&held(1, 0), true);
+        let flow = flows.seen(&held(1, 1), true);
+        assert_eq!((flow.complete(), flow.talk.beginning), (None, Beginning::Seen));
+        assert_eq!(flows.seen(&held(1, 0), true).complete(), Some(2));
+    }
+
+    #[test]
     fn numbers_wrap() {
         let mut flows = Flows::default();
-        assert_eq!(flows.seen(&held(7, 0x7fff_ffff), true).complete(), Some(0));
-        assert!(before(0x7fff_ffff, 0) && !before(0, 0x7fff_ffff));
+        assert_eq!(flows.seen(&held(7, NUMBERS), true).complete(), Some(0));
+        assert!(before(NUMBERS, 0) && !before(0, NUMBERS));
         assert_eq!(flows.seen(&held(7, 0), true).complete(), Some(1));
     }
 

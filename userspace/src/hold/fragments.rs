@@ -24,6 +24,9 @@ impl Work<'_> {
     ) {
         let Some(rules) = self.rules.of(held.generation) else { return };
         let (time, mut ended) = ((self.now_ns, rules.fragments), Vec::new());
+        if held.part == part::FIRST {
+            self.flows.expect(held, self.new);
+        }
         let whole = self.defragment.take((held, frame), origin(place), time, &mut ended);
         self.ended(ended);
         let Some(Whole { held, frame, fragments }) = whole else { return };

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, os::fd::BorrowedFd, sync::atomic::Ordering, tim
 
 use dropgate_abi::{
     bytes_of,
-    hold::{Held, Settle, part, settled},
+    hold::{Held, Settle, part, passes, settled},
     reason::Reason,
     walk::Walk,
 };
@@ -56,6 +56,7 @@ impl Work<'_> {
         if count == 0 {
             return 0;
         }
+        let batch = self.flows.next_batch();
         let mut bytes = 0;
         while let Some(mut packet) = hands.received.pop_back() {
             if let Some((held, frame)) = Socket::read(&mut packet) {
@@ -68,6 +69,7 @@ impl Work<'_> {
             }
             from.free(packet);
         }
+        self.open_other_way(batch);
         // what the kernel did not take now stays in the ring, and goes first the next time
         let _ = to.flush();
         from.refill();
@@ -75,6 +77,19 @@ impl Work<'_> {
         self.totals.packets.fetch_add(count as u64, Ordering::Relaxed);
         self.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
         count
+    }
+
+    /// Answers to what is about to leave need not be held where nothing more is wanted of their flow. Only this direction has
+    /// packets that are still here, so none is overtaken.
+    fn open_other_way(&self, batch: u32) {
+        for (id, app) in self.finished.iter() {
+            let Some(flow) = self.flows.get(*id).filter(|flow| !flow.talk.keeps()) else { continue };
+            if let (Some(way), Some(held)) = (flow.left(batch), flow.complete()) {
+                let only = passes(way) as u8;
+                let request = Settle { hash: flow.hash, flow: *id, held, app: *app, only, ..Settle::default() };
+                ask(self.settle, &request);
+            }
+        }
     }
 
     /// One packet, that came in `parts`, and what follows from it.

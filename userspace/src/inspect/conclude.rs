@@ -72,6 +72,13 @@ struct Fault {
     asked: Option<Asked>,
 }
 
+impl Fault {
+    /// With no name for what was found.
+    const fn new(reason: Reason, reaction: Reaction) -> Self {
+        Self { reason, reaction, found: None, evidence: None, asked: None }
+    }
+}
+
 /// Takes a flow as far as what was said allows.
 pub(super) fn conclude(
     held: &Held,
@@ -89,7 +96,7 @@ pub(super) fn conclude(
         let fault = match next(talk, &flow) {
             Next::More => return Answer::Release,
             Next::Again => continue,
-            Next::Settle => return settle(talk, rules, out),
+            Next::Settle => return settle(talk),
             Next::Fault(fault) => fault,
         };
         let alert = fault.reaction == Reaction::Alert;
@@ -112,7 +119,7 @@ pub(super) fn conclude(
 
 /// One step of the conversation that is held now. After a fault the next step goes on as if there were none.
 fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
-    let (outermost, beginning) = (talk.layers().len() < 2, talk.beginning);
+    let (outermost, beginning, stalled) = (talk.layers().len() < 2, talk.beginning, talk.has_stalled());
     let layer = talk.layer();
     if outermost {
         layer.expected = flow.own;
@@ -127,7 +134,7 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
                 pending(flow.rules, flow.own)
             }
             Beginning::Seen => {
-                let next = compare(layer, flow.rules, flow.now_ns);
+                let next = compare(layer, flow.rules, stalled, flow.now_ns);
                 if let (Stage::Compared, true) = (&layer.stage, outermost) {
                     talk.app = match layer.spoken {
                         Spoken::Known(protocol, ..) => protocol.number(),
@@ -229,8 +236,8 @@ fn tunnel(talk: &mut Talk, flow: &Flow<'_>) -> Next {
     Next::Again
 }
 
-/// What is spoken, against what is expected.
-fn compare(layer: &mut Layer, rules: &Rules, now_ns: u64) -> Next {
+/// What is spoken, against what is expected. `stalled`: what was said has waited in vain for it to show.
+fn compare(layer: &mut Layer, rules: &Rules, stalled: bool, now_ns: u64) -> Next {
     let inspection = &rules.inspection;
     if layer.spoken == Spoken::Pending && rules.expects(layer.expected, Protocol::Socks) {
         // its answer would say that the proxy has connected already
@@ -238,30 +245,29 @@ fn compare(layer: &mut Layer, rules: &Rules, now_ns: u64) -> Next {
         let known = request.map(|bytes| Spoken::Known(Protocol::Socks, Direction::ToServer, bytes));
         layer.spoken = known.unwrap_or_default();
     }
+    let wrong =
+        layer.spoken == Spoken::Pending && layer.bytes > 0 && rules.rules_out(layer.expected, &layer.candidates);
+    if let (true, Some((protocol, direction, bytes))) = (wrong, layer.candidates.likely()) {
+        // whatever it is in the end, it is not what is expected
+        layer.spoken = Spoken::Known(protocol, direction, bytes);
+    }
+    layer.hopeless = wrong && inspection.mismatch != Reaction::Alert && inspection.unknown != Reaction::Alert;
     let fault = match layer.spoken {
         Spoken::Known(protocol, direction, bytes) => {
             let evidence = Some((direction, bytes));
-            Fault {
-                reason: Reason::app_mismatch,
-                reaction: inspection.mismatch,
-                found: Some(protocol),
-                evidence,
-                asked: None,
-            }
+            Fault { found: Some(protocol), evidence, ..Fault::new(Reason::app_mismatch, inspection.mismatch) }
         }
-        Spoken::Unknown => Fault {
-            reason: Reason::app_unknown,
-            reaction: inspection.unknown,
-            found: None,
-            evidence: None,
-            asked: None,
-        },
+        Spoken::Unknown => Fault::new(Reason::app_unknown, inspection.unknown),
         Spoken::Pending => {
             if layer.bytes == 0 {
                 return Next::More;
             }
             let since_ns = *layer.since_ns.get_or_insert(now_ns);
             let late = u128::from(now_ns.saturating_sub(since_ns)) >= inspection.patience.as_nanos();
+            if layer.hopeless && (stalled || late || layer.bytes >= inspection.depth) {
+                layer.stage = Stage::Compared;
+                return Next::Fault(nameless(rules, layer.expected));
+            }
             if layer.bytes < inspection.depth && !late {
                 return Next::More;
             }
@@ -273,18 +279,21 @@ fn compare(layer: &mut Layer, rules: &Rules, now_ns: u64) -> Next {
     if rules.fits(layer.expected, fault.found) { Next::Again } else { Next::Fault(fault) }
 }
 
+/// It has not shown what is spoken, but that it is not what is expected.
+fn nameless(rules: &Rules, expected: Expected) -> Fault {
+    let (reason, reaction) = match rules.expected(expected).as_slice() {
+        [] => (Reason::app_unknown, rules.inspection.unknown),
+        _ => (Reason::app_mismatch, rules.inspection.mismatch),
+    };
+    Fault::new(reason, reaction)
+}
+
 /// It has not shown in time what is spoken.
 fn pending(rules: &Rules, expected: Expected) -> Next {
     if rules.fits(expected, None) {
         return Next::Settle;
     }
-    Next::Fault(Fault {
-        reason: Reason::app_pending,
-        reaction: rules.inspection.pending,
-        found: None,
-        evidence: None,
-        asked: None,
-    })
+    Next::Fault(Fault::new(Reason::app_pending, rules.inspection.pending))
 }
 
 /// What is told of a fault.
@@ -321,10 +330,7 @@ fn within(talk: &Talk) -> Option<(Option<Protocol>, String)> {
 }
 
 /// Nothing more is wanted of the flow.
-fn settle(talk: &mut Talk, rules: &Rules, out: &mut Judged) -> Answer {
+fn settle(talk: &mut Talk) -> Answer {
     talk.settle();
-    if !rules.inspection.everything {
-        out.finished = Some(talk.app);
-    }
     Answer::Release
 }

@@ -9,7 +9,7 @@ use std::{
 use super::proxy::Targets;
 use crate::{
     policy::model::{Expect, Inspection},
-    protocol::{self, Protocol},
+    protocol::{self, Candidates, Protocol},
 };
 
 /// What one generation says about inspection.
@@ -20,6 +20,8 @@ pub struct Rules {
     pub fragments: Duration,
     /// By service counter.
     pub expect: BTreeMap<u32, Expect>,
+    /// Packets come from a capture, which lacks some now and then: see [`crate::reassembly::Limits::gaps`].
+    pub capture: bool,
     /// Who knows what a proxy may be asked for. `None`: nobody, and so nothing.
     pub targets: Option<Arc<dyn Targets>>,
 }
@@ -59,6 +61,12 @@ impl Rules {
     /// Whether it is named among what is expected.
     pub fn expects(&self, expected: Expected, protocol: Protocol) -> bool {
         self.listed(expected).is_some_and(|listed| listed.contains(&protocol))
+    }
+
+    /// Whether nothing that may be spoken is among what may yet be found.
+    pub fn rules_out(&self, expected: Expected, candidates: &Candidates) -> bool {
+        let listed = self.listed(expected);
+        listed.is_some_and(|listed| !listed.iter().any(|protocol| candidates.may_be(*protocol)))
     }
 
     /// What is expected, for people.

@@ -34,7 +34,9 @@ pub(super) struct Layer {
     unread: [Vec<u8>; 2],
     /// More was said than is kept.
     overflowed: bool,
-    candidates: Candidates,
+    pub candidates: Candidates,
+    /// It is not what is expected, whatever it turns out to be, and ends for that.
+    pub hopeless: bool,
     pub spoken: Spoken,
     /// Payload so far, both directions.
     pub bytes: u64,

@@ -34,7 +34,7 @@ pub enum Answer {
     Release,
     /// It waits, and [`Judged::let_go`] behind it, until it is known what is spoken: in [`Talk::waiting`].
     Wait,
-    /// It is kept until its turn comes: see [`Judged::let_go`].
+    /// It is kept until its turn comes, now or later: see [`Judged::let_go`].
     Keep,
     Drop(Reason),
 }
@@ -42,7 +42,7 @@ pub enum Answer {
 /// What else follows. Reused from one packet to the next.
 #[derive(Default, Debug)]
 pub struct Judged {
-    /// Frames kept earlier that leave now, after the one that was judged, the same way.
+    /// Frames that were kept and leave now, the same way as the one that was judged, and after it if it leaves.
     pub let_go: Vec<Box<[u8]>>,
     /// Frames that end the connection: for its receiver and for its sender.
     pub resets: Option<(Vec<u8>, Vec<u8>)>,
@@ -98,7 +98,7 @@ pub fn judge_parts(
     if let Some(reason) = talk.condemned {
         return Answer::Drop(reason);
     }
-    if talk.settled && !talk.keeps() {
+    if talk.settled && !talk.keeps() && talk.is_confirmed(rules) {
         // nothing more is looked for; it is held only to be counted out, or because everything is
         out.finished = (!rules.inspection.everything).then_some(talk.app);
         return Answer::Release;
@@ -119,9 +119,19 @@ pub fn judge_parts(
     } else {
         answer
     };
-    if talk.settled && !rules.inspection.everything {
-        out.finished = Some(talk.app);
+    if talk.settled && talk.is_confirmed(rules) {
+        talk.leave();
+        out.finished = (!rules.inspection.everything).then_some(talk.app);
     }
     let carries = !packet.payload().is_empty() || packet.walk.protocol != UDP && packet.walk.tcp_flags & FIN != 0;
-    if answer == Answer::Release && carries && talk.makes_wait() { Answer::Wait } else { answer }
+    match answer {
+        Answer::Release if carries && talk.makes_wait() => Answer::Wait,
+        // In the order in which they came: timestamps say so, and of those that seem to go back a receiver takes none (RFC
+        // 7323, 5.3).
+        Answer::Release if !out.let_go.is_empty() => {
+            out.let_go.extend(parts.iter().map(|part| Box::from(*part)));
+            Answer::Keep
+        }
+        answer => answer,
+    }
 }

@@ -5,13 +5,14 @@ use dropgate_abi::reason::Reason;
 use super::{Answer, expect::Rules, layer::Layer};
 use crate::{
     protocol::{Direction, MOST_DATAGRAMS},
-    reassembly::{self, Connection, Limits, Outcome, Segment},
+    reassembly::{self, Connection, Limits, Outcome, Said, Segment, flag},
 };
 
 /// Bytes of a datagram that are kept.
 const DATAGRAM: usize = 2048;
-/// Packets of a flow that wait at most.
-const MOST_WAITING: usize = 32;
+/// Packets of a flow that wait at most, and their bytes: there is room for a hello in segments of one byte.
+const MOST_WAITING: usize = 1024;
+const MOST_WAITING_BYTES: usize = 64 << 10;
 /// How often what a flow says may wait in vain.
 const STALLS: u8 = 3;
 
@@ -38,6 +39,9 @@ pub struct Waiting {
 #[derive(Debug)]
 pub struct Talk {
     connection: Option<Box<Connection>>,
+    /// What was inspected when it was known what is spoken. Until the receivers have it, the connection is kept, so that
+    /// they cannot be given other bytes in its place.
+    inspected: Option<Said>,
     datagrams: Vec<(Direction, Box<[u8]>)>,
     /// Conversations within one another, outermost first; the last one is what is spoken now.
     layers: Vec<Layer>,
@@ -48,6 +52,7 @@ pub struct Talk {
     waiting: Vec<Waiting>,
     /// Packets that those frames are.
     waits: usize,
+    waiting_bytes: usize,
     /// How often what waited was let go without that.
     stalls: u8,
     pub beginning: Beginning,
@@ -66,12 +71,14 @@ impl Talk {
     pub fn new(beginning: Beginning) -> Self {
         Self {
             connection: None,
+            inspected: None,
             datagrams: Vec::new(),
             layers: Vec::new(),
             kept: Vec::new(),
             next_token: 0,
             waiting: Vec::new(),
             waits: 0,
+            waiting_bytes: 0,
             stalls: 0,
             beginning,
             settled: false,
@@ -118,6 +125,20 @@ impl Talk {
         !self.waiting.is_empty() || self.is_midway() && self.stalls < STALLS
     }
 
+    /// Whether something has waited in vain for what is spoken to show.
+    pub(super) const fn has_stalled(&self) -> bool {
+        self.stalls > 0
+    }
+
+    /// Whether the receivers have all that told what is spoken. Where the packets of one side do not come this way, nobody
+    /// says so, and it is enough that much was said.
+    pub(super) fn is_confirmed(&self, rules: &Rules) -> bool {
+        match (&self.connection, &self.inspected) {
+            (Some(connection), Some(inspected)) => connection.has_delivered(inspected, rules.inspection.depth),
+            _ => true,
+        }
+    }
+
     /// Takes a packet that came by the socket at `place`; whether it is the first one.
     pub fn wait(&mut self, place: u32, frame: Box<[u8]>) -> bool {
         self.wait_parts(place, std::iter::once(frame))
@@ -125,22 +146,27 @@ impl Talk {
 
     /// Takes a packet that came in several frames.
     pub fn wait_parts(&mut self, place: u32, frames: impl Iterator<Item = Box<[u8]>>) -> bool {
+        let before = self.waiting.len();
         self.waiting.extend(frames.map(|frame| Waiting { place, frame }));
+        self.waiting_bytes += self.waiting[before..].iter().map(|waiting| waiting.frame.len()).sum::<usize>();
         self.waits += 1;
         self.waits == 1
     }
 
     /// Whether what waits is to be let go at once.
     pub fn has_waited(&self) -> bool {
-        !self.is_midway() || self.waits >= MOST_WAITING
+        !self.is_midway() || self.waits >= MOST_WAITING || self.waiting_bytes >= MOST_WAITING_BYTES
     }
 
-    /// What waited, to be let go in this order.
+    /// What waited, to be let go in this order. Nothing where what is expected is not spoken: the next packet ends the flow.
     pub fn let_go(&mut self) -> Vec<Waiting> {
         if self.is_midway() && !self.waiting.is_empty() {
             self.stalls = self.stalls.saturating_add(1);
         }
-        self.waits = 0;
+        if !self.settled && self.layers.last().is_some_and(|layer| layer.hopeless) {
+            return Vec::new();
+        }
+        (self.waits, self.waiting_bytes) = (0, 0);
         std::mem::take(&mut self.waiting)
     }
 
@@ -166,7 +192,7 @@ impl Talk {
         self.datagrams = datagrams;
     }
 
-    /// A TCP segment, of the packet that came in `parts`; frames that leave after it go into `let_go`.
+    /// A TCP segment, of the packet that came in `parts`; frames kept earlier that leave with it go into `let_go`.
     pub(super) fn segment(
         &mut self,
         segment: &Segment<'_>,
@@ -175,8 +201,12 @@ impl Talk {
         out: &mut Outcome,
         let_go: &mut Vec<Box<[u8]>>,
     ) -> Answer {
+        // receivers take urgent bytes out of the stream unless they were told not to: they would read another one
+        if segment.flags & flag::URG != 0 && (!self.settled || self.inspected.is_some()) {
+            return Answer::Drop(Reason::tcp_urgent);
+        }
         // the conversations keep what they still need
-        let limits = Limits { prefix: 0, ..Limits::default() };
+        let limits = Limits { prefix: 0, gaps: rules.capture, ..Limits::default() };
         let connection = self.connection.get_or_insert_with(|| Box::new(Connection::new(&limits)));
         let token = self.next_token;
         self.next_token = self.next_token.wrapping_add(1);
@@ -184,16 +214,14 @@ impl Talk {
         if out.restarted {
             // the same addresses and ports, another conversation
             self.layers.clear();
-            self.settled = false;
+            (self.settled, self.inspected, self.stalls) = (false, None, 0);
         }
         for (token, _) in &out.discard {
             self.kept.retain(|(kept, ..)| kept != token);
         }
-        for token in &out.let_go {
-            // one of the other direction would leave by another way; its sender sends it again
-            let leaving = self.kept.extract_if(.., |(kept, ..)| kept == token);
-            let_go.extend(leaving.filter(|(_, way, _)| *way == segment.direction).map(|(.., frame)| frame));
-        }
+        // in the order in which they came; one of the other direction would leave by another way, and its sender sends it again
+        let leaving = self.kept.extract_if(.., |(kept, ..)| out.let_go.contains(kept));
+        let_go.extend(leaving.filter(|(_, way, _)| *way == segment.direction).map(|(.., frame)| frame));
         let adopted = connection.adopted(Direction::ToServer) || connection.adopted(Direction::ToClient);
         if adopted && self.beginning == Beginning::Seen {
             self.beginning = Beginning::Before;
@@ -214,11 +242,17 @@ impl Talk {
     /// Nothing more is wanted of it.
     pub(super) fn settle(&mut self) {
         self.settled = true;
-        if self.kept.is_empty() {
-            self.connection = None;
-        }
+        let connection = self.connection.as_deref().filter(|_| self.beginning == Beginning::Seen);
+        self.inspected = connection.map(Connection::said);
         self.layers = Vec::new();
         self.datagrams = Vec::new();
+    }
+
+    /// It leaves inspection.
+    pub(super) fn leave(&mut self) {
+        if self.kept.is_empty() {
+            (self.connection, self.inspected) = (None, None);
+        }
     }
 
     /// The flow ends here.
@@ -228,6 +262,6 @@ impl Talk {
         self.layers = Vec::new();
         self.datagrams = Vec::new();
         self.kept = Vec::new();
-        (self.waiting, self.waits) = (Vec::new(), 0);
+        (self.waiting, self.waits, self.waiting_bytes) = (Vec::new(), 0, 0);
     }
 }

@@ -53,13 +53,13 @@ pub fn datagrams(said: Datagrams<'_>, candidates: &mut Candidates) -> Spoken {
     }
     // those that want more will not get it, and no longer stand before a yes
     for (at, (protocol, detector)) in DETECTORS.iter().enumerate() {
-        if candidates.0 >> at & 1 == 1
+        if candidates.detectors >> at & 1 == 1
             && let Answer::Yes(direction, bytes) = detector(said)
         {
             return Spoken::Known(*protocol, direction, bytes);
         }
     }
-    candidates.0 = 0;
+    candidates.detectors = 0;
     Spoken::Unknown
 }
 

@@ -146,13 +146,32 @@ impl Protocol {
     }
 }
 
-/// Detectors that may still say yes, one bit each; starts with all of them.
+/// What may still be found; at first everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Candidates(u64);
+pub struct Candidates {
+    /// Detectors that have not said no, one bit each.
+    detectors: u64,
+    /// Protocols that may yet be what is spoken, by [`Protocol::number`].
+    possible: u64,
+    /// A detector has said yes, and one that has precedence over it has not spoken yet.
+    likely: Option<(Protocol, Direction, usize)>,
+}
 
 impl Default for Candidates {
     fn default() -> Self {
-        Self(u64::MAX)
+        Self { detectors: u64::MAX, possible: u64::MAX, likely: None }
+    }
+}
+
+impl Candidates {
+    /// Whether this may yet be what is spoken.
+    pub const fn may_be(&self, protocol: Protocol) -> bool {
+        self.possible >> protocol.number() & 1 == 1
+    }
+
+    /// What is spoken, unless something that has precedence turns out to be: as in [`Spoken::Known`]. While that is pending.
+    pub const fn likely(&self) -> Option<(Protocol, Direction, usize)> {
+        self.likely
     }
 }
 
@@ -161,18 +180,28 @@ type Detectors<T> = [(Protocol, fn(T) -> Answer)];
 
 /// Asks the detectors that are still candidates. The first one that says yes is believed; when all say no, it is unknown.
 fn ask<T: Copy>(detectors: &Detectors<T>, said: T, candidates: &mut Candidates) -> Spoken {
-    let mut pending = false;
+    (candidates.possible, candidates.likely) = (0, None);
     for (at, (protocol, detector)) in detectors.iter().enumerate() {
-        if candidates.0 >> at & 1 == 0 {
+        if candidates.detectors >> at & 1 == 0 {
             continue;
         }
         match detector(said) {
-            Answer::No => candidates.0 &= !(1 << at),
-            Answer::More => pending = true,
-            // one before it in the list may still say yes, and has precedence
-            Answer::Yes(..) if pending => return Spoken::Pending,
-            Answer::Yes(direction, bytes) => return Spoken::Known(*protocol, direction, bytes),
+            Answer::No => candidates.detectors &= !(1 << at),
+            Answer::More => candidates.possible |= 1 << protocol.number(),
+            Answer::Yes(direction, bytes) => {
+                let pending = candidates.possible != 0;
+                candidates.possible |= 1 << protocol.number();
+                if !pending {
+                    return Spoken::Known(*protocol, direction, bytes);
+                }
+                // one before it in the list may still say yes, and has precedence
+                candidates.likely = Some((*protocol, direction, bytes));
+                return Spoken::Pending;
+            }
         }
     }
-    if pending { Spoken::Pending } else { Spoken::Unknown }
+    if candidates.possible != 0 { Spoken::Pending } else { Spoken::Unknown }
 }
+
+/// Numbers of protocols are bits of [`Candidates`].
+const _: () = assert!(Protocol::ALL.len() < 64);

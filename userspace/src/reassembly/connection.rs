@@ -21,6 +21,10 @@ pub struct Connection {
     again: Option<Again>,
 }
 
+/// How far both sides of a connection had come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Said([i64; 2]);
+
 /// A SYN that would begin another connection.
 #[derive(Clone, Copy, Debug)]
 struct Again {
@@ -77,6 +81,21 @@ impl Connection {
     /// Bytes of memory that it takes, about.
     pub fn footprint(&self) -> usize {
         size_of::<Self>() + self.sides.iter().flatten().map(Side::footprint).sum::<usize>()
+    }
+
+    /// How far both sides have come.
+    pub fn said(&self) -> Said {
+        Said(self.sides.each_ref().map(|side| side.as_ref().map_or(0, Side::next)))
+    }
+
+    /// Whether the receivers have acknowledged all of it. `depth`: bytes after which a side that never answers is taken to do
+    /// so by another way.
+    pub fn has_delivered(&self, said: &Said, depth: u64) -> bool {
+        let unanswered = self.sides.iter().any(Option::is_none);
+        let sides = self.sides.iter().zip(said.0);
+        sides.filter_map(|(side, place)| Some((side.as_ref()?, place))).all(|(side, place)| {
+            side.has_delivered(place) || unanswered && u64::try_from(side.next()).is_ok_and(|next| next > depth)
+        })
     }
 
     fn side(&self, direction: Direction) -> Option<&Side> {

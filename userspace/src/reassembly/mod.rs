@@ -20,7 +20,7 @@ use dropgate_abi::reason::Reason;
 
 pub(crate) use self::segment::checksum;
 pub use self::{
-    connection::Connection,
+    connection::{Connection, Said},
     limits::{Ahead, Limits, Urgent},
     segment::{Checksum, Options, Segment, flag},
 };

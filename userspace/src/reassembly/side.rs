@@ -71,7 +71,7 @@ impl Side {
 
     /// A side that begins with this SYN.
     pub fn from_syn(direction: Direction, seq: u32, options: Options) -> Self {
-        Self { scale: options.scale, ..Self::new(direction, seq, false) }
+        Self { scale: options.scale, timestamp: options.timestamp, ..Self::new(direction, seq, false) }
     }
 
     /// A side met in mid-stream, whose next byte is expected at this sequence number.
@@ -117,6 +117,16 @@ impl Side {
     fn sent(&self) -> i64 {
         let next = self.memory.next();
         next + i64::from(self.fin == Some(next))
+    }
+
+    /// The place after the last byte that was let through without a gap.
+    pub const fn next(&self) -> i64 {
+        self.memory.next()
+    }
+
+    /// Whether the receiver has acknowledged what lies before this place, if anything was said before it.
+    pub fn has_delivered(&self, place: i64) -> bool {
+        place <= 1 || self.acked.is_some_and(|acked| acked >= place)
     }
 
     /// Whether the receiver has everything, the FIN included.

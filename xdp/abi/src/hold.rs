@@ -83,9 +83,17 @@ pub struct Credit {
 }
 
 /// Adds one to the count of a flow's held packets, in [`crate::flow::Flow::hold`].
-pub const ONE: u32 = 2;
+pub const ONE: u32 = 8;
 /// In [`crate::flow::Flow::hold`]: nothing of the flow is held any more.
 pub const SETTLED: u32 = 1;
+/// The bits of [`Held::sequence`].
+pub const NUMBERS: u32 = u32::MAX / ONE;
+
+/// In [`crate::flow::Flow::hold`]: nothing more is held in this direction, 0: to the server, 1: to the client.
+#[inline(always)]
+pub const fn passes(direction: u8) -> u32 {
+    2 << (direction & 1)
+}
 
 /// What the inspector asks of `dropgate_settle`: the frame of a test run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -100,7 +108,9 @@ pub struct Settle {
     pub drop_reason: u8,
     /// [`crate::flow::Flow::app`].
     pub app: u8,
-    pub _pad: [u8; 2],
+    /// 0: both directions pass. Else [`passes`] of the one that does; the other one's packets are held on.
+    pub only: u8,
+    pub _pad: u8,
 }
 
 /// What `dropgate_settle` answers.

@@ -154,7 +154,7 @@ impl Path {
         datagram
     }
 
-    fn transport_sum(&self, protocol: u8, bytes: &[u8]) -> u16 {
+    pub fn transport_sum(&self, protocol: u8, bytes: &[u8]) -> u16 {
         let mut pseudo = match (self.from, self.to) {
             (IpAddr::V4(from), IpAddr::V4(to)) => [from.octets(), to.octets()].concat(),
             (IpAddr::V6(from), IpAddr::V6(to)) => [from.octets(), to.octets()].concat(),
@@ -198,7 +198,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 /// The Internet checksum (RFC 1071).
-fn sum(bytes: &[u8]) -> u16 {
+pub fn sum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
     let mut sum: u32 = words.sum();
     while sum > 0xffff {

@@ -102,6 +102,14 @@ impl Wire {
         answer
     }
 
+    /// Both sides acknowledge what was said; what the flow leaves inspection as, if it does then.
+    pub fn confirm(&mut self) -> Option<u8> {
+        [Direction::ToClient, Direction::ToServer].map(|direction| {
+            assert_eq!(self.say(direction, b""), Answer::Release);
+            self.judged.finished
+        })[1]
+    }
+
     /// Whether a packet was given the answer that it may leave, now or with others.
     pub fn passes(answer: Answer) -> bool {
         matches!(answer, Answer::Release | Answer::Wait)
