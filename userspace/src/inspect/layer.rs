@@ -83,6 +83,13 @@ impl Layer {
         }
     }
 
+    /// Bytes were never seen: where it is read on, nobody knows any more what belongs to what.
+    pub fn lost(&mut self) {
+        if matches!(self.stage, Stage::Follow(_)) {
+            self.stage = Stage::Over;
+        }
+    }
+
     /// What was said and not read yet.
     pub fn said(&self, direction: Direction) -> &[u8] {
         &self.unread[direction as usize]

@@ -227,6 +227,9 @@ impl Talk {
             self.beginning = Beginning::Before;
         }
         if !self.settled {
+            if out.gap.is_some() {
+                self.layer().lost();
+            }
             self.layer().hear(out.stream(Direction::ToServer), out.stream(Direction::ToClient), rules);
         }
         match answer {
