@@ -4,7 +4,7 @@
 use dropgate_abi::{
     control::{Control, mode},
     flow::flag,
-    hold::{HoldPort, ONE, SETTLED, passes, token},
+    hold::{HoldPort, ONE, RELATED, SETTLED, passes, token},
     policy::{FIRST_ZONE, Settings, setting},
     reason::Reason,
     walk::{Walk, action, hook, parsed},
@@ -13,7 +13,7 @@ use dropgate_abi::{
 use crate::{
     atomic,
     cursor::Frame,
-    fragment,
+    first, fragment,
     maps::{CREDITS, HOLD_PORTS, SCRATCH, SOCKETS},
     parse::protocol,
     step::{Decision, Step, drop, pass},
@@ -36,6 +36,8 @@ pub struct Subject {
     /// [`dropgate_abi::flow::Flow::hold`].
     pub hold: *mut u32,
     pub hash: u64,
+    /// [`dropgate_abi::flow::Flow::app`].
+    pub app: u8,
 }
 
 /// Ends the walk of a packet that passes so far: lets it go, or holds it.
@@ -50,9 +52,10 @@ pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Con
     }
     // SAFETY: a word of a map value.
     let seen = unsafe { subject.hold.read_volatile() };
-    if seen & (SETTLED | passes(walk.direction)) != 0 || seen == 2 * ONE && acknowledges(frame, walk) {
+    if seen & (SETTLED | passes(walk.direction)) != 0 || seen / ONE == 2 && acknowledges(frame, walk) {
         return pass(subject.reason);
     }
+    first::first(frame, walk, subject, settings)?;
     hold(frame, walk, subject, control, settings)
 }
 
@@ -65,9 +68,15 @@ pub fn undo(frame: &impl Frame, answer: Step, reason: Reason) -> Step {
         && let Some(credit) = CREDITS.get_ptr_mut(unsafe { (*scratch).socket })
     {
         // SAFETY: a word of a map value.
-        atomic::fetch_add(unsafe { &raw mut (*credit).taken }, 0u32.wrapping_sub(frame.segments()));
+        give_back(unsafe { &raw mut (*credit).taken }, frame.segments());
     }
     drop(reason)
+}
+
+/// Gives back credits that were taken for nothing. `taken`: see [`Place::taken`].
+#[inline(always)]
+fn give_back(taken: *mut u32, segments: u32) {
+    atomic::fetch_add(taken, 0u32.wrapping_sub(segments));
 }
 
 /// Behind translation, a packet from zone to zone passes two programs: only the first looks into it.
@@ -99,17 +108,18 @@ fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, s
     if sequence & (SETTLED | passes(walk.direction)) != 0 {
         // a moment ago, after everything held before this packet had left
         atomic::fetch_add(subject.hold, 0u32.wrapping_sub(ONE * segments));
-        atomic::fetch_add(place.taken, 0u32.wrapping_sub(segments));
+        give_back(place.taken, segments);
         return pass(subject.reason);
     }
-    hand_over(walk, control, &place, subject.hash, sequence / ONE)
+    let announced = if sequence & RELATED != 0 { subject.app } else { 0 };
+    hand_over(walk, control, &place, (subject.hash, sequence / ONE, announced))
 }
 
 /// Holds a fragment because others of its datagram are held, whatever its flow needs; [`Walk::part`] says so.
 #[inline(always)]
 pub fn beside(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Settings) -> Step {
     match credit(frame, walk, control, settings)? {
-        Some(place) => hand_over(walk, control, &place, 0, 0),
+        Some(place) => hand_over(walk, control, &place, (0, 0, 0)),
         None => HELD,
     }
 }
@@ -167,15 +177,16 @@ fn credit(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Setting
     let segments = frame.segments();
     let before = atomic::fetch_add(taken, segments);
     if before.wrapping_sub(returned).wrapping_add(segments) > limit {
-        atomic::fetch_add(taken, 0u32.wrapping_sub(segments));
+        give_back(taken, segments);
         return open(setting::OPEN_CREDITS, Reason::hold_credits);
     }
     Ok(Some(Place { taken, socket, device: port.device }))
 }
 
-/// Writes down what goes with a packet and where it goes, for the entry point.
+/// Writes down what goes with a packet and where it goes, for the entry point. Of its flow: the hash of its key, the number
+/// that the packet has there, and what it was announced for.
 #[inline(always)]
-fn hand_over(walk: &Walk, control: &Control, place: &Place, hash: u64, sequence: u32) -> Step {
+fn hand_over(walk: &Walk, control: &Control, place: &Place, (hash, sequence, announced): (u64, u32, u8)) -> Step {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
     // SAFETY: this CPU's own, for the time of this packet.
     let held = unsafe { &mut (*scratch).held };
@@ -188,6 +199,8 @@ fn hand_over(walk: &Walk, control: &Control, place: &Place, hash: u64, sequence:
     held.zone = walk.zone;
     held.direction = walk.direction;
     held.part = walk.part;
+    held.announced = announced;
+    held._pad = [0; 7];
     // SAFETY: as above.
     unsafe {
         (*scratch).socket = place.socket;

@@ -4,6 +4,7 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use dropgate_abi::{
     control::{Control, mode},
     flow::{Flow, TICK_SHIFT, expired, flag, tcp as state},
+    hold::RELATED,
     policy::{FIRST_ZONE, PortKey, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, side, timeout},
     reason::Reason,
     tuple::{FlowKey, V4, V6, equal},
@@ -14,10 +15,11 @@ use crate::{
     anomaly::tcp,
     content::{self, Subject},
     cursor::Frame,
-    maps::{SCRATCH, SIDES, clear},
+    maps::{CONTROL, SCRATCH, SETTINGS, SIDES, clear},
     parse::{self, protocol},
     policy::{self, Query},
-    state as tracking,
+    programs::in_force,
+    related, state as tracking,
     step::{Step, drop, pass},
     table, zone,
 };
@@ -90,7 +92,7 @@ pub fn flow<F: Frame>(
         flow.packets[direction] += 1;
         flow.bytes[direction] += walk.ip_len as u64;
     }
-    let subject = Subject { flags: flow.flags, reason: Reason::flow, hold: &raw mut flow.hold, hash };
+    let subject = Subject { flags: flow.flags, reason: Reason::flow, hold: &raw mut flow.hold, hash, app: flow.app };
     content::content(frame, walk, &subject, control, settings)
 }
 
@@ -187,7 +189,9 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
         query.zone = initiator_zone(query, flow.to_server_port);
     }
     query.peer = zone::peer(query.slot, query.family, &query.dst);
-    let allowed = query.zone != ZONE_NONE && policy::blocked(query).is_none() && policy::allowed(query);
+    let allowed = query.zone != ZONE_NONE
+        && policy::blocked(query).is_none()
+        && (policy::allowed(query) || flow.hold & RELATED != 0 && related::goes_on(query));
     if allowed {
         if query.zone != flow.zone {
             table::count(flow.zone, u64::MAX);
@@ -206,6 +210,28 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
     }
     flow.generation = walk.generation;
     walk.found = found::OLDER;
+}
+
+/// Judges the flow of this hash and identity as its next packet would be judged, and counts nothing. `None`: there is no such
+/// flow any more.
+#[inline(always)]
+pub fn review(hash: u64, id: u64) -> Option<u32> {
+    let control = CONTROL.get(0)?;
+    let (slot, generation) = in_force(control);
+    let settings = SETTINGS.get(slot)?;
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: this CPU's own: programs of one CPU do not interrupt each other.
+    let (walk, query, hidden) = unsafe { (&mut (*scratch).walk, &mut (*scratch).query, &raw mut (*scratch).hidden) };
+    let flow = table::by_id(hash, id, control.flow_mask, hidden)?;
+    clear(walk);
+    walk.slot = slot;
+    walk.generation = generation;
+    walk.family = flow.key.family;
+    walk.protocol = flow.key.protocol;
+    if flow.generation != generation && flow.flags & flag::LEDGER == 0 {
+        older(walk, flow, query, settings);
+    }
+    Some(flow.drop_reason as u32)
 }
 
 #[inline(always)]

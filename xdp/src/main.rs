@@ -17,6 +17,8 @@ mod atomic;
 #[cfg(target_arch = "bpf")]
 mod content;
 #[cfg(target_arch = "bpf")]
+mod first;
+#[cfg(target_arch = "bpf")]
 mod flow;
 #[cfg(target_arch = "bpf")]
 mod fragment;
@@ -32,6 +34,8 @@ mod neighbour;
 mod policy;
 #[cfg(target_arch = "bpf")]
 mod programs;
+#[cfg(target_arch = "bpf")]
+mod related;
 #[cfg(target_arch = "bpf")]
 mod state;
 #[cfg(target_arch = "bpf")]

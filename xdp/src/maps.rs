@@ -9,13 +9,15 @@ use aya_ebpf::{
 };
 use dropgate_abi::{
     control::{Asked, Control, Counter, Limiter},
-    event::PacketEvent,
+    event::{PacketEvent, SAID},
     flow::{Bucket, Flow, FragmentBucket},
     hold::{Credit, Held, HoldPort, MAX_SOCKETS},
     policy::{
-        MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side, Sieve, Zone, table,
+        FirstBytes, FirstKey, MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side,
+        Sieve, Zone, table,
     },
     reason::REASON_SLOTS,
+    related::{MAX_RELATED, Related, RelatedKey},
     tuple::Address,
     walk::Walk,
 };
@@ -62,6 +64,11 @@ pub static LISTS: Array<ServiceList, 64, MMAPABLE> = Array::new();
 #[btf_map]
 pub static CANDIDATES: Array<Service, 64, MMAPABLE> = Array::new();
 
+/// What clients can begin with, by slot: for a service that says what is spoken there, else for the server's port. What is
+/// in neither may begin with anything.
+#[btf_map]
+pub static FIRST_BYTES: ArrayOfMaps<HashMap<FirstKey, FirstBytes, 64>, { SLOTS as usize }> = ArrayOfMaps::new();
+
 /// Live and recently ended flows. The programs write, the daemon reads. Full: `flow_table_full`.
 #[btf_map]
 pub static FLOWS: Array<Bucket, 64, MMAPABLE> = Array::new();
@@ -77,6 +84,10 @@ pub static FRAGMENTS: Array<FragmentBucket, 64, MMAPABLE> = Array::new();
 /// Addresses the gateway asked for by ARP or neighbour solicitation, with the time (ns). The oldest make room.
 #[btf_map]
 pub static ASKED: LruHashMap<Asked, u64, 4096> = LruHashMap::new();
+
+/// Flows that others have announced. The inspector writes, the policy stage reads. The oldest make room.
+#[btf_map]
+pub static RELATED: LruHashMap<RelatedKey, Related, MAX_RELATED> = LruHashMap::new();
 
 /// What devices have to do with holding, by interface index. Daemon writes. A packet to be held elsewhere: `inspector_absent`.
 #[btf_map]
@@ -143,6 +154,9 @@ pub struct Scratch {
     pub inner: Walk,
     /// What the allowlist is asked.
     pub query: Query,
+    /// What it is asked about the flow that announced another one, and how that other one is looked up.
+    pub control: Query,
+    pub related: RelatedKey,
     /// A flow being made.
     pub flow: Flow,
     /// Its hash.
@@ -151,6 +165,10 @@ pub struct Scratch {
     pub held: Held,
     pub socket: u32,
     pub device: u32,
+    /// How the payload of a packet begins that is dropped for it, and how many bytes that is: see [`crate::first`].
+    pub said: [u8; SAID],
+    pub said_len: u32,
+    pub _pad: u32,
     /// A number on its way past the verifier: see [`crate::table`].
     pub hidden: u64,
     /// What [`SIDES`] answered of late, by a few bits of the port: see [`crate::ingress`].

@@ -7,7 +7,8 @@
 //! 4. ICMP redirects are dropped;
 //! 5. later fragments, where fragments pass;
 //! 6. TCP that starts nothing: the state stage names it, or adopts it;
-//! 7. the allowlist: the first service, in file order, of the source's zone that holds the packet.
+//! 7. the allowlist: the first service, in file order, of the source's zone that holds the packet;
+//! 8. what a flow that the allowlist allows has announced.
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use dropgate_abi::{
@@ -23,9 +24,11 @@ use dropgate_abi::{
 
 use crate::{
     cursor::Frame,
+    flow,
     maps::{CANDIDATES, LISTS, SERVICES, SIEVES},
     neighbour,
     parse::protocol,
+    related,
     state::{self, Opening, Start},
     step::{Step, drop, pass},
     zone,
@@ -49,6 +52,9 @@ pub struct Query {
     pub dst: Address,
     /// Filled in by [`allowed`].
     pub service: Service,
+    /// Filled in by [`related`]: another flow announced this one, and what is to be spoken then, or 0.
+    pub related: bool,
+    pub app: u8,
     /// How the flow begins, once it may.
     pub opening: Opening,
 }
@@ -66,6 +72,7 @@ impl Query {
         self.protocol = walk.protocol;
         self.src = walk.src;
         self.dst = walk.dst;
+        (self.related, self.app) = (false, 0);
         self.service = Service { counter: NO_SERVICE, line: 0, flags: 0, _pad: 0 };
     }
 }
@@ -99,6 +106,11 @@ pub fn policy<F: Frame>(
     }
     if walk.zone != ZONE_NONE && allowed(query) {
         query.opening = Opening::new(Start::First, 0, Reason::allowed);
+        return Ok(());
+    }
+    if walk.zone != ZONE_NONE && related::begins(query, flow::tick(walk)) {
+        query.related = true;
+        query.opening = Opening::new(Start::First, 0, Reason::related);
         return Ok(());
     }
     denied(walk)

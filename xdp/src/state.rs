@@ -6,6 +6,7 @@ use aya_ebpf::helpers::{bpf_get_prandom_u32, generated::bpf_loop};
 use dropgate_abi::{
     control::Control,
     flow::{Flow, flag, tcp as state},
+    hold::RELATED,
     policy::{
         MAX_ZONES, SLOTS, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, Zone, kind, service, side,
         timeout, zone,
@@ -145,6 +146,7 @@ pub fn state<F: Frame>(frame: &F, walk: &mut Walk, query: &Query, control: &Cont
         hold: &raw mut new.hold,
         // SAFETY: as above.
         hash: unsafe { (*scratch).hash },
+        app: new.app,
     };
     // the flow goes into the table with this packet counted as held
     let answer = content::content(frame, walk, &subject, control, settings);
@@ -201,14 +203,14 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
             0
         };
     new.drop_reason = 0;
-    new.app = 0;
+    new.app = query.app;
     new.service = query.service.counter;
     new.zone = query.zone;
     new.peer = query.peer;
     new.to_server_port = if reversed { u64::MAX } else { here };
     new.to_client_port = if reversed { walk.port } else { u64::MAX };
     new.started = now;
-    new.hold = 0;
+    new.hold = if query.related { RELATED } else { 0 };
     // SAFETY: no preconditions.
     new.id = (((unsafe { bpf_get_prandom_u32() } as u64) << 32) ^ hash) & ID_MASK;
     let (server, client) = if reversed { (0, 1) } else { (1, 0) };

@@ -17,7 +17,7 @@ use aya_ebpf::{
 
 use crate::{
     flow,
-    maps::{CONTROL, EVENTS, LIMITERS, REASON_COUNTERS, SERVICE_COUNTERS, TRACE, ZONE_COUNTERS},
+    maps::{CONTROL, EVENTS, LIMITERS, REASON_COUNTERS, SCRATCH, SERVICE_COUNTERS, TRACE, ZONE_COUNTERS},
     step::Decision,
 };
 
@@ -98,12 +98,18 @@ fn tell(walk: &Walk, settings: &Settings, reason: Reason) {
         return;
     };
     let event = entry.as_mut_ptr();
-    // SAFETY: room for one event, all of which is written before it is submitted.
+    // SAFETY: room for one event, all of which is written before it is submitted; scratch is this CPU's own.
     unsafe {
         (*event).kind = PACKET;
-        (*event)._pad = 0;
         (*event).walk = *walk;
         (*event).walk.reason = reason;
+        (*event).said_len = 0;
+        if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
+            (*event).said = (*scratch).said;
+            if reason == Reason::first_byte_impossible {
+                (*event).said_len = (*scratch).said_len;
+            }
+        }
     }
     entry.submit(0);
 }

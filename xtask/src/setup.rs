@@ -35,6 +35,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("traceroute", "traceroute"),
     ("trafgen", "netsniff-ng"),
     ("udhcpc", "udhcpc"),
+    ("vsftpd", "vsftpd"),
     ("wrk", "wrk"),
     ("xdp-filter", "xdp-tools"),
 ];

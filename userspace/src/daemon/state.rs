@@ -54,7 +54,7 @@ impl State {
     /// The names, as events and answers want them.
     pub fn names(&self) -> Names {
         let services = self.services.iter().map(|(counter, (zone, name, line))| {
-            (*counter, ServiceName { zone: zone.clone(), name: name.clone(), line: *line })
+            (*counter, ServiceName { zone: zone.clone(), name: name.clone(), line: *line, ..ServiceName::default() })
         });
         Names {
             zones: self.zones.iter().map(|(number, name)| (*number, name.clone())).collect(),

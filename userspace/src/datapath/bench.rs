@@ -10,6 +10,7 @@ use dropgate_abi::{
     control::{Asked, Control, Counter, mode},
     flow::{Bucket, Flow, FragmentBucket, place},
     policy::MAX_ZONES,
+    related::RelatedKey,
     walk::{Walk, hook},
 };
 
@@ -203,7 +204,8 @@ impl Bench {
         self.flows.clear();
         self.fragments.clear();
         self.zone_flows.clear();
-        sys::clear::<Asked>(self.object.map_fd("ASKED")?).map_err(BenchError::Forget)
+        sys::clear::<Asked>(self.object.map_fd("ASKED")?).map_err(BenchError::Forget)?;
+        sys::clear::<RelatedKey>(self.object.map_fd("RELATED")?).map_err(BenchError::Forget)
     }
 
     /// Packets and bytes counted for a reason, over all CPUs.

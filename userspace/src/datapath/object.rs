@@ -20,7 +20,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("DROPGATE_OBJECT"));
 
 /// Maps that hold what generations decide. They outlive the daemon, and an explanation reads them.
 pub const POLICY_MAPS: &[&str] =
-    &["SETTINGS", "ZONES", "SIDES", "PREFIXES", "SERVICES", "SIEVES", "LISTS", "CANDIDATES"];
+    &["SETTINGS", "ZONES", "SIDES", "PREFIXES", "SERVICES", "FIRST_BYTES", "SIEVES", "LISTS", "CANDIDATES"];
 
 /// Maps that the programs change, or that steer them. They outlive the daemon too.
 pub const STATE_MAPS: &[&str] = &[
@@ -29,6 +29,7 @@ pub const STATE_MAPS: &[&str] = &[
     "ZONE_FLOWS",
     "FRAGMENTS",
     "ASKED",
+    "RELATED",
     "HOLD_PORTS",
     "SOCKETS",
     "CREDITS",
@@ -50,6 +51,7 @@ pub mod program {
     pub const HOLD: &str = "dropgate_hold";
     pub const RELEASE: &str = "dropgate_release";
     pub const SETTLE: &str = "dropgate_settle";
+    pub const REVIEW: &str = "dropgate_review";
     pub const TARGET: &str = "dropgate_target";
 }
 
@@ -144,7 +146,8 @@ impl Object {
             loader.map_pin_path(name, pins.join(name));
         }
         let mut ebpf = loader.load(object).map_err(ObjectError::Load)?;
-        for name in [program::INGRESS, program::SWEEP, program::HOLD, program::SETTLE, program::TARGET] {
+        for name in [program::INGRESS, program::SWEEP, program::HOLD, program::SETTLE, program::REVIEW, program::TARGET]
+        {
             let loaded: &mut Xdp = find(&mut ebpf, name)?;
             loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
         }
@@ -239,6 +242,7 @@ impl Object {
         let data = MapData::from_fd(self.map_fd(name)?.try_clone_to_owned().map_err(io)?).map_err(fault)?;
         match self.ebpf.map(name) {
             Some(Map::HashMap(_)) => Ok(Map::HashMap(data)),
+            Some(Map::LruHashMap(_)) => Ok(Map::LruHashMap(data)),
             Some(Map::XskMap(_)) => Ok(Map::XskMap(data)),
             _ => Err(ObjectError::Missing { name: name.to_owned() }),
         }

@@ -53,6 +53,7 @@ pub struct Committed {
 struct Inner {
     sides: OwnedFd,
     services: OwnedFd,
+    first_bytes: OwnedFd,
     prefixes: Vec<OwnedFd>,
 }
 
@@ -154,6 +155,8 @@ impl Slots {
         let sides = sys::create_filled(Kind::Hash, &keys, &values).map_err(fault("SIDES"))?;
         let (keys, values): (Vec<_>, Vec<_>) = image.services.iter().map(|(key, list)| (*key, shift(*list))).unzip();
         let services = sys::create_filled(Kind::Hash, &keys, &values).map_err(fault("SERVICES"))?;
+        let (keys, values): (Vec<_>, Vec<_>) = image.first_bytes.iter().copied().unzip();
+        let first_bytes = sys::create_filled(Kind::Hash, &keys, &values).map_err(fault("FIRST_BYTES"))?;
         let mut prefixes = Vec::with_capacity(image.prefixes.len());
         for (number, entries) in (0u32..).zip(&image.prefixes) {
             let base = if number == table::RANGES { lists } else { 0 };
@@ -161,7 +164,7 @@ impl Slots {
             let values: Vec<_> = entries.iter().map(|entry| entry.value.wrapping_add(base)).collect();
             prefixes.push(sys::create_filled(Kind::LpmTrie, &keys, &values).map_err(fault("PREFIXES"))?);
         }
-        Ok(Inner { sides, services, prefixes })
+        Ok(Inner { sides, services, first_bytes, prefixes })
     }
 }
 
@@ -172,15 +175,20 @@ fn room(what: &'static str, needed: usize, room: u32) -> Result<u32, SlotError> 
     Ok(room)
 }
 
-/// Hangs the inner maps into the slot. The three calls each wait for a grace period; they wait together.
+/// Hangs the inner maps into the slot. The four calls each wait for a grace period; they wait together.
 fn install(object: &Object, slot: u32, inner: &Inner) -> Result<(), SlotError> {
     let first = slot * table::TABLES;
     let tries: Vec<u32> = inner.prefixes.iter().map(raw).collect();
     let indices: Vec<u32> = (first..).take(tries.len()).collect();
     let sides = [raw(&inner.sides)];
     let services = [raw(&inner.services)];
-    let work: [(&'static str, &[u32], &[u32]); 3] =
-        [("PREFIXES", &indices, &tries), ("SIDES", &[slot], &sides), ("SERVICES", &[slot], &services)];
+    let first_bytes = [raw(&inner.first_bytes)];
+    let work: [(&'static str, &[u32], &[u32]); 4] = [
+        ("PREFIXES", &indices, &tries),
+        ("SIDES", &[slot], &sides),
+        ("SERVICES", &[slot], &services),
+        ("FIRST_BYTES", &[slot], &first_bytes),
+    ];
     std::thread::scope(|scope| {
         let running = work.map(|(what, keys, values)| scope.spawn(move || put(object, what, keys, values)));
         running

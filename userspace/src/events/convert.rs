@@ -1,6 +1,6 @@
 //! From the programs' records to EVE events.
 
-use super::{Clock, Names, eve};
+use super::{Clock, Names, eve, inspection};
 use crate::{
     protocol::Protocol,
     view::text::{address, protocol},
@@ -157,7 +157,14 @@ pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock
 /// The events of one record of the programs' ring; none for one that this version does not know.
 pub fn record(bytes: &[u8], names: &Names, clock: &Clock) -> Vec<eve::Event> {
     match from_bytes::<u32>(bytes) {
-        Some(PACKET) => from_bytes::<PacketEvent>(bytes).map(|event| packet(&event.walk, names, clock)),
+        Some(PACKET) => from_bytes::<PacketEvent>(bytes).map(|event| {
+            let mut events = packet(&event.walk, names, clock);
+            if event.walk.reason == Reason::first_byte_impossible {
+                let said = event.said.get(..event.said_len as usize).unwrap_or_default();
+                events.push(inspection::first_byte(&event.walk, said, names, clock));
+            }
+            events
+        }),
         Some(FLOW_END) => {
             from_bytes::<FlowEnd>(bytes).map(|event| vec![ended(&event.flow, event.now_ns, "forced", names, clock)])
         }
@@ -272,7 +279,9 @@ mod tests {
     fn names() -> Names {
         let mut names = Names::default();
         names.zones.insert(16, "office".into());
-        names.services.insert(3, ServiceName { zone: "office".into(), name: "web".into(), line: 14 });
+        names
+            .services
+            .insert(3, ServiceName { zone: "office".into(), name: "web".into(), line: 14, ..ServiceName::default() });
         names.interfaces.insert(2, "lan0".into());
         names
     }

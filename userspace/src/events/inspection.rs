@@ -8,10 +8,12 @@ use dropgate_abi::{
 
 use super::{Clock, Names, convert, eve};
 use crate::{
-    inspect::Finding,
+    inspect::{self, Finding},
     policy::model::Reaction,
-    protocol::{Direction, Protocol},
+    protocol::{self, Candidates, Datagrams, Direction, Protocol, Spoken, Stream},
 };
+
+const UDP: u8 = 17;
 
 /// The events of a held packet that ended with the inspector.
 pub fn dropped(held: &Held, walk: &Walk, reason: Reason, now_ns: u64, names: &Names, clock: &Clock) -> Vec<eve::Event> {
@@ -20,16 +22,48 @@ pub fn dropped(held: &Held, walk: &Walk, reason: Reason, now_ns: u64, names: &Na
 
 /// The alert about what a flow speaks. The action is `blocked` where the flow ends, else `allowed`.
 pub fn found(held: &Held, walk: &Walk, finding: &Finding, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    alert(&judged(held, walk, finding.reason, now_ns), finding, names, clock)
+}
+
+/// The alert about a packet that ended for its first byte, before anyone was asked. What it says tells by itself, or nothing.
+pub fn first_byte(walk: &Walk, said: &[u8], names: &Names, clock: &Clock) -> eve::Event {
+    let udp = walk.protocol == UDP;
+    let spoken = if udp {
+        protocol::datagrams(Datagrams { said: &[(Direction::ToServer, said)] }, &mut Candidates::default())
+    } else {
+        protocol::stream(Stream { to_server: said, to_client: &[] }, &mut Candidates::default())
+    };
+    let found = match spoken {
+        Spoken::Known(protocol, ..) => Some(protocol),
+        Spoken::Pending | Spoken::Unknown => None,
+    };
+    let expect = names.service(walk.service).map(|service| service.expect.clone()).unwrap_or_default();
+    let finding = Finding {
+        reason: walk.reason,
+        reaction: Reaction::Drop,
+        expected: inspect::expected(&expect, udp, walk.dport),
+        found,
+        evidence: Some((Direction::ToServer, said.to_vec())),
+        server_port: walk.dport,
+        within: None,
+        asked: None,
+    };
+    alert(walk, &finding, names, clock)
+}
+
+fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::Event {
     let reason = finding.reason.info();
     let spoken = finding.found.map_or("failed", Protocol::name);
     let proxy = finding.asked.as_ref().map(|asked| asked.request.name());
     let target = finding.asked.as_ref().map(|asked| asked.target.to_string());
     let mut signature = match finding.reason {
-        Reason::app_mismatch if finding.found.is_none() => {
+        Reason::app_unknown => format!("an unknown protocol where {} is expected", list(&finding.expected)),
+        Reason::app_mismatch | Reason::first_byte_impossible if finding.found.is_none() => {
             format!("something else where {} is expected", list(&finding.expected))
         }
-        Reason::app_mismatch => format!("{spoken} where {} is expected", list(&finding.expected)),
-        Reason::app_unknown => format!("an unknown protocol where {} is expected", list(&finding.expected)),
+        Reason::app_mismatch | Reason::first_byte_impossible => {
+            format!("{spoken} where {} is expected", list(&finding.expected))
+        }
         Reason::app_pending => format!("no protocol has shown where {} is expected", list(&finding.expected)),
         reason => {
             let meaning = reason.info().map_or("", |info| info.meaning);
@@ -74,7 +108,7 @@ pub fn found(held: &Held, walk: &Walk, finding: &Finding, now_ns: u64, names: &N
             }),
             evidence: finding.evidence.as_ref().map(|(_, bytes)| hex(bytes)),
         }),
-        ..convert::base(&judged(held, walk, finding.reason, now_ns), reason, names, clock)
+        ..convert::base(walk, reason, names, clock)
     }
 }
 

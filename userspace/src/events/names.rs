@@ -3,6 +3,8 @@
 use dropgate_abi::policy::{ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF};
 use std::collections::HashMap;
 
+use crate::policy::model::Expect;
+
 /// Names of one generation (and of older ones whose numbers are still about), filled from the compiled policy.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
@@ -15,12 +17,14 @@ pub struct Names {
 }
 
 /// One line of an allowlist.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceName {
     pub zone: String,
     pub name: String,
     /// Line of the policy file.
     pub line: u32,
+    /// What is to be spoken there.
+    pub expect: Expect,
 }
 
 impl Names {

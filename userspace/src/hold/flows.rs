@@ -1,9 +1,16 @@
 //! What the inspector knows of the flows whose packets it holds.
 
-use std::{collections::HashMap, hash::BuildHasherDefault};
+use std::{collections::HashMap, hash::BuildHasherDefault, sync::Arc};
 
-use dropgate_abi::hold::{Held, NUMBERS};
+use dropgate_abi::{
+    hold::{Held, NUMBERS},
+    reason::Reason,
+};
 
+use super::{
+    memory::{Charge, Memory},
+    shared::Shared,
+};
 use crate::inspect::{Beginning, Talk};
 
 /// Flows remembered before the idle ones are forgotten.
@@ -21,8 +28,14 @@ pub struct Flow {
     seen: u32,
     /// By direction: the batch in which its latest packet was.
     batches: [u32; 2],
+    /// The oldest generation that judged a packet of it which is with us.
+    generation: u32,
+    /// A later generation, and why it lets none of them leave.
+    reviewed: (u32, Option<Reason>),
     /// What was said on it.
     pub talk: Talk,
+    /// The memory that it takes.
+    charge: Charge,
 }
 
 impl Flow {
@@ -40,6 +53,23 @@ impl Flow {
         let held = self.last.wrapping_add(1) & NUMBERS;
         if held.wrapping_sub(self.first) & NUMBERS == self.seen & NUMBERS { Some(held) } else { None }
     }
+
+    /// Why no packet of it that is with us may leave, by the generation in force, if that is not the one that judged them.
+    pub fn refused(&mut self, id: u64, shared: &Shared) -> Option<Reason> {
+        let now = shared.generation();
+        if self.generation == now {
+            return None;
+        }
+        if self.reviewed.0 != now {
+            self.reviewed = (now, shared.kernel.review(self.hash, id));
+        }
+        self.reviewed.1
+    }
+
+    /// Counts the memory that it takes now.
+    pub fn charge(&mut self) {
+        self.charge.set(self.talk.footprint());
+    }
 }
 
 /// The flows, in two generations by age: those that were not seen for a while are forgotten together. A flow that is seen
@@ -50,11 +80,17 @@ pub struct Flows {
     old: Table,
     /// Number of the batch whose packets are seen now.
     batch: u32,
+    memory: Arc<Memory>,
 }
 
 type Table = HashMap<u64, Flow, BuildHasherDefault<Identity>>;
 
 impl Flows {
+    /// None yet. What they take is counted in `memory`.
+    pub fn new(memory: Arc<Memory>) -> Self {
+        Self { memory, ..Self::default() }
+    }
+
     /// A packet of a flow; the flow as it is now. `new`: what came earlier of a flow that is not known, if anything
     /// did, came before this inspector.
     pub fn seen(&mut self, held: &Held, new: bool) -> &mut Flow {
@@ -71,7 +107,7 @@ impl Flows {
         if self.young.len() >= MANY {
             self.age();
         }
-        let old = &mut self.old;
+        let (old, memory) = (&mut self.old, &self.memory);
         let flow = self.young.entry(held.flow).or_insert_with(|| {
             old.remove(&held.flow).unwrap_or(Flow {
                 hash: held.hash,
@@ -79,6 +115,9 @@ impl Flows {
                 last: held.sequence,
                 seen: 0,
                 batches: [self.batch.wrapping_sub(1); 2],
+                generation: held.generation,
+                reviewed: (0, None),
+                charge: Charge::new(Arc::clone(memory)),
                 talk: Talk::new(match (held.sequence, new) {
                     (0, _) => Beginning::Seen,
                     (_, true) => Beginning::Before,
@@ -86,6 +125,9 @@ impl Flows {
                 }),
             })
         });
+        if !flow.talk.keeps() {
+            flow.generation = held.generation;
+        }
         if before(held.sequence, flow.first) {
             flow.first = held.sequence;
         }
@@ -119,10 +161,11 @@ impl Flows {
     }
 
     /// Time passes: what has not been seen since this was called last is forgotten, but for flows of which nothing more is
-    /// wanted: they are small.
+    /// wanted, which are small, for those that announce others, which may be silent while the others speak, and for those to
+    /// proxies, which must not pass for something else after a pause.
     pub fn age(&mut self) {
         let mut idle = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-        idle.retain(|_, flow| flow.talk.settled);
+        idle.retain(|_, flow| flow.talk.settled || flow.talk.lasts());
         if idle.len() < MANY {
             self.old.extend(idle);
         }

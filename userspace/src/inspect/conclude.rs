@@ -90,7 +90,8 @@ pub(super) fn conclude(
 ) -> Answer {
     let walk = &packet.walk;
     let server_port = if held.direction == 0 { walk.dport } else { walk.sport };
-    let own = Expected::Service { counter: held.service, udp: walk.protocol == UDP, port: server_port };
+    let service = Expected::Service { counter: held.service, udp: walk.protocol == UDP, port: server_port };
+    let own = Protocol::numbered(held.announced).map_or(service, Expected::Announced);
     let flow = Flow { rules, own, zone: held.zone, server_port, now_ns };
     loop {
         let fault = match next(talk, &flow) {
@@ -126,6 +127,7 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
     }
     match &layer.stage {
         Stage::Identify => match beginning {
+            // see `recall`
             Beginning::Before => Next::Settle,
             // it was known once, and has been forgotten: nothing that is said now can tell any more
             Beginning::Forgotten => {
@@ -161,13 +163,18 @@ fn follow(talk: &mut Talk, flow: &Flow<'_>) -> Next {
     let layer = talk.layer();
     let (overflowed, bytes) = (layer.has_overflowed(), layer.bytes);
     let Some((follow, unread)) = layer.follow() else { return Next::Settle };
-    let proxy = follow.is_proxy();
+    let (proxy, bounded) = (follow.is_proxy(), follow.is_bounded());
     // nobody reads what was not kept
     let step = if overflowed { Step::Unreadable } else { follow.step(unread) };
     match step {
-        Step::More if !proxy && bytes >= flow.rules.inspection.depth => Next::Settle,
-        Step::More => Next::More,
-        Step::Over => Next::Settle,
+        Step::More if !bounded || bytes < flow.rules.inspection.depth => Next::More,
+        Step::More | Step::Over => match Follow::control(layer, flow.rules) {
+            Some(control) => {
+                layer.stage = Stage::Follow(control);
+                Next::Again
+            }
+            None => Next::Settle,
+        },
         Step::Unreadable if proxy => {
             layer.stage = Stage::Over;
             proxied(layer, flow, Reason::proxy_target_unseen, None)
@@ -330,7 +337,7 @@ fn within(talk: &Talk) -> Option<(Option<Protocol>, String)> {
 }
 
 /// Nothing more is wanted of the flow.
-fn settle(talk: &mut Talk) -> Answer {
+pub(super) fn settle(talk: &mut Talk) -> Answer {
     talk.settle();
     Answer::Release
 }

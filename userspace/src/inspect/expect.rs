@@ -8,7 +8,7 @@ use std::{
 
 use super::proxy::Targets;
 use crate::{
-    policy::model::{Expect, Inspection},
+    policy::model::{Expect, Failure, Inspection},
     protocol::{self, Candidates, Protocol},
 };
 
@@ -16,6 +16,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub inspection: Inspection,
+    pub failure: Failure,
     /// How long fragments wait for the others of their datagram.
     pub fragments: Duration,
     /// By service counter.
@@ -31,6 +32,8 @@ pub struct Rules {
 pub enum Expected {
     /// What a service expects on a server's port, by its counter.
     Service { counter: u32, udp: bool, port: u16 },
+    /// What another flow has announced this one for.
+    Announced(Protocol),
     /// TLS: that was agreed.
     #[default]
     Tls,
@@ -41,11 +44,10 @@ impl Rules {
     fn listed(&self, expected: Expected) -> Option<&[Protocol]> {
         match expected {
             Expected::Tls => Some(&[Protocol::Tls]),
-            Expected::Service { counter, udp, port } => match self.expect.get(&counter) {
-                Some(Expect::Any) => None,
-                Some(Expect::Only(protocols)) => Some(protocols),
-                Some(Expect::Registered) | None => Some(protocol::registered(udp, port)),
-            },
+            Expected::Announced(protocol) => Some(announced(protocol)),
+            Expected::Service { counter, udp, port } => {
+                listed(self.expect.get(&counter).unwrap_or(&Expect::Registered), udp, port)
+            }
         }
     }
 
@@ -71,10 +73,35 @@ impl Rules {
 
     /// What is expected, for people.
     pub fn expected(&self, expected: Expected) -> Vec<&'static str> {
-        match self.listed(expected) {
-            None => vec!["any"],
-            Some(protocols) => protocols.iter().map(|protocol| protocol.name()).collect(),
-        }
+        names(self.listed(expected))
+    }
+}
+
+/// What a service expects on a server's port; `None`: anything.
+fn listed(expect: &Expect, udp: bool, port: u16) -> Option<&[Protocol]> {
+    match expect {
+        Expect::Any => None,
+        Expect::Only(protocols) => Some(protocols),
+        Expect::Registered => Some(protocol::registered(udp, port)),
+    }
+}
+
+/// The names of what a service expects on a server's port.
+pub fn expected(expect: &Expect, udp: bool, port: u16) -> Vec<&'static str> {
+    names(listed(expect, udp, port))
+}
+
+fn names(listed: Option<&[Protocol]>) -> Vec<&'static str> {
+    listed.map_or_else(|| vec!["any"], |protocols| protocols.iter().map(|protocol| protocol.name()).collect())
+}
+
+/// What may be spoken on a flow that another one has announced as this.
+fn announced(protocol: Protocol) -> &'static [Protocol] {
+    match protocol {
+        // media is agreed on, and its keys too, where it goes (RFC 8445, RFC 5764)
+        Protocol::Rtp => &[Protocol::Rtp, Protocol::Stun, Protocol::Dtls],
+        Protocol::Tftp => &[Protocol::Tftp],
+        _ => &[],
     }
 }
 
@@ -82,14 +109,16 @@ impl Rules {
 const KEPT: usize = 4;
 
 /// The rules of the last few generations.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Generations(VecDeque<(u32, Arc<Rules>)>);
 
 impl Generations {
-    /// Takes a generation in before its first packet.
-    pub fn add(&mut self, generation: u32, rules: Arc<Rules>) {
-        self.0.push_front((generation, rules));
-        self.0.truncate(KEPT);
+    /// The same, and one more, which is the newest.
+    pub fn with(&self, generation: u32, rules: Rules) -> Self {
+        let mut all = self.0.clone();
+        all.push_front((generation, Arc::new(rules)));
+        all.truncate(KEPT);
+        Self(all)
     }
 
     /// The rules of a generation; those of the newest for one that is not remembered.

@@ -2,9 +2,10 @@
 //! asked of a proxy.
 
 use super::{
-    expect::Rules,
+    expect::{Expected, Rules},
     layer::Layer,
     proxy::{Asked, http::Http, socks::Socks},
+    related::Control,
     upgrade::Upgrade,
 };
 use crate::protocol::{Protocol, Spoken};
@@ -15,6 +16,8 @@ pub(super) enum Follow {
     Upgrade(Upgrade),
     Http(Http),
     Socks(Socks),
+    /// A control channel, for as long as it lives.
+    Control(Control),
 }
 
 /// How far reading came.
@@ -48,13 +51,21 @@ impl Follow {
     /// of proxies is judged.
     pub fn of(layer: &Layer, rules: &Rules, proxies: bool) -> Option<Self> {
         let Spoken::Known(protocol, ..) = layer.spoken else { return None };
-        match protocol {
+        let follow = match protocol {
             Protocol::Http if proxies => Some(Self::Http(Http::default())),
             Protocol::Socks if proxies => Some(Self::Socks(Socks::default())),
             // where anything may be spoken, so it may after an upgrade
             _ if rules.fits(layer.expected, None) => None,
             _ => Upgrade::of(protocol).map(Self::Upgrade),
-        }
+        };
+        follow.or_else(|| Self::control(layer, rules))
+    }
+
+    /// What is to be read on when it goes on as it is: what is as expected may announce other flows.
+    pub fn control(layer: &Layer, rules: &Rules) -> Option<Self> {
+        let Spoken::Known(protocol, ..) = layer.spoken else { return None };
+        let own = layer.within.is_none() && matches!(layer.expected, Expected::Service { .. });
+        if own && rules.fits(layer.expected, Some(protocol)) { Control::of(protocol).map(Self::Control) } else { None }
     }
 
     pub fn step(&mut self, unread: &mut [Vec<u8>; 2]) -> Step {
@@ -62,10 +73,19 @@ impl Follow {
             Self::Upgrade(upgrade) => upgrade.step(unread),
             Self::Http(http) => http.step(unread),
             Self::Socks(socks) => socks.step(unread),
+            Self::Control(control) => {
+                control.read(unread);
+                Step::More
+            }
         }
     }
 
-    /// Whether it is of a proxy; else it is read on within [`crate::policy::model::Inspection::depth`] only.
+    /// Whether it is read on within [`crate::policy::model::Inspection::depth`] only.
+    pub const fn is_bounded(&self) -> bool {
+        matches!(self, Self::Upgrade(_))
+    }
+
+    /// Whether it is of a proxy.
     pub const fn is_proxy(&self) -> bool {
         matches!(self, Self::Http(_) | Self::Socks(_))
     }
@@ -76,6 +96,7 @@ impl Follow {
             Self::Upgrade(upgrade) => upgrade.is_midway(unread),
             Self::Http(http) => http.is_midway(unread),
             Self::Socks(socks) => socks.is_midway(unread),
+            Self::Control(_) => false,
         }
     }
 }

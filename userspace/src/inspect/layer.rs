@@ -4,6 +4,7 @@ use super::{
     expect::{Expected, Rules},
     follow::Follow,
     proxy::{Access, Asked},
+    related::Control,
 };
 use crate::protocol::{self, Candidates, Direction, Spoken, Stream};
 
@@ -100,11 +101,42 @@ impl Layer {
         self.overflowed
     }
 
+    /// Bytes of memory that it takes, about.
+    pub fn footprint(&self) -> usize {
+        size_of::<Self>() + self.unread.iter().map(Vec::capacity).sum::<usize>()
+    }
+
     /// What datagrams say.
     pub fn datagrams(&mut self, said: &[(Direction, &[u8])]) {
         if self.spoken == Spoken::Pending {
             self.spoken = protocol::datagrams(protocol::Datagrams { said }, &mut self.candidates);
         }
+    }
+
+    /// What one datagram says, for whoever reads on.
+    pub fn hear_datagram(&mut self, direction: Direction, payload: &[u8]) {
+        self.bytes += payload.len() as u64;
+        let unread = &mut self.unread[direction as usize];
+        unread.clear();
+        unread.extend_from_slice(payload);
+    }
+
+    /// The control channel that is read on, if it is one.
+    pub const fn control(&mut self) -> Option<&mut Control> {
+        match &mut self.stage {
+            Stage::Follow(Follow::Control(control)) => Some(control),
+            _ => None,
+        }
+    }
+
+    /// Whether a proxy is asked on it, and may be asked again.
+    pub const fn is_proxied(&self) -> bool {
+        matches!(&self.stage, Stage::Follow(follow) if follow.is_proxy())
+    }
+
+    /// Whether it is a control channel that is read on.
+    pub const fn is_control(&self) -> bool {
+        matches!(self.stage, Stage::Follow(Follow::Control(_)))
     }
 
     /// What is read on, if it is, and what it reads.

@@ -1,8 +1,8 @@
 //! What was said on a flow so far.
 
-use dropgate_abi::reason::Reason;
+use dropgate_abi::{hold::Held, reason::Reason};
 
-use super::{Answer, expect::Rules, layer::Layer};
+use super::{Announced, Answer, expect::Rules, layer::Layer, packet::Packet};
 use crate::{
     protocol::{Direction, MOST_DATAGRAMS},
     reassembly::{self, Connection, Limits, Outcome, Said, Segment, flag},
@@ -62,6 +62,8 @@ pub struct Talk {
     pub app: u8,
     /// Faults that were told of.
     pub(super) told: u8,
+    /// That was told, though the flow stays under inspection.
+    noted: bool,
     /// It ends: every packet of it is dropped.
     pub condemned: Option<Reason>,
 }
@@ -84,6 +86,7 @@ impl Talk {
             settled: false,
             app: 0,
             told: 0,
+            noted: false,
             condemned: None,
         }
     }
@@ -111,6 +114,30 @@ impl Talk {
     pub(super) fn enter(&mut self, layer: Layer) {
         self.layers.push(layer);
         self.stalls = 0;
+    }
+
+    /// Whether it is listened to for as long as it lives, because it announces other flows.
+    pub fn announces(&self) -> bool {
+        self.layers.first().is_some_and(Layer::is_control)
+    }
+
+    /// Whether it is not to be forgotten while it is silent, because what it says later cannot be told without what it said.
+    pub fn lasts(&self) -> bool {
+        self.announces() || self.layers.iter().any(Layer::is_proxied)
+    }
+
+    /// What it is, if that was not told yet and it stays under inspection.
+    pub(super) fn note(&mut self) -> Option<u8> {
+        let new = self.announces() && !self.noted;
+        self.noted |= new;
+        new.then_some(self.app)
+    }
+
+    /// What was announced with this packet.
+    pub(super) fn announce(&mut self, held: &Held, packet: &Packet<'_>, out: &mut Vec<Announced>) {
+        if let Some(control) = self.layers.first_mut().and_then(Layer::control) {
+            control.announce(held, packet, out);
+        }
     }
 
     /// Whether something was said of which more is needed before it can be judged.
@@ -170,6 +197,24 @@ impl Talk {
         std::mem::take(&mut self.waiting)
     }
 
+    /// Bytes of memory that it takes beyond its own size, about.
+    pub fn footprint(&self) -> usize {
+        let kept = self.kept.iter().map(|(.., frame)| frame.len());
+        let waiting = self.waiting.iter().map(|waiting| waiting.frame.len());
+        let datagrams = self.datagrams.iter().map(|(_, payload)| payload.len());
+        let layers = self.layers.iter().map(Layer::footprint);
+        let connection = self.connection.as_ref().map_or(0, |connection| connection.footprint());
+        connection + kept.chain(waiting).chain(datagrams).chain(layers).sum::<usize>()
+    }
+
+    /// Nothing more is looked for. What is kept of a direction leaves; what is kept of the other one would leave by another
+    /// way, and its sender sends it again.
+    pub(super) fn give_up(&mut self, direction: Direction, let_go: &mut Vec<Box<[u8]>>) {
+        let kept = self.kept.drain(..).filter(|(_, way, _)| *way == direction);
+        let_go.extend(kept.map(|(.., frame)| frame));
+        self.connection = None;
+    }
+
     /// What was said in a direction of the conversation that is held now, as far as it was not read.
     pub(super) fn said(&self, direction: Direction) -> &[u8] {
         match (self.datagrams.iter().find(|(way, _)| *way == direction), self.layers.last()) {
@@ -181,8 +226,11 @@ impl Talk {
 
     /// A datagram.
     pub(super) fn datagram(&mut self, direction: Direction, payload: &[u8], rules: &Rules) {
-        self.layer().bytes += payload.len() as u64;
-        if self.settled && !rules.inspection.everything || self.datagrams.len() == MOST_DATAGRAMS {
+        if self.settled && !rules.inspection.everything {
+            return;
+        }
+        self.layer().hear_datagram(direction, payload);
+        if self.datagrams.len() == MOST_DATAGRAMS {
             return;
         }
         self.datagrams.push((direction, payload[..payload.len().min(DATAGRAM)].into()));
@@ -214,7 +262,7 @@ impl Talk {
         if out.restarted {
             // the same addresses and ports, another conversation
             self.layers.clear();
-            (self.settled, self.inspected, self.stalls) = (false, None, 0);
+            (self.settled, self.inspected, self.stalls, self.noted) = (false, None, 0, false);
         }
         for (token, _) in &out.discard {
             self.kept.retain(|(kept, ..)| kept != token);

@@ -5,6 +5,7 @@
 //! work linear in it.
 
 mod datagram;
+mod first;
 mod registered;
 mod stream;
 
@@ -12,7 +13,8 @@ mod stream;
 pub(crate) use self::stream::samples;
 pub use self::{
     datagram::{datagrams, quic},
-    registered::registered,
+    first::first_bytes,
+    registered::{registered, registrations},
     stream::{midstream, socks_request, stream},
 };
 

@@ -83,6 +83,13 @@ pub fn registered(udp: bool, port: u16) -> &'static [Protocol] {
     table.binary_search_by_key(&port, |(port, _)| *port).map_or(&[], |at| table[at].1)
 }
 
+/// Every port that something belongs on: whether it is one of UDP, its number, and what.
+pub fn registrations() -> impl Iterator<Item = (bool, u16, &'static [Protocol])> {
+    [(false, TCP), (true, UDP)]
+        .into_iter()
+        .flat_map(|(udp, table)| table.iter().map(move |(port, protocols)| (udp, *port, *protocols)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -242,7 +242,9 @@ mod tests {
         let mut names = Names::default();
         names.zones.insert(16, "office".into());
         names.interfaces.insert(2, "lan0".into());
-        names.services.insert(1, ServiceName { zone: "office".into(), name: "web".into(), line: 2 });
+        names
+            .services
+            .insert(1, ServiceName { zone: "office".into(), name: "web".into(), line: 2, ..ServiceName::default() });
         names
     }
 

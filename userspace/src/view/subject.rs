@@ -126,7 +126,12 @@ impl Subject {
 /// Names of everything in an image.
 pub fn names(image: &Image) -> Names {
     let services = image.names.services.iter().map(|(counter, service)| {
-        let name = ServiceName { zone: service.owner.clone(), name: service.name.clone(), line: service.line };
+        let name = ServiceName {
+            zone: service.owner.clone(),
+            name: service.name.clone(),
+            line: service.line,
+            expect: service.expect.clone(),
+        };
         (*counter, name)
     });
     Names {
@@ -186,7 +191,9 @@ tcp = [80]
 "#;
 
     fn load(text: &str) -> Result<Subject, SubjectError> {
-        let path = std::env::temp_dir().join(format!("dropgate-subject-{}-{}.toml", std::process::id(), text.len()));
+        static TURN: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let turn = TURN.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("dropgate-subject-{}-{turn}.toml", std::process::id()));
         std::fs::write(&path, text).unwrap();
         let subject = Subject::load(&path);
         std::fs::remove_file(path).unwrap();

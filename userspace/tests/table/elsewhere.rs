@@ -46,5 +46,7 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("datagram_pieces", "userspace: unit tests of defragmentation"),
     ("datagram_source_limit", "userspace: unit tests of defragmentation"),
     ("datagram_limit", "userspace: unit tests of defragmentation"),
+    ("related", "here, in `what_another_flow_announced`"),
+    ("first_byte_impossible", "here, in `what_begins_wrong`"),
     ("internal", "a defect; no packet may show it"),
 ];

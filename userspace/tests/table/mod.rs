@@ -6,4 +6,5 @@ pub mod elsewhere;
 mod fragments;
 mod held;
 pub mod net;
+mod related;
 mod targets;

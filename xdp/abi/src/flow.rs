@@ -30,7 +30,8 @@ pub struct Flow {
     pub flags: u8,
     /// Zero while the flow passes, else the number of the reason to drop it for.
     pub drop_reason: u8,
-    /// What it speaks, as the inspector numbers protocols; 0: nobody has said. See [`app`].
+    /// What it speaks, as the inspector numbers protocols; 0: nobody has said. See [`app`]. Of a flow that another one
+    /// announced: what it is to speak, until it is known.
     pub app: u8,
     /// Index of the service's counter.
     pub service: u32,
@@ -43,7 +44,8 @@ pub struct Flow {
     pub to_client_port: u64,
     /// Tick of its first packet; see [`Flow::start_ns`].
     pub started: u32,
-    /// Of a flow with [`flag::INSPECT`]: packets held so far, times [`crate::hold::ONE`], and [`crate::hold::SETTLED`].
+    /// Of a flow with [`flag::INSPECT`]: packets held so far, times [`crate::hold::ONE`], [`crate::hold::SETTLED`] and
+    /// [`crate::hold::BEGUN`]. Of every flow: [`crate::hold::RELATED`].
     pub hold: u32,
     /// Random-looking identity, below 2^53 so that JSON readers keep it exact.
     pub id: u64,

@@ -24,6 +24,9 @@ pub struct Held {
     pub direction: u8,
     /// See [`part`].
     pub part: u8,
+    /// Of a flow that another one announced: what is to be spoken, as [`crate::flow::Flow::app`] numbers it; else 0.
+    pub announced: u8,
+    pub _pad: [u8; 7],
 }
 
 /// Values of [`Held::part`]: what a frame is to its flow.
@@ -83,9 +86,13 @@ pub struct Credit {
 }
 
 /// Adds one to the count of a flow's held packets, in [`crate::flow::Flow::hold`].
-pub const ONE: u32 = 8;
+pub const ONE: u32 = 32;
 /// In [`crate::flow::Flow::hold`]: nothing of the flow is held any more.
 pub const SETTLED: u32 = 1;
+/// In [`crate::flow::Flow::hold`], of every flow: allowed because another one announced it.
+pub const RELATED: u32 = 8;
+/// In [`crate::flow::Flow::hold`]: the client has said something that may be what is expected.
+pub const BEGUN: u32 = 16;
 /// The bits of [`Held::sequence`].
 pub const NUMBERS: u32 = u32::MAX / ONE;
 
@@ -110,8 +117,13 @@ pub struct Settle {
     pub app: u8,
     /// 0: both directions pass. Else [`passes`] of the one that does; the other one's packets are held on.
     pub only: u8,
-    pub _pad: u8,
+    /// 1: `app` is to be known, and nothing else changes.
+    pub note: u8,
 }
+
+/// What `dropgate_review`, asked by [`Settle::hash`] and [`Settle::flow`], answers for a flow that passes; else the number
+/// of the reason that it is dropped for.
+pub const PASSES: u32 = 0;
 
 /// What `dropgate_settle` answers.
 pub mod settled {
@@ -156,4 +168,4 @@ pub mod target {
     pub const COUNTER: u32 = INSPECTED - 1;
 }
 
-plain!(Held = 40, HoldPort = 24, Credit = 128, Settle = 24, Target = 24);
+plain!(Held = 48, HoldPort = 24, Credit = 128, Settle = 24, Target = 24);

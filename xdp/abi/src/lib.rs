@@ -11,6 +11,7 @@ pub mod flow;
 pub mod hold;
 pub mod policy;
 pub mod reason;
+pub mod related;
 pub mod tuple;
 pub mod walk;
 

@@ -179,6 +179,43 @@ pub mod service {
     pub const INSPECT: u32 = 1;
 }
 
+/// Key of `FIRST_BYTES`: a service that says what is spoken there or, for all others, a port that something is registered for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
+#[repr(C, align(8))]
+pub struct FirstKey {
+    /// Counter of the service, or [`NO_SERVICE`].
+    pub service: u32,
+    /// The server's port, or 0 for every port of the service.
+    pub port: u16,
+    /// 6 or 17.
+    pub protocol: u8,
+    pub _pad: u8,
+}
+
+/// The bytes that a client can begin with, one bit each. Value of `FIRST_BYTES`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[repr(C, align(8))]
+pub struct FirstBytes {
+    pub bits: [u64; 4],
+}
+
+impl FirstBytes {
+    pub const NONE: Self = Self { bits: [0; 4] };
+    pub const ANY: Self = Self { bits: [u64::MAX; 4] };
+
+    /// Whether it can begin with this one.
+    #[inline(always)]
+    pub const fn has(&self, byte: u8) -> bool {
+        self.bits[(byte >> 6) as usize & 3] >> (byte & 63) & 1 != 0
+    }
+
+    /// With one more.
+    pub const fn with(mut self, byte: u8) -> Self {
+        self.bits[(byte >> 6) as usize] |= 1 << (byte & 63);
+        self
+    }
+}
+
 /// What the tables of a slot cannot hold, told without a look-up: a bit that is off says that no entry matches, one that is
 /// on says nothing. `SIEVES`, one entry a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -299,6 +336,8 @@ pub mod setting {
     pub const OPEN_LONG: u32 = 128;
     /// There is inspection at all.
     pub const INSPECTION: u32 = 256;
+    /// What cannot be what is expected is dropped at its first byte.
+    pub const FIRST_BYTES: u32 = 512;
 }
 
 /// Classes of fragments: index into [`Settings::fragments`].
@@ -352,6 +391,8 @@ plain!(
     ServiceKey = 8,
     ServiceList = 8,
     Service = 16,
+    FirstKey = 8,
+    FirstBytes = 32,
     Sieve = 40960,
     Settings = 96,
     Zone = 8,

@@ -242,6 +242,13 @@ reasons! {
     205 datagram_source_limit    Content Error "" "as many fragments of one source are held as may be"
     206 datagram_limit           Content Error "" "as many fragments are held as may be"
 
+    210 first_byte_impossible    Content Drop "T1571" "begins with what nothing that its service expects can begin with"
+
+    215 related                  Policy Pass "" "announced by another flow, which the policy allows"
+
+    220 inspector_memory         Content Error "" "flows under inspection take as much memory as they may"
+    221 inspector_backlog        Content Error "" "the worker that inspects its flow has as many packets waiting as may be"
+
     230 proxy_target_denied      Content Drop "T1090" "asks a proxy for a target that the allowlist of its zone does not name"
     231 proxy_target_name        Content Drop "T1090" "asks a proxy for a name on a port that its zone may not reach on the whole outside"
     232 proxy_target_blocked     Content Drop "T1090" "asks a proxy for an address on the blocklist"

@@ -240,3 +240,47 @@ fn what_does_not_show() {
         assert!(whole || daemon.count("app_pending") > before);
     }
 }
+
+/// A first byte that nothing expected begins with is dropped in the kernel: nobody holds the packet. What needs more than one
+/// byte still comes to the inspector.
+#[test]
+fn what_the_first_byte_decides() {
+    const IMPOSSIBLE: &str = "first_byte_impossible";
+    let lines = LINES.replace("[inspection]", "[inspection]\nmismatch = \"drop\"\npending = \"drop\"");
+    for kind in [Kind::Masquerade, Kind::Route] {
+        let lab = Lab::gateway(kind).unwrap();
+        let daemon = Daemon::start(&lab, &policies::office(kind, &lines));
+        let mark = daemon.events.mark();
+        cut(&lab, &daemon, 443, &[SSH], IMPOSSIBLE);
+        cut(&lab, &daemon, 443, &single_bytes(SSH), IMPOSSIBLE);
+        cut(&lab, &daemon, 9001, &[b"\0\x01 whatever this is"], IMPOSSIBLE);
+        for reason in ["app_mismatch", "app_unknown", "app_pending"] {
+            assert_eq!(daemon.count(reason), 0, "{}", daemon.status());
+        }
+        let events = daemon.events.since(mark);
+        let alert = events.iter().find(|event| event["event_type"] == "alert").expect("an alert");
+        assert_eq!(alert["dropgate"]["reason"], IMPOSSIBLE, "{alert}");
+        assert_eq!(alert["alert"]["metadata"]["mitre_technique_id"][0], "T1571", "{alert}");
+        assert_eq!(alert["alert"]["action"], "blocked", "{alert}");
+        assert_eq!(
+            (&alert["inspection"]["expected"][0], &alert["app_proto"]),
+            (&"tls".into(), &"ssh".into()),
+            "{alert}"
+        );
+        assert_eq!(alert["inspection"]["evidence"], "5353482d322e302d4f70656e5353485f392e390d0a", "{alert}");
+        // a first byte that fits, and then something else
+        cut(&lab, &daemon, 443, &[FAKE_TLS], "app_mismatch");
+        cut(&lab, &daemon, 443, &single_bytes(FAKE_TLS), "app_mismatch");
+        whole(&lab, 9001, &single_bytes(SSH));
+        drop((daemon, lab));
+
+        let (lab, daemon) = setup::guarded(kind, &lines);
+        for server in [SERVER, SERVER6] {
+            works(&lab.office, &format!("curl -skf -m 5 https://{}/", host(server)));
+            works(&lab.office, &format!("curl -sf -m 5 http://{}/", host(server)));
+            assert_eq!(works(&lab.office, &format!("redis-cli -h {server} ping")), "PONG\n");
+        }
+        ssh(&lab, &lab.office, SERVER);
+        assert_eq!(daemon.count(IMPOSSIBLE), 0, "{}", daemon.status());
+    }
+}

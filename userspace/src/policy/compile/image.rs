@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dropgate_abi::policy::{PortKey, PrefixKey, Service, ServiceKey, ServiceList, Settings, Side, Zone, table};
+use dropgate_abi::policy::{
+    FirstBytes, FirstKey, PortKey, PrefixKey, Service, ServiceKey, ServiceList, Settings, Side, Zone, table,
+};
 
 use crate::policy::{diagnostic::Diagnostic, model::Expect};
 
@@ -17,6 +19,8 @@ pub struct Image {
     pub services: Vec<(ServiceKey, ServiceList)>,
     /// `LISTS`, by index.
     pub lists: Vec<ServiceList>,
+    /// Entries of `FIRST_BYTES`, in key order.
+    pub first_bytes: Vec<(FirstKey, FirstBytes)>,
     /// `CANDIDATES`, by index.
     pub candidates: Vec<Service>,
     /// Entries of `ZONES`: number and value.

@@ -1,6 +1,7 @@
 //! A checked policy to the tables that `xdp/abi/src/policy.rs` describes.
 
 mod environment;
+mod first;
 mod groups;
 mod ids;
 mod image;
@@ -112,7 +113,10 @@ fn compile_with(
         report(policy, diagnostics, Full::Prefixes);
         return None;
     }
+    let first_bytes = first::entries(policy, &names);
+    settings.flags |= if first_bytes.is_empty() { 0 } else { setting::FIRST_BYTES };
     Some(Image {
+        first_bytes,
         sides: sides.iter().map(|side| (side.port, side.side)).collect(),
         prefixes,
         services: tables.exact,

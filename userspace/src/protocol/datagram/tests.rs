@@ -1,6 +1,7 @@
 //! Every sample against every detector, whole, cut, and with decisive bytes changed; and bytes that mean nothing.
 
 use super::{samples::Sample, *};
+use crate::protocol::first_bytes;
 
 fn said(sample: &Sample) -> Vec<(Direction, &[u8])> {
     sample.said.iter().map(|(direction, datagram)| (*direction, datagram.as_slice())).collect()
@@ -150,4 +151,22 @@ fn nothing_said_is_pending_until_the_bound() {
     assert_eq!(told(&[]), Spoken::Pending);
     assert_eq!(told(&[(Direction::ToServer, &[][..]); 3]), Spoken::Pending);
     assert_eq!(told(&[(Direction::ToServer, &[][..]); MOST_DATAGRAMS]), Spoken::Unknown);
+}
+
+/// What the table of first bytes rules out, the detectors do too: every sample with every other first byte.
+#[test]
+fn first_bytes_that_are_impossible_are_none_of_the_protocol() {
+    for sample in samples::all() {
+        let Some(at) = sample.said.iter().position(|(who, _)| *who == Direction::ToServer) else { continue };
+        let possible = first_bytes(true, &[sample.protocol]);
+        assert!(possible.has(sample.said[at].1[0]), "{}", sample.name);
+        let detectors = DETECTORS.iter().filter(|(protocol, _)| *protocol == sample.protocol);
+        for (byte, (_, detector)) in (0..=u8::MAX).flat_map(|byte| detectors.clone().map(move |line| (byte, line))) {
+            let mut changed: Vec<(Direction, Vec<u8>)> = sample.said[..=at].to_vec();
+            changed[at].1[0] = byte;
+            let changed: Vec<(Direction, &[u8])> = changed.iter().map(|(who, what)| (*who, what.as_slice())).collect();
+            let answer = detector(Datagrams { said: &changed });
+            assert!(possible.has(byte) || answer == Answer::No, "{} beginning with {byte:#04x}", sample.name);
+        }
+    }
 }

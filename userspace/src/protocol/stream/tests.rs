@@ -1,3 +1,4 @@
+use dropgate_abi::policy::FirstBytes;
 use proptest::prelude::*;
 
 use super::{
@@ -5,7 +6,7 @@ use super::{
     samples::{Sample, client_hello, records, samples},
     stream,
 };
-use crate::protocol::{Answer, Candidates, Direction, Protocol, Spoken, Stream};
+use crate::protocol::{Answer, Candidates, Direction, Protocol, Spoken, Stream, first_bytes};
 
 /// The conversation byte by byte: what was said when.
 fn prefixes(sample: &Sample) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_ {
@@ -264,5 +265,24 @@ proptest! {
         let found = spoken(&records(&client_hello(), most), &[]);
         let tls = matches!(found, Spoken::Known(Protocol::Tls, ..));
         prop_assert!(tls, "{found:?}");
+    }
+}
+
+/// What the table of first bytes rules out, the detectors do too; and no sample begins with it.
+#[test]
+fn first_bytes_that_are_impossible_are_none_of_the_protocol() {
+    for (protocol, detector) in DETECTORS {
+        let possible = first_bytes(false, &[*protocol]);
+        assert_ne!(possible, FirstBytes::NONE, "{protocol:?} has no line");
+        for byte in 0..=u8::MAX {
+            let answer = detector(Stream { to_server: &[byte], to_client: &[] });
+            assert!(possible.has(byte) || answer == Answer::No, "{protocol:?} beginning with {byte:#04x}: {answer:?}");
+        }
+    }
+    for sample in samples() {
+        let said = sample.turns.iter().find(|(direction, _)| *direction == Direction::ToServer);
+        let first = said.and_then(|(_, bytes)| bytes.first());
+        let possible = first_bytes(false, &[sample.protocol]);
+        assert!(first.is_none_or(|byte| possible.has(*byte)), "{:?}, {}", sample.protocol, sample.name);
     }
 }

@@ -5,7 +5,7 @@ use super::{EventSink, Judge, lines::Lines};
 use crate::{
     defragment::{Defragment, Ended, Whole},
     events::{self, Clock, Names},
-    inspect::{Answer, Beginning, Finding, Judged, Rules, Talk, Waiting, judge_parts},
+    inspect::{Answer, Beginning, Context, Finding, Judged, Peers, Rules, Talk, Waiting, judge_parts},
     policy::model::Reaction,
 };
 use dropgate_abi::{
@@ -31,6 +31,7 @@ pub struct Inspector {
     /// Flows whose packets wait, and until when (ns); in order of time.
     deadlines: VecDeque<(u64, u64)>,
     judged: Judged,
+    peers: Peers,
     aged_ns: u64,
 }
 
@@ -77,7 +78,9 @@ impl Inspector {
     fn packet<J: Judge>(&mut self, held: &Held, (frame, parts): (&[u8], &[&[u8]]), outside: &mut Outside<'_, '_, J>) {
         let (now_ns, judged) = (outside.now_ns, &mut self.judged);
         let flow = subject(&mut self.flows, held, now_ns);
-        let answer = judge_parts(held, (frame, parts), &mut flow.talk, outside.rules, now_ns, judged);
+        // a capture may take what memory it needs: it is one
+        let context = Context { rules: outside.rules, peers: &self.peers, full: false, now_ns };
+        let answer = judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
         match answer {
             Answer::Release => parts.iter().for_each(|part| outside.lines.released(part)),
             Answer::Wait => {
@@ -123,7 +126,10 @@ impl Inspector {
             self.aged_ns = now_ns;
             // what was found out is wanted when they end
             self.flows.retain(|_, flow| {
-                flow.found.is_some() || flow.talk.settled || now_ns.saturating_sub(flow.seen_ns) <= IDLE_NS
+                flow.found.is_some()
+                    || flow.talk.settled
+                    || flow.talk.lasts()
+                    || now_ns.saturating_sub(flow.seen_ns) <= IDLE_NS
             });
         }
     }

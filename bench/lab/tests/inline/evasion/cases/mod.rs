@@ -6,6 +6,7 @@
 mod beginnings;
 mod decoys;
 mod ends;
+mod fragments;
 mod headers;
 mod segments;
 
@@ -77,6 +78,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("Ends", ends::CASES),
     ("Beginnings", beginnings::CASES),
     ("Headers", headers::CASES),
+    ("Fragments", fragments::CASES),
 ];
 
 /// Opens, sends a segment, and says the truth.

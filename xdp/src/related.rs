@@ -1,0 +1,80 @@
+//! In stage 8, when nothing else allows a new flow: has another flow announced it, and may that one still be?
+
+use dropgate_abi::{
+    policy::{ZONE_NONE, service},
+    related::{Related, flag},
+};
+
+use crate::{
+    atomic,
+    maps::{RELATED, SCRATCH},
+    policy::{self, Query},
+};
+
+/// Whether the flow that the query asks about was announced and may begin at tick `now`; finds the service of the flow that
+/// announced it.
+#[inline(never)]
+pub fn begins(query: &mut Query, now: u32) -> bool {
+    let Some(related) = announced(query) else { return false };
+    // SAFETY: an entry that the inspector writes whole, and only programs change later.
+    let (expires, flags, begun) = unsafe { ((*related).expires, (*related).flags, &raw mut (*related).begun) };
+    if now.wrapping_sub(expires) < u32::MAX / 2 || !allowed(query, related) {
+        return false;
+    }
+    flags & flag::ONCE == 0 || atomic::exchange_if(begun, 0, 1)
+}
+
+/// Whether it was announced once and might be today: for a flow of an older generation.
+#[inline(never)]
+pub fn goes_on(query: &mut Query) -> bool {
+    match announced(query) {
+        Some(related) => allowed(query, related),
+        None => false,
+    }
+}
+
+#[inline(always)]
+fn announced(query: &Query) -> Option<*mut Related> {
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: this CPU's own, for the time of this packet.
+    let key = unsafe { &mut (*scratch).related };
+    key.src = query.src;
+    key.dst = query.dst;
+    key.port = query.port;
+    key.protocol = query.protocol;
+    key.family = query.family;
+    key._pad = 0;
+    RELATED.get_ptr_mut(&*key)
+}
+
+/// Asks the allowlist for the flow that announced this one, and takes its service for the query's answer.
+#[inline(always)]
+fn allowed(query: &mut Query, related: *mut Related) -> bool {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return false };
+    // SAFETY: as above, and this CPU's own for the time of this packet.
+    let (related, control) = unsafe { (&*related, &mut (*scratch).control) };
+    let reversed = related.flags & flag::FROM_SERVER != 0;
+    // each end is where the control flow has it
+    let (zone, peer) = if reversed { (query.peer, query.zone) } else { (query.zone, query.peer) };
+    if zone == ZONE_NONE || zone != related.zone {
+        return false;
+    }
+    (control.slot, control.flags, control.family) = (query.slot, query.flags, query.family);
+    (control.zone, control.peer, control.port, control.protocol) = (zone, peer, related.port, related.protocol);
+    if reversed {
+        control.src = query.dst;
+        control.dst = query.src;
+    } else {
+        control.src = query.src;
+        control.dst = query.dst;
+    }
+    if policy::blocked(control).is_some() || !policy::allowed(control) {
+        return false;
+    }
+    query.service = control.service;
+    if related.app == 0 {
+        query.service.flags &= !service::INSPECT;
+    }
+    query.app = related.app;
+    true
+}
