@@ -84,6 +84,13 @@ impl Layer {
         }
     }
 
+    /// Bytes were never seen: where it is read on, nobody knows any more what belongs to what.
+    pub fn lost(&mut self) {
+        if matches!(self.stage, Stage::Follow(_)) {
+            self.stage = Stage::Over;
+        }
+    }
+
     /// What was said and not read yet.
     pub fn said(&self, direction: Direction) -> &[u8] {
         &self.unread[direction as usize]
@@ -120,6 +127,11 @@ impl Layer {
             Stage::Follow(Follow::Control(control)) => Some(control),
             _ => None,
         }
+    }
+
+    /// Whether a proxy is asked on it, and may be asked again.
+    pub const fn is_proxied(&self) -> bool {
+        matches!(&self.stage, Stage::Follow(follow) if follow.is_proxy())
     }
 
     /// Whether it is a control channel that is read on.

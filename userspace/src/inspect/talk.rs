@@ -121,6 +121,11 @@ impl Talk {
         self.layers.first().is_some_and(Layer::is_control)
     }
 
+    /// Whether it is not to be forgotten while it is silent, because what it says later cannot be told without what it said.
+    pub fn lasts(&self) -> bool {
+        self.announces() || self.layers.iter().any(Layer::is_proxied)
+    }
+
     /// What it is, if that was not told yet and it stays under inspection.
     pub(super) fn note(&mut self) -> Option<u8> {
         let new = self.announces() && !self.noted;
@@ -270,6 +275,9 @@ impl Talk {
             self.beginning = Beginning::Before;
         }
         if !self.settled {
+            if out.gap.is_some() {
+                self.layer().lost();
+            }
             self.layer().hear(out.stream(Direction::ToServer), out.stream(Direction::ToClient), rules);
         }
         match answer {

@@ -130,7 +130,10 @@ impl Inspector {
             self.aged_ns = now_ns;
             // what was found out is wanted when they end
             self.flows.retain(|_, flow| {
-                flow.found.is_some() || flow.talk.settled || now_ns.saturating_sub(flow.seen_ns) <= IDLE_NS
+                flow.found.is_some()
+                    || flow.talk.settled
+                    || flow.talk.lasts()
+                    || now_ns.saturating_sub(flow.seen_ns) <= IDLE_NS
             });
         }
     }
