@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: cost per packet, commit times, and load scenarios through a gateway, beside peers in the same run.
 
+mod cpu;
 mod daemon;
 mod forward;
 mod frames;

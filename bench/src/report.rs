@@ -123,13 +123,14 @@ fn inspected(text: &mut String, inspect: &Inspect) -> Result<()> {
         text,
         "\n## Inspected\n\nHTTP by wrk through a masquerading gateway to nginx, {}, all on the same cores, {} s a load and round; \
          what is registered for each port is all that may be spoken there. Ratio: to the kernel alone in the same round. \
+         CPU: time of client, gateway, server and softirq threads for a request; of the bulk flow for a MB. \
          Median (min to max).\n",
         inspect.driver, inspect.seconds
     )?;
     if !inspect.rows.is_empty() {
         writeln!(
             text,
-            "| load | contender | figure | | ratio | median latency, us | failed |\n| --- | --- | --- | --- | --- | --- | --- |"
+            "| load | contender | figure | | ratio | median latency, us | CPU, us | failed |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
         )?;
     }
     for row in &inspect.rows {
@@ -137,13 +138,14 @@ fn inspected(text: &mut String, inspect: &Inspect) -> Result<()> {
             |s: &Spread, digits: usize| format!("{:.digits$} ({:.digits$} to {:.digits$})", s.median, s.min, s.max);
         writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
             row.load,
             row.contender,
             of(&row.figure, 0),
             row.unit,
             of(&row.ratio, 2),
             of(&row.median_us, 0),
+            of(&row.cpu_us, 1),
             row.failed
         )?;
     }

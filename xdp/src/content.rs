@@ -4,7 +4,7 @@
 use dropgate_abi::{
     control::{Control, mode},
     flow::flag,
-    hold::{HoldPort, ONE, RELATED, SETTLED, token},
+    hold::{HoldPort, ONE, RELATED, SETTLED, passes, token},
     policy::{FIRST_ZONE, Settings, setting},
     reason::Reason,
     walk::{Walk, action, hook, parsed},
@@ -15,9 +15,12 @@ use crate::{
     cursor::Frame,
     first, fragment,
     maps::{CREDITS, HOLD_PORTS, SCRATCH, SOCKETS},
+    parse::protocol,
     step::{Decision, Step, drop, pass},
 };
 
+/// TCP's ACK, alone.
+const ACK: u8 = 16;
 /// Bytes of a TCP header without options.
 const TCP_HEADER: u32 = 20;
 
@@ -48,7 +51,8 @@ pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Con
         return pass(subject.reason);
     }
     // SAFETY: a word of a map value.
-    if unsafe { subject.hold.read_volatile() } & SETTLED != 0 {
+    let seen = unsafe { subject.hold.read_volatile() };
+    if seen & (SETTLED | passes(walk.direction)) != 0 || seen == 2 * ONE && acknowledges(frame, walk) {
         return pass(subject.reason);
     }
     first::first(frame, walk, subject, settings)?;
@@ -81,14 +85,29 @@ pub fn first_look(walk: &Walk) -> bool {
     walk.hook == hook::INGRESS || walk.from_ifindex == 0 || walk.zone < FIRST_ZONE || walk.peer < FIRST_ZONE
 }
 
+/// Whether it is the segment that completes the handshake, as third packet of its flow, and says nothing else. It need not be
+/// held: what follows it says the same.
+#[inline(always)]
+fn acknowledges(frame: &impl Frame, walk: &Walk) -> bool {
+    if walk.protocol != protocol::TCP || walk.direction != 0 || walk.tcp_flags != ACK {
+        return false;
+    }
+    let (l3, l4) = (walk.l3 as usize, walk.l4 as usize);
+    match frame.read::<u8>(l4 + 12) {
+        Some(field) => l4 - l3 + (field >> 4) as usize * 4 == walk.ip_len as usize && walk.parsed & parsed::MERGED == 0,
+        None => false,
+    }
+}
+
 /// Holds a packet of a flow, with the number that it has there.
 #[inline(always)]
 fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, settings: &Settings) -> Step {
     let Some(place) = credit(frame, walk, control, settings)? else { return HELD };
     let segments = frame.segments();
     let sequence = atomic::fetch_add(subject.hold, ONE * segments);
-    if sequence & SETTLED != 0 {
-        // settled a moment ago, after everything held before this packet had left
+    if sequence & (SETTLED | passes(walk.direction)) != 0 {
+        // a moment ago, after everything held before this packet had left
+        atomic::fetch_add(subject.hold, 0u32.wrapping_sub(ONE * segments));
         give_back(place.taken, segments);
         return pass(subject.reason);
     }

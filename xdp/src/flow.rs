@@ -15,9 +15,10 @@ use crate::{
     anomaly::tcp,
     content::{self, Subject},
     cursor::Frame,
-    maps::{SCRATCH, SIDES, clear},
+    maps::{CONTROL, SCRATCH, SETTINGS, SIDES, clear},
     parse::{self, protocol},
     policy::{self, Query},
+    programs::in_force,
     related, state as tracking,
     step::{Step, drop, pass},
     table, zone,
@@ -209,6 +210,28 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
     }
     flow.generation = walk.generation;
     walk.found = found::OLDER;
+}
+
+/// Judges the flow of this hash and identity as its next packet would be judged, and counts nothing. `None`: there is no such
+/// flow any more.
+#[inline(always)]
+pub fn review(hash: u64, id: u64) -> Option<u32> {
+    let control = CONTROL.get(0)?;
+    let (slot, generation) = in_force(control);
+    let settings = SETTINGS.get(slot)?;
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: this CPU's own: programs of one CPU do not interrupt each other.
+    let (walk, query, hidden) = unsafe { (&mut (*scratch).walk, &mut (*scratch).query, &raw mut (*scratch).hidden) };
+    let flow = table::by_id(hash, id, control.flow_mask, hidden)?;
+    clear(walk);
+    walk.slot = slot;
+    walk.generation = generation;
+    walk.family = flow.key.family;
+    walk.protocol = flow.key.protocol;
+    if flow.generation != generation && flow.flags & flag::LEDGER == 0 {
+        older(walk, flow, query, settings);
+    }
+    Some(flow.drop_reason as u32)
 }
 
 #[inline(always)]

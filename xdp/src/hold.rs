@@ -17,11 +17,12 @@ use aya_ebpf::{
 };
 use dropgate_abi::{
     flow::{Flow, GROUP, WAYS, place},
-    hold::{BEGUN, Held, ONE, RELATED, SETTLED, Settle, settled, token},
+    hold::{BEGUN, Held, ONE, RELATED, SETTLED, Settle, passes, settled, token},
+    reason::Reason,
 };
 
 use crate::{
-    atomic,
+    atomic, flow,
     maps::{CONTROL, FLOWS, HOLD_PORTS, SCRATCH, SOCKETS},
 };
 
@@ -139,6 +140,20 @@ pub fn dropgate_settle(ctx: XdpContext) -> u32 {
     answer
 }
 
+/// Judges a flow by the generation in force, as its next packet would be judged: for packets of it that an older one held. The
+/// daemon runs it by `BPF_PROG_TEST_RUN`. The frame is a [`Settle`]; the answer [`PASSES`], or the number of a reason.
+#[xdp]
+pub fn dropgate_review(ctx: XdpContext) -> u32 {
+    let gone = Reason::flow_revoked.0 as u32;
+    let at = ctx.data();
+    if at + size_of::<Settle>() > ctx.data_end() {
+        return gone;
+    }
+    // SAFETY: inside the packet, checked just now.
+    let asked = unsafe { (at as *const Settle).read_unaligned() };
+    flow::review(asked.hash, asked.flow).unwrap_or(gone)
+}
+
 #[inline(never)]
 fn settle_in(index: u32, tag: u32, asked: &Settle) -> u32 {
     let Some(bucket) = FLOWS.get_ptr_mut(index) else { return settled::GONE };
@@ -167,6 +182,7 @@ fn settle(flow: &mut Flow, asked: &Settle) -> u32 {
     let word = &raw mut flow.hold;
     // SAFETY: an aligned word of a map value.
     let seen = unsafe { word.read_volatile() };
-    let all = seen & !(BEGUN | RELATED) == asked.held.wrapping_mul(ONE);
-    if all && atomic::exchange_if(word, seen, seen | SETTLED) { settled::DONE } else { settled::LATER }
+    let all = seen & !(BEGUN | RELATED | passes(0) | passes(1)) == asked.held.wrapping_mul(ONE);
+    let open = if asked.only == 0 { SETTLED } else { u32::from(asked.only) };
+    if all && atomic::exchange_if(word, seen, seen | open) { settled::DONE } else { settled::LATER }
 }

@@ -75,9 +75,7 @@ struct Hook {
 #[inline(always)]
 fn judge(frame: &impl Frame, at: Hook) -> u8 {
     let Some(control) = CONTROL.get(0) else { return action::DROP };
-    // SAFETY: an aligned 64-bit word, written at once by a commit.
-    let active = unsafe { (&raw const control.active).read_volatile() };
-    let slot = active as u32 & (SLOTS - 1);
+    let (slot, generation) = in_force(control);
     let Some(settings) = SETTINGS.get(slot) else { return action::DROP };
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return action::DROP };
     // SAFETY: this CPU's own, for the time of this packet.
@@ -86,7 +84,7 @@ fn judge(frame: &impl Frame, at: Hook) -> u8 {
     walk.now_ns = flow::now_ns(control);
     walk.hook = at.hook;
     walk.slot = slot;
-    walk.generation = (active >> 32) as u32;
+    walk.generation = generation;
     walk.from_ifindex = at.from_ifindex;
     walk.service = NO_SERVICE;
     let mut ifindex = at.ifindex;
@@ -102,6 +100,14 @@ fn judge(frame: &impl Frame, at: Hook) -> u8 {
         walk.frame_len = frame.len();
     }
     verdict::verdict(walk, control, settings, decision)
+}
+
+/// The slot and the generation in force, for the time of a packet.
+#[inline(always)]
+pub fn in_force(control: &Control) -> (u32, u32) {
+    // SAFETY: an aligned 64-bit word, written at once by a commit.
+    let active = unsafe { (&raw const control.active).read_volatile() };
+    (active as u32 & (SLOTS - 1), (active >> 32) as u32)
 }
 
 /// The stages, in order. Each answers "go on" or decides.

@@ -41,6 +41,34 @@ fn find_in(key: &FlowKey, index: u32, tag: u32) -> Option<u32> {
     None
 }
 
+/// The flow of this hash and identity. `hidden`: see [`hide`].
+#[inline(always)]
+pub fn by_id(hash: u64, id: u64, mask: u32, hidden: *mut u64) -> Option<&'static mut Flow> {
+    let (first, second, tag) = place(hash, mask);
+    let (index, way) = match id_in(id, first, tag) {
+        Some(way) => (first, way),
+        None => (second, id_in(id, second, tag)?),
+    };
+    let way = hide(hidden, way) as usize & (WAYS - 1);
+    // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
+    Some(unsafe { &mut (*FLOWS.get_ptr_mut(index)?).ways[way] })
+}
+
+#[inline(always)]
+fn id_in(id: u64, index: u32, tag: u32) -> Option<u32> {
+    let bucket = FLOWS.get_ptr_mut(index)?;
+    let mut way = 0;
+    while way < WAYS {
+        // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
+        let (seen, flow) = unsafe { ((*bucket).tags[way], &(*bucket).ways[way]) };
+        if seen == tag && flow.id == id {
+            return Some(way as u32);
+        }
+        way += 1;
+    }
+    None
+}
+
 /// What came of an insertion.
 pub mod inserted {
     pub const DONE: u32 = 0;

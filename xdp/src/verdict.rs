@@ -9,7 +9,11 @@ use dropgate_abi::{
     walk::{Walk, action},
 };
 
-use aya_ebpf::btf_maps::PerCpuArray;
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    btf_maps::PerCpuArray,
+    helpers::generated::bpf_ringbuf_query,
+};
 
 use crate::{
     flow,
@@ -19,6 +23,9 @@ use crate::{
 
 /// Ticks of the flow clock in a second.
 const SECOND: u32 = (1_000_000_000u64 >> TICK_SHIFT) as u32;
+/// Unread bytes of [`EVENTS`] from which on the reader is woken for the end of a flow. Until then it reads of it when it looks by
+/// itself, every 50 ms: waking it costs an interrupt and a switch of threads, for each connection.
+const MANY: u64 = 1 << 20;
 
 /// Counts the packet, tells of a drop, and returns the action.
 #[inline(always)]
@@ -126,5 +133,7 @@ pub fn flow_end(flow: &Flow) {
         (*event).now_ns = now_ns;
         (*event).flow = *flow;
     }
-    entry.submit(0);
+    // SAFETY: a ring buffer's map.
+    let unread = unsafe { bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), BPF_RB_AVAIL_DATA.into()) };
+    entry.submit(if unread > MANY { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }.into());
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask`: set-up, tests, demo and benches of the workspace.
 
+mod corpus;
 mod demo;
 mod mutants;
 mod setup;
@@ -33,6 +34,8 @@ enum Task {
     },
     /// Build a gateway in network namespaces, run Dropgate on it, drive real clients, print what happened.
     Demo(demo::Arguments),
+    /// Replay captures whose flows are named, and print how often Dropgate says the same.
+    Corpus(corpus::Arguments),
     /// Measure; arguments go to the bench program.
     Bench {
         /// Passed on.
@@ -52,6 +55,8 @@ fn main() -> ExitCode {
 }
 
 fn run(task: Task) -> Result<ExitCode> {
+    // paths on the command line are those of whoever runs it
+    let from = std::env::current_dir()?;
     std::env::set_current_dir(shell::root())?;
     match task {
         Task::Setup => setup::run()?,
@@ -64,6 +69,11 @@ fn run(task: Task) -> Result<ExitCode> {
             mutants::run(from)?;
         }
         Task::Demo(arguments) => return demo::run(&arguments),
+        Task::Corpus(arguments) => {
+            let arguments = arguments.from(&from)?;
+            shell::cargo(&["build", "--release", "--package", "dropgate"])?;
+            corpus::run(&arguments)?;
+        }
         Task::Bench { arguments } => {
             setup::run()?;
             shell::cargo(&["build", "--release", "--package", "dropgate"])?;

@@ -65,6 +65,26 @@ impl Gateway {
         Ok(())
     }
 
+    /// Starts proxies on the servers' side, and waits until they accept connections: HTTP (tinyproxy) on 3128, SOCKS 5
+    /// (microsocks) on 1080, both on [`SERVER`] and on [`SERVER6`].
+    ///
+    /// # Errors
+    /// As [`Gateway::start_servers`].
+    pub fn start_proxies(&mut self) -> Result<()> {
+        for (name, address) in [("4", SERVER), ("6", SERVER6)] {
+            let text = format!("Port 3128\nListen {address}\nTimeout 30\nMaxClients 50\nLogLevel Warning\n");
+            let config = self.write(&format!("tinyproxy-{name}.conf"), &text)?;
+            let mut command = self.servers.command("tinyproxy");
+            self.serve(&format!("tinyproxy-{name}"), command.arg("-d").arg("-c").arg(&config))?;
+            let mut command = self.servers.command("microsocks");
+            self.serve(&format!("microsocks-{name}"), command.args(["-i", address, "-p", "1080"]))?;
+            for port in [3128, 1080] {
+                self.wait_for_port(&self.servers, address, port)?;
+            }
+        }
+        Ok(())
+    }
+
     /// An `ssh` client in `from` with the laboratory's key; add the destination and the command.
     pub fn ssh(&self, from: &Namespace) -> Command {
         let mut command = from.command("ssh");

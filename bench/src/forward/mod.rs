@@ -6,7 +6,6 @@
 //! on an idle machine is the wall clock and on a busy one leaves out who else ran.
 
 mod contender;
-mod cpu;
 mod scenario;
 
 use std::{
@@ -25,6 +24,7 @@ use self::{
     scenario::Scenario,
 };
 use crate::{
+    cpu,
     packet::Own,
     stats::{Spread, Target},
 };

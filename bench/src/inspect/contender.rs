@@ -15,6 +15,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub enum Contender {
     /// Nothing: the kernel forwards and translates.
     Kernel,
+    /// Dropgate without inspection: what headers alone cost.
+    Headers,
     /// Dropgate; flows leave inspection once it is known what they speak.
     Dropgate,
     /// Dropgate; every packet is held to the end of its flow.
@@ -26,7 +28,7 @@ pub enum Contender {
 impl Contender {
     /// Those that can run here.
     pub fn all() -> Vec<Self> {
-        let mut all = vec![Self::Kernel, Self::Dropgate, Self::Everything];
+        let mut all = vec![Self::Kernel, Self::Headers, Self::Dropgate, Self::Everything];
         if on_the_path("suricata") {
             all.push(Self::Suricata);
         }
@@ -36,6 +38,7 @@ impl Contender {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel alone",
+            Self::Headers => "Dropgate, nothing inspected",
             Self::Dropgate => "Dropgate",
             Self::Everything => "Dropgate, everything held",
             Self::Suricata => "Suricata, NFQUEUE",
@@ -59,12 +62,11 @@ impl Setting {
         }
         let daemon = match contender {
             Contender::Kernel => None,
-            Contender::Dropgate => Some(Daemon::start(&mut lab, &policy(false)?, program)?),
-            Contender::Everything => Some(Daemon::start(&mut lab, &policy(true)?, program)?),
             Contender::Suricata => {
                 suricata(&mut lab)?;
                 None
             }
+            _ => Some(Daemon::start(&mut lab, &policy(contender)?, program)?),
         };
         Ok(Self { contender, daemon, lab })
     }
@@ -75,10 +77,14 @@ impl Setting {
     }
 }
 
-fn policy(everything: bool) -> Result<String> {
+fn policy(contender: Contender) -> Result<String> {
     let path = folder().join("inspected.toml");
     let policy = fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))?;
-    Ok(if everything { policy.replace("everything = false", "everything = true") } else { policy })
+    Ok(match contender {
+        Contender::Everything => policy.replace("everything = false", "everything = true"),
+        Contender::Headers => policy.split("[inspection]").next().unwrap_or_default().to_owned(),
+        _ => policy,
+    })
 }
 
 /// Every forwarded packet goes through it, by its distribution's configuration and the rules that say what the policy says.

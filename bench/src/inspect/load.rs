@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use dropgate_lab::{Gateway, address::SERVER, run};
 use serde::Deserialize;
 
-use crate::forward::folder;
+use crate::{cpu, forward::folder};
 
 /// What wrk may take beyond the time it was told.
 const GRACE: Duration = Duration::from_secs(15);
@@ -18,6 +18,8 @@ pub struct Load {
     pub unit: &'static str,
     /// What the figure is, of what wrk says.
     pub figure: fn(&Said) -> f64,
+    /// What CPU time is counted by: requests or, where one has no end, MB.
+    pub done: fn(&Said) -> f64,
     connections: &'static str,
     page: &'static str,
     /// Every request has a connection of its own.
@@ -32,6 +34,7 @@ pub const LOADS: [Load; 5] = [
         name: "keep-alive",
         unit: "requests/s",
         figure: |said| said.requests / said.seconds,
+        done: requests,
         connections: "16",
         page: "",
         close: false,
@@ -41,6 +44,7 @@ pub const LOADS: [Load; 5] = [
         name: "new connections",
         unit: "connections/s",
         figure: |said| said.requests / said.seconds,
+        done: requests,
         connections: "16",
         page: "",
         close: true,
@@ -50,6 +54,7 @@ pub const LOADS: [Load; 5] = [
         name: "one bulk flow",
         unit: "MB/s",
         figure: |said| said.bytes / said.seconds / 1e6,
+        done: megabytes,
         connections: "1",
         page: "big",
         close: false,
@@ -59,6 +64,7 @@ pub const LOADS: [Load; 5] = [
         name: "latency, keep-alive",
         unit: "us at the 99th percentile",
         figure: |said| said.p99_us,
+        done: requests,
         connections: "8",
         page: "",
         close: false,
@@ -68,12 +74,21 @@ pub const LOADS: [Load; 5] = [
         name: "latency, new connections",
         unit: "us at the 99th percentile",
         figure: |said| said.p99_us,
+        done: requests,
         connections: "8",
         page: "",
         close: true,
         pause_ms: Some("8"),
     },
 ];
+
+fn requests(said: &Said) -> f64 {
+    said.requests
+}
+
+fn megabytes(said: &Said) -> f64 {
+    said.bytes / 1e6
+}
 
 /// The last line of `wrk.lua`.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -85,6 +100,9 @@ pub struct Said {
     pub failed: u64,
     pub median_us: f64,
     pub p99_us: f64,
+    /// CPU time of client, gateway and server meanwhile, us.
+    #[serde(skip)]
+    pub cpu_us: f64,
 }
 
 impl Load {
@@ -99,9 +117,11 @@ impl Load {
             wrk.env("PAUSE_MS", pause);
         }
         wrk.arg(format!("http://{SERVER}/{}", self.page));
+        let before = cpu::within(&lab.all())?;
         let finished = run(&mut wrk, Duration::from_secs(seconds.into()) + GRACE).context("wrk")?;
         ensure!(finished.success(), "`wrk` failed: {}{}", finished.stdout, finished.stderr);
         let last = finished.stdout.lines().last().unwrap_or_default();
-        serde_json::from_str(last).with_context(|| format!("what `wrk` said last: `{last}`"))
+        let said: Said = serde_json::from_str(last).with_context(|| format!("what `wrk` said last: `{last}`"))?;
+        Ok(Said { cpu_us: cpu::within(&lab.all())?.saturating_sub(before) as f64 / 1e3, ..said })
     }
 }

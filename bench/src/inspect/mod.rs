@@ -4,7 +4,7 @@
 //! Each contender has a laboratory of its own; all of them are up together, and idle but for the one that is measured. In a
 //! round every load runs through each contender in turn, one right after the other and another one first in each round, so
 //! that what disturbs the machine disturbs all alike. Rates are by the wall clock; client, gateway and server share the
-//! machine.
+//! machine. CPU time by the request is what a busy machine changes least.
 
 mod contender;
 mod flood;
@@ -43,6 +43,8 @@ pub struct Row {
     pub ratio: Spread,
     /// Median latency of a request, us.
     pub median_us: Spread,
+    /// CPU time of client, gateway and server for a request (a bulk flow: for a MB), us.
+    pub cpu_us: Spread,
     /// Requests that failed, all rounds.
     pub failed: u64,
 }
@@ -108,7 +110,7 @@ fn http(options: &Options, loads: &[&Load]) -> Result<(Vec<Row>, Vec<Share>)> {
         }
     }
     let mut shares = Vec::new();
-    for setting in &settings {
+    for setting in settings.iter().filter(|setting| setting.contender != Contender::Headers) {
         if let Some(daemon) = &setting.daemon {
             let status = daemon.status(&setting.lab)?;
             let counted = |path: &str| status.pointer(path).and_then(serde_json::Value::as_f64);
@@ -134,6 +136,7 @@ fn row(load: &Load, contender: Contender, said: &[Said], kernel: &[Said]) -> Row
         figure: Spread::of(figures(said)),
         ratio: Spread::of(ratio),
         median_us: Spread::of(said.iter().map(|said| said.median_us).collect()),
+        cpu_us: Spread::of(said.iter().map(|said| said.cpu_us / (load.done)(said).max(1.0)).collect()),
         failed: said.iter().map(|said| said.failed).sum(),
     }
 }

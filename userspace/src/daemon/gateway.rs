@@ -24,7 +24,10 @@ use crate::{
     hold::{self, Allowlist, HoldError, Holder, Tell, Told},
     inspect::Rules,
     netlink,
-    policy::{self, Diagnostic, Environment, Ids, Image, Policy, model::Inspection},
+    policy::{
+        self, Diagnostic, Environment, Ids, Image, Policy,
+        model::{Failure, Inspection},
+    },
     view::subject,
 };
 
@@ -258,7 +261,7 @@ impl Gateway {
         let generation = self.generation + 1;
         self.generation = generation;
         if let Some(inspection) = policy.inspection {
-            self.hold(&image, inspection, generation)?;
+            self.hold(&image, inspection, policy.failure, generation)?;
         }
         let committed = self.slots.commit(&self.object, &image, generation)?;
         self.ids = ids;
@@ -287,16 +290,27 @@ impl Gateway {
     }
 
     /// Somebody inspects before the first packet is held.
-    fn hold(&mut self, image: &Image, inspection: Inspection, generation: u32) -> Result<(), GatewayError> {
+    fn hold(
+        &mut self,
+        image: &Image,
+        inspection: Inspection,
+        failure: Failure,
+        generation: u32,
+    ) -> Result<(), GatewayError> {
         let holder = match &mut self.holder {
             Some(holder) => holder,
-            None => self.holder.insert(Holder::start(&self.object, self.told())?),
+            None => {
+                let workers = Some(inspection.workers).filter(|workers| *workers > 0);
+                let workers = workers.unwrap_or_else(|| hold::workers(&image.interfaces));
+                self.holder.insert(Holder::start(&self.object, self.told(), workers)?)
+            }
         };
         let control = self.slots.control().get(0).unwrap_or_default();
         let expect = image.names.services.iter().map(|(counter, service)| (*counter, service.expect.clone())).collect();
         let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
         let targets = Some(Arc::new(Allowlist::new(&self.object)?) as _);
-        let rules = Rules { inspection, fragments: Duration::from_nanos(fragments), expect, targets };
+        let fragments = Duration::from_nanos(fragments);
+        let rules = Rules { inspection, failure, fragments, expect, targets, capture: false };
         Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
     }
 

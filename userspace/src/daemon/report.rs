@@ -26,7 +26,8 @@ fn count(counter: Counter) -> Count {
 }
 
 /// What went to userspace, and its share of all that was judged.
-fn inspection(done: &hold::Totals, all: &Totals) -> Inspection {
+fn inspection(holder: &hold::Holder, all: &Totals) -> Inspection {
+    let (done, size) = (holder.totals(), holder.size());
     let counts = all.reasons.iter().filter(|(reason, _)| reason.info().is_some_and(|info| info.kind != Kind::Anomaly));
     let (packets, bytes) = counts.fold((0, 0), |sum, (_, count)| (sum.0 + count.packets, sum.1 + count.bytes));
     let held = all.reasons.iter().find(|(reason, _)| *reason == Reason::held).map(|(_, count)| *count);
@@ -36,7 +37,12 @@ fn inspection(done: &hold::Totals, all: &Totals) -> Inspection {
         held,
         share_packets: held.packets as f64 / packets.max(1) as f64,
         share_bytes: held.bytes as f64 / bytes.max(1) as f64,
+        workers: size.workers,
+        sockets: size.sockets,
+        sockets_zero_copy: size.zero_copy,
+        memory: size.memory,
         received: read(&done.packets),
+        handed: read(&done.handed),
         released: read(&done.released),
         kept: read(&done.kept),
         lost: read(&done.lost),
@@ -115,7 +121,7 @@ impl Gateway {
             missing: self.missing(),
             flows: totals.flows,
             flows_max: u64::from(self.object.sizes().flow_buckets) * dropgate_abi::flow::WAYS as u64,
-            inspection: self.holder.as_ref().map(|holder| inspection(holder.totals(), &totals)),
+            inspection: self.holder.as_ref().map(|holder| inspection(holder, &totals)),
             counters: own,
         })
     }

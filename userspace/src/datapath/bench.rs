@@ -1,6 +1,8 @@
 //! A private load of the object: packets in by `BPF_PROG_TEST_RUN`, walks out. Clock and port come from `CONTROL`, so that
 //! the very programs that guard an interface also replay, explain and are tested.
 
+mod held;
+
 use std::os::fd::AsFd as _;
 use std::{io, path::Path};
 

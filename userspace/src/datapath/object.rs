@@ -51,6 +51,7 @@ pub mod program {
     pub const HOLD: &str = "dropgate_hold";
     pub const RELEASE: &str = "dropgate_release";
     pub const SETTLE: &str = "dropgate_settle";
+    pub const REVIEW: &str = "dropgate_review";
     pub const TARGET: &str = "dropgate_target";
 }
 
@@ -145,7 +146,8 @@ impl Object {
             loader.map_pin_path(name, pins.join(name));
         }
         let mut ebpf = loader.load(object).map_err(ObjectError::Load)?;
-        for name in [program::INGRESS, program::SWEEP, program::HOLD, program::SETTLE, program::TARGET] {
+        for name in [program::INGRESS, program::SWEEP, program::HOLD, program::SETTLE, program::REVIEW, program::TARGET]
+        {
             let loaded: &mut Xdp = find(&mut ebpf, name)?;
             loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
         }

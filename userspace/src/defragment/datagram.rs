@@ -32,6 +32,11 @@ impl Datagram {
         self.fragments.first().is_some_and(|fragment| fragment.offset == 0)
     }
 
+    /// Fragments that are there.
+    pub fn len(&self) -> usize {
+        self.fragments.len()
+    }
+
     /// Bytes of memory that its fragments take.
     pub fn bytes(&self) -> usize {
         self.fragments.iter().map(cost).sum()

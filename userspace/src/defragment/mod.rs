@@ -176,6 +176,11 @@ impl Defragment {
         self.waiting.is_empty()
     }
 
+    /// Fragments that wait.
+    pub fn fragments(&self) -> usize {
+        self.waiting.values().map(|waiting| waiting.datagram.len()).sum()
+    }
+
     /// Bytes of memory that their fragments take, about.
     pub const fn bytes(&self) -> usize {
         self.bytes

@@ -14,7 +14,7 @@ use crate::{
     netlink,
 };
 
-/// The two ends, as the programs and sockets need them.
+/// The two ends, as the programs and sockets need them. Dropping it removes the pair.
 #[derive(Debug)]
 pub struct Device {
     pub near: String,
@@ -39,19 +39,24 @@ fn names(index: u32) -> (String, String) {
 }
 
 impl Device {
-    /// Makes the pair for interface `index`, with room for frames of `mtu` and what goes before them. One that an earlier
-    /// daemon left is replaced.
-    pub fn make(index: u32, mtu: u32) -> io::Result<Self> {
+    /// Makes the pair for interface `index`, with room for frames of `mtu` and what goes before them. What comes to the far
+    /// end comes by one queue; what is sent there may go by `senders` of them. A pair that an earlier daemon left is replaced.
+    pub fn make(index: u32, mtu: u32, senders: u32) -> io::Result<Self> {
         let (near, far) = names(index);
-        if netlink::index(&near).is_some() {
-            delete(&near)?;
-        }
+        remove(index)?;
         let mut peer = LinkMessage::default();
-        peer.attributes = vec![LinkAttribute::IfName(far.clone()), LinkAttribute::Mtu(mtu)];
+        peer.attributes = vec![
+            LinkAttribute::IfName(far.clone()),
+            LinkAttribute::Mtu(mtu),
+            LinkAttribute::NumTxQueues(senders),
+            LinkAttribute::NumRxQueues(1),
+        ];
         let mut link = LinkMessage::default();
         link.attributes = vec![
             LinkAttribute::IfName(near.clone()),
             LinkAttribute::Mtu(mtu),
+            LinkAttribute::NumTxQueues(1),
+            LinkAttribute::NumRxQueues(senders),
             LinkAttribute::LinkInfo(vec![
                 LinkInfo::Kind(InfoKind::Veth),
                 LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
@@ -85,6 +90,13 @@ impl Device {
     }
 }
 
+impl Drop for Device {
+    fn drop(&mut self) {
+        // one that is gone already is as it should be
+        let _ = delete(self.near_index);
+    }
+}
+
 /// The kernel has nothing of its own to say on this device.
 fn quiet(name: &str) -> io::Result<()> {
     let switch = Path::new("/proc/sys/net/ipv6/conf").join(name).join("disable_ipv6");
@@ -97,8 +109,7 @@ fn quiet(name: &str) -> io::Result<()> {
 
 /// Removes the pair of interface `index`, if there is one.
 pub fn remove(index: u32) -> io::Result<()> {
-    let (near, _) = names(index);
-    if netlink::index(&near).is_some() { delete(&near) } else { Ok(()) }
+    netlink::index(&names(index).0).map_or(Ok(()), delete)
 }
 
 /// Interfaces whose pairs stand in this network namespace.
@@ -107,8 +118,7 @@ pub fn strays() -> io::Result<Vec<u32>> {
     Ok(here.interfaces.keys().filter_map(|name| name.strip_prefix(NEAR)?.parse().ok()).collect())
 }
 
-fn delete(name: &str) -> io::Result<()> {
-    let Some(index) = netlink::index(name) else { return Ok(()) };
+fn delete(index: u32) -> io::Result<()> {
     let mut link = LinkMessage::default();
     link.header.index = index;
     netlink::request(RouteNetlinkMessage::DelLink(link), 0)

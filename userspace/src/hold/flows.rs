@@ -1,9 +1,16 @@
 //! What the inspector knows of the flows whose packets it holds.
 
-use std::{collections::HashMap, hash::BuildHasherDefault};
+use std::{collections::HashMap, hash::BuildHasherDefault, sync::Arc};
 
-use dropgate_abi::hold::{Held, NUMBERS};
+use dropgate_abi::{
+    hold::{Held, NUMBERS},
+    reason::Reason,
+};
 
+use super::{
+    memory::{Charge, Memory},
+    shared::Shared,
+};
 use crate::inspect::{Beginning, Talk};
 
 /// Flows remembered before the idle ones are forgotten.
@@ -19,15 +26,49 @@ pub struct Flow {
     last: u32,
     /// Packets seen.
     seen: u32,
+    /// By direction: the batch in which its latest packet was.
+    batches: [u32; 2],
+    /// The oldest generation that judged a packet of it which is with us.
+    generation: u32,
+    /// A later generation, and why it lets none of them leave.
+    reviewed: (u32, Option<Reason>),
     /// What was said on it.
     pub talk: Talk,
+    /// The memory that it takes.
+    charge: Charge,
 }
 
 impl Flow {
-    /// Packets of the flow that were held, if every one of them has been seen. Sequence numbers wrap at [`NUMBERS`].
+    /// The direction whose packets have all left, if only the other one's are in this batch.
+    pub fn left(&self, batch: u32) -> Option<u8> {
+        match self.batches.map(|at| at == batch) {
+            [true, false] => Some(1),
+            [false, true] => Some(0),
+            _ => None,
+        }
+    }
+
+    /// Packets of the flow that were held, if every one of them has been seen.
     pub const fn complete(&self) -> Option<u32> {
         let held = self.last.wrapping_add(1) & NUMBERS;
         if held.wrapping_sub(self.first) & NUMBERS == self.seen & NUMBERS { Some(held) } else { None }
+    }
+
+    /// Why no packet of it that is with us may leave, by the generation in force, if that is not the one that judged them.
+    pub fn refused(&mut self, id: u64, shared: &Shared) -> Option<Reason> {
+        let now = shared.generation();
+        if self.generation == now {
+            return None;
+        }
+        if self.reviewed.0 != now {
+            self.reviewed = (now, shared.kernel.review(self.hash, id));
+        }
+        self.reviewed.1
+    }
+
+    /// Counts the memory that it takes now.
+    pub fn charge(&mut self) {
+        self.charge.set(self.talk.footprint());
     }
 }
 
@@ -37,24 +78,46 @@ impl Flow {
 pub struct Flows {
     young: Table,
     old: Table,
+    /// Number of the batch whose packets are seen now.
+    batch: u32,
+    memory: Arc<Memory>,
 }
 
 type Table = HashMap<u64, Flow, BuildHasherDefault<Identity>>;
 
 impl Flows {
+    /// None yet. What they take is counted in `memory`.
+    pub fn new(memory: Arc<Memory>) -> Self {
+        Self { memory, ..Self::default() }
+    }
+
     /// A packet of a flow; the flow as it is now. `new`: what came earlier of a flow that is not known, if anything
     /// did, came before this inspector.
     pub fn seen(&mut self, held: &Held, new: bool) -> &mut Flow {
+        let batch = self.batch;
+        let flow = self.expect(held, new);
+        flow.seen = flow.seen.wrapping_add(1);
+        flow.batches[usize::from(held.direction & 1)] = batch;
+        flow
+    }
+
+    /// A packet of a flow of which a part has come; [`Flows::seen`] is for all of it. Until then the flow is not complete, and
+    /// what comes behind that packet does not look like its beginning.
+    pub fn expect(&mut self, held: &Held, new: bool) -> &mut Flow {
         if self.young.len() >= MANY {
             self.age();
         }
-        let old = &mut self.old;
+        let (old, memory) = (&mut self.old, &self.memory);
         let flow = self.young.entry(held.flow).or_insert_with(|| {
             old.remove(&held.flow).unwrap_or(Flow {
                 hash: held.hash,
                 first: held.sequence,
                 last: held.sequence,
                 seen: 0,
+                batches: [self.batch.wrapping_sub(1); 2],
+                generation: held.generation,
+                reviewed: (0, None),
+                charge: Charge::new(Arc::clone(memory)),
                 talk: Talk::new(match (held.sequence, new) {
                     (0, _) => Beginning::Seen,
                     (_, true) => Beginning::Before,
@@ -62,7 +125,9 @@ impl Flows {
                 }),
             })
         });
-        flow.seen = flow.seen.wrapping_add(1);
+        if !flow.talk.keeps() {
+            flow.generation = held.generation;
+        }
         if before(held.sequence, flow.first) {
             flow.first = held.sequence;
         }
@@ -70,6 +135,12 @@ impl Flows {
             flow.last = held.sequence;
         }
         flow
+    }
+
+    /// What was seen so far has left; the number of the next batch.
+    pub const fn next_batch(&mut self) -> u32 {
+        self.batch = self.batch.wrapping_add(1);
+        self.batch
     }
 
     /// A flow.
@@ -155,6 +226,28 @@ mod tests {
         // one that was held before it, in the other direction
         assert_eq!(flows.seen(&held(7, 40), true).complete(), Some(42));
         assert_eq!(flows.seen(&held(7, 42), true).complete(), Some(43));
+    }
+
+    #[test]
+    fn a_direction_has_left_when_the_batch_holds_only_the_other() {
+        let mut flows = Flows::default();
+        let back = |sequence| Held { direction: 1, ..held(7, sequence) };
+        let first = flows.next_batch();
+        assert_eq!(flows.seen(&held(7, 0), true).left(first), Some(1));
+        assert_eq!(flows.seen(&back(1), true).left(first), None);
+        let second = flows.next_batch();
+        assert_eq!(flows.seen(&back(2), true).left(second), Some(0));
+        let third = flows.next_batch();
+        assert_eq!(flows.get(7).map(|flow| flow.left(third)), Some(None));
+    }
+
+    #[test]
+    fn what_has_come_in_part_is_missing() {
+        let mut flows = Flows::default();
+        flows.expect(&held(1, 0), true);
+        let flow = flows.seen(&held(1, 1), true);
+        assert_eq!((flow.complete(), flow.talk.beginning), (None, Beginning::Seen));
+        assert_eq!(flows.seen(&held(1, 0), true).complete(), Some(2));
     }
 
     #[test]

@@ -1,63 +1,92 @@
 //! Held fragments: put together, judged as the packet that they are, released as they came.
 
+use std::sync::Arc;
+
 use dropgate_abi::hold::{Held, part};
 
 use super::{
-    port::SLOTS_A_PORT,
-    socket::{Hands, Socket},
-    work::Work,
+    port::{Port, SLOTS_A_PORT},
+    shared::Handed,
+    socket::Socket,
+    work::Batch,
+    worker::Worker,
 };
-use crate::{
-    defragment::{Ended, Whole},
-    inspect::Judged,
-};
+use crate::defragment::{Ended, Whole};
 
-impl Work<'_> {
+impl Worker {
+    /// The first fragment of a packet has come: what comes behind it on its flow is not the flow's beginning.
+    pub(super) fn announce(&mut self, held: &Held, batch: &Batch) {
+        let owner = self.shared.owner(held);
+        if owner == self.number {
+            self.flows.expect(held, batch.new);
+        } else {
+            self.hand_over(owner, Handed::Expected(*held));
+        }
+    }
+
     /// One fragment, and the packet that it completes.
     pub(super) fn fragment(
         &mut self,
         held: &Held,
         frame: &[u8],
-        (place, from, to): (u32, &mut Socket, &mut Socket),
-        hands: &mut Hands,
-        judged: &mut Judged,
+        (port, place): (&Arc<Port>, u32),
+        (from, to): (&mut Socket, &mut Socket),
+        batch: &Batch,
     ) {
-        let Some(rules) = self.rules.of(held.generation) else { return };
-        let (time, mut ended) = ((self.now_ns, rules.fragments), Vec::new());
+        let Some(rules) = batch.rules.of(held.generation) else { return };
+        let (time, mut ended) = ((batch.now_ns, rules.fragments), Vec::new());
         let whole = self.defragment.take((held, frame), origin(place), time, &mut ended);
-        self.ended(ended);
+        self.ended(ended, batch);
         let Some(Whole { held, frame, fragments }) = whole else { return };
+        let owner = self.shared.owner(&held);
+        if held.part == part::FIRST && owner != self.number {
+            let parts = fragments.into_iter().map(|fragment| fragment.frame).collect();
+            let port = Arc::clone(port);
+            self.hand_over(owner, Handed::Whole { port, place, held, frame: frame.into(), parts });
+            return;
+        }
         let parts: Vec<&[u8]> = fragments.iter().map(|fragment| &*fragment.frame).collect();
         if to.room() < parts.len() {
             let _ = to.flush();
         }
         if held.part == part::FIRST {
-            self.packet(&held, (&frame, &parts), (place, from, to), hands, judged);
+            self.packet(&held, (&frame, &parts), place, (from, to), batch);
         } else {
-            parts.iter().for_each(|part| self.totals.sent(to.send(hands, part)));
+            parts.iter().for_each(|part| self.shared.totals.sent(to.send(&mut self.hands, part)));
         }
     }
 
     /// Fragments whose others have not come in time.
     pub(super) fn late_fragments(&mut self) {
+        let batch = self.batch();
         let mut ended = Vec::new();
-        self.defragment.expire(self.now_ns, &mut ended);
-        self.ended(ended);
+        self.defragment.expire(batch.now_ns, &mut ended);
+        self.ended(ended, &batch);
     }
 
-    /// Counts fragments that end here. A first one had a number among its flow's packets, so that the flow has seen it.
-    fn ended(&mut self, ended: Vec<Ended>) {
+    /// Counts fragments that end here. A first one had a number among its flow's packets, so that the flow is told.
+    fn ended(&mut self, ended: Vec<Ended>, batch: &Batch) {
         for Ended { held, frame, reason } in ended {
             let (walk, _) = dropgate_xdp::read(&frame);
-            self.dropped(&held, reason, frame.len(), &walk);
+            self.dropped(&held, reason, frame.len(), &walk, batch.now_ns);
             if held.part != part::FIRST {
                 continue;
             }
-            let flow = self.flows.seen(&held, self.new);
-            let everything = self.rules.of(held.generation).is_some_and(|rules| rules.inspection.everything);
-            if flow.talk.settled && !everything {
-                self.finished.push((held.flow, flow.talk.app));
+            let owner = self.shared.owner(&held);
+            if owner == self.number {
+                self.flow_ended(&held, batch);
+            } else {
+                self.hand_over(owner, Handed::Ended(held));
             }
+        }
+    }
+
+    /// A packet of a flow has ended before the flow saw it.
+    pub(super) fn flow_ended(&mut self, held: &Held, batch: &Batch) {
+        let flow = self.flows.seen(held, batch.new);
+        let everything = batch.rules.of(held.generation).is_some_and(|rules| rules.inspection.everything);
+        if flow.talk.settled && !everything {
+            self.finished.push((held.flow, flow.talk.app));
         }
     }
 }

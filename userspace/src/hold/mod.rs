@@ -1,52 +1,70 @@
-//! Packets held in userspace and released: AF_XDP sockets on the protected interfaces, and the thread that serves them.
+//! Packets held in userspace and released: AF_XDP sockets on the protected interfaces, and the threads that serve them.
 //!
 //! A held packet that came in by an interface is released into that same interface, as if it had never left it; one on its
 //! way out is released onto it. `xdp/src/hold.rs` is the other half.
 
 mod announce;
+mod bell;
+mod credits;
 mod device;
 mod flows;
 mod fragments;
-mod inspector;
+mod kernel;
+mod memory;
 mod port;
+mod shared;
 mod socket;
 mod target;
 mod tell;
 mod totals;
 mod work;
+mod worker;
 
 use std::{
     collections::BTreeMap,
     io,
-    os::fd::{AsFd as _, OwnedFd},
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
     thread::JoinHandle,
-    time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use aya::maps::{HashMap, MapData, MapError, XskMap};
-use crossbeam::channel::Sender;
 use dropgate_abi::{
     control::Control,
-    hold::{Credit, HoldPort, MAX_SOCKETS},
+    hold::{HoldPort, MAX_SOCKETS},
 };
 
 use self::{
     announce::Announcer,
-    inspector::{Inspector, Order},
+    bell::Bell,
+    credits::Credits,
+    kernel::Kernel,
     port::{Port, SLOTS_A_PORT},
+    shared::{Door, Shared},
+    worker::Worker,
 };
 pub use self::{
     device::{is_device, remove, strays},
     target::Allowlist,
     tell::{Tell, Told},
-    totals::Totals,
+    totals::{Size, Totals},
 };
 use crate::{
-    datapath::{Mapped, Object, ObjectError, Raw, program},
-    inspect::Rules,
+    clock::now_ns,
+    datapath::{Object, ObjectError, Raw},
+    ethtool,
+    inspect::{Peers, Rules},
     policy::compile::Attachment,
 };
+
+/// Interfaces whose packets can be held.
+const PLACES: u32 = MAX_SOCKETS / SLOTS_A_PORT;
+/// Packets that wait for one worker, at most. Credits bound them first, where at most this many are held on all sockets
+/// together.
+const BACKLOG: usize = 16_384;
 
 /// Why packets cannot be held.
 #[derive(Debug, thiserror::Error)]
@@ -84,51 +102,68 @@ pub enum HoldError {
     },
     #[error(transparent)]
     Object(#[from] ObjectError),
-    #[error("the inspector's thread")]
+    #[error("a thread of the inspector")]
     Thread(#[source] io::Error),
     #[error("hold devices that an earlier daemon left")]
     Strays(#[source] io::Error),
 }
 
-/// What becomes of held packets: the sockets by interface, and the thread that inspects.
+/// What becomes of held packets: the sockets by interface, and the threads that inspect.
 pub struct Holder {
-    orders: Sender<Order>,
-    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
     /// By interface index: its place among the ports.
     places: BTreeMap<u32, u32>,
+    /// Where the next free one is looked for.
+    next_place: u32,
     ports: HashMap<MapData, u32, Raw<HoldPort>>,
     sockets: XskMap<MapData>,
-    totals: Arc<Totals>,
 }
 
 impl Holder {
-    /// Starts the inspector, with no interface yet.
-    pub fn start(object: &Object, tell: Tell) -> Result<Self, HoldError> {
-        let ports = object.share("HOLD_PORTS")?;
-        let ports = HashMap::try_from(ports).map_err(|error| map("HOLD_PORTS", error))?;
+    /// Starts so many workers, with no interface yet.
+    pub fn start(object: &Object, tell: Tell, workers: u32) -> Result<Self, HoldError> {
+        let ports = HashMap::try_from(object.share("HOLD_PORTS")?).map_err(|error| map("HOLD_PORTS", error))?;
         let sockets = XskMap::try_from(object.share("SOCKETS")?).map_err(|error| map("SOCKETS", error))?;
-        let credits = object.mapped::<Credit>("CREDITS", MAX_SOCKETS)?;
-        nobody(&credits);
-        let settle: OwnedFd =
-            object.program_fd(program::SETTLE)?.as_fd().try_clone_to_owned().map_err(HoldError::Thread)?;
-        let announcer = Arc::new(Announcer::new(object)?);
-        let (orders, inbox) = crossbeam::channel::unbounded();
-        let totals = Arc::new(Totals::default());
-        let inspector = Inspector::new(credits, settle, inbox, Arc::clone(&totals), tell, announcer);
-        let thread = std::thread::Builder::new()
-            .name("inspector".to_owned())
-            .spawn(move || inspector.run())
-            .map_err(HoldError::Thread)?;
         // pairs that a daemon left which was killed
         for index in strays().map_err(HoldError::Strays)? {
             remove(index).map_err(HoldError::Strays)?;
         }
-        let mut holder = Self { orders, thread: Some(thread), places: BTreeMap::new(), ports, sockets, totals };
+        let (mut doors, mut inboxes) = (Vec::new(), Vec::new());
+        for _ in 0..workers.max(1) {
+            let (frames, inbox) = crossbeam::channel::bounded(BACKLOG);
+            let bell = Bell::new().map_err(HoldError::Thread)?;
+            doors.push(Door { frames, bell, alive_ns: AtomicU64::new(now_ns()) });
+            inboxes.push(inbox);
+        }
+        let shared = Arc::new(Shared {
+            ports: ArcSwap::default(),
+            rules: ArcSwap::default(),
+            credits: Credits::new(object.mapped("CREDITS", MAX_SOCKETS)?),
+            control: object.mapped("CONTROL", 1)?,
+            kernel: Kernel::new(object)?,
+            announcer: Announcer::new(object)?,
+            totals: Totals::default(),
+            memory: Arc::default(),
+            peers: Peers::default(),
+            tell,
+            workers: doors,
+            stopping: AtomicBool::new(false),
+            dry: AtomicUsize::new(0),
+        });
+        let mut holder = Self { shared, threads: Vec::new(), places: BTreeMap::new(), next_place: 0, ports, sockets };
         holder.forget_all();
+        for (number, inbox) in inboxes.into_iter().enumerate() {
+            let shared = Arc::clone(&holder.shared);
+            let thread = std::thread::Builder::new().name(format!("inspector-{number}"));
+            let thread = thread.spawn(move || Worker::new(number, shared, inbox).run());
+            holder.threads.push(thread.map_err(HoldError::Thread)?);
+        }
         Ok(holder)
     }
 
-    /// Serves the interfaces of a plan: those that are new are taken on, those that are gone are let go.
+    /// Serves the interfaces of a plan: those that are new are taken on, those that are gone are let go. What the next
+    /// generation says is there before its first packet.
     pub fn follow(
         &mut self,
         object: &mut Object,
@@ -137,39 +172,66 @@ impl Holder {
         (generation, rules): (u32, Rules),
     ) -> Result<(), HoldError> {
         let inspection = rules.inspection;
-        let _ = self.orders.send(Order::Rules(generation, Arc::new(rules)));
-        let gone: Vec<u32> =
-            self.places.keys().copied().filter(|index| plan.iter().all(|at| at.index != *index)).collect();
-        for index in gone {
-            self.places.remove(&index);
-            let _ = self.ports.remove(&index);
-            let _ = self.orders.send(Order::Leave(index));
-        }
+        self.shared.rules.store(Arc::new(self.shared.rules.load().with(generation, rules)));
+        let mut served: Vec<Arc<Port>> = self.shared.ports.load().to_vec();
+        served.retain(|port| {
+            let stays = plan.iter().any(|at| at.index == port.index);
+            if !stays {
+                self.places.remove(&port.index);
+                let _ = self.ports.remove(&port.index);
+                port.close_credits(&self.shared.credits);
+                self.shared.totals.dropped.fetch_add(port.dropped(), Ordering::Relaxed);
+            }
+            stays
+        });
+        self.shared.ports.store(Arc::new(served.clone()));
         for at in plan {
             if self.places.contains_key(&at.index) {
                 continue;
             }
-            let taken: Vec<u32> = self.places.values().copied().collect();
-            let place = (0..MAX_SOCKETS / SLOTS_A_PORT).find(|place| !taken.contains(place));
-            let Some(place) = place else {
-                return Err(HoldError::TooMany { interfaces: plan.len(), room: MAX_SOCKETS / SLOTS_A_PORT });
+            let Some(place) = self.free_place() else {
+                return Err(HoldError::TooMany { interfaces: plan.len(), room: PLACES });
             };
-            let (port, entries) = Port::open(object, control, at, place, &inspection)?;
-            for (socket, descriptor) in port.sockets() {
-                self.sockets.set(socket, descriptor, 0).map_err(|error| map("SOCKETS", error))?;
+            let workers = self.shared.workers.len() as u32;
+            let (port, entries) = Port::open(object, control, at, place, &inspection, workers)?;
+            for receiver in port.receivers() {
+                self.sockets.set(receiver.place, receiver.descriptor, 0).map_err(|error| map("SOCKETS", error))?;
             }
             for (index, entry) in entries {
                 self.ports.insert(index, Raw(entry), 0).map_err(|error| map("HOLD_PORTS", error))?;
             }
             self.places.insert(at.index, place);
-            let _ = self.orders.send(Order::Serve(Box::new(port)));
+            served.push(Arc::new(port));
+            self.shared.ports.store(Arc::new(served.clone()));
+            if let Some(port) = served.last() {
+                port.open_credits(&self.shared.credits);
+            }
         }
         Ok(())
     }
 
     /// What the inspector has done so far.
     pub fn totals(&self) -> &Totals {
-        &self.totals
+        &self.shared.totals
+    }
+
+    /// What it is made of, and what it takes.
+    pub fn size(&self) -> Size {
+        let ports = self.shared.ports.load();
+        Size {
+            workers: self.threads.len(),
+            sockets: ports.iter().map(|port| port.receivers().len()).sum(),
+            zero_copy: ports.iter().map(|port| port.zero_copy).sum(),
+            memory: self.shared.memory.used(),
+        }
+    }
+
+    /// A place among the ports that is free, and was for longest: a worker may have yet to hear that a port is gone.
+    fn free_place(&mut self) -> Option<u32> {
+        let mut places = (0..PLACES).map(|step| (self.next_place + step) % PLACES);
+        let found = places.find(|place| self.places.values().all(|taken| taken != place))?;
+        self.next_place = found + 1;
+        Some(found)
     }
 
     /// Entries that an earlier daemon left.
@@ -184,30 +246,22 @@ impl Holder {
 impl Drop for Holder {
     /// What is held is released; from then on nobody inspects.
     fn drop(&mut self) {
-        self.totals.stopping.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
+        self.shared.credits.close_all();
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
         self.forget_all();
-        for index in self.places.keys() {
-            let _ = remove(*index);
-        }
+        self.shared.ports.store(Arc::default());
     }
+}
+
+/// How many workers, where the policy does not say: as many as an interface has receive queues, at most the CPUs.
+pub fn workers(plan: &[Attachment]) -> u32 {
+    let queues = plan.iter().map(|at| ethtool::receive_queues(&at.name)).max().unwrap_or(1);
+    queues.min(std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32)).max(1)
 }
 
 fn map(name: &'static str, source: MapError) -> HoldError {
     HoldError::Map { name, source: Box::new(source) }
 }
-
-/// No socket is served.
-fn nobody(credits: &Mapped<Credit>) {
-    for index in 0..credits.len() {
-        if let Some(credit) = credits.at(index) {
-            // SAFETY: inside the mapping; an aligned word that only the daemon writes.
-            unsafe { (&raw mut (*credit).limit).write_volatile(0) };
-        }
-    }
-}
-
-/// Longest that the inspector waits for packets before it gives a sign of life.
-const PATIENCE: Duration = Duration::from_millis(10);

@@ -1,6 +1,12 @@
-//! A protected interface: a socket on each of its receive queues, and one at the far end of its hold device.
+//! A protected interface: a socket on each of its receive queues, and those at the far end of its hold device.
 
-use std::os::fd::BorrowedFd;
+use std::{
+    os::fd::RawFd,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use aya::programs::{
     SchedClassifier, TcAttachType, Xdp, XdpMode,
@@ -13,7 +19,7 @@ use dropgate_abi::{
     hold::{HoldPort, token},
 };
 
-use super::{HoldError, device::Device, socket::Socket};
+use super::{HoldError, credits::Credits, device::Device, socket::Socket};
 use crate::{
     datapath::{Object, find, program},
     ethtool, netlink,
@@ -27,55 +33,97 @@ const LINK_HEADER: u32 = 22;
 /// Bytes of the longest frame that fits into one page of an AF_XDP socket's memory.
 const PAGE: u32 = 4096 - 256 - 64;
 
-/// An interface whose packets are held.
-pub struct Port {
-    pub index: u32,
-    /// The sockets on its receive queues: packets that came in are received here, packets on their way out released.
-    pub queues: Vec<Served>,
-    /// Most packets held at once on each socket.
-    pub held: u32,
-    /// The socket behind the hold device: the other way round.
-    pub device: Served,
-    // the programs of the hold device end with these
-    _links: (XdpLink, FdLink),
+/// Which way a held packet goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// It came in by the interface, and leaves by the hold device, as if it came in just now.
+    In,
+    /// It was on its way out and came by the hold device; it leaves by the interface.
+    Out,
 }
 
-/// A socket and its place in `SOCKETS` and `CREDITS`.
-pub struct Served {
+/// A socket that packets are held on.
+#[derive(Clone, Copy, Debug)]
+pub struct Receiver {
+    /// In `SOCKETS` and `CREDITS`.
     pub place: u32,
-    pub socket: Socket,
+    pub descriptor: RawFd,
+    pub way: Way,
+    /// Among those of its kind.
+    at: usize,
+}
+
+/// An interface whose packets are held.
+///
+/// Each worker receives by sockets that are its own, and sends by sockets that are its own as long as there are enough of them.
+/// The locks are there for the case that there are not; then, and only then, workers wait for each other.
+pub struct Port {
+    pub index: u32,
+    /// Of the first socket's, in `SOCKETS` and `CREDITS`.
+    first: u32,
+    /// Most packets held at once on each socket.
+    held: u32,
+    /// On the interface's queues: packets that came in are received here, packets on their way out sent.
+    queues: Vec<Mutex<Socket>>,
+    /// Behind the hold device, one for each worker to send packets that came in; the first one receives those on their way out.
+    device: Vec<Mutex<Socket>>,
+    receivers: Vec<Receiver>,
+    /// Sockets whose memory the driver reads and writes itself.
+    pub zero_copy: usize,
+    gone: AtomicBool,
+    // in this order: the programs of the hold device end before it does
+    _links: (XdpLink, FdLink),
+    _device: Device,
+}
+
+/// The sockets that a packet passes between.
+pub struct Pair<'a> {
+    device: MutexGuard<'a, Socket>,
+    queue: MutexGuard<'a, Socket>,
+    way: Way,
+}
+
+impl Pair<'_> {
+    /// Where it came from, and where it leaves.
+    pub fn ends(&mut self) -> (&mut Socket, &mut Socket) {
+        match self.way {
+            Way::In => (&mut self.queue, &mut self.device),
+            Way::Out => (&mut self.device, &mut self.queue),
+        }
+    }
 }
 
 impl Port {
-    /// Opens the sockets of an interface; with the entries of `HOLD_PORTS` that make the programs use them.
+    /// Opens the sockets of an interface for so many workers; with the entries of `HOLD_PORTS` that make the programs use
+    /// them.
     pub fn open(
         object: &mut Object,
         control: &Control,
         at: &Attachment,
-        place: u32,
+        slot: u32,
         inspection: &Inspection,
+        workers: u32,
     ) -> Result<(Self, Vec<(u32, HoldPort)>), HoldError> {
         let broken = |source| HoldError::Device { interface: at.name.clone(), source };
-        let longest = (netlink::mtu(&at.name).map_err(broken)? + LINK_HEADER).min(PAGE);
-        let mark = token(&control.secret) as u32;
-        // what goes before a frame counts as part of it there
-        let device = Device::make(at.index, longest + LINK_HEADER + size_of::<dropgate_abi::hold::Held>() as u32)
-            .map_err(broken)?;
-        let first = place * SLOTS_A_PORT;
-        let last = first + SLOTS_A_PORT - 1;
-        let open = |index: u32, name: &str, queue: u32, place: u32| {
-            let socket = Socket::open(index, queue, inspection.held, longest, mark);
-            let socket = socket.map_err(|source| HoldError::Socket { interface: name.to_owned(), queue, source })?;
-            Ok::<_, HoldError>(Served { place, socket })
-        };
         let count = ethtool::receive_queues(&at.name);
         if count >= SLOTS_A_PORT {
             return Err(HoldError::Queues { interface: at.name.clone(), queues: count, most: SLOTS_A_PORT - 1 });
         }
-        let queues: Vec<Served> =
-            (0..count).map(|queue| open(at.index, &at.name, queue, first + queue)).collect::<Result<_, _>>()?;
-        let behind = open(device.far_index, &device.far, 0, last)?;
+        let longest = (netlink::mtu(&at.name).map_err(broken)? + LINK_HEADER).min(PAGE);
+        let mark = token(&control.secret) as u32;
+        // what goes before a frame counts as part of it there
+        let room = longest + LINK_HEADER + size_of::<dropgate_abi::hold::Held>() as u32;
+        let device = Device::make(at.index, room, workers).map_err(broken)?;
+        let open = |index: u32, name: &str, queue: u32| {
+            let socket = Socket::open(index, queue, inspection.held, longest, mark);
+            socket.map_err(|source| HoldError::Socket { interface: name.to_owned(), queue, source })
+        };
+        let queues: Vec<Socket> = (0..count).map(|queue| open(at.index, &at.name, queue)).collect::<Result<_, _>>()?;
+        let behind: Vec<Socket> =
+            (0..workers).map(|queue| open(device.far_index, &device.far, queue)).collect::<Result<_, _>>()?;
         let links = programs(object, &device)?;
+        let first = slot * SLOTS_A_PORT;
+        let last = first + SLOTS_A_PORT - 1;
         let entries = vec![
             (
                 at.index,
@@ -91,13 +139,88 @@ impl Port {
             (device.near_index, HoldPort { release_into: at.index, ..HoldPort::default() }),
             (device.far_index, HoldPort { socket: last, queues: 1, longest, ..HoldPort::default() }),
         ];
-        Ok((Self { index: at.index, held: inspection.held, queues, device: behind, _links: links }, entries))
+        let mut receivers: Vec<Receiver> = (0..)
+            .zip(&queues)
+            .map(|(at, socket)| {
+                let descriptor = socket.descriptor();
+                Receiver { place: first + at, descriptor, way: Way::In, at: at as usize }
+            })
+            .collect();
+        receivers.extend(behind.first().map(|socket| {
+            let descriptor = socket.descriptor();
+            Receiver { place: last, descriptor, way: Way::Out, at: 0 }
+        }));
+        let port = Self {
+            index: at.index,
+            first,
+            held: inspection.held,
+            zero_copy: queues.iter().filter(|socket| socket.is_zero_copy()).count(),
+            queues: queues.into_iter().map(Mutex::new).collect(),
+            device: behind.into_iter().map(Mutex::new).collect(),
+            receivers,
+            gone: AtomicBool::new(false),
+            _links: links,
+            _device: device,
+        };
+        Ok((port, entries))
     }
 
-    /// The sockets with their places.
-    pub fn sockets(&self) -> impl Iterator<Item = (u32, BorrowedFd<'_>)> {
-        self.queues.iter().chain([&self.device]).map(|served| (served.place, served.socket.descriptor()))
+    /// The sockets that packets are held on.
+    pub fn receivers(&self) -> &[Receiver] {
+        &self.receivers
     }
+
+    /// Those that are this worker's to receive by.
+    pub fn receivers_of(&self, worker: usize, workers: usize) -> impl Iterator<Item = &Receiver> {
+        self.receivers.iter().filter(move |receiver| receiver.at % workers == worker)
+    }
+
+    /// Whether a place in `SOCKETS` belongs to it.
+    pub const fn has(&self, place: u32) -> bool {
+        place / SLOTS_A_PORT == self.first / SLOTS_A_PORT
+    }
+
+    /// Which way a packet goes that was held on the socket at `place`.
+    pub const fn way(&self, place: u32) -> Way {
+        if place == self.first + SLOTS_A_PORT - 1 { Way::Out } else { Way::In }
+    }
+
+    /// The sockets between which a packet passes that a worker has; `by`: where it was received just now.
+    pub fn pair(&self, way: Way, by: Option<&Receiver>, worker: usize) -> Pair<'_> {
+        let mine = |sockets: &[Mutex<Socket>], receives: bool| {
+            by.filter(|_| receives).map_or(worker % sockets.len().max(1), |receiver| receiver.at)
+        };
+        // always in this order, so that no two workers wait for each other
+        let device = lock(&self.device[mine(&self.device, way == Way::Out)]);
+        let queue = lock(&self.queues[mine(&self.queues, way == Way::In)]);
+        Pair { device, queue, way }
+    }
+
+    /// Packets may be held from now on.
+    pub fn open_credits(&self, credits: &Credits) {
+        self.receivers.iter().for_each(|receiver| credits.open(receiver.place, self.held));
+    }
+
+    /// No more packets are held, and what is held yet returns no credit: its place is somebody else's soon.
+    pub fn close_credits(&self, credits: &Credits) {
+        self.gone.store(true, Ordering::Relaxed);
+        self.receivers.iter().for_each(|receiver| credits.close(receiver.place));
+    }
+
+    /// Whether it is served no more.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Packets that the kernel dropped at the sockets since this was asked last.
+    pub fn dropped(&self) -> u64 {
+        self.queues.iter().chain(&self.device).map(|socket| lock(socket).dropped()).sum()
+    }
+}
+
+/// A worker that died leaves its sockets as sound as the kernel keeps them.
+fn lock(socket: &Mutex<Socket>) -> MutexGuard<'_, Socket> {
+    socket.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// XDP at the far end, tcx at the near end.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, BorrowedFd},
+    os::fd::{AsRawFd as _, RawFd},
 };
 
 use dropgate_abi::{bytes_of, from_bytes, hold::Held};
@@ -34,6 +34,8 @@ pub struct Socket {
     sending: usize,
     ring: usize,
     longest: usize,
+    /// Of [`Socket::dropped`], those that somebody has been told of.
+    told: u64,
 }
 
 /// Slabs that packets pass through on their way between rings; one pair serves every socket of a thread.
@@ -49,7 +51,8 @@ impl Hands {
 }
 
 impl Socket {
-    /// Opens a socket for `held` packets at once of at most `longest` bytes. `mark` goes with what it sends.
+    /// Opens a socket for `held` packets at once of at most `longest` bytes. `mark` goes with what it sends. The kernel
+    /// chooses zero-copy mode where the driver has it, and copies elsewhere.
     pub fn open(ifindex: u32, queue: u32, held: u32, longest: u32, mark: u32) -> io::Result<Self> {
         let ring = (held + BATCH as u32).next_power_of_two();
         let room = longest + HEAD_ROOM + KERNEL_ROOM;
@@ -71,13 +74,23 @@ impl Socket {
         let socket = builder.bind(NicIndex(ifindex), queue, flags).map_err(io::Error::other)?;
         // frames that one call sends; an older kernel sends 32
         let _ = option(descriptor, libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, 256);
-        Ok(Self { socket, rings, umem, filled, sending: 0, ring: ring as usize, longest: longest as usize })
+        Ok(Self { socket, rings, umem, filled, sending: 0, ring: ring as usize, longest: longest as usize, told: 0 })
     }
 
-    /// The descriptor, to poll and to put into the map of sockets.
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        // SAFETY: open as long as the socket.
-        unsafe { BorrowedFd::borrow_raw(self.socket.raw_fd()) }
+    /// The descriptor, to poll and to put into the map of sockets; open as long as the socket.
+    pub fn descriptor(&self) -> RawFd {
+        self.socket.raw_fd()
+    }
+
+    /// Whether the driver reads and writes this socket's memory itself.
+    pub fn is_zero_copy(&self) -> bool {
+        let (mut flags, mut length) = (0u32, size_of::<u32>() as libc::socklen_t);
+        // SAFETY: an open descriptor, and room of the length given.
+        let done = unsafe {
+            let room = (&raw mut flags).cast();
+            libc::getsockopt(self.socket.raw_fd(), libc::SOL_XDP, libc::XDP_OPTIONS, room, &raw mut length)
+        };
+        done == 0 && flags & libc::XDP_OPTIONS_ZEROCOPY != 0
     }
 
     /// Takes what has come, at most `most` packets.
@@ -170,11 +183,13 @@ impl Socket {
         false
     }
 
-    /// Packets that the kernel had to drop because of this socket: for want of room in a ring, or of memory.
-    pub fn dropped(&self) -> u64 {
-        self.socket.statistics().map_or(0, |found| {
+    /// Packets that the kernel had to drop because of this socket, since it was asked last: for want of room in a ring, or
+    /// of memory.
+    pub fn dropped(&mut self) -> u64 {
+        let all = self.socket.statistics().map_or(self.told, |found| {
             found.rx_dropped + found.rx_ring_full + found.rx_fill_ring_empty_descs + found.tx_invalid_descs
-        })
+        });
+        all.saturating_sub(std::mem::replace(&mut self.told, all))
     }
 }
 

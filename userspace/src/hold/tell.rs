@@ -15,7 +15,7 @@ pub enum Told {
 }
 
 /// Where it is told.
-pub type Tell = Box<dyn Fn(Told) + Send>;
+pub type Tell = Box<dyn Fn(Told) + Send + Sync>;
 
 /// Drops of each reason that are told in a second; the others are only counted.
 const TOLD: u32 = 100;

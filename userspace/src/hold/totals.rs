@@ -1,8 +1,19 @@
 //! What the inspector has done, counted for whoever asks.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dropgate_abi::reason::{REASON_SLOTS, Reason};
+
+/// What the inspector is made of, and what it takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub workers: usize,
+    /// Sockets that packets are held on, and those among them whose memory the driver reads and writes itself.
+    pub sockets: usize,
+    pub zero_copy: usize,
+    /// Bytes that flows under inspection take.
+    pub memory: u64,
+}
 
 /// What the inspector has done so far.
 #[derive(Default, Debug)]
@@ -11,6 +22,8 @@ pub struct Totals {
     pub packets: AtomicU64,
     pub bytes: AtomicU64,
     pub released: AtomicU64,
+    /// Packets that one worker received and another one inspected.
+    pub handed: AtomicU64,
     /// Packets that waited for what was missing before them.
     pub kept: AtomicU64,
     /// Packets that could not be released, because the kernel did not take them.
@@ -26,7 +39,6 @@ pub struct Totals {
     pub dropped: AtomicU64,
     /// Packets and bytes that ended here, by reason.
     reasons: Reasons,
-    pub(super) stopping: AtomicBool,
 }
 
 /// Packets and bytes by number of the reason.

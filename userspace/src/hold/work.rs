@@ -1,82 +1,229 @@
-//! What is done with a batch of held packets.
+//! What a worker does with held packets.
 
-use std::{collections::VecDeque, os::fd::BorrowedFd, sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
+use crossbeam::channel::TrySendError;
 use dropgate_abi::{
-    bytes_of,
-    hold::{Held, Settle, part, settled},
+    hold::{Held, Settle, part, passes, settled},
     reason::Reason,
     walk::Walk,
 };
 use xdp::slab::Slab as _;
 
 use super::{
-    announce::Announcer,
-    flows::Flows,
-    socket::{Hands, Socket},
-    tell::{Limiter, Tell, Told},
-    totals::Totals,
+    port::{Port, Receiver, Way},
+    shared::Handed,
+    socket::{BATCH, Socket},
+    tell::Told,
+    worker::Worker,
 };
 use crate::{
-    datapath::test_run,
-    defragment::Defragment,
-    inspect::{self, Answer, Generations, Judged},
+    clock::now_ns,
+    inspect::{self, Answer, Context, Generations, Waiting},
 };
 
 /// How long a packet waits until it is known what is spoken: less than a sender waits for its answer (RFC 6298 has a second,
 /// Linux 200 ms).
 const WAIT: Duration = Duration::from_millis(100);
-/// What a batch of packets is decided with.
-pub(super) struct Work<'a> {
-    pub flows: &'a mut Flows,
-    pub defragment: &'a mut Defragment,
-    pub finished: &'a mut Vec<(u64, u8)>,
-    pub due: &'a mut Vec<u64>,
-    pub deadlines: &'a mut VecDeque<(u64, u64)>,
-    pub totals: &'a Totals,
-    pub rules: &'a Generations,
-    pub tell: &'a Tell,
-    pub limiter: &'a mut Limiter,
-    pub announcer: &'a Announcer,
-    pub settle: BorrowedFd<'a>,
+
+/// What the packets of a batch have in common.
+pub(super) struct Batch {
+    pub rules: Arc<Generations>,
     pub now_ns: u64,
-    /// The inspector is: flows may have been held by one before it.
+    /// Flows may have been held by an inspector before this one.
     pub new: bool,
+    /// What was seen in batches of lower numbers has left.
+    number: u32,
 }
 
-impl Work<'_> {
-    /// Moves what one socket received out by another, but for what must not leave; how many packets there were. Of each flow
-    /// they leave in the order in which they came.
-    pub fn pass(
-        &mut self,
-        (place, from): (u32, &mut Socket),
-        to: &mut Socket,
-        hands: &mut Hands,
-        judged: &mut Judged,
-    ) -> usize {
-        let count = from.receive(hands, to.room());
+/// Where something that was taken over has gone.
+struct Left {
+    port: Arc<Port>,
+    /// Of the socket that it came by, and the credits that are due there.
+    place: u32,
+    credit: usize,
+}
+
+impl Worker {
+    /// Those that have come by now: the rules of their generations were there before them.
+    pub(super) fn batch(&mut self) -> Batch {
+        let (rules, number) = (self.shared.rules.load_full(), self.flows.next_batch());
+        Batch { rules, now_ns: now_ns(), new: self.is_new(), number }
+    }
+
+    /// Moves what one socket received out by another, but for what must not leave and what is another worker's; whether
+    /// there was anything. Of each flow they leave in the order in which they came.
+    pub(super) fn receive(&mut self, port: &Arc<Port>, by: &Receiver) -> bool {
+        let mut pair = port.pair(by.way, Some(by), self.number);
+        let (from, to) = pair.ends();
+        let count = from.receive(&mut self.hands, to.room());
         if count == 0 {
-            return 0;
+            return false;
         }
-        let mut bytes = 0;
-        while let Some(mut packet) = hands.received.pop_back() {
+        let batch = self.batch();
+        let (mut bytes, mut handed) = (0, 0);
+        while let Some(mut packet) = self.hands.received.pop_back() {
             if let Some((held, frame)) = Socket::read(&mut packet) {
                 bytes += frame.len() as u64;
-                if held.part == part::WHOLE {
-                    self.packet(&held, (frame, &[frame]), (place, from, to), hands, judged);
+                if held.part == part::FIRST {
+                    self.announce(&held, &batch);
+                }
+                let receiver = self.shared.receiver(&held);
+                if receiver == self.number {
+                    self.frame(&held, frame, (port, by.place), (from, to), &batch);
                 } else {
-                    self.fragment(&held, frame, (place, from, to), hands, judged);
+                    let (port, place) = (Arc::clone(port), by.place);
+                    let frame = Handed::Frame { port, place, held, frame: frame.into() };
+                    handed += usize::from(self.hand_over(receiver, frame));
                 }
             }
             from.free(packet);
         }
-        // what the kernel did not take now stays in the ring, and goes first the next time
-        let _ = to.flush();
+        self.open_other_way(&batch);
+        if !to.flush() {
+            self.unsent.push((Arc::clone(port), by.way));
+        }
         from.refill();
-        self.finished.dedup();
-        self.totals.packets.fetch_add(count as u64, Ordering::Relaxed);
-        self.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
-        count
+        drop(pair);
+        if !port.is_gone() {
+            self.shared.credits.give_back(by.place, count - handed);
+        }
+        self.shared.totals.packets.fetch_add(count as u64, Ordering::Relaxed);
+        self.shared.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.totals.handed.fetch_add(handed as u64, Ordering::Relaxed);
+        self.ring();
+        true
+    }
+
+    /// Wakes the workers that have something to take over.
+    pub(super) fn ring(&self) {
+        let others = self.shared.workers.iter().filter(|door| !door.frames.is_empty());
+        others.for_each(|door| door.bell.ring());
+    }
+
+    /// Gives something to another worker; whether there was room.
+    pub(super) fn hand_over(&mut self, receiver: usize, what: Handed) -> bool {
+        let Some(door) = self.shared.workers.get(receiver) else { return false };
+        match door.frames.try_send(what) {
+            Ok(()) => true,
+            Err(TrySendError::Full(what) | TrySendError::Disconnected(what)) => {
+                if let Handed::Frame { frame, .. } | Handed::Whole { frame, .. } = what {
+                    self.shared.totals.count(Reason::inspector_backlog, frame.len());
+                }
+                false
+            }
+        }
+    }
+
+    /// Does the same with what other workers have received; whether there was anything.
+    pub(super) fn take_over(&mut self) -> bool {
+        let room = BATCH.saturating_sub(self.backlog.len());
+        self.backlog.extend(self.inbox.try_iter().take(room));
+        if self.backlog.is_empty() {
+            return false;
+        }
+        let batch = self.batch();
+        let mut left = Vec::new();
+        let mut any = false;
+        while let Some(handed) = self.backlog.pop_front() {
+            if !self.take(&handed, &batch, &mut left) {
+                self.backlog.push_front(handed);
+                break;
+            }
+            any = true;
+        }
+        self.open_other_way(&batch);
+        self.unsent.extend(left.iter().map(|left| (Arc::clone(&left.port), left.port.way(left.place))));
+        self.flush_again();
+        for Left { place, credit, .. } in left.iter().filter(|left| !left.port.is_gone()) {
+            self.shared.credits.give_back(*place, *credit);
+        }
+        self.ring();
+        any
+    }
+
+    /// Takes one thing over; whether there is room to send it.
+    fn take(&mut self, handed: &Handed, batch: &Batch, left: &mut Vec<Left>) -> bool {
+        let (port, place) = match handed {
+            Handed::Frame { port, place, .. } | Handed::Whole { port, place, .. } => (port, *place),
+            Handed::Expected(held) => {
+                self.flows.expect(held, batch.new);
+                return true;
+            }
+            Handed::Ended(held) => {
+                self.flow_ended(held, batch);
+                return true;
+            }
+        };
+        let mut pair = port.pair(port.way(place), None, self.number);
+        let (from, to) = pair.ends();
+        if to.room() == 0 {
+            return false;
+        }
+        let credit = match handed {
+            Handed::Frame { held, frame, .. } => {
+                self.frame(held, frame, (port, place), (from, to), batch);
+                1
+            }
+            Handed::Whole { held, frame, parts, .. } => {
+                let parts: Vec<&[u8]> = parts.iter().map(|part| &**part).collect();
+                self.packet(held, (frame, &parts), place, (from, to), batch);
+                0
+            }
+            Handed::Expected(_) | Handed::Ended(_) => 0,
+        };
+        left.push(Left { port: Arc::clone(port), place, credit });
+        true
+    }
+
+    /// Makes the kernel send what it has not taken yet; whether there was anything. What it does not take stays in the ring, and
+    /// goes first the next time.
+    pub(super) fn flush_again(&mut self) -> bool {
+        let mut unsent = std::mem::take(&mut self.unsent);
+        unsent.sort_by_key(|(port, way)| (port.index, *way == Way::Out));
+        unsent.dedup_by(|a, b| Arc::ptr_eq(&a.0, &b.0) && a.1 == b.1);
+        let any = !unsent.is_empty();
+        unsent.retain(|(port, way)| {
+            let mut pair = port.pair(*way, None, self.number);
+            !port.is_gone() && !pair.ends().1.flush()
+        });
+        self.unsent = unsent;
+        any
+    }
+
+    /// Answers to what is about to leave need not be held where nothing more is wanted of their flow. Only this direction has
+    /// packets that are still here, so none is overtaken.
+    fn open_other_way(&self, batch: &Batch) {
+        if !self.unsent.is_empty() {
+            return;
+        }
+        for (id, app) in self.finished.iter() {
+            let Some(flow) = self.flows.get(*id).filter(|flow| !flow.talk.keeps()) else { continue };
+            if let (Some(way), Some(held)) = (flow.left(batch.number), flow.complete()) {
+                let only = passes(way) as u8;
+                let request = Settle { hash: flow.hash, flow: *id, held, app: *app, only, ..Settle::default() };
+                self.shared.kernel.settle(&request);
+            }
+        }
+    }
+
+    /// One frame: a packet, or a fragment.
+    fn frame(
+        &mut self,
+        held: &Held,
+        frame: &[u8],
+        (port, place): (&Arc<Port>, u32),
+        (from, to): (&mut Socket, &mut Socket),
+        batch: &Batch,
+    ) {
+        if held.part == part::WHOLE {
+            self.packet(held, (frame, &[frame]), place, (from, to), batch);
+        } else {
+            self.fragment(held, frame, (port, place), (from, to), batch);
+        }
     }
 
     /// One packet, that came in `parts`, and what follows from it.
@@ -84,27 +231,35 @@ impl Work<'_> {
         &mut self,
         held: &Held,
         (frame, parts): (&[u8], &[&[u8]]),
-        (place, from, to): (u32, &mut Socket, &mut Socket),
-        hands: &mut Hands,
-        judged: &mut Judged,
+        place: u32,
+        (from, to): (&mut Socket, &mut Socket),
+        batch: &Batch,
     ) {
-        let flow = self.flows.seen(held, self.new);
-        let Some(rules) = self.rules.of(held.generation) else { return };
-        let answer = inspect::judge_parts(held, (frame, parts), &mut flow.talk, rules, self.now_ns, judged);
+        let (shared, judged) = (&self.shared, &mut self.judged);
+        let flow = self.flows.seen(held, batch.new);
+        let Some(rules) = batch.rules.of(held.generation) else { return };
+        let full = shared.memory.is_full(rules.inspection.memory, flow.talk.keeps());
+        let context = Context { rules, peers: &shared.peers, full, now_ns: batch.now_ns };
+        let answer = inspect::judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
         // the flows that a packet announces are known before it leaves
         for announced in &judged.announced {
-            let made_known = self.announcer.announce(announced, self.now_ns);
-            let counter = if made_known { &self.totals.announced } else { &self.totals.refused };
+            let made_known = shared.announcer.announce(announced, batch.now_ns);
+            let counter = if made_known { &shared.totals.announced } else { &shared.totals.refused };
             counter.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(app) = judged.noted {
-            ask(self.settle, &Settle { hash: held.hash, flow: held.flow, app, note: 1, ..Settle::default() });
+            let request = Settle { hash: held.hash, flow: held.flow, app, note: 1, ..Settle::default() };
+            shared.kernel.settle(&request);
         }
+        let mut ended = None;
         match answer {
-            Answer::Release => parts.iter().for_each(|part| self.totals.sent(to.send(hands, part))),
+            Answer::Release => match flow.refused(held.flow, shared) {
+                None => parts.iter().for_each(|part| shared.totals.sent(to.send(&mut self.hands, part))),
+                refused => ended = refused,
+            },
             Answer::Wait => {
                 if flow.talk.wait_parts(place, parts.iter().map(|part| Box::from(*part))) {
-                    self.deadlines.push_back((self.now_ns + WAIT.as_nanos() as u64, held.flow));
+                    self.deadlines.push_back((batch.now_ns + WAIT.as_nanos() as u64, held.flow));
                 }
                 for frame in judged.let_go.drain(..) {
                     flow.talk.wait(place, frame);
@@ -114,41 +269,103 @@ impl Work<'_> {
                 }
             }
             Answer::Keep => {
-                self.totals.kept.fetch_add(parts.len() as u64, Ordering::Relaxed);
+                shared.totals.kept.fetch_add(parts.len() as u64, Ordering::Relaxed);
             }
-            Answer::Drop(reason) => parts.iter().for_each(|part| self.dropped(held, reason, part.len(), &judged.walk)),
+            Answer::Drop(reason) => ended = Some(reason),
         }
         for frame in judged.let_go.drain(..) {
-            self.totals.sent(to.send(hands, &frame));
+            match flow.refused(held.flow, shared) {
+                None => shared.totals.sent(to.send(&mut self.hands, &frame)),
+                Some(reason) => shared.totals.count(reason, frame.len()),
+            }
         }
+        flow.charge();
         if let Some(app) = judged.finished {
             self.finished.push((held.flow, app));
         }
+        if judged.uninspected {
+            shared.totals.count(Reason::inspector_memory, frame.len());
+        }
         if let Some(finding) = &judged.found {
-            (self.tell)(Told::Finding(*held, judged.walk, finding.clone()));
+            (shared.tell)(Told::Finding(*held, judged.walk, finding.clone()));
         }
         if let Some((reason, app)) = judged.condemned {
             let request =
                 Settle { hash: held.hash, flow: held.flow, drop_reason: reason.0 as u8, app, ..Settle::default() };
-            ask(self.settle, &request);
+            shared.kernel.settle(&request);
         }
         if let Some((onward, back)) = judged.resets.take() {
-            to.send(hands, &onward);
-            from.send(hands, &back);
+            to.send(&mut self.hands, &onward);
+            from.send(&mut self.hands, &back);
             let _ = from.flush();
+        }
+        if let Some(reason) = ended {
+            let walk = judged.walk;
+            parts.iter().for_each(|part| self.dropped(held, reason, part.len(), &walk, batch.now_ns));
         }
     }
 
     /// Counts a frame that ends here, and tells of it.
-    pub(super) fn dropped(&mut self, held: &Held, reason: Reason, bytes: usize, walk: &Walk) {
-        self.totals.count(reason, bytes);
-        if self.limiter.allows(reason, self.now_ns) {
-            (self.tell)(Told::Dropped(*held, *walk, reason));
+    pub(super) fn dropped(&mut self, held: &Held, reason: Reason, bytes: usize, walk: &Walk, now_ns: u64) {
+        self.shared.totals.count(reason, bytes);
+        if self.limiter.allows(reason, now_ns) {
+            (self.shared.tell)(Told::Dropped(*held, *walk, reason));
         }
     }
-}
 
-/// Asks `dropgate_settle`; see [`settled`].
-pub(super) fn ask(program: BorrowedFd<'_>, request: &Settle) -> u32 {
-    test_run(program, bytes_of(request), 1, None).map_or(settled::BUSY, |ran| ran.action)
+    /// Packets that have waited in vain leave; `all`: every one that waits. Whether there were any.
+    pub(super) fn expire(&mut self, all: bool, ports: &[Arc<Port>]) -> bool {
+        let now = now_ns();
+        while let Some((_, id)) = self.deadlines.pop_front_if(|(deadline, _)| all || *deadline <= now) {
+            self.due.push(id);
+        }
+        let any = !self.due.is_empty();
+        self.let_go(ports);
+        any
+    }
+
+    /// What waited of the flows that are due leaves, each packet the way it would have gone.
+    pub(super) fn let_go(&mut self, ports: &[Arc<Port>]) {
+        for id in std::mem::take(&mut self.due) {
+            let Some(flow) = self.flows.get_mut(id) else { continue };
+            let refused = flow.refused(id, &self.shared);
+            for Waiting { place, frame } in flow.talk.let_go() {
+                if let Some(reason) = refused {
+                    self.shared.totals.count(reason, frame.len());
+                    continue;
+                }
+                // an interface that is gone has no more need of it
+                let Some(port) = ports.iter().find(|port| port.has(place)) else { continue };
+                let mut pair = port.pair(port.way(place), None, self.number);
+                let (_, to) = pair.ends();
+                self.shared.totals.sent(to.send(&mut self.hands, &frame));
+                if !to.flush() {
+                    self.unsent.push((Arc::clone(port), port.way(place)));
+                }
+            }
+            flow.charge();
+        }
+    }
+
+    /// Lets the flows of the last round leave inspection, once their packets have all left.
+    pub(super) fn settle_finished(&mut self) {
+        if !self.unsent.is_empty() {
+            return;
+        }
+        self.finished.dedup();
+        for (id, app) in std::mem::take(&mut self.finished) {
+            let Some(flow) = self.flows.get(id) else { continue };
+            let Some(held) = flow.complete().filter(|_| !flow.talk.keeps()) else { continue };
+            let request = Settle { hash: flow.hash, flow: id, held, app, ..Settle::default() };
+            match self.shared.kernel.settle(&request) {
+                settled::DONE => {
+                    self.shared.totals.settled.fetch_add(1, Ordering::Relaxed);
+                    self.flows.forget(id);
+                }
+                settled::GONE => self.flows.forget(id),
+                // more of it was held meanwhile, and will be seen
+                _ => {}
+            }
+        }
+    }
 }

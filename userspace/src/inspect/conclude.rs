@@ -127,6 +127,7 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
     }
     match &layer.stage {
         Stage::Identify => match beginning {
+            // see `recall`
             Beginning::Before => Next::Settle,
             // it was known once, and has been forgotten: nothing that is said now can tell any more
             Beginning::Forgotten => {
@@ -336,7 +337,7 @@ fn within(talk: &Talk) -> Option<(Option<Protocol>, String)> {
 }
 
 /// Nothing more is wanted of the flow.
-fn settle(talk: &mut Talk) -> Answer {
+pub(super) fn settle(talk: &mut Talk) -> Answer {
     talk.settle();
     Answer::Release
 }

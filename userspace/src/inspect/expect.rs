@@ -8,7 +8,7 @@ use std::{
 
 use super::proxy::Targets;
 use crate::{
-    policy::model::{Expect, Inspection},
+    policy::model::{Expect, Failure, Inspection},
     protocol::{self, Candidates, Protocol},
 };
 
@@ -16,10 +16,13 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub inspection: Inspection,
+    pub failure: Failure,
     /// How long fragments wait for the others of their datagram.
     pub fragments: Duration,
     /// By service counter.
     pub expect: BTreeMap<u32, Expect>,
+    /// Packets come from a capture, which lacks some now and then: see [`crate::reassembly::Limits::gaps`].
+    pub capture: bool,
     /// Who knows what a proxy may be asked for. `None`: nobody, and so nothing.
     pub targets: Option<Arc<dyn Targets>>,
 }
@@ -106,14 +109,16 @@ fn announced(protocol: Protocol) -> &'static [Protocol] {
 const KEPT: usize = 4;
 
 /// The rules of the last few generations.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Generations(VecDeque<(u32, Arc<Rules>)>);
 
 impl Generations {
-    /// Takes a generation in before its first packet.
-    pub fn add(&mut self, generation: u32, rules: Arc<Rules>) {
-        self.0.push_front((generation, rules));
-        self.0.truncate(KEPT);
+    /// The same, and one more, which is the newest.
+    pub fn with(&self, generation: u32, rules: Rules) -> Self {
+        let mut all = self.0.clone();
+        all.push_front((generation, Arc::new(rules)));
+        all.truncate(KEPT);
+        Self(all)
     }
 
     /// The rules of a generation; those of the newest for one that is not remembered.

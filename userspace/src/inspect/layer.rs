@@ -94,6 +94,11 @@ impl Layer {
         self.overflowed
     }
 
+    /// Bytes of memory that it takes, about.
+    pub fn footprint(&self) -> usize {
+        size_of::<Self>() + self.unread.iter().map(Vec::capacity).sum::<usize>()
+    }
+
     /// What datagrams say.
     pub fn datagrams(&mut self, said: &[(Direction, &[u8])]) {
         if self.spoken == Spoken::Pending {

@@ -6,7 +6,9 @@ mod expect;
 mod follow;
 mod layer;
 mod packet;
+mod peers;
 mod proxy;
+mod recall;
 mod related;
 mod reset;
 mod talk;
@@ -16,16 +18,20 @@ mod upgrade;
 
 use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 
-use self::{conclude::conclude, packet::UDP};
+use self::{
+    conclude::{conclude, settle},
+    packet::UDP,
+};
 pub use self::{
     expect::{Expected, Generations, Rules, expected},
     packet::Packet,
+    peers::Peers,
     proxy::{Access, Asked, Host, Request, Target, Targets},
     related::Announced,
     talk::{Beginning, Talk, Waiting},
 };
 use crate::{
-    policy::model::Reaction,
+    policy::model::{self, Reaction},
     protocol::{Direction, Protocol},
     reassembly::{self, Checksum, Segment},
 };
@@ -58,6 +64,8 @@ pub struct Judged {
     pub announced: Vec<Announced>,
     /// What the flow is, though it stays under inspection: [`dropgate_abi::flow::Flow::app`].
     pub noted: Option<u8>,
+    /// There was no memory to look into what it says, and the flow passes.
+    pub uninspected: bool,
     /// The packet, for who tells of it.
     pub walk: Walk,
     stream: reassembly::Outcome,
@@ -82,9 +90,21 @@ pub struct Finding {
 
 const FIN: u8 = 1;
 
-/// Judges a packet of a flow. `talk`: what is known of the flow so far; `now_ns`: any clock that goes on.
-pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, rules: &Rules, now_ns: u64, out: &mut Judged) -> Answer {
-    judge_parts(held, (frame, &[frame]), talk, rules, now_ns, out)
+/// What a packet is judged by, besides what was said on its flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Of the generation that held it.
+    pub rules: &'a Rules,
+    pub peers: &'a Peers,
+    /// Flows under inspection take as much memory as they may.
+    pub full: bool,
+    /// Any clock that goes on.
+    pub now_ns: u64,
+}
+
+/// Judges a packet of a flow. `talk`: what is known of the flow so far.
+pub fn judge(held: &Held, frame: &[u8], talk: &mut Talk, context: &Context<'_>, out: &mut Judged) -> Answer {
+    judge_parts(held, (frame, &[frame]), talk, context, out)
 }
 
 /// Judges a packet of a flow that came in several frames: [`crate::defragment`] has put it together. They are what is kept
@@ -93,14 +113,15 @@ pub fn judge_parts(
     held: &Held,
     (frame, parts): (&[u8], &[&[u8]]),
     talk: &mut Talk,
-    rules: &Rules,
-    now_ns: u64,
+    context: &Context<'_>,
     out: &mut Judged,
 ) -> Answer {
+    let rules = context.rules;
     out.let_go.clear();
     out.announced.clear();
     out.noted = None;
     (out.resets, out.found, out.finished, out.condemned) = (None, None, None, None);
+    out.uninspected = false;
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
     out.walk = packet.walk;
     if let Some(reason) = talk.condemned {
@@ -112,7 +133,9 @@ pub fn judge_parts(
         return Answer::Release;
     }
     let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
-    let answer = if packet.walk.protocol == UDP {
+    let answer = if context.full && (talk.footprint() == 0 || !packet.payload().is_empty()) {
+        exhausted(direction, talk, rules, out)
+    } else if packet.walk.protocol == UDP {
         talk.datagram(direction, packet.payload(), rules);
         Answer::Release
     } else {
@@ -123,7 +146,12 @@ pub fn judge_parts(
     };
     // a packet that says nothing new about the stream decides nothing
     let answer = if answer == Answer::Release && !talk.settled {
-        conclude(held, &packet, talk, rules, now_ns, out)
+        let recalled = recall::recall(held, &packet, talk, context, out);
+        recalled.unwrap_or_else(|| {
+            let answer = conclude(held, &packet, talk, rules, context.now_ns, out);
+            recall::remember(held, &packet, talk, context, out);
+            answer
+        })
     } else {
         answer
     };
@@ -144,4 +172,14 @@ pub fn judge_parts(
         }
         answer => answer,
     }
+}
+
+/// There is no memory left to look into what a flow says.
+fn exhausted(direction: Direction, talk: &mut Talk, rules: &Rules, out: &mut Judged) -> Answer {
+    if rules.failure.memory == model::Answer::Drop {
+        return Answer::Drop(Reason::inspector_memory);
+    }
+    out.uninspected = true;
+    talk.give_up(direction, &mut out.let_go);
+    settle(talk)
 }

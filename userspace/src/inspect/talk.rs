@@ -192,6 +192,24 @@ impl Talk {
         std::mem::take(&mut self.waiting)
     }
 
+    /// Bytes of memory that it takes beyond its own size, about.
+    pub fn footprint(&self) -> usize {
+        let kept = self.kept.iter().map(|(.., frame)| frame.len());
+        let waiting = self.waiting.iter().map(|waiting| waiting.frame.len());
+        let datagrams = self.datagrams.iter().map(|(_, payload)| payload.len());
+        let layers = self.layers.iter().map(Layer::footprint);
+        let connection = self.connection.as_ref().map_or(0, |connection| connection.footprint());
+        connection + kept.chain(waiting).chain(datagrams).chain(layers).sum::<usize>()
+    }
+
+    /// Nothing more is looked for. What is kept of a direction leaves; what is kept of the other one would leave by another
+    /// way, and its sender sends it again.
+    pub(super) fn give_up(&mut self, direction: Direction, let_go: &mut Vec<Box<[u8]>>) {
+        let kept = self.kept.drain(..).filter(|(_, way, _)| *way == direction);
+        let_go.extend(kept.map(|(.., frame)| frame));
+        self.connection = None;
+    }
+
     /// What was said in a direction of the conversation that is held now, as far as it was not read.
     pub(super) fn said(&self, direction: Direction) -> &[u8] {
         match (self.datagrams.iter().find(|(way, _)| *way == direction), self.layers.last()) {
@@ -231,7 +249,7 @@ impl Talk {
             return Answer::Drop(Reason::tcp_urgent);
         }
         // the conversations keep what they still need
-        let limits = Limits { prefix: 0, ..Limits::default() };
+        let limits = Limits { prefix: 0, gaps: rules.capture, ..Limits::default() };
         let connection = self.connection.get_or_insert_with(|| Box::new(Connection::new(&limits)));
         let token = self.next_token;
         self.next_token = self.next_token.wrapping_add(1);

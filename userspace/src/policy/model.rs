@@ -383,6 +383,12 @@ pub struct Inspection {
     pub held: u32,
     /// The inspector is late when it gave no sign of life for this long.
     pub late: Duration,
+    /// Threads that inspect; 0: as many as an interface has receive queues, at most the CPUs.
+    pub workers: u32,
+    /// Bytes that flows under inspection may take, all together.
+    pub memory: u64,
+    /// What becomes of a flow whose beginning was not seen.
+    pub midstream: Midstream,
 }
 
 impl Default for Inspection {
@@ -397,8 +403,22 @@ impl Default for Inspection {
             proxied: Some(Reaction::Drop),
             held: 1024,
             late: Duration::from_secs(1),
+            workers: 0,
+            memory: 64 << 20,
+            midstream: Midstream::Identify,
         }
     }
+}
+
+/// What becomes of a flow whose beginning was not seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Midstream {
+    /// It passes, whatever it speaks.
+    Pass,
+    /// What can be told from its middle is held to what its service expects; what cannot passes.
+    Identify,
+    /// A TCP connection ends. A datagram tells what it is wherever it stands.
+    Drop,
 }
 
 /// What becomes of a flow for what it speaks.
@@ -431,4 +451,6 @@ pub struct Failure {
     pub credits: Answer,
     /// A packet is longer than what can be held.
     pub too_long: Answer,
+    /// Flows under inspection take as much memory as they may.
+    pub memory: Answer,
 }

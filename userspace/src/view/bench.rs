@@ -1,11 +1,19 @@
 //! The real object as a judge.
 
+use std::sync::Arc;
+
 use super::replay::Judge;
 use crate::{
     datapath::{Bench, BenchError, Sizes},
+    hold::Allowlist,
+    inspect::Targets,
     policy::Image,
 };
-use dropgate_abi::{flow::Flow, walk::Walk};
+use dropgate_abi::{
+    flow::Flow,
+    hold::{Held, Settle},
+    walk::Walk,
+};
 
 impl Judge for Bench {
     fn judge(&mut self, hook: u8, ifindex: u32, from_ifindex: u32, now_ns: u64, frame: &[u8]) -> anyhow::Result<Walk> {
@@ -14,6 +22,18 @@ impl Judge for Bench {
 
     fn forget(&mut self) -> anyhow::Result<()> {
         Ok(Self::forget(self)?)
+    }
+
+    fn hold(&mut self, walk: &Walk) -> Option<Held> {
+        Self::hold(self, walk)
+    }
+
+    fn targets(&self) -> Option<Arc<dyn Targets>> {
+        Some(Arc::new(Allowlist::new(self.object()).ok()?))
+    }
+
+    fn settle(&mut self, request: &Settle) -> anyhow::Result<u32> {
+        Ok(Self::settle(self, request)?)
     }
 
     fn told(&mut self, each: &mut dyn FnMut(&[u8])) {

@@ -4,13 +4,13 @@ use super::{
     explain::{Explanation, PolicyText, explain},
     peek::peek,
     ports::{Ports, Side, tagged},
-    replay::{Judge, Line, Options, Replay, START_NS, Summary},
+    replay::{Judge, Options, Replay, START_NS, Shown, Summary},
     subject::{Subject, SubjectError},
     target::Target,
 };
 use crate::{
     capture::{Capture, Record},
-    events::{Clock, EveWriter, Names},
+    events::{EveWriter, Names},
     policy::{self, Diagnostic, Image},
 };
 use anyhow::{Context as _, bail};
@@ -137,7 +137,7 @@ fn replay_all(
     out: &mut impl Write,
 ) -> anyhow::Result<Summary> {
     let options = Options { initiator_inside: args.initiator_inside };
-    let mut replay = Replay::new(judge, &subject.ports, &subject.names, options);
+    let mut replay = Replay::new(judge, &subject.ports, &subject.names, options).inspecting(subject.rules.as_ref());
     if let Some(eve) = eve {
         replay = replay.telling(Box::new(|event| eve.write(event)));
     }
@@ -147,12 +147,12 @@ fn replay_all(
         if let (Some(name), false, false) = (shown, args.json, args.summary) {
             writeln!(out, "{}", super::text::clean(name))?;
         }
-        let mut sink = |line: &Line, _: Option<(&Walk, &Clock)>| {
-            if args.json {
-                serde_json::to_writer(&mut *out, line)?;
-                writeln!(out)?;
-            } else if !args.summary {
-                writeln!(out, "{}", line.human())?;
+        let mut sink = |shown: Shown<'_>| {
+            match shown {
+                Shown::Packet(line, _) if args.json => writeln!(out, "{}", serde_json::to_string(line)?)?,
+                Shown::Flow(line) if args.json => writeln!(out, "{}", serde_json::to_string(line)?)?,
+                Shown::Packet(line, _) if !args.summary => writeln!(out, "{}", line.human())?,
+                Shown::Packet(..) | Shown::Flow(_) => {}
             }
             Ok(())
         };
@@ -313,8 +313,10 @@ fn judge_frame(
         Ok(Record::Skipped(skipped)) => skipped.number <= number,
         Err(_) => true,
     });
-    let fault = replay.capture(None, wanted, &mut |line, judged| {
-        if line.frame == number {
+    let fault = replay.capture(None, wanted, &mut |shown| {
+        if let Shown::Packet(line, judged) = shown
+            && line.frame == number
+        {
             answer = Some(match judged {
                 Some((walk, _)) => Ok(*walk),
                 None => {

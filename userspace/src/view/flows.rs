@@ -30,8 +30,7 @@ pub struct FlowView {
     /// Line of the policy file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// What it speaks; `failed`: nothing that is known. Left out while nobody has said.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What it speaks; `failed`: nothing that is known; `null` while nobody has said.
     pub app_proto: Option<&'static str>,
     /// Its packets are held.
     pub inspected: bool,

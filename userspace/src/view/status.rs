@@ -35,8 +35,17 @@ pub struct Inspection {
     /// Of all packets and bytes that were judged, from 0 to 1.
     pub share_packets: f64,
     pub share_bytes: f64,
+    /// Threads that inspect.
+    pub workers: usize,
+    /// AF_XDP sockets that packets are held on, and those among them whose driver copies nothing.
+    pub sockets: usize,
+    pub sockets_zero_copy: usize,
+    /// Bytes of memory that flows under inspection take now.
+    pub memory: u64,
     /// Frames: merged packets are several.
     pub received: u64,
+    /// Received by one worker and inspected by another.
+    pub handed: u64,
     pub released: u64,
     /// Waited for what was missing before them.
     pub kept: u64,
@@ -74,16 +83,24 @@ pub fn human(status: &Status, most: usize) -> String {
         line(
             "inspection",
             format!(
-                "{} packets held ({:.1} %), {} ({:.1} %); {} flows, {} settled; {} lost, {} dropped at sockets",
+                "{} packets held ({:.1} %), {} ({:.1} %); {} flows, {} settled, {} of memory; {} lost, {} dropped at sockets",
                 done.held.packets,
                 done.share_packets * 100.0,
                 text::bytes(done.held.bytes),
                 done.share_bytes * 100.0,
                 done.flows,
                 done.settled,
+                text::bytes(done.memory),
                 done.lost,
                 done.sockets_dropped,
             ),
+        );
+    }
+    if let Some(done) = &status.inspection {
+        let copied = done.sockets - done.sockets_zero_copy.min(done.sockets);
+        line(
+            "workers",
+            format!("{}, on {} sockets ({copied} of them copied by the kernel)", done.workers, done.sockets),
         );
     }
     let own = &status.counters;

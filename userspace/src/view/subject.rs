@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     events::{Names, ServiceName},
+    inspect::Rules,
     policy::{
         self, Diagnostic, Environment, Ids, Image, Policy, Source,
         compile::PrefixEntry,
@@ -14,10 +15,11 @@ use crate::{
     },
 };
 use dropgate_abi::{
-    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table},
+    flow::TICK_SHIFT,
+    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table, timeout},
     tuple::{V4, V6},
 };
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// A compiled policy with what is needed to place packets and to name what is found.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct Subject {
     pub ports: Ports,
     pub names: Names,
     pub text: PolicyText,
+    /// What is inspected, if anything is.
+    pub rules: Option<Rules>,
     /// Warnings of the compiler.
     pub warnings: Vec<Diagnostic>,
 }
@@ -63,11 +67,18 @@ impl Subject {
         let image = policy::compile(&policy, &environment, &mut Ids::default())
             .map_err(|errors| SubjectError::Invalid { file: name, errors })?;
         diagnostics.extend(image.warnings.iter().cloned());
+        let rules = policy.inspection.map(|inspection| {
+            let services = image.names.services.iter();
+            let expect = services.map(|(counter, service)| (*counter, service.expect.clone())).collect();
+            let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
+            Rules { inspection, expect, fragments: Duration::from_nanos(fragments), ..Rules::default() }
+        });
         Ok(Self {
             ports: ports(&policy, &environment, &image),
             names: names(&image),
             image,
             text,
+            rules,
             warnings: diagnostics,
         })
     }
@@ -180,7 +191,9 @@ tcp = [80]
 "#;
 
     fn load(text: &str) -> Result<Subject, SubjectError> {
-        let path = std::env::temp_dir().join(format!("dropgate-subject-{}-{}.toml", std::process::id(), text.len()));
+        static TURN: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let turn = TURN.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("dropgate-subject-{}-{turn}.toml", std::process::id()));
         std::fs::write(&path, text).unwrap();
         let subject = Subject::load(&path);
         std::fs::remove_file(path).unwrap();

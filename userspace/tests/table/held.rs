@@ -1,9 +1,14 @@
 //! What is handed to the inspector, and what becomes of it where there is none.
 
+use std::os::fd::AsFd as _;
+
 use aya::maps::HashMap;
+use dropgate::datapath::{program, test_run};
 use dropgate_abi::{
     bytes_of,
-    hold::{Credit, HoldPort},
+    control::Control,
+    flow::{Flow, TICK_SHIFT},
+    hold::{Credit, HoldPort, ONE, Settle, passes, settled},
     walk::{action, hook},
 };
 
@@ -13,7 +18,7 @@ use super::{
 };
 use crate::{
     ack, packets,
-    packets::{ACK, SYN, TCP, UDP},
+    packets::{ACK, FIN, PSH, SYN, TCP, UDP},
     syn,
 };
 
@@ -125,6 +130,67 @@ fn what_begins_wrong() {
             real.commit(&strict.replace(&format!("{key} = \"drop\""), &format!("{key} = \"{other}\"")));
             real.ingress(net.name, LAN0, &says(net, (1001, 443), b""), "held");
             flow(&mut real, (3000 + key.len() as u16, 443), &[(b"SSH-2.0-x\r\n", "held")]);
+        }
+    }
+}
+
+/// Asks as the inspector does.
+fn settle(real: &Real, flow: &Flow, only: u8) -> u32 {
+    let hash = flow
+        .key
+        .hash(&real.bench.object().mapped::<Control>("CONTROL", 1).expect("memory").get(0).expect("one").secret);
+    let request = Settle { hash, flow: flow.id, held: flow.hold / ONE, only, ..Settle::default() };
+    let program = real.bench.object().program_fd(program::SETTLE).expect("a program");
+    test_run(program.as_fd(), bytes_of(&request), 1, None).expect("test run").action
+}
+
+#[test]
+fn one_direction_leaves_before_the_other() {
+    for net in &ALL {
+        let mut real = Real::new(&(policy() + "\n[inspection]\n"));
+        let answer = |flags| net.back().frame(&[], TCP, &packets::tcp(443, 40_000, flags, &[]));
+        real.ingress(net.name, LAN0, &syn(net), "held");
+        real.ingress(net.name, WAN0, &answer(SYN | ACK), "held");
+        let flow = *real.bench.live_flows().first().expect("a flow");
+        let two = Flow { hold: 2 * ONE, ..flow };
+        assert_eq!(settle(&real, &two, passes(1) as u8), settled::LATER, "{}: others are held", net.name);
+        assert_eq!(settle(&real, &flow, passes(1) as u8), settled::DONE, "{}", net.name);
+        real.ingress(net.name, WAN0, &answer(ACK), "flow");
+        real.ingress(net.name, LAN0, &ack(net), "held");
+        assert_eq!(settle(&real, &flow, 0), settled::DONE, "{}: with one direction open", net.name);
+        real.ingress(net.name, LAN0, &ack(net), "flow");
+    }
+}
+
+/// The client's ACK is all that is missing: only that one passes, and only without data.
+#[test]
+fn what_completes_a_handshake_is_not_held() {
+    for net in &ALL {
+        let mut real = Real::new(&(policy() + "\n[inspection]\n"));
+        let answer = net.back().frame(&[], TCP, &packets::tcp(443, 40_000, SYN | ACK, &[]));
+        real.ingress(net.name, LAN0, &syn(net), "held");
+        real.ingress(net.name, WAN0, &answer, "held");
+        let flow = *real.bench.live_flows().first().expect("a flow");
+        // twelve bytes of options
+        let segment = |flags, payload: &[u8]| {
+            let rest = [&[1; 12], payload].concat();
+            net.out().frame(net.tags, TCP, &packets::tcp_words(40_000, 443, flags, 8, &rest))
+        };
+        for (held, flags, payload, reason) in [
+            (2, ACK, &b""[..], "flow"),
+            (2, ACK, b"G", "held"),
+            (2, ACK | FIN, b"", "held"),
+            (2, ACK | PSH, b"", "held"),
+            (1, ACK, b"", "held"),
+            (3, ACK, b"", "held"),
+        ] {
+            real.fresh();
+            assert!(real.bench.copy_flow(&Flow {
+                hold: held * ONE,
+                last_seen: (real.now >> TICK_SHIFT) as u32,
+                ..flow
+            }));
+            real.ingress(&format!("{}: {held} held, {flags:#x}", net.name), LAN0, &segment(flags, payload), reason);
         }
     }
 }

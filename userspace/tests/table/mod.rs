@@ -7,3 +7,4 @@ mod fragments;
 mod held;
 pub mod net;
 mod related;
+mod targets;

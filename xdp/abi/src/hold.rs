@@ -86,15 +86,21 @@ pub struct Credit {
 }
 
 /// Adds one to the count of a flow's held packets, in [`crate::flow::Flow::hold`].
-pub const ONE: u32 = 8;
+pub const ONE: u32 = 32;
 /// In [`crate::flow::Flow::hold`]: nothing of the flow is held any more.
 pub const SETTLED: u32 = 1;
 /// In [`crate::flow::Flow::hold`]: the client has said something that may be what is expected.
-pub const BEGUN: u32 = 2;
+pub const BEGUN: u32 = 8;
 /// In [`crate::flow::Flow::hold`], of every flow: allowed because another one announced it.
-pub const RELATED: u32 = 4;
+pub const RELATED: u32 = 16;
 /// The bits of [`Held::sequence`].
 pub const NUMBERS: u32 = u32::MAX / ONE;
+
+/// In [`crate::flow::Flow::hold`]: nothing more is held in this direction, 0: to the server, 1: to the client.
+#[inline(always)]
+pub const fn passes(direction: u8) -> u32 {
+    2 << (direction & 1)
+}
 
 /// What the inspector asks of `dropgate_settle`: the frame of a test run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -109,10 +115,15 @@ pub struct Settle {
     pub drop_reason: u8,
     /// [`crate::flow::Flow::app`].
     pub app: u8,
+    /// 0: both directions pass. Else [`passes`] of the one that does; the other one's packets are held on.
+    pub only: u8,
     /// 1: `app` is to be known, and nothing else changes.
     pub note: u8,
-    pub _pad: u8,
 }
+
+/// What `dropgate_review`, asked by [`Settle::hash`] and [`Settle::flow`], answers for a flow that passes; else the number
+/// of the reason that it is dropped for.
+pub const PASSES: u32 = 0;
 
 /// What `dropgate_settle` answers.
 pub mod settled {

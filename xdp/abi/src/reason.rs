@@ -246,6 +246,9 @@ reasons! {
 
     215 related                  Policy Pass "" "announced by another flow, which the policy allows"
 
+    220 inspector_memory         Content Error "" "flows under inspection take as much memory as they may"
+    221 inspector_backlog        Content Error "" "the worker that inspects its flow has as many packets waiting as may be"
+
     230 proxy_target_denied      Content Drop "T1090" "asks a proxy for a target that the allowlist of its zone does not name"
     231 proxy_target_name        Content Drop "T1090" "asks a proxy for a name on a port that its zone may not reach on the whole outside"
     232 proxy_target_blocked     Content Drop "T1090" "asks a proxy for an address on the blocklist"

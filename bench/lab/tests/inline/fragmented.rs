@@ -120,6 +120,12 @@ fn what_does_not_belong_there() {
             send(&wire, &path.fragments(id + at + 10, &query(80), 32), &[0, 1, 2]);
             assert_eq!(arrived(&wire, id + at + 10), [0u16; 0]);
         }
+        // nor does the beginning of a datagram that never ends hide what comes behind it
+        let begun = Path { ports: (5_500, 53), ..path };
+        let before = wire.daemon.count("app_unknown");
+        wire.send(&[], &begun.fragments(id + 9, &query(80), 32)[0]);
+        wire.dropped(&[], &begun.udp(&[0x55; 80]), &begun, "app_unknown");
+        assert_eq!(wire.daemon.count("app_unknown"), before + 1);
         // one that the policy denies takes those with it that came before it
         let denied = Path { ports: (5_000, 54), ..path };
         send(&wire, &denied.fragments(id + 15, &query(80), 32), &[2, 0, 1]);
@@ -128,7 +134,7 @@ fn what_does_not_belong_there() {
     assert_eq!(wire.daemon.count("not_allowed"), 2);
     assert_eq!(wire.daemon.count("fragment_of_dropped"), 2 + 8);
     std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(wire.daemon.count("datagram_incomplete"), 2);
+    assert_eq!(wire.daemon.count("datagram_incomplete"), 2 + 2);
 }
 
 /// Fragments that lie over others, in the ways of the field (teardrop and its kin), and the honest ones among them.

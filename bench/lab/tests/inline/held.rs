@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Every packet of every service is held to its end.
-const ALL: &str = "\n[inspection]\neverything = true\n";
+pub const ALL: &str = "\n[inspection]\neverything = true\n";
 
 /// What may end with the inspector on a path where packets are lost: further copies of what is there already.
 const ENDED: [&str; 1] = ["tcp_already_held"];
@@ -33,7 +33,7 @@ fn inspection(daemon: &Daemon) -> Value {
     daemon.status()["inspection"].clone()
 }
 
-fn nothing_lost(daemon: &Daemon) -> Value {
+pub fn nothing_lost(daemon: &Daemon) -> Value {
     let done = inspection(daemon);
     assert!(done["held"]["packets"].as_u64() > Some(0), "{done}");
     assert_eq!((&done["lost"], &done["sockets_dropped"]), (&0.into(), &0.into()), "{done}");

@@ -1,6 +1,7 @@
 //! Whole flows, packet by packet, as the inspector is given them.
 
 mod proxy;
+mod recall;
 mod related;
 mod upgrade;
 mod wire;

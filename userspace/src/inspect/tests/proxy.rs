@@ -138,7 +138,7 @@ fn a_tunnel_carries_what_its_target_expects() {
         let answer = wire.turns(&[(ToServer, &request), (ToClient, HELLO_OK), (ToServer, &hello())], part);
         assert!(Wire::passes(answer), "{:?}", wire.found);
         assert!(wire.talk.settled);
-        assert_eq!(wire.judged.finished, Some(Protocol::Http.number()));
+        assert_eq!(wire.confirm(), Some(Protocol::Http.number()));
         // said by either side
         for (direction, said) in [(ToServer, b"SSH-2.0-x\r\n".as_slice()), (ToClient, b"SSH-2.0-OpenSSH_9.9\r\n")] {
             refused(proxy, &[(ToServer, &request), (ToClient, HELLO_OK), (direction, said)], Reason::app_mismatch);

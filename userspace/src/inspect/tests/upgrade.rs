@@ -90,7 +90,7 @@ fn tls_after_the_upgrade() {
                 assert!(Wire::passes(wire.client(byte)), "{protocol:?}: {:?}", wire.found);
             }
             assert!(wire.talk.settled && wire.found.is_empty(), "{protocol:?}: {:?}", wire.found);
-            assert_eq!(wire.judged.finished, Some(protocol.number()), "{protocol:?}");
+            assert_eq!(wire.confirm(), Some(protocol.number()), "{protocol:?}");
         }
     }
 }
@@ -140,7 +140,7 @@ fn it_goes_on_without() {
     assert!(!wire.talk.settled);
     assert_eq!(wire.server(b"250 ok\r\n"), Answer::Release);
     assert_eq!(wire.client(b"DATA\r\n"), Answer::Release);
-    assert_eq!(wire.judged.finished, Some(Protocol::Smtp.number()));
+    assert_eq!(wire.confirm(), Some(Protocol::Smtp.number()));
 
     // asked for again, and granted
     let mut wire = Wire::new(expecting(&[Protocol::Smtp]), 587);

@@ -6,7 +6,7 @@ use dropgate_abi::hold::Held;
 use etherparse::PacketBuilder;
 
 use crate::{
-    inspect::{Answer, Beginning, Finding, Judged, Rules, Talk, judge},
+    inspect::{Answer, Beginning, Context, Finding, Judged, Peers, Rules, Talk, judge},
     policy::model::{Expect, Inspection},
     protocol::{Direction, Protocol},
 };
@@ -29,6 +29,9 @@ pub struct Wire {
     pub talk: Talk,
     pub judged: Judged,
     rules: Arc<Rules>,
+    peers: Peers,
+    /// There is no memory left.
+    pub full: bool,
     /// Next sequence numbers.
     next: [u32; 2],
     port: u16,
@@ -45,6 +48,8 @@ impl Wire {
             talk: Talk::new(Beginning::Seen),
             judged: Judged::default(),
             rules: Arc::new(rules),
+            peers: Peers::default(),
+            full: false,
             next: [1000, 5000],
             port,
             sequence: 0,
@@ -70,10 +75,32 @@ impl Wire {
         self.say(Direction::ToClient, said)
     }
 
+    /// The same hosts, and another flow.
+    pub fn another(&mut self, beginning: Beginning) {
+        (self.talk, self.sequence) = (Talk::new(beginning), 0);
+    }
+
+    /// Bytes of one side are lost on their way.
+    pub fn skip(&mut self, direction: Direction, bytes: u32) {
+        self.next[direction as usize] = self.next[direction as usize].wrapping_add(bytes);
+    }
+
+    /// One side says something in one datagram.
+    pub fn datagram(&mut self, direction: Direction, said: &[u8]) -> Answer {
+        let ((source, sport), (destination, dport)) = self.ends(direction);
+        let mut frame = Vec::new();
+        let udp = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(source, destination, 64).udp(sport, dport);
+        udp.write(&mut frame, said).unwrap();
+        self.frame(direction, frame)
+    }
+
+    fn ends(&self, direction: Direction) -> (([u8; 4], u16), ([u8; 4], u16)) {
+        let (client, server) = ((CLIENT, 40_000), (SERVER, self.port));
+        if direction == Direction::ToServer { (client, server) } else { (server, client) }
+    }
+
     fn packet(&mut self, direction: Direction, syn: bool, ack: bool, said: &[u8]) -> Answer {
-        let out = direction == Direction::ToServer;
-        let (source, destination) = if out { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
-        let (sport, dport) = if out { (40_000, self.port) } else { (self.port, 40_000) };
+        let ((source, sport), (destination, dport)) = self.ends(direction);
         let (seq, back) = (self.next[direction as usize], self.next[1 - direction as usize]);
         let mut tcp =
             PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(source, destination, 64).tcp(sport, dport, seq, 65_000);
@@ -82,6 +109,10 @@ impl Wire {
         let mut frame = Vec::new();
         tcp.write(&mut frame, said).unwrap();
         self.next[direction as usize] = seq.wrapping_add(said.len() as u32 + u32::from(syn));
+        self.frame(direction, frame)
+    }
+
+    fn frame(&mut self, direction: Direction, frame: Vec<u8>) -> Answer {
         let held = Held {
             service: SERVICE,
             zone: ZONE,
@@ -91,7 +122,8 @@ impl Wire {
             ..Held::default()
         };
         self.sequence += 1;
-        let answer = judge(&held, &frame, &mut self.talk, &self.rules, self.now_ns, &mut self.judged);
+        let context = Context { rules: &self.rules, peers: &self.peers, full: self.full, now_ns: self.now_ns };
+        let answer = judge(&held, &frame, &mut self.talk, &context, &mut self.judged);
         self.found.extend(self.judged.found.clone());
         if answer == Answer::Wait {
             self.talk.wait(0, frame.into());
@@ -100,6 +132,14 @@ impl Wire {
             }
         }
         answer
+    }
+
+    /// Both sides acknowledge what was said; what the flow leaves inspection as, if it does then.
+    pub fn confirm(&mut self) -> Option<u8> {
+        [Direction::ToClient, Direction::ToServer].map(|direction| {
+            assert_eq!(self.say(direction, b""), Answer::Release);
+            self.judged.finished
+        })[1]
     }
 
     /// Whether a packet was given the answer that it may leave, now or with others.

@@ -8,13 +8,15 @@ use super::{Parser, section::Section, value::Value};
 use crate::{
     policy::{
         codes,
-        model::{Answer, Expect, Failure, Inspection, Reaction},
+        model::{Answer, Expect, Failure, Inspection, Midstream, Reaction},
     },
     protocol::Protocol,
 };
 
 /// Fewest and most packets held on one receive queue.
 const HELD: std::ops::RangeInclusive<u64> = 64..=16_384;
+/// Fewest and most threads that inspect.
+const WORKERS: std::ops::RangeInclusive<u64> = 1..=64;
 
 impl Parser {
     pub(super) fn inspection(&mut self, mut section: Section<'_>) -> Inspection {
@@ -45,6 +47,15 @@ impl Parser {
         if let Some(late) = section.get("late").and_then(|v| self.duration(v, Duration::from_millis(50))) {
             inspection.late = late;
         }
+        if let Some(workers) = section.get("workers").and_then(|v| self.integer(v, WORKERS, "number of workers")) {
+            inspection.workers = workers as u32;
+        }
+        if let Some(memory) = section.get("memory").and_then(|value| self.size(value)) {
+            inspection.memory = memory;
+        }
+        let words = [("pass", Midstream::Pass), ("identify", Midstream::Identify), ("drop", Midstream::Drop)];
+        let midstream = &mut inspection.midstream;
+        self.choices(&mut section, "answer", &words, &mut [("midstream", midstream)]);
         section.finish(self);
         inspection
     }
@@ -75,8 +86,8 @@ impl Parser {
     pub(super) fn failure(&mut self, mut section: Section<'_>) -> Failure {
         let words = [("drop", Answer::Drop), ("pass", Answer::Pass)];
         let mut failure = Failure::default();
-        let Failure { inspector, credits, too_long } = &mut failure;
-        let places = &mut [("inspector", inspector), ("credits", credits), ("too_long", too_long)];
+        let Failure { inspector, credits, too_long, memory } = &mut failure;
+        let places = &mut [("inspector", inspector), ("credits", credits), ("too_long", too_long), ("memory", memory)];
         self.choices(&mut section, "answer", &words, places);
         section.finish(self);
         failure

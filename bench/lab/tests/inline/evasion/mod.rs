@@ -23,7 +23,7 @@ use std::{
 use dropgate_lab::{Gateway, Kind, Lab, address::*, wait_until};
 
 use self::{
-    cases::{CASES, Case, In, Legal},
+    cases::{Case, GROUPS, In, Legal},
     client::{FROM, Hand},
     server::Server,
 };
@@ -91,12 +91,12 @@ fn what_is_read_was_inspected() {
             writeln!(wrong, "{}, {intent}, {server}: {what}; reasons: {reasons:?}", case.name).unwrap();
         }
     }
-    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(wrong.is_empty(), "\n{wrong}{}", daemon.status()["counters"]["reasons"]);
 }
 
 fn attempts() -> Vec<Attempt> {
     let mut attempts = Vec::new();
-    for case in CASES {
+    for case in GROUPS.iter().flat_map(|(_, cases)| *cases) {
         for server in [FAR, FAR6] {
             let server: IpAddr = server.parse().unwrap();
             if case.family == In::Both || (case.family == In::V6) == server.is_ipv6() {
@@ -192,6 +192,45 @@ fn judge(attempt: &Attempt, outcome: &Outcome, reasons: &BTreeSet<String>) -> Re
     }
     let expected = case.legal != Legal::SaidAgain;
     if *at_once == expected { Ok(()) } else { Err("it had to be said again".to_owned()) }
+}
+
+/// `docs/evasion.md` has every case, as it stands here. `DROPGATE_BLESS=1` writes them anew.
+#[test]
+fn the_table_has_every_case() {
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/evasion.md");
+    const START: &str = "<!-- cases: generated from bench/lab/tests/inline/evasion/cases; a test compares -->\n";
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let (before, table) = page.split_once(START).expect("the line before the cases");
+    if std::env::var_os("DROPGATE_BLESS").is_some() {
+        std::fs::write(PAGE, format!("{before}{START}{}", table_of_cases())).unwrap();
+    } else {
+        assert_eq!(table, table_of_cases(), "docs/evasion.md differs; write it with `DROPGATE_BLESS=1`");
+    }
+}
+
+fn table_of_cases() -> String {
+    let mut text = String::new();
+    for (group, cases) in GROUPS {
+        writeln!(text, "\n### {group}\n").unwrap();
+        writeln!(text, "| case | described in | handling | reason | a legal client |\n| --- | --- | --- | --- | --- |")
+            .unwrap();
+        for Case { name, source, handling, reason, legal, family, .. } in *cases {
+            let family = match family {
+                In::Both => "",
+                In::V4 => ", IPv4",
+                In::V6 => ", IPv6",
+            };
+            let reason = if reason.is_empty() { String::new() } else { format!("`{reason}`") };
+            let legal = match legal {
+                Legal::AtOnce => "is answered",
+                Legal::InSpiteOfNoise => "is answered, whatever the decoy holds",
+                Legal::SaidAgain => "is answered when it says it plainly",
+                Legal::Cut => "does not do it: the connection stands still",
+            };
+            writeln!(text, "| `{name}`{family} | {source} | {handling} | {reason} | {legal} |").unwrap();
+        }
+    }
+    text
 }
 
 /// A client's hello, RFC 8446, 4.1.2: as many suites as fill it up, and a server's name.

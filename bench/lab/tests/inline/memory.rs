@@ -1,0 +1,103 @@
+//! The memory of flows under inspection is bounded, and what is done then is configured.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
+
+use dropgate_lab::{Kind, address::*, wait_until};
+
+use crate::{
+    daemon::Daemon,
+    setup::{LIMIT, guarded},
+};
+
+/// Flows that say half of what they have to say.
+const FLOWS: usize = 60;
+/// Less than they take, more than their handshakes do.
+const MEMORY: u64 = 200 << 10;
+/// Bytes of the half.
+const HALF: usize = 4000;
+
+/// A ClientHello (RFC 8446, 4.1.2) with so many cipher suites that it takes several segments.
+fn hello() -> Vec<u8> {
+    const SUITES: u16 = 8000;
+    let mut body = vec![3, 3];
+    body.extend([0x5a; 32]);
+    body.push(0);
+    body.extend(SUITES.to_be_bytes());
+    (0..SUITES / 2).for_each(|_| body.extend([0x13, 0x01]));
+    body.extend([1, 0]);
+    // supported versions: TLS 1.3
+    body.extend([0, 7, 0, 43, 0, 3, 2, 3, 4]);
+    let length = u16::try_from(body.len()).unwrap();
+    let mut message = vec![1, 0];
+    message.extend(length.to_be_bytes());
+    message.extend(body);
+    let mut record = vec![22, 3, 1];
+    record.extend((length + 4).to_be_bytes());
+    record.extend(message);
+    record
+}
+
+fn lines(answer: &str) -> String {
+    let services = "[[zone.office.egress]]\nname = \"secure\"\ntcp = [9001]\nexpect = [\"tls\"]\n";
+    format!("{services}\n[inspection]\nmemory = \"{}KiB\"\n\n[failure]\nmemory = \"{answer}\"\n", MEMORY >> 10)
+}
+
+fn memory(daemon: &Daemon) -> u64 {
+    daemon.status()["inspection"]["memory"].as_u64().unwrap()
+}
+
+/// What has come by now on each connection.
+fn read(far: &mut [(TcpStream, Vec<u8>)]) {
+    for (stream, got) in far {
+        let mut part = [0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut part) {
+            got.extend(&part[..length]);
+        }
+    }
+}
+
+#[test]
+fn full_and_empty_again() {
+    for (answer, open) in [("drop", false), ("pass", true)] {
+        let (lab, daemon) = guarded(Kind::Masquerade, &lines(answer));
+        let listener = lab.servers.enter(|| TcpListener::bind((SERVER, 9001)).unwrap()).unwrap();
+        let connect = || lab.office.enter(|| TcpStream::connect((SERVER, 9001)).unwrap()).unwrap();
+        let (mut near, mut far) = (Vec::new(), Vec::new());
+        for _ in 0..FLOWS {
+            near.push(connect());
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_nonblocking(true).unwrap();
+            far.push((stream, Vec::new()));
+        }
+        assert_eq!(daemon.count("inspector_memory"), 0, "{}", memory(&daemon));
+        let hello = hello();
+        let (half, rest) = hello.split_at(HALF);
+        near.iter_mut().for_each(|stream| stream.write_all(half).unwrap());
+        std::thread::sleep(Duration::from_millis(400));
+        read(&mut far);
+        let whole = far.iter().filter(|(_, got)| got == half).count();
+        let (taken, refused) = (memory(&daemon), daemon.count("inspector_memory"));
+        assert!(refused > 0, "`{answer}`: {taken} bytes taken, {whole} flows through");
+        if open {
+            assert_eq!(whole, FLOWS, "`{answer}`");
+        } else {
+            assert!(whole > 10 && whole < FLOWS, "`{answer}`: {whole}");
+            assert!(taken >= MEMORY, "`{answer}`: {taken}");
+        }
+        // one packet may be more than is left, and no more than that
+        assert!(taken < MEMORY * 5 / 4, "`{answer}`: {taken}");
+
+        // those that go on are known and leave inspection, which makes room for the others
+        near.iter_mut().for_each(|stream| stream.write_all(rest).unwrap());
+        wait_until("all that was said", LIMIT, || {
+            read(&mut far);
+            Ok(far.iter().all(|(_, got)| *got == hello))
+        })
+        .unwrap();
+        wait_until("an empty memory", LIMIT, || Ok(memory(&daemon) == 0)).unwrap();
+    }
+}

@@ -1,0 +1,65 @@
+//! CPU time of who carries the packets.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use dropgate_lab::Namespace;
+
+/// CPU time so far of every process of a group and of the softirq threads, ns (`/proc/PID/schedstat`; what a softirq does
+/// on top of a process is in that process's time).
+pub fn time(group: u32) -> Result<u64> {
+    // state, parent, group
+    let of_group = |rest: &str| rest.split_whitespace().nth(2).and_then(|field| field.parse().ok()) == Some(group);
+    sum(|_, name, rest| of_group(rest) || is_softirq(name))
+}
+
+/// The same of every process in these namespaces, of the softirq threads, and of children of this process that have ended.
+pub fn within(namespaces: &[&Namespace]) -> Result<u64> {
+    let inodes: Vec<u64> = namespaces.iter().filter_map(|one| Some(fs::metadata(one.path()).ok()?.ino())).collect();
+    let inside = |path: &Path| fs::metadata(path.join("ns/net")).is_ok_and(|net| inodes.contains(&net.ino()));
+    Ok(sum(|path, name, _| is_softirq(name) || inside(path))? + children())
+}
+
+fn is_softirq(name: &str) -> bool {
+    name.starts_with("ksoftirqd/")
+}
+
+/// CPU time of children that were waited for, ns.
+fn children() -> u64 {
+    // SAFETY: all zeroes is a valid value of this plain structure, which the call fills in.
+    let used = unsafe {
+        let mut used: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut used);
+        used
+    };
+    let ns = |time: libc::timeval| time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_usec.unsigned_abs() * 1000;
+    ns(used.ru_utime) + ns(used.ru_stime)
+}
+
+/// CPU time of all threads of the processes that are `wanted`, by folder, name, and what follows the name in `stat`.
+fn sum(wanted: impl Fn(&Path, &str, &str) -> bool) -> Result<u64> {
+    let mut sum = 0;
+    for path in numbered(Path::new("/proc")).context("reading `/proc`")? {
+        // a process may end while it is looked at
+        let Ok(stat) = fs::read_to_string(path.join("stat")) else { continue };
+        let Some((name, rest)) = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')) else { continue };
+        if wanted(&path, name, rest) {
+            for thread in numbered(&path.join("task")).unwrap_or_default() {
+                let text = fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
+                sum += text.split_whitespace().next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+            }
+        }
+    }
+    Ok(sum)
+}
+
+/// What is called by a number in a folder.
+fn numbered(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let is_number =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+    Ok(fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path())).filter(is_number).collect())
+}

@@ -1,0 +1,71 @@
+//! What an inspector needs of a private load. Nothing is handed to a socket there: whoever runs the programs has the frame,
+//! and takes the number that the packet has among those of its flow.
+
+use std::os::fd::AsFd as _;
+
+use dropgate_abi::{
+    bytes_of,
+    control::Control,
+    flow::place,
+    hold::{Held, ONE, Settle, part},
+    tuple::FlowKey,
+    walk::Walk,
+};
+
+use super::{Bench, BenchError};
+use crate::datapath::{object::program, sys};
+
+impl Bench {
+    /// What goes with a packet whose walk ended with [`dropgate_abi::walk::action::HOLD`], with a number if it has one among
+    /// those of its flow. `None`: its flow is not in the table.
+    pub fn hold(&mut self, walk: &Walk) -> Option<Held> {
+        let held = Held {
+            flow: walk.flow_id,
+            generation: walk.generation,
+            service: walk.service,
+            zone: walk.zone,
+            direction: walk.direction,
+            part: walk.part,
+            ..Held::default()
+        };
+        if !matches!(walk.part, part::WHOLE | part::FIRST) {
+            return Some(held);
+        }
+        let control = self.slots.control().get(0)?;
+        let (index, way, hash) = self.find(walk, &control)?;
+        let mut bucket = self.flows.get(index)?;
+        let flow = bucket.ways.get_mut(way)?;
+        let sequence = flow.hold / ONE;
+        flow.hold = flow.hold.wrapping_add(ONE);
+        self.flows.set(index, bucket);
+        Some(Held { hash, sequence, ..held })
+    }
+
+    /// Asks `dropgate_settle`; see [`dropgate_abi::hold::settled`].
+    ///
+    /// # Errors
+    /// When the program cannot be run.
+    pub fn settle(&self, request: &Settle) -> Result<u32, BenchError> {
+        let program = self.object.program_fd(program::SETTLE)?.as_fd();
+        let frame = bytes_of(request);
+        let ran =
+            sys::test_run(program, frame, 1, None).map_err(|source| BenchError::Run { len: frame.len(), source })?;
+        Ok(ran.action)
+    }
+
+    /// Bucket, way and hash of a packet's flow.
+    fn find(&self, walk: &Walk, control: &Control) -> Option<(usize, usize, u64)> {
+        let ends = [(walk.src, walk.sport), (walk.dst, walk.dport)];
+        // the programs know which end is the low one; here either may be
+        [(ends[0], ends[1]), (ends[1], ends[0])].into_iter().find_map(|((low, low_port), (high, high_port))| {
+            let (protocol, family, realm) = (walk.protocol, walk.family, walk.realm);
+            let hash = FlowKey { low, high, low_port, high_port, protocol, family, realm }.hash(&control.secret);
+            let (first, second, tag) = place(hash, control.flow_mask);
+            [first, second].into_iter().find_map(|index| {
+                let bucket = self.flows.get(index as usize)?;
+                let ours = |way: &usize| bucket.tags[*way] == tag && bucket.ways[*way].id == walk.flow_id;
+                Some((index as usize, (0..bucket.ways.len()).find(ours)?, hash))
+            })
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! What becomes of the packets that the programs hold: the inspector of a gateway, with the capture's clock and one packet at
+//! a time. What a gateway does for the sake of its sockets and threads (`crate::hold`) has no place here.
+
+use super::{EventSink, Judge, lines::Lines};
+use crate::{
+    defragment::{Defragment, Ended, Whole},
+    events::{self, Clock, Names},
+    inspect::{Answer, Beginning, Context, Finding, Judged, Peers, Rules, Talk, Waiting, judge_parts},
+    policy::model::Reaction,
+};
+use dropgate_abi::{
+    hold::{Held, Settle, part},
+    reason::Reason,
+    walk::Walk,
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+/// How long a packet waits until it is known what is spoken, as a gateway has it.
+const WAIT: Duration = Duration::from_millis(100);
+/// After this long without a packet a flow is forgotten, at the latest after twice that.
+const IDLE_NS: u64 = 60_000_000_000;
+
+/// An inspector of one capture.
+#[derive(Default)]
+pub struct Inspector {
+    flows: HashMap<u64, Subject>,
+    defragment: Defragment,
+    /// Flows whose packets wait, and until when (ns); in order of time.
+    deadlines: VecDeque<(u64, u64)>,
+    judged: Judged,
+    peers: Peers,
+    aged_ns: u64,
+}
+
+/// A flow under inspection, and what is known of one that was.
+struct Subject {
+    talk: Talk,
+    /// Packets of it that were held.
+    held: u32,
+    seen_ns: u64,
+    /// What was found out about it, and the reaction to that.
+    found: Option<(Reason, Reaction)>,
+}
+
+/// What a decision is made with, and where it goes.
+pub struct Outside<'a, 'e, J> {
+    pub judge: &'a mut J,
+    pub rules: &'a Rules,
+    pub lines: &'a mut Lines,
+    pub events: Option<&'a mut EventSink<'e>>,
+    pub names: &'a Names,
+    pub clock: &'a Clock,
+    pub now_ns: u64,
+}
+
+impl Inspector {
+    /// Takes a packet that is held. `origin`: a number that tells interfaces and their directions apart.
+    pub fn take<J: Judge>(&mut self, held: &Held, frame: &[u8], origin: u64, outside: &mut Outside<'_, '_, J>) {
+        if held.part == part::WHOLE {
+            return self.packet(held, (frame, &[frame]), outside);
+        }
+        let (time, mut ended) = ((outside.now_ns, outside.rules.fragments), Vec::new());
+        let whole = self.defragment.take((held, frame), origin, time, &mut ended);
+        self.ended(ended, outside);
+        let Some(Whole { held, frame, fragments }) = whole else { return };
+        let parts: Vec<&[u8]> = fragments.iter().map(|fragment| &*fragment.frame).collect();
+        if held.part == part::FIRST {
+            self.packet(&held, (&frame, &parts), outside);
+        } else {
+            parts.iter().for_each(|part| outside.lines.released(part));
+        }
+    }
+
+    /// Judges a packet that came in `parts`.
+    fn packet<J: Judge>(&mut self, held: &Held, (frame, parts): (&[u8], &[&[u8]]), outside: &mut Outside<'_, '_, J>) {
+        let (now_ns, judged) = (outside.now_ns, &mut self.judged);
+        let flow = subject(&mut self.flows, held, now_ns);
+        // a capture may take what memory it needs: it is one
+        let context = Context { rules: outside.rules, peers: &self.peers, full: false, now_ns };
+        let answer = judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
+        match answer {
+            Answer::Release => parts.iter().for_each(|part| outside.lines.released(part)),
+            Answer::Wait => {
+                if flow.talk.wait_parts(0, parts.iter().map(|part| Box::from(*part))) {
+                    self.deadlines.push_back((now_ns + WAIT.as_nanos() as u64, held.flow));
+                }
+                for frame in judged.let_go.drain(..) {
+                    flow.talk.wait(0, frame);
+                }
+            }
+            Answer::Keep => {}
+            Answer::Drop(reason) => parts.iter().for_each(|part| outside.dropped(held, &judged.walk, reason, part)),
+        }
+        judged.let_go.drain(..).for_each(|frame| outside.lines.released(&frame));
+        if let Some(finding) = &judged.found {
+            flow.found = Some((finding.reason, finding.reaction));
+            outside.found(held, &judged.walk, finding);
+        }
+        if let Some((reason, app)) = judged.condemned {
+            outside.lines.condemned(held.flow, reason);
+            let drop_reason = reason.0 as u8;
+            outside.settle(&Settle { hash: held.hash, flow: held.flow, drop_reason, app, ..Settle::default() });
+        }
+        if flow.talk.has_waited() {
+            flow.talk.let_go().iter().for_each(|Waiting { frame, .. }| outside.lines.released(frame));
+        }
+        if let Some(app) = judged.finished.filter(|_| !flow.talk.keeps()) {
+            outside.settle(&Settle { hash: held.hash, flow: held.flow, held: flow.held, app, ..Settle::default() });
+        }
+    }
+
+    /// Time has passed: what has waited long enough leaves; `all`: everything that waits.
+    pub fn pass_time<J: Judge>(&mut self, all: bool, outside: &mut Outside<'_, '_, J>) {
+        let now_ns = outside.now_ns;
+        while let Some((_, id)) = self.deadlines.pop_front_if(|(deadline, _)| all || *deadline <= now_ns) {
+            let waited = self.flows.get_mut(&id).map(|flow| flow.talk.let_go()).unwrap_or_default();
+            waited.iter().for_each(|Waiting { frame, .. }| outside.lines.released(frame));
+        }
+        let mut ended = Vec::new();
+        self.defragment.expire(now_ns, &mut ended);
+        self.ended(ended, outside);
+        if now_ns.saturating_sub(self.aged_ns) > IDLE_NS {
+            self.aged_ns = now_ns;
+            // what was found out is wanted when they end
+            self.flows.retain(|_, flow| {
+                flow.found.is_some() || flow.talk.settled || now_ns.saturating_sub(flow.seen_ns) <= IDLE_NS
+            });
+        }
+    }
+
+    /// Fragments that end here.
+    fn ended<J: Judge>(&mut self, ended: Vec<Ended>, outside: &mut Outside<'_, '_, J>) {
+        for Ended { held, frame, reason } in ended {
+            let (walk, _) = dropgate_xdp::read(&frame);
+            outside.dropped(&held, &walk, reason, &frame);
+            if held.part == part::FIRST {
+                // it had a number among its flow's packets
+                subject(&mut self.flows, &held, outside.now_ns);
+            }
+        }
+    }
+
+    /// A flow has ended: what was found out about it, and what it speaks where its entry in the table does not say.
+    pub fn end(&mut self, flow: u64) -> (Option<(Reason, Reaction)>, u8) {
+        self.flows.remove(&flow).map_or((None, 0), |flow| (flow.found, flow.talk.app))
+    }
+}
+
+/// A packet of a flow; the flow as it is now.
+fn subject<'a>(flows: &'a mut HashMap<u64, Subject>, held: &Held, now_ns: u64) -> &'a mut Subject {
+    let flow = flows.entry(held.flow).or_insert_with(|| {
+        let beginning = if held.sequence == 0 { Beginning::Seen } else { Beginning::Forgotten };
+        Subject { talk: Talk::new(beginning), held: 0, seen_ns: now_ns, found: None }
+    });
+    flow.held = held.sequence.wrapping_add(1);
+    flow.seen_ns = now_ns;
+    flow
+}
+
+impl<J: Judge> Outside<'_, '_, J> {
+    fn dropped(&mut self, held: &Held, walk: &Walk, reason: Reason, frame: &[u8]) {
+        self.lines.dropped(frame, reason);
+        if let Some(events) = &mut self.events {
+            let told = events::inspection::dropped(held, walk, reason, self.now_ns, self.names, self.clock);
+            told.iter().for_each(events);
+        }
+    }
+
+    fn found(&mut self, held: &Held, walk: &Walk, finding: &Finding) {
+        if let Some(events) = &mut self.events {
+            events(&events::inspection::found(held, walk, finding, self.now_ns, self.names, self.clock));
+        }
+    }
+
+    /// Asks `dropgate_settle`.
+    fn settle(&mut self, request: &Settle) {
+        // one that could not be settled is held on, and asked for again
+        let _ = self.judge.settle(request);
+    }
+}

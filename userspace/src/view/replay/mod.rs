@@ -1,0 +1,341 @@
+//! A capture through the datapath and the inspector, packet by packet, with the capture's own clock.
+
+mod clock;
+mod ended;
+mod inspector;
+mod line;
+mod lines;
+mod offload;
+mod summary;
+
+pub use self::{
+    clock::{GAP_NS, START_NS},
+    ended::FlowLine,
+    line::{Line, ends, verdict},
+    summary::{Summary, unexplained},
+};
+
+use self::{
+    clock::CaptureClock,
+    inspector::{Inspector, Outside},
+    lines::Lines,
+};
+use super::{
+    peek::peek,
+    ports::{Placer, Ports, Side, retagged, tagged},
+    sides::Sides,
+};
+use crate::{
+    capture::{CaptureError, Packet, Record},
+    events::{self, Clock, Names, eve::Event},
+    inspect::{Rules, Targets},
+};
+use dropgate_abi::{
+    event::{FLOW_END, FlowEnd},
+    flow::Flow,
+    from_bytes,
+    hold::{Held, Settle, settled},
+    walk::{Walk, action},
+};
+use std::sync::Arc;
+
+/// What judges packets: the real object, through `BPF_PROG_TEST_RUN`.
+pub trait Judge {
+    /// Judges one frame. `hook`, `ifindex` and `from_ifindex` are those of [`super::ports::Place`]; `now_ns` never goes
+    /// backwards.
+    ///
+    /// # Errors
+    /// When the frame could not be shown to the program; that says nothing about the frame.
+    fn judge(&mut self, hook: u8, ifindex: u32, from_ifindex: u32, now_ns: u64, frame: &[u8]) -> anyhow::Result<Walk>;
+
+    /// Forgets everything but the policy: between captures, which have nothing to do with one another.
+    ///
+    /// # Errors
+    /// When a memory cannot be emptied.
+    fn forget(&mut self) -> anyhow::Result<()>;
+
+    /// Takes a number for a packet that is held, and tells what an inspector is to know of it. `None`: nothing can be told.
+    fn hold(&mut self, _walk: &Walk) -> Option<Held> {
+        None
+    }
+
+    /// Who knows what a proxy may be asked for.
+    fn targets(&self) -> Option<Arc<dyn Targets>> {
+        None
+    }
+
+    /// What [`dropgate_abi::hold::settled`] says.
+    ///
+    /// # Errors
+    /// When nobody could be asked.
+    fn settle(&mut self, _request: &Settle) -> anyhow::Result<u32> {
+        Ok(settled::GONE)
+    }
+
+    /// Hands over what the programs have told since, as records of their ring.
+    fn told(&mut self, _each: &mut dyn FnMut(&[u8])) {}
+
+    /// The flows it remembers.
+    fn flows(&self) -> Vec<Flow> {
+        Vec::new()
+    }
+}
+
+/// The least that `BPF_PROG_TEST_RUN` takes: an Ethernet header.
+const SHORTEST: usize = 14;
+
+/// How a replay decides who is inside.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// The side that starts each flow stands in the first zone, whatever its address.
+    pub initiator_inside: bool,
+}
+
+/// A replay in progress: one judge and one clock over any number of captures.
+pub struct Replay<'a, J: Judge> {
+    judge: &'a mut J,
+    ports: &'a Ports,
+    names: &'a Names,
+    options: Options,
+    rules: Option<Rules>,
+    now_ns: u64,
+    summary: Summary,
+    events: Option<EventSink<'a>>,
+}
+
+/// Where the events go that a gateway would have written.
+pub type EventSink<'a> = Box<dyn FnMut(&Event) + 'a>;
+
+/// What the caller is told.
+pub enum Shown<'s> {
+    /// Of each packet its line and, if it was judged, its walk, with the clock that turns its time into that of the capture.
+    Packet(&'s Line, Option<(&'s Walk, &'s Clock)>),
+    /// Of each flow its line, when it ends.
+    Flow(&'s FlowLine),
+}
+
+/// Where it is told.
+pub type Sink<'s> = dyn FnMut(Shown<'_>) -> anyhow::Result<()> + 's;
+
+impl<'a, J: Judge> Replay<'a, J> {
+    /// A run that has seen nothing yet, and inspects nothing.
+    pub fn new(judge: &'a mut J, ports: &'a Ports, names: &'a Names, options: Options) -> Self {
+        let summary = Summary::default();
+        Self { judge, ports, names, options, rules: None, now_ns: START_NS, summary, events: None }
+    }
+
+    /// The same with an inspector.
+    pub fn inspecting(self, rules: Option<&Rules>) -> Self {
+        let targets = self.judge.targets();
+        Self { rules: rules.map(|rules| Rules { targets, capture: true, ..rules.clone() }), ..self }
+    }
+
+    /// The same with somebody to tell events.
+    pub fn telling(self, events: EventSink<'a>) -> Self {
+        Self { events: Some(events), ..self }
+    }
+
+    /// What the run has come to so far.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Counts a capture that could not even be opened.
+    pub fn unreadable(&mut self) {
+        self.summary.errors += 1;
+    }
+
+    /// Replays one capture, from an empty flow table on. Returns the fault at which the capture ended, if it did not end well.
+    ///
+    /// # Errors
+    /// Those of the sink and of a judge that cannot forget, which end the run.
+    pub fn capture(
+        &mut self,
+        file: Option<&str>,
+        records: impl Iterator<Item = Result<Record, CaptureError>>,
+        sink: &mut Sink<'_>,
+    ) -> anyhow::Result<Option<CaptureError>> {
+        self.judge.forget()?;
+        self.now_ns = START_NS;
+        // what was told before is not of this capture
+        self.judge.told(&mut |_| {});
+        let mut capture = OneCapture {
+            placer: Placer::default(),
+            sides: Sides::default(),
+            clock: CaptureClock::new(self.now_ns),
+            wall: None,
+            shown: None,
+            room: Vec::new(),
+            lines: Lines::default(),
+            inspector: Inspector::default(),
+        };
+        let mut fault = None;
+        for record in records {
+            match record {
+                Ok(Record::Packet(packet)) => self.packet(&packet, &mut capture),
+                Ok(Record::Skipped(skipped)) => {
+                    let detail = Some(skipped.reason.to_string());
+                    let name = skipped.reason.name();
+                    let line = Line::unjudged(skipped.number, skipped.timestamp_ns, "skip", name, detail);
+                    capture.lines.push(line, None);
+                }
+                Err(error) => {
+                    self.summary.errors += 1;
+                    fault = Some(error);
+                    break;
+                }
+            }
+            self.summary.packets += 1;
+            self.show(file, &mut capture, false, sink)?;
+            self.listen(file, &mut capture, sink)?;
+        }
+        self.pass_time(&mut capture, true);
+        self.show(file, &mut capture, true, sink)?;
+        for flow in self.judge.flows() {
+            self.end(file, &flow, (self.now_ns, "shutdown"), &mut capture, sink)?;
+        }
+        Ok(fault)
+    }
+
+    /// Judges a packet and, if it is held, lets the inspector do so.
+    fn packet(&mut self, packet: &Packet, capture: &mut OneCapture) {
+        self.now_ns = capture.clock.at(packet.timestamp_ns);
+        let clock = Clock::fixed(self.now_ns, packet.timestamp_ns);
+        // a packet that was captured before the one shown last says nothing about the time of flows
+        if capture.wall.is_none_or(|before| clock.wall_ns(0) >= before.wall_ns(0)) {
+            capture.wall = Some(clock);
+        }
+        capture.shown = Some(clock);
+        self.pass_time(capture, false);
+        let seen = peek(&packet.frame);
+        let (from, to) = if self.options.initiator_inside {
+            let inside = Side::Zone(0);
+            match capture.sides.sender_inside(&seen) {
+                true => (inside, Some(Side::Outside)),
+                false => (Side::Outside, Some(inside)),
+            }
+        } else {
+            (capture.placer.from(self.ports, &seen, packet.synthetic), Placer::to(self.ports, &seen))
+        };
+        let OneCapture { lines, inspector, room, .. } = capture;
+        let mut unjudged = |action, reason, detail| {
+            let mut line = Line::unjudged(packet.number, packet.timestamp_ns, action, reason, detail);
+            line.cut = packet.cut;
+            lines.push(line, None);
+        };
+        let Some(place) = self.ports.place(from, to) else {
+            let detail = "the policy names no outside interface by which this packet could come or go";
+            return unjudged("skip", "no_port", Some(detail.to_owned()));
+        };
+        let frame = if self.options.initiator_inside {
+            retagged(&packet.frame, &place, room)
+        } else {
+            tagged(&packet.frame, &seen, &place, room)
+        };
+        if frame.len() < SHORTEST {
+            let detail =
+                format!("{} bytes are no Ethernet header, and the kernel runs no program on them", frame.len());
+            return unjudged("skip", "short_frame", Some(detail));
+        }
+        let walk = match self.judge.judge(place.hook, place.ifindex, place.from_ifindex, self.now_ns, frame) {
+            Ok(walk) => walk,
+            Err(error) => return unjudged("error", "not_judged", Some(format!("{error:#}"))),
+        };
+        let mut line = Line::judged(packet.number, packet.timestamp_ns, &walk, &place, self.names);
+        line.cut = packet.cut;
+        let held = if walk.action == action::HOLD { self.judge.hold(&walk) } else { None };
+        match (self.rules.as_ref(), held) {
+            (Some(rules), Some(held)) => {
+                let whole = offload::complete(frame, packet.cut);
+                lines.hold(line, (walk, clock), held.flow, &whole);
+                let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
+                let events = self.events.as_mut();
+                let mut outside = Outside { judge, rules, lines, events, names, clock: &clock, now_ns };
+                inspector.take(&held, &whole, walk.port, &mut outside);
+            }
+            _ => lines.push(line, Some((walk, clock))),
+        }
+    }
+
+    /// What has waited long enough leaves; `all`: everything that waits.
+    fn pass_time(&mut self, capture: &mut OneCapture, all: bool) {
+        let OneCapture { lines, inspector, wall: Some(clock), .. } = capture else { return };
+        let Some(rules) = self.rules.as_ref() else { return };
+        let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
+        let events = self.events.as_mut();
+        inspector.pass_time(all, &mut Outside { judge, rules, lines, events, names, clock, now_ns });
+    }
+
+    /// Shows the lines that are ready.
+    fn show(
+        &mut self,
+        file: Option<&str>,
+        capture: &mut OneCapture,
+        end: bool,
+        sink: &mut Sink<'_>,
+    ) -> anyhow::Result<()> {
+        for mut entry in capture.lines.ready(end) {
+            let judged = entry.judged.as_ref().map(|(walk, clock)| (walk, clock));
+            self.summary.count(&entry.line, judged.map(|(walk, _)| walk));
+            entry.line.file = file.map(str::to_owned);
+            sink(Shown::Packet(&entry.line, judged))?;
+        }
+        Ok(())
+    }
+
+    /// Takes what the programs have told: events, and flows that have left the table.
+    fn listen(&mut self, file: Option<&str>, capture: &mut OneCapture, sink: &mut Sink<'_>) -> anyhow::Result<()> {
+        let Some(clock) = capture.shown else { return Ok(()) };
+        let mut ended = Vec::new();
+        let Self { judge, events, names, .. } = self;
+        judge.told(&mut |record| match from_bytes::<u32>(record) {
+            Some(FLOW_END) => ended.extend(from_bytes::<FlowEnd>(record)),
+            _ => {
+                if let Some(events) = events {
+                    events::record(record, names, &clock).iter().for_each(events);
+                }
+            }
+        });
+        for FlowEnd { now_ns, flow, .. } in ended {
+            self.end(file, &flow, (now_ns, "forced"), capture, sink)?;
+        }
+        Ok(())
+    }
+
+    /// A flow has ended, at a time: `otherwise` than by its time-out.
+    fn end(
+        &mut self,
+        file: Option<&str>,
+        flow: &Flow,
+        (now_ns, otherwise): (u64, &'static str),
+        capture: &mut OneCapture,
+        sink: &mut Sink<'_>,
+    ) -> anyhow::Result<()> {
+        let OneCapture { inspector, wall: Some(clock), .. } = capture else { return Ok(()) };
+        let mut flow = *flow;
+        let (found, app) = inspector.end(flow.id);
+        if flow.app == 0 {
+            flow.app = app;
+        }
+        if let Some(events) = &mut self.events {
+            events(&events::ended(&flow, now_ns, otherwise, self.names, clock));
+        }
+        let mut line = FlowLine::new(&flow, now_ns, (self.names, clock), self.rules.as_ref(), found);
+        line.file = file.map(str::to_owned);
+        sink(Shown::Flow(&line))
+    }
+}
+
+/// State of one capture.
+struct OneCapture {
+    placer: Placer,
+    sides: Sides,
+    clock: CaptureClock,
+    /// The capture's time of day, as of its latest packet.
+    wall: Option<Clock>,
+    /// The same of its last packet alone, which may have been captured before others.
+    shown: Option<Clock>,
+    room: Vec<u8>,
+    lines: Lines,
+    inspector: Inspector,
+}

@@ -1,0 +1,86 @@
+//! Segments that were captured before the network card had finished them.
+
+use std::borrow::Cow;
+
+use crate::{inspect::Packet, reassembly::checksum};
+
+const TCP: u8 = 6;
+/// Where the checksum stands in a TCP header.
+const FIELD: std::ops::Range<usize> = 16..18;
+
+/// A frame with the TCP checksum that it had on the wire. A sender that leaves the sum to its card writes that of the
+/// pseudo-header alone (Linux, Windows), or none; whatever else is wrong stays wrong. Of a packet that the snap length has
+/// `cut` the sum cannot be told, and is taken for right.
+pub fn complete(frame: &[u8], cut: bool) -> Cow<'_, [u8]> {
+    completed(frame, cut).map_or(Cow::Borrowed(frame), Cow::Owned)
+}
+
+fn completed(frame: &[u8], cut: bool) -> Option<Vec<u8>> {
+    let packet = Packet::read(frame).filter(|packet| packet.walk.protocol == TCP)?;
+    let tcp = packet.transport();
+    let (source, destination) = (packet.source(), packet.destination());
+    if checksum(source, destination, tcp) == 0 {
+        return None;
+    }
+    let written = u16::from_be_bytes(*tcp.get(FIELD)?.first_chunk()?);
+    // the sum of a segment of zeros is that of the pseudo-header; merged segments count the length of one of them, or none
+    let pseudo = |length: usize| !checksum(source, destination, &vec![0; length]);
+    let partial = written == 0 || written == pseudo(tcp.len()) || written == pseudo(0);
+    if !partial && !cut {
+        return None;
+    }
+    let at = usize::from(packet.walk.l4);
+    let mut whole = frame.to_vec();
+    whole.get_mut(at..)?.get_mut(FIELD)?.fill(0);
+    let sum = checksum(source, destination, whole.get(at..at + tcp.len())?);
+    whole.get_mut(at..)?.get_mut(FIELD)?.copy_from_slice(&sum.to_be_bytes());
+    Some(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etherparse::PacketBuilder;
+
+    fn frame() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        PacketBuilder::ethernet2([2; 6], [4; 6])
+            .ipv4([10, 10, 0, 5], [203, 0, 113, 9], 64)
+            .tcp(40_000, 80, 1000, 8192)
+            .write(&mut bytes, b"GET / HTTP/1.1\r\n")
+            .expect("room");
+        bytes
+    }
+
+    fn with(sum: u16) -> Vec<u8> {
+        let mut bytes = frame();
+        bytes[50..52].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn what_the_card_would_have_written() {
+        let right = frame();
+        let packet = Packet::read(&right).unwrap();
+        let pseudo = !checksum(packet.source(), packet.destination(), &vec![0; packet.transport().len()]);
+        for sum in [pseudo, 0] {
+            assert_eq!(complete(&with(sum), false), right);
+        }
+        assert!(matches!(complete(&right, false), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_wrong_sum_stays_wrong_unless_it_cannot_be_told() {
+        let wrong = with(0xbeef);
+        assert_eq!(complete(&wrong, false), wrong);
+        assert_eq!(complete(&wrong, true), frame());
+    }
+
+    #[test]
+    fn cut_at_every_byte() {
+        let bytes = with(0);
+        for length in 0..bytes.len() {
+            complete(&bytes[..length], true);
+        }
+    }
+}
