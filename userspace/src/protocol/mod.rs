@@ -11,7 +11,7 @@ mod stream;
 #[cfg(test)]
 pub(crate) use self::stream::samples;
 pub use self::{
-    datagram::{datagrams, quic},
+    datagram::{carried, datagrams, is_stun, quic},
     registered::registered,
     stream::{midstream, socks_request, stream},
 };
