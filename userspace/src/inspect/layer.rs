@@ -23,6 +23,8 @@ pub(super) enum Stage {
     Compared,
     /// It is read on.
     Follow(Follow),
+    /// It is STUN, and what the two ends speak then shows in later datagrams.
+    Carry,
     /// Nothing more is wanted of it.
     Over,
 }
@@ -106,6 +108,11 @@ impl Layer {
         size_of::<Self>() + self.unread.iter().map(Vec::capacity).sum::<usize>()
     }
 
+    /// Whether what comes after STUN is looked at.
+    pub const fn is_carrying(&self) -> bool {
+        matches!(self.stage, Stage::Carry)
+    }
+
     /// What datagrams say.
     pub fn datagrams(&mut self, said: &[(Direction, &[u8])]) {
         if self.spoken == Spoken::Pending {
@@ -157,7 +164,7 @@ impl Layer {
         match &self.stage {
             Stage::Identify => self.bytes > 0,
             Stage::Follow(follow) => follow.is_midway(&self.unread),
-            Stage::Compared | Stage::Over => false,
+            Stage::Compared | Stage::Carry | Stage::Over => false,
         }
     }
 }

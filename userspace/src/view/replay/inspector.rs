@@ -27,6 +27,8 @@ const IDLE_NS: u64 = 60_000_000_000;
 #[derive(Default)]
 pub struct Inspector {
     flows: HashMap<u64, Subject>,
+    /// What was known of flows that are forgotten: it is wanted when they end.
+    known: HashMap<u64, Known>,
     defragment: Defragment,
     /// Flows whose packets wait, and until when (ns); in order of time.
     deadlines: VecDeque<(u64, u64)>,
@@ -34,6 +36,9 @@ pub struct Inspector {
     peers: Peers,
     aged_ns: u64,
 }
+
+/// What was found out about a flow and the reaction to that, and [`dropgate_abi::flow::Flow::app`].
+type Known = (Option<(Reason, Reaction)>, u8);
 
 /// A flow under inspection, and what is known of one that was.
 struct Subject {
@@ -128,12 +133,14 @@ impl Inspector {
         self.ended(ended, outside);
         if now_ns.saturating_sub(self.aged_ns) > IDLE_NS {
             self.aged_ns = now_ns;
-            // what was found out is wanted when they end
-            self.flows.retain(|_, flow| {
-                flow.found.is_some()
-                    || flow.talk.settled
-                    || flow.talk.lasts()
-                    || now_ns.saturating_sub(flow.seen_ns) <= IDLE_NS
+            let known = &mut self.known;
+            self.flows.retain(|id, flow| {
+                let idle = now_ns.saturating_sub(flow.seen_ns) > IDLE_NS;
+                let stays = flow.talk.settled || flow.talk.lasts() || !idle;
+                if !stays && (flow.found.is_some() || flow.talk.app != 0) {
+                    known.insert(*id, (flow.found, flow.talk.app));
+                }
+                stays
             });
         }
     }
@@ -147,8 +154,12 @@ impl Inspector {
     }
 
     /// A flow has ended: what was found out about it, and what it speaks where its entry in the table does not say.
-    pub fn end(&mut self, flow: u64) -> (Option<(Reason, Reaction)>, u8) {
-        self.flows.remove(&flow).map_or((None, 0), |flow| (flow.found, flow.talk.app))
+    pub fn end(&mut self, flow: u64) -> Known {
+        let known = self.known.remove(&flow).unwrap_or_default();
+        match self.flows.remove(&flow) {
+            Some(flow) => (flow.found.or(known.0), if flow.talk.app == 0 { known.1 } else { flow.talk.app }),
+            None => known,
+        }
     }
 }
 
