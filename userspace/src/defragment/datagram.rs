@@ -50,16 +50,12 @@ impl Datagram {
 
     /// Whether a fragment is there already, byte for byte.
     pub fn holds(&self, new: &Fragment) -> bool {
-        let at = self.fragments.partition_point(|fragment| fragment.offset < new.offset);
-        self.fragments.get(at).is_some_and(|fragment| fragment.repeats(new))
+        self.fragments.get(self.place(new)).is_some_and(|fragment| fragment.repeats(new))
     }
 
-    /// Takes a fragment that is not there yet.
-    ///
-    /// # Errors
-    /// The fragment, and the reason why the whole datagram is to be dropped: it overlaps another one (RFC 5722), they contradict
-    /// each other on where the datagram ends, or there are more than `most`.
-    pub fn insert(&mut self, new: Fragment, most: usize) -> Result<Fit, (Fragment, Reason)> {
+    /// Why a fragment that is not there yet ends the whole datagram: it overlaps another one (RFC 5722), they contradict each
+    /// other on where the datagram ends, or there would be more than `most`.
+    pub fn refuses(&self, new: &Fragment, most: usize) -> Option<Reason> {
         let end = new.end();
         let longest = self.fragments.last().map_or(0, Fragment::end);
         let contradicts = match self.length {
@@ -68,22 +64,29 @@ impl Datagram {
             None => !new.more && longest > end,
         };
         if contradicts {
-            return Err((new, Reason::datagram_length));
+            return Some(Reason::datagram_length);
         }
-        let at = self.fragments.partition_point(|fragment| fragment.offset < new.offset);
+        let at = self.place(new);
         let over_one_before = at > 0 && self.fragments[at - 1].end() > new.offset;
         if over_one_before || self.fragments.get(at).is_some_and(|behind| behind.offset < end) {
-            return Err((new, Reason::datagram_overlap));
+            return Some(Reason::datagram_overlap);
         }
-        if self.fragments.len() == most {
-            return Err((new, Reason::datagram_pieces));
-        }
+        (self.fragments.len() >= most).then_some(Reason::datagram_pieces)
+    }
+
+    /// Takes a fragment that [`Datagram::refuses`] has nothing to say against.
+    pub fn add(&mut self, new: Fragment) -> Fit {
         if !new.more {
-            self.length = Some(end);
+            self.length = Some(new.end());
         }
-        self.filled += end - new.offset;
-        self.fragments.insert(at, new);
-        Ok(if self.length == Some(self.filled) { Fit::Complete } else { Fit::Missing })
+        self.filled += new.payload.len();
+        self.fragments.insert(self.place(&new), new);
+        if self.length == Some(self.filled) { Fit::Complete } else { Fit::Missing }
+    }
+
+    /// Where a fragment stands among the others.
+    fn place(&self, new: &Fragment) -> usize {
+        self.fragments.partition_point(|fragment| fragment.offset < new.offset)
     }
 }
 

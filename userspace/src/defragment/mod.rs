@@ -137,23 +137,19 @@ impl Defragment {
             self.early.insert(self.begun, key);
             Waiting { datagram: Datagram::default(), number: self.begun, until_ns: now_ns.saturating_add(lifetime) }
         });
-        let datagram = &mut waiting.datagram;
-        let bytes = cost(&fragment);
-        match datagram.insert(fragment, self.limits.fragments) {
-            Ok(fit) => {
-                if datagram.has_first() {
-                    self.early.remove(&waiting.number);
-                }
-                self.bytes += bytes;
-                *self.sources.entry(source(&key)).or_default() += bytes;
-                if fit == Fit::Complete { self.complete(&key, ended) } else { None }
-            }
-            Err((fragment, reason)) => {
-                self.condemn(&key, reason, ended);
-                ended.push(end(fragment, reason));
-                None
-            }
+        if let Some(reason) = waiting.datagram.refuses(&fragment, self.limits.fragments) {
+            self.condemn(&key, reason, ended);
+            ended.push(end(fragment, reason));
+            return None;
         }
+        let bytes = cost(&fragment);
+        let fit = waiting.datagram.add(fragment);
+        if waiting.datagram.has_first() {
+            self.early.remove(&waiting.number);
+        }
+        self.bytes += bytes;
+        *self.sources.entry(source(&key)).or_default() += bytes;
+        if fit == Fit::Complete { self.complete(&key, ended) } else { None }
     }
 
     /// Ends what has waited for too long.

@@ -53,7 +53,7 @@ fn frame(script: &mut Script<'_>) -> Vec<u8> {
         frame.extend([8, 0, 0x45, 0]);
         frame.extend((length as u16 + 20).to_be_bytes());
         frame.extend([0, id]);
-        frame.extend((offset / 8 | u16::from(more) << 13).to_be_bytes());
+        frame.extend(((offset / 8) | u16::from(more) << 13).to_be_bytes());
         frame.extend([64, protocol, 0, 0, 10, 0, 0, 5, 10, 0, 0, 7]);
     }
     frame.extend(payload);

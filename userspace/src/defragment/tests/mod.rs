@@ -40,7 +40,7 @@ pub fn frame(family: Family, host: u8, protocol: u8, fragment: Option<(usize, bo
     match family {
         V4 => {
             let (offset, more, id) = fragment.unwrap_or_default();
-            let field = offset / 8 | usize::from(more) << 13;
+            let field = (offset / 8) | usize::from(more) << 13;
             let mut header = vec![0x45, 0];
             header.extend(short(20 + bytes.len()));
             header.extend(id.to_be_bytes());

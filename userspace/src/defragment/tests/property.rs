@@ -8,7 +8,7 @@ use super::*;
 fn cuts(length: usize, at: &[Index]) -> Vec<usize> {
     // the transport header is in the first one
     let places: Vec<usize> = (8..length).step_by(8).collect();
-    let mut cuts: Vec<usize> = at.iter().filter_map(|at| (!places.is_empty()).then(|| *at.get(&places))).collect();
+    let mut cuts: Vec<usize> = at.iter().map(|at| *at.get(&places)).collect();
     cuts.extend([0, length]);
     cuts.sort_unstable();
     cuts.dedup();
