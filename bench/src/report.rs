@@ -144,7 +144,8 @@ fn inspected(text: &mut String, inspect: &Inspect) -> Result<()> {
             of(&row.figure, 0),
             row.unit,
             of(&row.ratio, 2),
-            of(&row.median_us, 0),
+            // a bulk flow has no request that ends
+            if row.median_us.max > 0.0 { of(&row.median_us, 0) } else { String::new() },
             of(&row.cpu_us, 1),
             row.failed
         )?;

@@ -41,6 +41,11 @@ fn links() {
 }
 
 #[test]
+fn fragments() {
+    run("fragments", &[("capture.pcap", captures::fragments())]);
+}
+
+#[test]
 fn mistakes() {
     run(
         "mistakes",

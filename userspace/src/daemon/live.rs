@@ -49,6 +49,10 @@ impl Judge for Live {
     fn forget(&mut self) -> anyhow::Result<()> {
         Ok(self.bench.forget()?)
     }
+
+    fn flows(&self) -> Vec<Flow> {
+        self.bench.live_flows()
+    }
 }
 
 /// Answers `explain` without `--policy`.
@@ -72,7 +76,8 @@ pub fn explain(args: &cli::ExplainArgs) -> anyhow::Result<std::process::ExitCode
     );
     let text = PolicyText { path: state.policy.display().to_string(), text: state.text.clone() };
     let mut live = Live { bench, flows };
-    cli::explain_with(&args, &mut live, &state.ports, &state.names(), Some(&text), now_ns())
+    let about = cli::About { ports: &state.ports, names: &state.names(), text: Some(&text), rules: None };
+    cli::explain_with(&args, &mut live, &about, now_ns())
 }
 
 fn pinned(place: &Place, name: &str) -> anyhow::Result<MapData> {

@@ -43,6 +43,10 @@ struct Flow<'a> {
 }
 
 impl Flow<'_> {
+    const fn is_udp(&self) -> bool {
+        matches!(self.own, Expected::Service { udp: true, .. })
+    }
+
     /// What its host asks of proxies is judged. Only the gateway and the zones of the policy have an allowlist of their own;
     /// what others reach is given by published lines.
     const fn proxies(&self) -> bool {
@@ -146,6 +150,10 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
                 next
             }
         },
+        Stage::Compared if flow.is_udp() && matches!(layer.spoken, Spoken::Known(Protocol::Stun, ..)) => {
+            talk.carries();
+            Next::Again
+        }
         Stage::Compared => {
             layer.stage = match Follow::of(layer, flow.rules, flow.proxies()) {
                 Some(follow) => Stage::Follow(follow),
@@ -154,8 +162,19 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
             Next::Again
         }
         Stage::Follow(_) => follow(talk, flow),
+        Stage::Carry => carry(talk, flow),
         Stage::Over => Next::Settle,
     }
+}
+
+/// What two ends speak that found each other by STUN is the flow's name. They agreed on it there, so it is not compared.
+fn carry(talk: &mut Talk, flow: &Flow<'_>) -> Next {
+    let (carried, all) = talk.carried();
+    if let Some(protocol) = carried {
+        talk.app = protocol.number();
+    }
+    let over = carried.is_some() || all || talk.layer().bytes >= flow.rules.inspection.depth;
+    if over { Next::Settle } else { Next::More }
 }
 
 /// Reads on.

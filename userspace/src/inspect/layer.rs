@@ -23,6 +23,8 @@ pub(super) enum Stage {
     Compared,
     /// It is read on.
     Follow(Follow),
+    /// It is STUN, and what the two ends speak then shows in later datagrams.
+    Carry,
     /// Nothing more is wanted of it.
     Over,
 }
@@ -84,6 +86,13 @@ impl Layer {
         }
     }
 
+    /// Bytes were never seen: where it is read on, nobody knows any more what belongs to what.
+    pub fn lost(&mut self) {
+        if matches!(self.stage, Stage::Follow(_)) {
+            self.stage = Stage::Over;
+        }
+    }
+
     /// What was said and not read yet.
     pub fn said(&self, direction: Direction) -> &[u8] {
         &self.unread[direction as usize]
@@ -97,6 +106,11 @@ impl Layer {
     /// Bytes of memory that it takes, about.
     pub fn footprint(&self) -> usize {
         size_of::<Self>() + self.unread.iter().map(Vec::capacity).sum::<usize>()
+    }
+
+    /// Whether what comes after STUN is looked at.
+    pub const fn is_carrying(&self) -> bool {
+        matches!(self.stage, Stage::Carry)
     }
 
     /// What datagrams say.
@@ -122,6 +136,11 @@ impl Layer {
         }
     }
 
+    /// Whether a proxy is asked on it, and may be asked again.
+    pub const fn is_proxied(&self) -> bool {
+        matches!(&self.stage, Stage::Follow(follow) if follow.is_proxy())
+    }
+
     /// Whether it is a control channel that is read on.
     pub const fn is_control(&self) -> bool {
         matches!(self.stage, Stage::Follow(Follow::Control(_)))
@@ -145,7 +164,7 @@ impl Layer {
         match &self.stage {
             Stage::Identify => self.bytes > 0,
             Stage::Follow(follow) => follow.is_midway(&self.unread),
-            Stage::Compared | Stage::Over => false,
+            Stage::Compared | Stage::Carry | Stage::Over => false,
         }
     }
 }

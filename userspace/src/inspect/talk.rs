@@ -2,9 +2,14 @@
 
 use dropgate_abi::{hold::Held, reason::Reason};
 
-use super::{Announced, Answer, expect::Rules, layer::Layer, packet::Packet};
+use super::{
+    Announced, Answer,
+    expect::Rules,
+    layer::{Layer, Stage},
+    packet::Packet,
+};
 use crate::{
-    protocol::{Direction, MOST_DATAGRAMS},
+    protocol::{self, Datagrams, Direction, MOST_DATAGRAMS, Protocol},
     reassembly::{self, Connection, Limits, Outcome, Said, Segment, flag},
 };
 
@@ -121,6 +126,11 @@ impl Talk {
         self.layers.first().is_some_and(Layer::is_control)
     }
 
+    /// Whether it is not to be forgotten while it is silent, because what it says later cannot be told without what it said.
+    pub fn lasts(&self) -> bool {
+        self.announces() || self.layers.iter().any(Layer::is_proxied)
+    }
+
     /// What it is, if that was not told yet and it stays under inspection.
     pub(super) fn note(&mut self) -> Option<u8> {
         let new = self.announces() && !self.noted;
@@ -228,11 +238,26 @@ impl Talk {
         if self.datagrams.len() == MOST_DATAGRAMS {
             return;
         }
+        if self.layer().is_carrying() && protocol::is_stun(payload) {
+            return;
+        }
         self.datagrams.push((direction, payload[..payload.len().min(DATAGRAM)].into()));
         let datagrams = std::mem::take(&mut self.datagrams);
         let said: Vec<(Direction, &[u8])> = datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
         self.layer().datagrams(&said);
         self.datagrams = datagrams;
+    }
+
+    /// It is STUN: from here on what is none of its messages is looked at.
+    pub(super) fn carries(&mut self) {
+        self.layer().stage = Stage::Carry;
+        self.datagrams.clear();
+    }
+
+    /// What came after STUN; whether as much of it is there as is looked at.
+    pub(super) fn carried(&self) -> (Option<Protocol>, bool) {
+        let said: Vec<(Direction, &[u8])> = self.datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
+        (protocol::carried(Datagrams { said: &said }), self.datagrams.len() == MOST_DATAGRAMS)
     }
 
     /// A TCP segment, of the packet that came in `parts`; frames kept earlier that leave with it go into `let_go`.
@@ -270,6 +295,9 @@ impl Talk {
             self.beginning = Beginning::Before;
         }
         if !self.settled {
+            if out.gap.is_some() {
+                self.layer().lost();
+            }
             self.layer().hear(out.stream(Direction::ToServer), out.stream(Direction::ToClient), rules);
         }
         match answer {

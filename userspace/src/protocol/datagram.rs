@@ -63,6 +63,31 @@ pub fn datagrams(said: Datagrams<'_>, candidates: &mut Candidates) -> Spoken {
     Spoken::Unknown
 }
 
+/// Whether a datagram is a STUN message, by the byte that tells what shares a port with it (RFC 7983).
+pub fn is_stun(datagram: &[u8]) -> bool {
+    matches!(datagram, [0..=3, ..])
+}
+
+/// What two ends speak that found each other by STUN, from the datagrams that are none of its messages: bare, or in a channel of
+/// TURN (RFC 8656, 12.4).
+pub fn carried(said: Datagrams<'_>) -> Option<Protocol> {
+    let bare: Vec<_> = said.said.iter().map(|(direction, datagram)| (*direction, out_of_channel(datagram))).collect();
+    let detectors: [(Protocol, Detector); 2] = [(Protocol::Dtls, dtls::detect), (Protocol::Rtp, rtp::detect)];
+    let told = |(protocol, detector): (Protocol, Detector)| {
+        matches!(detector(Datagrams { said: &bare }), Answer::Yes(..)).then_some(protocol)
+    };
+    detectors.into_iter().find_map(told)
+}
+
+fn out_of_channel(datagram: &[u8]) -> &[u8] {
+    match datagram {
+        [0x40..=0x4f, _, high, low, data @ ..] => {
+            data.get(..usize::from(u16::from_be_bytes([*high, *low]))).unwrap_or(datagram)
+        }
+        _ => datagram,
+    }
+}
+
 /// What one datagram says about a protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Look {

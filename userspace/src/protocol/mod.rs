@@ -12,7 +12,7 @@ mod stream;
 #[cfg(test)]
 pub(crate) use self::stream::samples;
 pub use self::{
-    datagram::{datagrams, quic},
+    datagram::{carried, datagrams, is_stun, quic},
     first::first_bytes,
     registered::{registered, registrations},
     stream::{midstream, socks_request, stream},

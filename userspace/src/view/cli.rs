@@ -2,6 +2,7 @@
 
 use super::{
     explain::{Explanation, PolicyText, explain},
+    inspection::inspection,
     peek::peek,
     ports::{Ports, Side, tagged},
     replay::{Judge, Options, Replay, START_NS, Shown, Summary},
@@ -11,6 +12,7 @@ use super::{
 use crate::{
     capture::{Capture, Record},
     events::{EveWriter, Names},
+    inspect::Rules,
     policy::{self, Diagnostic, Image},
 };
 use anyhow::{Context as _, bail};
@@ -199,7 +201,24 @@ pub fn explain_main<J: Judge>(
         Ok(judge) => judge,
         Err(code) => return Ok(code),
     };
-    explain_with(args, &mut judge, &subject.ports, &subject.names, Some(&subject.text), START_NS)
+    let about = About {
+        ports: &subject.ports,
+        names: &subject.names,
+        text: Some(&subject.text),
+        rules: subject.rules.as_ref(),
+    };
+    explain_with(args, &mut judge, &about, START_NS)
+}
+
+/// What a packet is explained by.
+#[derive(Clone, Copy)]
+pub struct About<'a> {
+    pub ports: &'a Ports,
+    pub names: &'a Names,
+    /// The policy file.
+    pub text: Option<&'a PolicyText>,
+    /// What it says about inspection, if that is at hand.
+    pub rules: Option<&'a Rules>,
 }
 
 /// Answers the question that `args` asks with any judge, at monotonic time `now_ns`: what [`explain_main`] does once it has
@@ -210,11 +229,10 @@ pub fn explain_main<J: Judge>(
 pub fn explain_with(
     args: &ExplainArgs,
     judge: &mut impl Judge,
-    ports: &Ports,
-    names: &Names,
-    text: Option<&PolicyText>,
+    about: &About<'_>,
     now_ns: u64,
 ) -> anyhow::Result<ExitCode> {
+    let About { ports, names, text, rules } = *about;
     let walk = match (&args.from, &args.to, &args.pcap, args.frame) {
         (Some(from), Some(to), ..) => {
             let target = match Target::parse(from, to) {
@@ -240,7 +258,7 @@ pub fn explain_with(
                     return Ok(ExitCode::from(NO));
                 }
             };
-            match judge_frame(capture, number, judge, ports, names)? {
+            match judge_frame(capture, number, judge, about)? {
                 Ok(walk) => walk,
                 Err(message) => {
                     eprintln!("error: `{}`: {message}", path.display());
@@ -253,7 +271,8 @@ pub fn explain_with(
             return Ok(ExitCode::from(USAGE));
         }
     };
-    print(&explain(&walk, names, text), args.json)
+    let flow = judge.flows().into_iter().find(|flow| flow.id == walk.flow_id);
+    print(&explain(&walk, names, text, inspection(&walk, flow.as_ref(), rules)), args.json)
 }
 
 fn print(explanation: &Explanation, json: bool) -> anyhow::Result<ExitCode> {
@@ -303,10 +322,9 @@ fn judge_frame(
     capture: Capture,
     number: u64,
     judge: &mut impl Judge,
-    ports: &Ports,
-    names: &Names,
+    about: &About<'_>,
 ) -> anyhow::Result<Result<Walk, String>> {
-    let mut replay = Replay::new(judge, ports, names, Options::default());
+    let mut replay = Replay::new(judge, about.ports, about.names, Options::default()).inspecting(about.rules);
     let mut answer = None;
     let wanted = capture.take_while(|record| match record {
         Ok(Record::Packet(packet)) => packet.number <= number,

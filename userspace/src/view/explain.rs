@@ -1,6 +1,7 @@
 //! One packet, and what each stage said to it.
 
 use super::{
+    inspection::Inspection,
     replay::{ends, verdict},
     text::{self, protocol},
 };
@@ -46,6 +47,9 @@ pub struct Explanation {
     pub service: Option<String>,
     pub policy: Option<PolicyLine>,
     pub flow: Option<u64>,
+    /// What inspection has to do with it; left out where nothing has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inspection: Option<Inspection>,
     pub stages: Vec<StageAnswer>,
 }
 
@@ -69,7 +73,7 @@ pub struct StageAnswer {
 }
 
 /// Explains a walk.
-pub fn explain(walk: &Walk, names: &Names, policy: Option<&PolicyText>) -> Explanation {
+pub fn explain(walk: &Walk, names: &Names, policy: Option<&PolicyText>, inspection: Option<Inspection>) -> Explanation {
     let info = walk.reason.info();
     let decided = info.map(|info| info.stage);
     // what the policy allows, the state stage has still to agree to: it has, if there is a flow
@@ -77,7 +81,7 @@ pub fn explain(walk: &Walk, names: &Names, policy: Option<&PolicyText>) -> Expla
     let stages = Stage::ALL
         .into_iter()
         // of flows that are not inspected it has nothing to say
-        .filter(|stage| *stage != Stage::Content || decided == Some(Stage::Content))
+        .filter(|stage| *stage != Stage::Content || decided == Some(Stage::Content) || inspection.is_some())
         .map(|stage| {
             let last = stage == Stage::Verdict;
             let reached = last || kept && stage == Stage::State || decided.is_none_or(|decided| stage <= decided);
@@ -90,6 +94,10 @@ pub fn explain(walk: &Walk, names: &Names, policy: Option<&PolicyText>) -> Expla
                     format!("{found}{}: {}", walk.reason.name(), info.map_or("", |info| info.meaning))
                 }
                 (true, false) => passed_on(stage, walk, names),
+            };
+            let (reached, answer) = match &inspection {
+                Some(inspection) if stage == Stage::Content => (true, inspection.to_string()),
+                _ => (reached, answer),
             };
             StageAnswer { stage: stage.name(), reached, decided: decides, answer }
         })
@@ -113,6 +121,7 @@ pub fn explain(walk: &Walk, names: &Names, policy: Option<&PolicyText>) -> Expla
             text: policy.and_then(|policy| policy.line(line)).unwrap_or_default().to_owned(),
         }),
         flow: (walk.flow_id != 0).then_some(walk.flow_id),
+        inspection,
         stages,
     }
 }
@@ -275,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_denial_names_the_stage_and_what_came_before() {
-        let explanation = explain(&walk(), &names(), None);
+        let explanation = explain(&walk(), &names(), None, None);
         let text = explanation.to_string();
         for part in [
             "TCP SYN 10.10.0.5:49152 -> 203.0.113.9:8088",
@@ -297,17 +306,17 @@ mod tests {
     fn an_allowance_shows_its_line() {
         let policy = PolicyText { path: "p.toml".into(), text: "a\n  name = \"web\"\n".into() };
         let allowed = Walk { reason: Reason::allowed, action: action::PASS, service: 1, line: 2, flow_id: 9, ..walk() };
-        let text = explain(&allowed, &names(), Some(&policy)).to_string();
+        let text = explain(&allowed, &names(), Some(&policy), None).to_string();
         assert!(text.contains("policy      p.toml:2: name = \"web\""), "{text}");
         assert!(text.contains("to `outside` by service `web` of `office`"), "{text}");
         let far = Walk { line: 99, ..allowed };
-        assert!(explain(&far, &names(), Some(&policy)).to_string().contains("p.toml:99\n"));
+        assert!(explain(&far, &names(), Some(&policy), None).to_string().contains("p.toml:99\n"));
     }
 
     #[test]
     fn numbers_nobody_knows_do_not_panic() {
         let odd = Walk { reason: Reason(9999), found: 77, side_kind: 9, family: 3, action: 9, ..walk() };
-        let text = explain(&odd, &names(), None).to_string();
+        let text = explain(&odd, &names(), None, None).to_string();
         assert!(text.contains("a reason this version does not know"), "{text}");
     }
 }

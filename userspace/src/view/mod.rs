@@ -7,6 +7,7 @@ pub mod cli;
 pub mod explain;
 pub mod filter;
 pub mod flows;
+pub mod inspection;
 pub mod peek;
 pub mod ports;
 pub mod reasons;

@@ -31,6 +31,37 @@ fn connection(client: &str, server: &str, ports: (u16, u16), tags: &[u16]) -> Ve
     ]
 }
 
+/// Datagrams in fragments, where they are tracked and inspected.
+pub fn fragments() -> Vec<u8> {
+    let there = || ip(CLIENT, SERVER);
+    let query = [&[0x13, 0x57, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x03www\x07example\x04test\0\0\x01\0\x01"].concat();
+    let parts = |id, bytes: &[u8]| -> Vec<Vec<u8>> {
+        let cut = |from: usize| {
+            let to = bytes.len().min(from + 16);
+            there().fragment(from as u16, to < bytes.len(), id).frame(&[], UDP, &bytes[from..to])
+        };
+        (0..bytes.len()).step_by(16).map(cut).collect()
+    };
+    let in_order = |id, bytes: &[u8], order: [usize; 3]| order.map(|at| parts(id, bytes)[at].clone());
+    let [asks, nonsense] = [(40_000, &query[..]), (40_001, &[0x55; 32][..])].map(|(port, said)| udp(port, 53, said));
+    let mut frames = Vec::new();
+    // DNS, last fragment first; and what is none, in order
+    frames.extend(in_order(1, &asks, [2, 0, 1]));
+    frames.extend(in_order(2, &nonsense, [0, 1, 2]));
+    // one fragment over another
+    let mut over = in_order(3, &udp(40_002, 53, &query), [0, 1, 2]).to_vec();
+    over.insert(2, there().fragment(24, true, 3).frame(&[], UDP, &[0x55; 8]));
+    frames.extend(over);
+    // a copy, which is none; and a first fragment that is dropped, after one that waits for it
+    frames.extend(in_order(4, &udp(40_003, 53, &query), [1, 1, 0]));
+    frames.push(parts(4, &udp(40_003, 53, &query))[2].clone());
+    frames.extend(in_order(5, &udp(40_004, 54, &query), [2, 0, 1]));
+    // a datagram that is never complete hides nothing that comes behind its first fragment
+    frames.push(parts(6, &udp(40_005, 53, &query))[0].clone());
+    frames.push(there().frame(&[], UDP, &udp(40_005, 53, &[0x55; 32])));
+    pcap(ETHERNET, &every_ms(frames))
+}
+
 /// What a routing gateway sees of an office and a tagged zone.
 pub fn route() -> Vec<u8> {
     let (there, back) = (ip(CLIENT, SERVER), ip(SERVER, CLIENT));

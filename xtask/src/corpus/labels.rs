@@ -41,7 +41,11 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 
 /// Names of Dropgate that mean the same as a label; the first one counts it. Empty: a protocol that is not on Dropgate's
 /// list, or an application that does not say by which protocol it speaks.
-pub fn ours(label: &str) -> &'static [&'static str] {
+pub fn ours(transport: &str, label: &str) -> &'static [&'static str] {
+    // by UDP it is the datagram service, which carries no SMB but mailslots
+    if transport == "UDP" && label.starts_with("NetBIOS") {
+        return &[];
+    }
     // `TLS.Google` is TLS; of `NetBIOS.SMBv1` the second part is on the list
     label.split('.').map(part).find(|names| !names.is_empty()).unwrap_or_default()
 }
@@ -118,8 +122,9 @@ mod tests {
 
     #[test]
     fn the_protocol_counts_and_not_the_application() {
-        assert_eq!(ours("TLS.Google"), ["tls"]);
-        assert_eq!(ours("NetBIOS.SMBv1"), ["smb"]);
-        assert!(ours("SSDP").is_empty() && ours("Unknown").is_empty());
+        assert_eq!(ours("TCP", "TLS.Google"), ["tls"]);
+        assert_eq!(ours("TCP", "NetBIOS.SMBv1"), ["smb"]);
+        assert!(ours("UDP", "NetBIOS.SMBv1").is_empty());
+        assert!(ours("UDP", "SSDP").is_empty() && ours("TCP", "Unknown").is_empty());
     }
 }

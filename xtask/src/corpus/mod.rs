@@ -73,7 +73,7 @@ impl Report {
     fn new(labelled: &[(String, Labelled)], flows: &Flows, list: bool) -> Self {
         let (mut agreement, mut ordinary) = (Shares::default(), Shares::default());
         for (capture, flow) in labelled.iter().filter(|(_, flow)| flow.read) {
-            let names = ours(&flow.label);
+            let names = ours(&flow.transport, &flow.label);
             let Some(&protocol) = names.first() else { continue };
             let said = said_of(flows, capture, &flow.transport, &flow.ends);
             let same = |said: &Said| said.app.as_deref().is_some_and(|app| names.contains(&app));
@@ -138,7 +138,7 @@ fn listed(folder: &Path, list: bool, flows: &Flows) -> Result<Option<Shares>> {
         let fields: Vec<&str> = line.split('\t').collect();
         let [capture, transport, src, sport, dst, dport, label] = fields[..] else { continue };
         let (Ok(sport), Ok(dport)) = (sport.parse::<u16>(), dport.parse::<u16>()) else { continue };
-        let Some(&protocol) = ours(label).first() else { continue };
+        let Some(&protocol) = ours(transport, label).first() else { continue };
         let ends = [(src.to_owned(), sport), (dst.to_owned(), dport)];
         if [sport, dport].contains(&ALTERNATE_HTTP) || !seen.insert(key(capture, transport, ends.clone())) {
             continue;

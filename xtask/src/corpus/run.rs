@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fs,
     io::{BufRead as _, BufReader},
+    net::IpAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -37,6 +38,12 @@ pub type Key = (String, String, [(String, u16); 2]);
 
 /// The key of a flow, whichever end is named first.
 pub fn key(capture: &str, transport: &str, mut ends: [(String, u16); 2]) -> Key {
+    for (address, _) in &mut ends {
+        // one address has several spellings
+        if let Ok(parsed) = address.trim_matches(['[', ']']).parse::<IpAddr>() {
+            *address = parsed.to_string();
+        }
+    }
     ends.sort();
     (capture.to_owned(), transport.to_owned(), ends)
 }
@@ -96,6 +103,12 @@ fn said(line: &str, captures: &[PathBuf]) -> Option<(Key, Said)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_address_has_several_spellings() {
+        let ends = |first: &str| [(first.to_owned(), 1), ("10.0.0.1".to_owned(), 2)];
+        assert_eq!(key("a", "UDP", ends("[2a03:0::b00c:0:3]")), key("a", "UDP", ends("2a03::b00c:0:3")));
+    }
 
     #[test]
     fn a_line_of_a_flow() {

@@ -85,8 +85,8 @@ fn full_and_empty_again() {
         if open {
             assert_eq!(whole, FLOWS, "`{answer}`");
         } else {
-            assert!(whole > 10 && whole < FLOWS, "`{answer}`: {whole}");
-            assert!(taken >= MEMORY, "`{answer}`: {taken}");
+            assert!(whole > 3 && whole < FLOWS, "`{answer}`: {whole}");
+            assert!(taken > MEMORY / 2, "`{answer}`: {taken}");
         }
         // one packet may be more than is left, and no more than that
         assert!(taken < MEMORY * 5 / 4, "`{answer}`: {taken}");

@@ -27,6 +27,8 @@ const IDLE_NS: u64 = 60_000_000_000;
 #[derive(Default)]
 pub struct Inspector {
     flows: HashMap<u64, Subject>,
+    /// What was known of flows that are forgotten: it is wanted when they end.
+    known: HashMap<u64, Known>,
     defragment: Defragment,
     /// Flows whose packets wait, and until when (ns); in order of time.
     deadlines: VecDeque<(u64, u64)>,
@@ -34,6 +36,9 @@ pub struct Inspector {
     peers: Peers,
     aged_ns: u64,
 }
+
+/// What was found out about a flow and the reaction to that, and [`dropgate_abi::flow::Flow::app`].
+type Known = (Option<(Reason, Reaction)>, u8);
 
 /// A flow under inspection, and what is known of one that was.
 struct Subject {
@@ -61,6 +66,10 @@ impl Inspector {
     pub fn take<J: Judge>(&mut self, held: &Held, frame: &[u8], origin: u64, outside: &mut Outside<'_, '_, J>) {
         if held.part == part::WHOLE {
             return self.packet(held, (frame, &[frame]), outside);
+        }
+        if held.part == part::FIRST {
+            // what comes behind it is not the flow's beginning
+            subject(&mut self.flows, held, outside.now_ns);
         }
         let (time, mut ended) = ((outside.now_ns, outside.rules.fragments), Vec::new());
         let whole = self.defragment.take((held, frame), origin, time, &mut ended);
@@ -124,9 +133,14 @@ impl Inspector {
         self.ended(ended, outside);
         if now_ns.saturating_sub(self.aged_ns) > IDLE_NS {
             self.aged_ns = now_ns;
-            // what was found out is wanted when they end
-            self.flows.retain(|_, flow| {
-                flow.found.is_some() || flow.talk.settled || now_ns.saturating_sub(flow.seen_ns) <= IDLE_NS
+            let known = &mut self.known;
+            self.flows.retain(|id, flow| {
+                let idle = now_ns.saturating_sub(flow.seen_ns) > IDLE_NS;
+                let stays = flow.talk.settled || flow.talk.lasts() || !idle;
+                if !stays && (flow.found.is_some() || flow.talk.app != 0) {
+                    known.insert(*id, (flow.found, flow.talk.app));
+                }
+                stays
             });
         }
     }
@@ -136,16 +150,16 @@ impl Inspector {
         for Ended { held, frame, reason } in ended {
             let (walk, _) = dropgate_xdp::read(&frame);
             outside.dropped(&held, &walk, reason, &frame);
-            if held.part == part::FIRST {
-                // it had a number among its flow's packets
-                subject(&mut self.flows, &held, outside.now_ns);
-            }
         }
     }
 
     /// A flow has ended: what was found out about it, and what it speaks where its entry in the table does not say.
-    pub fn end(&mut self, flow: u64) -> (Option<(Reason, Reaction)>, u8) {
-        self.flows.remove(&flow).map_or((None, 0), |flow| (flow.found, flow.talk.app))
+    pub fn end(&mut self, flow: u64) -> Known {
+        let known = self.known.remove(&flow).unwrap_or_default();
+        match self.flows.remove(&flow) {
+            Some(flow) => (flow.found.or(known.0), if flow.talk.app == 0 { known.1 } else { flow.talk.app }),
+            None => known,
+        }
     }
 }
 
@@ -155,7 +169,8 @@ fn subject<'a>(flows: &'a mut HashMap<u64, Subject>, held: &Held, now_ns: u64) -
         let beginning = if held.sequence == 0 { Beginning::Seen } else { Beginning::Forgotten };
         Subject { talk: Talk::new(beginning), held: 0, seen_ns: now_ns, found: None }
     });
-    flow.held = held.sequence.wrapping_add(1);
+    // a datagram in fragments is complete after packets that came behind its first one
+    flow.held = flow.held.max(held.sequence.wrapping_add(1));
     flow.seen_ns = now_ns;
     flow
 }

@@ -6,6 +6,7 @@ mod inspector;
 mod line;
 mod lines;
 mod offload;
+mod stand_in;
 mod summary;
 
 pub use self::{
@@ -19,6 +20,8 @@ use self::{
     clock::CaptureClock,
     inspector::{Inspector, Outside},
     lines::Lines,
+    offload::Offload,
+    stand_in::StandIns,
 };
 use super::{
     peek::peek,
@@ -31,7 +34,8 @@ use crate::{
     inspect::{Rules, Targets},
 };
 use dropgate_abi::{
-    event::{FLOW_END, FlowEnd},
+    bytes_of,
+    event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
     flow::Flow,
     from_bytes,
     hold::{Held, Settle, settled},
@@ -168,6 +172,8 @@ impl<'a, J: Judge> Replay<'a, J> {
             room: Vec::new(),
             lines: Lines::default(),
             inspector: Inspector::default(),
+            offload: Offload::default(),
+            stand_ins: StandIns::default(),
         };
         let mut fault = None;
         for record in records {
@@ -217,7 +223,7 @@ impl<'a, J: Judge> Replay<'a, J> {
         } else {
             (capture.placer.from(self.ports, &seen, packet.synthetic), Placer::to(self.ports, &seen))
         };
-        let OneCapture { lines, inspector, room, .. } = capture;
+        let OneCapture { lines, inspector, room, offload, stand_ins, .. } = capture;
         let mut unjudged = |action, reason, detail| {
             let mut line = Line::unjudged(packet.number, packet.timestamp_ns, action, reason, detail);
             line.cut = packet.cut;
@@ -237,16 +243,20 @@ impl<'a, J: Judge> Replay<'a, J> {
                 format!("{} bytes are no Ethernet header, and the kernel runs no program on them", frame.len());
             return unjudged("skip", "short_frame", Some(detail));
         }
-        let walk = match self.judge.judge(place.hook, place.ifindex, place.from_ifindex, self.now_ns, frame) {
+        let inside = self.options.initiator_inside && from == Side::Zone(0);
+        let other = self.options.initiator_inside.then(|| stand_ins.show(frame, &seen, inside)).flatten();
+        let shown = other.as_deref().unwrap_or(frame);
+        let mut walk = match self.judge.judge(place.hook, place.ifindex, place.from_ifindex, self.now_ns, shown) {
             Ok(walk) => walk,
             Err(error) => return unjudged("error", "not_judged", Some(format!("{error:#}"))),
         };
+        let held = if walk.action == action::HOLD { self.judge.hold(&walk) } else { None };
+        stand_ins.restore(&mut walk);
         let mut line = Line::judged(packet.number, packet.timestamp_ns, &walk, &place, self.names);
         line.cut = packet.cut;
-        let held = if walk.action == action::HOLD { self.judge.hold(&walk) } else { None };
         match (self.rules.as_ref(), held) {
             (Some(rules), Some(held)) => {
-                let whole = offload::complete(frame, packet.cut);
+                let whole = offload.complete(frame, packet.cut);
                 lines.hold(line, (walk, clock), held.flow, &whole);
                 let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
                 let events = self.events.as_mut();
@@ -290,11 +300,13 @@ impl<'a, J: Judge> Replay<'a, J> {
         let Self { judge, events, names, .. } = self;
         judge.told(&mut |record| match from_bytes::<u32>(record) {
             Some(FLOW_END) => ended.extend(from_bytes::<FlowEnd>(record)),
-            _ => {
-                if let Some(events) = events {
-                    events::record(record, names, &clock).iter().for_each(events);
+            Some(PACKET) => {
+                if let (Some(events), Some(mut event)) = (&mut *events, from_bytes::<PacketEvent>(record)) {
+                    capture.stand_ins.restore(&mut event.walk);
+                    events::record(bytes_of(&event), names, &clock).iter().for_each(events);
                 }
             }
+            _ => {}
         });
         for FlowEnd { now_ns, flow, .. } in ended {
             self.end(file, &flow, (now_ns, "forced"), capture, sink)?;
@@ -311,8 +323,9 @@ impl<'a, J: Judge> Replay<'a, J> {
         capture: &mut OneCapture,
         sink: &mut Sink<'_>,
     ) -> anyhow::Result<()> {
-        let OneCapture { inspector, wall: Some(clock), .. } = capture else { return Ok(()) };
+        let OneCapture { inspector, stand_ins, wall: Some(clock), .. } = capture else { return Ok(()) };
         let mut flow = *flow;
+        stand_ins.restore_key(&mut flow.key);
         let (found, app) = inspector.end(flow.id);
         if flow.app == 0 {
             flow.app = app;
@@ -338,4 +351,6 @@ struct OneCapture {
     room: Vec<u8>,
     lines: Lines,
     inspector: Inspector,
+    offload: Offload,
+    stand_ins: StandIns,
 }

@@ -1,6 +1,6 @@
 //! Segments that were captured before the network card had finished them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet, net::IpAddr};
 
 use crate::{inspect::Packet, reassembly::checksum};
 
@@ -8,33 +8,44 @@ const TCP: u8 = 6;
 /// Where the checksum stands in a TCP header.
 const FIELD: std::ops::Range<usize> = 16..18;
 
-/// A frame with the TCP checksum that it had on the wire. A sender that leaves the sum to its card writes that of the
-/// pseudo-header alone (Linux, Windows), or none; whatever else is wrong stays wrong. Of a packet that the snap length has
-/// `cut` the sum cannot be told, and is taken for right.
-pub fn complete(frame: &[u8], cut: bool) -> Cow<'_, [u8]> {
-    completed(frame, cut).map_or(Cow::Borrowed(frame), Cow::Owned)
+/// Whose checksums are to be believed, in one capture.
+#[derive(Default)]
+pub struct Offload {
+    /// Senders of which a segment had the right one.
+    right: HashSet<IpAddr>,
 }
 
-fn completed(frame: &[u8], cut: bool) -> Option<Vec<u8>> {
-    let packet = Packet::read(frame).filter(|packet| packet.walk.protocol == TCP)?;
-    let tcp = packet.transport();
-    let (source, destination) = (packet.source(), packet.destination());
-    if checksum(source, destination, tcp) == 0 {
-        return None;
+impl Offload {
+    /// A frame with the TCP checksum that it had on the wire. A sender that leaves the sum to its card writes that of the
+    /// pseudo-header alone (Linux, Windows), or none; one whose sums were never right had its addresses changed after the
+    /// capture, or a card that cannot be told from that. Whatever else is wrong stays wrong. Of a packet that the snap length has
+    /// `cut` the sum cannot be told, and is taken for right.
+    pub fn complete<'a>(&mut self, frame: &'a [u8], cut: bool) -> Cow<'a, [u8]> {
+        self.completed(frame, cut).map_or(Cow::Borrowed(frame), Cow::Owned)
     }
-    let written = u16::from_be_bytes(*tcp.get(FIELD)?.first_chunk()?);
-    // the sum of a segment of zeros is that of the pseudo-header; merged segments count the length of one of them, or none
-    let pseudo = |length: usize| !checksum(source, destination, &vec![0; length]);
-    let partial = written == 0 || written == pseudo(tcp.len()) || written == pseudo(0);
-    if !partial && !cut {
-        return None;
+
+    fn completed(&mut self, frame: &[u8], cut: bool) -> Option<Vec<u8>> {
+        let packet = Packet::read(frame).filter(|packet| packet.walk.protocol == TCP)?;
+        let tcp = packet.transport();
+        let (source, destination) = (packet.source(), packet.destination());
+        if checksum(source, destination, tcp) == 0 {
+            self.right.insert(source);
+            return None;
+        }
+        let written = u16::from_be_bytes(*tcp.get(FIELD)?.first_chunk()?);
+        // the sum of a segment of zeros is that of the pseudo-header; merged segments count the length of one of them, or none
+        let pseudo = |length: usize| !checksum(source, destination, &vec![0; length]);
+        let partial = written == 0 || written == pseudo(tcp.len()) || written == pseudo(0);
+        if !partial && !cut && self.right.contains(&source) {
+            return None;
+        }
+        let at = usize::from(packet.walk.l4);
+        let mut whole = frame.to_vec();
+        whole.get_mut(at..)?.get_mut(FIELD)?.fill(0);
+        let sum = checksum(source, destination, whole.get(at..at + tcp.len())?);
+        whole.get_mut(at..)?.get_mut(FIELD)?.copy_from_slice(&sum.to_be_bytes());
+        Some(whole)
     }
-    let at = usize::from(packet.walk.l4);
-    let mut whole = frame.to_vec();
-    whole.get_mut(at..)?.get_mut(FIELD)?.fill(0);
-    let sum = checksum(source, destination, whole.get(at..at + tcp.len())?);
-    whole.get_mut(at..)?.get_mut(FIELD)?.copy_from_slice(&sum.to_be_bytes());
-    Some(whole)
 }
 
 #[cfg(test)]
@@ -64,23 +75,25 @@ mod tests {
         let packet = Packet::read(&right).unwrap();
         let pseudo = !checksum(packet.source(), packet.destination(), &vec![0; packet.transport().len()]);
         for sum in [pseudo, 0] {
-            assert_eq!(complete(&with(sum), false), right);
+            assert_eq!(Offload::default().complete(&with(sum), false), right);
         }
-        assert!(matches!(complete(&right, false), Cow::Borrowed(_)));
+        assert!(matches!(Offload::default().complete(&right, false), Cow::Borrowed(_)));
     }
 
     #[test]
     fn a_wrong_sum_stays_wrong_unless_it_cannot_be_told() {
-        let wrong = with(0xbeef);
-        assert_eq!(complete(&wrong, false), wrong);
-        assert_eq!(complete(&wrong, true), frame());
+        let (wrong, mut offload) = (with(0xbeef), Offload::default());
+        assert_eq!(offload.complete(&wrong, false), frame(), "never right so far");
+        offload.complete(&frame(), false);
+        assert_eq!(offload.complete(&wrong, false), wrong);
+        assert_eq!(offload.complete(&wrong, true), frame());
     }
 
     #[test]
     fn cut_at_every_byte() {
         let bytes = with(0);
         for length in 0..bytes.len() {
-            complete(&bytes[..length], true);
+            Offload::default().complete(&bytes[..length], true);
         }
     }
 }
