@@ -88,7 +88,12 @@ fn http(options: &Options, loads: &[&Load]) -> Result<(Vec<Row>, Vec<Share>)> {
     for contender in Contender::all() {
         eprintln!("a gateway: {}", contender.name());
         let setting = Setting::new(contender, &options.dropgate, true);
-        settings.push(setting.with_context(|| format!("the gateway of {}", contender.name()))?);
+        match setting.with_context(|| format!("the gateway of {}", contender.name())) {
+            Ok(setting) => settings.push(setting),
+            // somebody else's program, with somebody else's configuration: the rest is worth having
+            Err(error) if contender == Contender::Suricata => eprintln!("left out: {error:#}"),
+            Err(error) => return Err(error),
+        }
     }
     // by load, contender and round
     let mut said: Vec<Vec<Vec<Said>>> = vec![vec![Vec::new(); settings.len()]; loads.len()];
