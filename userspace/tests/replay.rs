@@ -36,6 +36,12 @@ fn initiator_inside() {
 }
 
 #[test]
+fn inspection() {
+    let captures = [("capture.pcap", captures::inspected()), ("loopback.pcap", captures::loopback())];
+    run("inspection", &captures);
+}
+
+#[test]
 fn links() {
     run("links", &captures::links());
 }

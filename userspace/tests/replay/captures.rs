@@ -62,6 +62,60 @@ pub fn fragments() -> Vec<u8> {
     pcap(ETHERNET, &every_ms(frames))
 }
 
+/// A segment of a stream.
+fn segment(ports: (u16, u16), flags: u8, (seq, ack): (u32, u32), payload: &[u8]) -> Vec<u8> {
+    let mut segment = tcp(ports.0, ports.1, flags, payload);
+    segment[4..8].copy_from_slice(&seq.to_be_bytes());
+    segment[8..12].copy_from_slice(&ack.to_be_bytes());
+    segment
+}
+
+/// A connection in which the client says something, in two segments of which the second comes first, and the server answers.
+fn exchange(client: &str, server: &str, ports: (u16, u16), asks: (&[u8], &[u8]), answers: &[u8]) -> Vec<Vec<u8>> {
+    let (there, back) = (ip(client, server), ip(server, client));
+    let turned = (ports.1, ports.0);
+    let (first, second) = asks;
+    let middle = 101 + first.len() as u32;
+    let end = middle + second.len() as u32;
+    vec![
+        there.frame(&[], TCP, &segment(ports, SYN, (100, 0), b"")),
+        back.frame(&[], TCP, &segment(turned, SYN | ACK, (500, 101), b"")),
+        there.frame(&[], TCP, &segment(ports, ACK, (101, 501), b"")),
+        there.frame(&[], TCP, &segment(ports, PSH | ACK, (middle, 501), second)),
+        there.frame(&[], TCP, &segment(ports, PSH | ACK, (101, 501), first)),
+        back.frame(&[], TCP, &segment(turned, PSH | ACK, (501, end), answers)),
+        there.frame(&[], TCP, &segment(ports, ACK, (end, 501 + answers.len() as u32), b"")),
+        there.frame(&[], TCP, &segment(ports, PSH | ACK, (end, 501 + answers.len() as u32), b"more")),
+    ]
+}
+
+/// A web site, SSH where one is expected, a call that STUN arranges, a segment whose predecessor never comes.
+pub fn inspected() -> Vec<u8> {
+    let mut frames = exchange(
+        CLIENT,
+        SERVER,
+        (40_000, 80),
+        (b"GET / HTTP/1.1\r\n", b"Host: a.example\r\n\r\n"),
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    );
+    frames.extend(exchange(CLIENT, SERVER, (40_001, 80), (b"SSH-2.0-", b"client\r\n"), b"SSH-2.0-server\r\n"));
+    let mut binding = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    binding.extend([7; 12]);
+    let voice = |number: u8| [&[0x80, 0, 0, number, 0, 0, number, 0, 1, 2, 3, 4][..], &[0x55; 160]].concat();
+    let call = ip(CLIENT, SERVER);
+    frames.push(call.frame(&[], UDP, &udp(40_002, 3478, &binding)));
+    frames.extend((1..=4).map(|number| call.frame(&[], UDP, &udp(40_002, 3478, &voice(number)))));
+    let gap = exchange(CLIENT, SERVER, (40_003, 80), (b"GET /", b" HTTP/1.1\r\n"), b"");
+    frames.extend(gap.into_iter().take(4));
+    pcap(ETHERNET, &every_ms(frames))
+}
+
+/// A web site on this host.
+pub fn loopback() -> Vec<u8> {
+    let asks: (&[u8], &[u8]) = (b"GET / HTTP/1.1\r\n", b"\r\n");
+    pcap(ETHERNET, &every_ms(exchange("127.0.0.1", "127.0.0.1", (40_000, 80), asks, b"HTTP/1.1 200 OK\r\n\r\n")))
+}
+
 /// What a routing gateway sees of an office and a tagged zone.
 pub fn route() -> Vec<u8> {
     let (there, back) = (ip(CLIENT, SERVER), ip(SERVER, CLIENT));

@@ -152,3 +152,57 @@ fn listed(folder: &Path, list: bool, flows: &Flows) -> Result<Option<Shares>> {
     }
     Ok(Some(shares))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(client: u16, server: u16, label: &str) -> String {
+        format!("\t1\tTCP 10.0.0.1:{client} <-> 10.0.0.2:{server} [proto: 1/{label}][Confidence: DPI][x]")
+    }
+
+    fn said(app: &str, expected: &[&str], reason: Option<&str>) -> Vec<Said> {
+        let expected = expected.iter().map(|name| (*name).to_owned()).collect();
+        vec![Said { app: Some(app.to_owned()), expected, reason: reason.map(str::to_owned) }]
+    }
+
+    fn at(client: u16, server: u16) -> run::Key {
+        key("a.pcap", "TCP", [("10.0.0.2".to_owned(), server), ("10.0.0.1".to_owned(), client)])
+    }
+
+    fn flows() -> Flows {
+        Flows::from([
+            (at(1, 443), said("tls", &["tls"], None)),
+            (at(2, 443), said("http", &["tls"], Some("app_mismatch"))),
+            (at(3, 7000), said("ssh", &[], Some("app_mismatch"))),
+        ])
+    }
+
+    #[test]
+    fn answers_are_counted_by_protocol() {
+        let lines = [flow(1, 443, "TLS.Google"), flow(2, 443, "TLS"), flow(3, 7000, "SSH"), flow(4, 5000, "SSDP")];
+        let labelled: Vec<_> =
+            lines.iter().filter_map(|line| Labelled::read(line)).map(|flow| ("a.pcap".to_owned(), flow)).collect();
+        assert_eq!(labelled.len(), 4);
+        let report = Report::new(&labelled, &flows(), false);
+        assert_eq!(report.agreement.total(), (2, 3));
+        assert!((report.agreement.mean() - 0.75).abs() < 1e-9, "half of TLS, all of SSH");
+        assert_eq!(report.ordinary.total(), (1, 2), "both speak TLS where it is expected; one is called a mismatch");
+    }
+
+    #[test]
+    fn listed_flows_are_counted_once_and_without_the_alternate_port() {
+        let folder = std::env::temp_dir().join(format!("dropgate-corpus-test-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let table = "pcap\ttransport\tsrc\tsport\tdst\tdport\tproto\n\
+            a.pcap\tTCP\t10.0.0.1\t3\t10.0.0.2\t7000\tSSH\n\
+            a.pcap\tTCP\t10.0.0.1\t3\t10.0.0.2\t7000\tSSH\n\
+            a.pcap\tTCP\t10.0.0.1\t1\t10.0.0.2\t443\tTLS\n\
+            a.pcap\tTCP\t10.0.0.1\t5\t10.0.0.2\t8080\tHTTP\n";
+        fs::write(folder.join("nonstandard-port-flows.tsv"), table).unwrap();
+        let shares = listed(&folder, false, &flows()).unwrap().unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(shares.total(), (1, 2));
+        assert!(listed(&folder, false, &flows()).unwrap().is_none());
+    }
+}
