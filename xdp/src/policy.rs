@@ -78,13 +78,32 @@ impl Query {
 }
 
 /// Ends the walk of everything but a flow that may begin, about which `query` then is answered.
-#[inline(never)]
+#[inline(always)]
 pub fn policy<F: Frame>(
     frame: &F,
     walk: &mut Walk,
     query: &mut Query,
     (control, settings): &(&Control, &Settings),
 ) -> Step {
+    before(frame, walk, query, settings)?;
+    if walk.protocol == protocol::TCP && !state::starts(walk) {
+        return state::midstream(walk, query, control, settings);
+    }
+    if walk.zone != ZONE_NONE && allowed(query) {
+        query.opening = Opening::new(Start::First, 0, Reason::allowed);
+        return Ok(());
+    }
+    if walk.zone != ZONE_NONE && settings.flags & setting::INSPECTION != 0 && related::begins(query, flow::tick(walk)) {
+        query.related = true;
+        query.opening = Opening::new(Start::First, 0, Reason::related);
+        return Ok(());
+    }
+    denied(walk)
+}
+
+/// What comes before the allowlist. A function of its own for its stack, which the allowlist need not stand on.
+#[inline(never)]
+fn before<F: Frame>(frame: &F, walk: &mut Walk, query: &mut Query, settings: &Settings) -> Step {
     query.set(walk, settings);
     if let Some(reason) = blocked(query) {
         return drop(reason);
@@ -101,19 +120,7 @@ pub fn policy<F: Frame>(
     if walk.parsed & (parsed::FRAGMENT | parsed::FIRST) == parsed::FRAGMENT {
         return if walk.zone == ZONE_NONE { drop(Reason::source_not_in_zone) } else { pass(Reason::fragment_passed) };
     }
-    if walk.protocol == protocol::TCP && !state::starts(walk) {
-        return state::midstream(walk, query, control, settings);
-    }
-    if walk.zone != ZONE_NONE && allowed(query) {
-        query.opening = Opening::new(Start::First, 0, Reason::allowed);
-        return Ok(());
-    }
-    if walk.zone != ZONE_NONE && related::begins(query, flow::tick(walk)) {
-        query.related = true;
-        query.opening = Opening::new(Start::First, 0, Reason::related);
-        return Ok(());
-    }
-    denied(walk)
+    Ok(())
 }
 
 /// The reason, when source or destination is on the blocklist.
@@ -213,7 +220,7 @@ fn many(walk: &Walk) -> bool {
 }
 
 /// Nothing allows it: the reason that says most.
-#[inline(always)]
+#[inline(never)]
 fn denied(walk: &Walk) -> Step {
     if many(walk) || walk.peer == ZONE_BROADCAST {
         if walk.protocol == protocol::UDP && matches!(walk.dport, 67 | 547) {

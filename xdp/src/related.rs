@@ -25,7 +25,7 @@ pub fn begins(query: &mut Query, now: u32) -> bool {
 }
 
 /// Whether it was announced once and might be today: for a flow of an older generation.
-#[inline(never)]
+#[inline(always)]
 pub fn goes_on(query: &mut Query) -> bool {
     match announced(query) {
         Some(related) => allowed(query, related),

@@ -86,7 +86,7 @@ pub fn translated(walk: &mut Walk, query: &mut Query, settings: &Settings) {
 
 /// A TCP segment that belongs to no flow and starts none: taken in where the zone is loose or while flows are adopted,
 /// if a service allows the flow in either orientation; dropped otherwise.
-#[inline(always)]
+#[inline(never)]
 pub fn midstream(walk: &Walk, query: &mut Query, control: &Control, settings: &Settings) -> Step {
     let adopting = walk.now_ns < control.adopt_until_ns;
     // either end's zone may be the one that sees one direction only
