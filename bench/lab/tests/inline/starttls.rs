@@ -38,7 +38,7 @@ const SCRIPTS: [Script; 3] = [
         port: 110,
         name: "pop3",
         greeting: "+OK POP3 ready\r\n",
-        answers: &[("CAPA", "+OK\r\nSTLS\r\n.\r\n"), ("STLS", "+OK begin\r\n")],
+        answers: &[("STLS", "+OK begin\r\n")],
     },
     Script {
         port: 143,
