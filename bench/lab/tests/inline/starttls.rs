@@ -34,12 +34,7 @@ const SCRIPTS: [Script; 3] = [
         greeting: "220 mail.example.test ESMTP\r\n",
         answers: &[("EHLO", "250-mail.example.test\r\n250 STARTTLS\r\n"), ("STARTTLS", "220 ready\r\n")],
     },
-    Script {
-        port: 110,
-        name: "pop3",
-        greeting: "+OK POP3 ready\r\n",
-        answers: &[("CAPA", "+OK\r\nSTLS\r\n.\r\n"), ("STLS", "+OK begin\r\n")],
-    },
+    Script { port: 110, name: "pop3", greeting: "+OK POP3 ready\r\n", answers: &[("STLS", "+OK begin\r\n")] },
     Script {
         port: 143,
         name: "imap",
