@@ -2,7 +2,7 @@
 
 use dropgate_abi::{
     policy::{ZONE_NONE, service},
-    related::{Related, flag},
+    related::{Related, RelatedKey, flag},
 };
 
 use crate::{
@@ -44,7 +44,8 @@ fn announced(query: &Query) -> Option<*mut Related> {
     key.protocol = query.protocol;
     key.family = query.family;
     key._pad = 0;
-    RELATED.get_ptr_mut(&*key)
+    let key: &RelatedKey = key;
+    RELATED.get_ptr_mut(key)
 }
 
 /// Asks the allowlist for the flow that announced this one, and takes its service for the query's answer.
