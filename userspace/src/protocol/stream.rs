@@ -15,6 +15,7 @@ mod irc;
 mod kerberos;
 mod ldap;
 mod memcached;
+mod midway;
 mod mqtt;
 mod mssql;
 mod mysql;
@@ -38,7 +39,7 @@ mod tls;
 mod vnc;
 
 pub use self::socks::request as socks_request;
-use super::{Answer, Candidates, Direction, Protocol, Spoken, Stream, ask};
+use super::{Answer, Candidates, Protocol, Spoken, Stream, ask};
 
 type Detector = (Protocol, fn(Stream<'_>) -> Answer);
 
@@ -85,21 +86,31 @@ pub fn stream(said: Stream<'_>, candidates: &mut Candidates) -> Spoken {
     ask(DETECTORS, said, candidates)
 }
 
+/// Detectors that tell by the middle of a stream.
+const MIDWAY: &[Detector] = &[(Protocol::Mqtt, midway::mqtt), (Protocol::WebSocket, midway::websocket)];
+
 /// What a byte stream speaks that was met in its middle, where either side may have been taken for the server: as
-/// [`stream`], but TLS by its records alone, so that nothing is called fake for want of a hello.
+/// [`stream`], but TLS by its records alone, so that nothing is called fake for want of a hello, and what a chain of
+/// messages tells.
 pub fn midstream(said: Stream<'_>) -> Spoken {
     let records: &[Detector] = &[(Protocol::Tls, tls::records)];
     let detectors = DETECTORS.get(WANT_HELLO..).unwrap_or_default();
     let exchanged = Stream { to_server: said.to_client, to_client: said.to_server };
-    for detectors in [records, detectors] {
-        match ask(detectors, said, &mut Candidates::default()) {
+    let tries = [(records, false), (detectors, false), (detectors, true), (MIDWAY, false), (MIDWAY, true)];
+    let mut pending = false;
+    for (detectors, swapped) in tries {
+        // what has begun as something else may yet turn out to be a chain of messages, which both sides' bytes tell
+        if pending && !std::ptr::eq(detectors, MIDWAY) {
+            continue;
+        }
+        match ask(detectors, if swapped { exchanged } else { said }, &mut Candidates::default()) {
+            Spoken::Known(protocol, direction, bytes) if swapped => {
+                return Spoken::Known(protocol, direction.opposite(), bytes);
+            }
+            Spoken::Known(protocol, direction, bytes) => return Spoken::Known(protocol, direction, bytes),
+            Spoken::Pending => pending = true,
             Spoken::Unknown => {}
-            found => return found,
         }
     }
-    match ask(detectors, exchanged, &mut Candidates::default()) {
-        Spoken::Known(protocol, Direction::ToServer, bytes) => Spoken::Known(protocol, Direction::ToClient, bytes),
-        Spoken::Known(protocol, Direction::ToClient, bytes) => Spoken::Known(protocol, Direction::ToServer, bytes),
-        found => found,
-    }
+    if pending { Spoken::Pending } else { Spoken::Unknown }
 }

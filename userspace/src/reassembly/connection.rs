@@ -5,7 +5,6 @@ use dropgate_abi::reason::Reason;
 use super::{
     Answer, Outcome,
     limits::{Limits, Urgent},
-    opposite,
     segment::{Options, Segment, flag},
     side::{Side, WIDEST},
 };
@@ -107,7 +106,7 @@ impl Connection {
     }
 
     fn judge(&mut self, segment: &Segment<'_>, token: u32, out: &mut Outcome) -> Result<Answer, Reason> {
-        let (mine, theirs) = (segment.direction, opposite(segment.direction));
+        let (mine, theirs) = (segment.direction, segment.direction.opposite());
         if segment.has(flag::URG) && self.limits.urgent == Urgent::Drop {
             return Err(Reason::tcp_urgent);
         }
@@ -145,7 +144,7 @@ impl Connection {
     /// A SYN that acknowledges nothing: it begins this side, or may begin another connection.
     fn syn(&mut self, segment: &Segment<'_>) -> Result<Carried, Reason> {
         let mine = segment.direction;
-        let begun = match (self.side(mine), self.side(opposite(mine))) {
+        let begun = match (self.side(mine), self.side(mine.opposite())) {
             (Some(side), _) => side.began_with(segment.seq) && !side.is_reset(),
             // both sides open at once (RFC 9293, 3.5)
             (None, other) => {
@@ -169,7 +168,7 @@ impl Connection {
 
     /// A SYN that acknowledges one: from here on it is certain where both sides begin.
     fn syn_ack(&mut self, segment: &Segment<'_>, out: &mut Outcome) -> Result<Carried, Reason> {
-        let (mine, theirs) = (segment.direction, opposite(segment.direction));
+        let (mine, theirs) = (segment.direction, segment.direction.opposite());
         if let Some(again) = self.again
             && again.direction == theirs
             && segment.ack == again.seq.wrapping_add(1)
@@ -201,7 +200,7 @@ impl Connection {
     /// Takes in sides whose beginning was not seen.
     fn adopt(&mut self, segment: &Segment<'_>) -> Result<(), Reason> {
         let mine = segment.direction;
-        for (direction, next) in [(mine, segment.seq), (opposite(mine), segment.ack)] {
+        for (direction, next) in [(mine, segment.seq), (mine.opposite(), segment.ack)] {
             if self.side(direction).is_some() {
                 continue;
             }
@@ -219,14 +218,14 @@ impl Connection {
             return 0;
         }
         let offered = |direction| self.side(direction).map_or(Some(WIDEST), Side::scale);
-        match (offered(segment.direction), offered(opposite(segment.direction))) {
+        match (offered(segment.direction), offered(segment.direction.opposite())) {
             (Some(shift), Some(_)) => shift.min(WIDEST),
             _ => 0,
         }
     }
 
     fn rst(&mut self, segment: &Segment<'_>, out: &mut Outcome) -> Result<(), Reason> {
-        let (mine, theirs) = (segment.direction, opposite(segment.direction));
+        let (mine, theirs) = (segment.direction, segment.direction.opposite());
         let refuses = |direction, seq: u32| direction == theirs && segment.ack == seq.wrapping_add(1);
         if segment.has(flag::ACK) && self.again.is_some_and(|again| refuses(again.direction, again.seq)) {
             self.again = None;

@@ -69,11 +69,3 @@ impl Outcome {
         }
     }
 }
-
-/// The other direction.
-const fn opposite(direction: Direction) -> Direction {
-    match direction {
-        Direction::ToServer => Direction::ToClient,
-        Direction::ToClient => Direction::ToServer,
-    }
-}

@@ -12,7 +12,6 @@ use super::{
 use crate::reassembly::{
     Ahead,
     flag::{FIN, RST},
-    opposite,
 };
 
 const WINDOW: u16 = 300;
@@ -178,7 +177,7 @@ impl World {
             direction,
             flags,
             seq: self.number(direction, at),
-            ack: self.expected(opposite(direction)),
+            ack: self.expected(direction.opposite()),
             bytes: stream[at..end].to_vec(),
             arrives: true,
         }
@@ -191,7 +190,7 @@ impl World {
         packet.flags = ACK;
         // the number of a FIN is not used before it was said
         packet.seq = self.expected(direction);
-        let behind = self.receivers[opposite(direction) as usize].iter().map(|end| end.stream.len()).min();
+        let behind = self.receivers[direction.opposite() as usize].iter().map(|end| end.stream.len()).min();
         packet.ack = packet.ack.wrapping_sub(late.min(behind.unwrap_or(0) as u32));
         let ack = packet.ack;
         match kind {
@@ -228,7 +227,7 @@ impl World {
         for direction in [ToServer, ToClient] {
             let length = self.streams[direction as usize].len();
             for _ in 0..=length + 1 {
-                let back = opposite(direction);
+                let back = direction.opposite();
                 let packet = Packet {
                     direction: back,
                     flags: ACK,
