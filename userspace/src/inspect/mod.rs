@@ -134,13 +134,18 @@ pub fn judge_parts(
     }
     let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
     let answer = if context.full && (talk.footprint() == 0 || !packet.payload().is_empty()) {
-        exhausted(direction, talk, rules, out)
+        exhausted(direction, talk, context, out)
     } else if packet.walk.protocol == UDP {
         talk.datagram(direction, packet.payload(), rules);
         Answer::Release
     } else {
         match Segment::read(direction, packet.source(), packet.destination(), packet.transport(), Checksum::Verify) {
-            Ok(segment) => talk.segment(&segment, parts, rules, &mut out.stream, &mut out.let_go),
+            Ok(segment) => {
+                if !segment.payload.is_empty() {
+                    talk.refused_ns = None;
+                }
+                talk.segment(&segment, parts, rules, &mut out.stream, &mut out.let_go)
+            }
             Err(reason) => Answer::Drop(reason),
         }
     };
@@ -174,9 +179,18 @@ pub fn judge_parts(
     }
 }
 
+/// For how long there may be no memory for what a flow says, before it ends and gives back what it has, ns: else many that
+/// have said half of what they have to say would keep each other from saying the rest.
+const REFUSED_NS: u64 = 1_000_000_000;
+
 /// There is no memory left to look into what a flow says.
-fn exhausted(direction: Direction, talk: &mut Talk, rules: &Rules, out: &mut Judged) -> Answer {
-    if rules.failure.memory == model::Answer::Drop {
+fn exhausted(direction: Direction, talk: &mut Talk, context: &Context<'_>, out: &mut Judged) -> Answer {
+    if context.rules.failure.memory == model::Answer::Drop {
+        let since_ns = *talk.refused_ns.get_or_insert(context.now_ns);
+        if context.now_ns.saturating_sub(since_ns) >= REFUSED_NS {
+            out.condemned = Some((Reason::inspector_memory, talk.app));
+            talk.condemn(Reason::inspector_memory);
+        }
         return Answer::Drop(Reason::inspector_memory);
     }
     out.uninspected = true;

@@ -60,6 +60,8 @@ pub struct Talk {
     waiting_bytes: usize,
     /// How often what waited was let go without that.
     stalls: u8,
+    /// Since when there was no memory for what it says, by the caller's clock.
+    pub(super) refused_ns: Option<u64>,
     pub beginning: Beginning,
     /// Nothing more is wanted of it.
     pub settled: bool,
@@ -87,6 +89,7 @@ impl Talk {
             waits: 0,
             waiting_bytes: 0,
             stalls: 0,
+            refused_ns: None,
             beginning,
             settled: false,
             app: 0,

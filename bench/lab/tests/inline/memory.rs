@@ -91,13 +91,23 @@ fn full_and_empty_again() {
         // one packet may be more than is left, and no more than that
         assert!(taken < MEMORY * 5 / 4, "`{answer}`: {taken}");
 
-        // those that go on are known and leave inspection, which makes room for the others
-        near.iter_mut().for_each(|stream| stream.write_all(rest).unwrap());
+        // those that go on are known and leave inspection; where data is dropped, those that have found no room for a second
+        // end, which makes room for the others
+        near.iter_mut().for_each(|stream| stream.set_nonblocking(true).unwrap());
+        near.iter_mut().for_each(|stream| drop(stream.write(rest)));
         wait_until("all that was said", LIMIT, || {
             read(&mut far);
-            Ok(far.iter().all(|(_, got)| *got == hello))
+            let whole = far.iter().filter(|(_, got)| *got == hello).count();
+            eprintln!(
+                "{answer}: whole {whole} memory {} refused {} lens {:?}",
+                memory(&daemon),
+                daemon.count("inspector_memory"),
+                far.iter().map(|(_, got)| got.len()).collect::<Vec<_>>()
+            );
+            Ok(whole == FLOWS || !open && whole > 0 && memory(&daemon) == 0)
         })
         .unwrap();
+        assert!(far.iter().all(|(_, got)| hello.starts_with(got)), "`{answer}`");
         wait_until("an empty memory", LIMIT, || Ok(memory(&daemon) == 0)).unwrap();
     }
 }
