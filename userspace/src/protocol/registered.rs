@@ -3,7 +3,8 @@
 use super::Protocol::{self, *};
 
 /// Ports and what may be spoken there: the Service Name and Transport Protocol Port Number Registry (IANA), and the defaults
-/// of servers that registered none. What upgrades in the course of a connection (STARTTLS, WebSocket) is what it starts as.
+/// of servers that registered none. BitTorrent has no port: its clients choose theirs. What upgrades in the course of a
+/// connection (STARTTLS, WebSocket) is what it starts as.
 const TCP: &[(u16, &[Protocol])] = &[
     (21, &[Ftp]),
     (22, &[Ssh]),
@@ -45,7 +46,6 @@ const TCP: &[(u16, &[Protocol])] = &[
     (6380, &[Tls]),
     (6667, &[Irc]),
     (6697, &[Tls]),
-    (6881, &[Bittorrent]),
     (8000, &[Http, WebSocket]),
     (8008, &[Http, WebSocket]),
     (8080, &[Http, Http2, WebSocket]),
@@ -72,7 +72,6 @@ const UDP: &[(u16, &[Protocol])] = &[
     (5349, &[Dtls]),
     (5353, &[Dns]),
     (5355, &[Dns]),
-    (6881, &[Bittorrent]),
     (11211, &[Memcached]),
     (51820, &[Wireguard]),
 ];
