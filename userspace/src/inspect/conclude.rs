@@ -154,6 +154,10 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
             talk.carries();
             Next::Again
         }
+        Stage::Compared if flow.is_udp() && layer.spoken == Spoken::Unknown => {
+            talk.begin_anew();
+            Next::More
+        }
         Stage::Compared => {
             layer.stage = match Follow::of(layer, flow.rules, flow.proxies()) {
                 Some(follow) => Stage::Follow(follow),
@@ -163,6 +167,7 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
         }
         Stage::Follow(_) => follow(talk, flow),
         Stage::Carry => carry(talk, flow),
+        Stage::Anew => anew(talk, flow),
         Stage::Over => Next::Settle,
     }
 }
@@ -175,6 +180,26 @@ fn carry(talk: &mut Talk, flow: &Flow<'_>) -> Next {
     }
     let over = carried.is_some() || all || talk.layer().bytes >= flow.rules.inspection.depth;
     if over { Next::Settle } else { Next::More }
+}
+
+/// A flow that begins with something else, as those do that first open the way through a translating gateway.
+fn anew(talk: &mut Talk, flow: &Flow<'_>) -> Next {
+    let layer = talk.layer();
+    let (protocol, direction, bytes) = match layer.spoken {
+        Spoken::Pending if layer.bytes < flow.rules.inspection.depth => return Next::More,
+        Spoken::Pending => return Next::Settle,
+        Spoken::Unknown => return if talk.begin_anew() { Next::More } else { Next::Settle },
+        Spoken::Known(protocol, direction, bytes) => (protocol, direction, bytes),
+    };
+    layer.stage = Stage::Compared;
+    let expected = layer.expected;
+    talk.app = protocol.number();
+    if flow.rules.fits(expected, Some(protocol)) {
+        return Next::Again;
+    }
+    let evidence = Some((direction, bytes));
+    let fault = Fault::new(Reason::app_mismatch, flow.rules.inspection.mismatch);
+    Next::Fault(Fault { found: Some(protocol), evidence, ..fault })
 }
 
 /// Reads on.

@@ -25,6 +25,8 @@ pub(super) enum Stage {
     Follow(Follow),
     /// It is STUN, and what the two ends speak then shows in later datagrams.
     Carry,
+    /// It is none that is known, which was told. Its later datagrams are looked at as if it began with them.
+    Anew,
     /// Nothing more is wanted of it.
     Over,
 }
@@ -164,7 +166,7 @@ impl Layer {
         match &self.stage {
             Stage::Identify => self.bytes > 0,
             Stage::Follow(follow) => follow.is_midway(&self.unread),
-            Stage::Compared | Stage::Carry | Stage::Over => false,
+            Stage::Compared | Stage::Carry | Stage::Anew | Stage::Over => false,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     packet::Packet,
 };
 use crate::{
-    protocol::{self, Datagrams, Direction, MOST_DATAGRAMS, Protocol},
+    protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Protocol, Spoken},
     reassembly::{self, Connection, Limits, Outcome, Said, Segment, flag},
 };
 
@@ -67,6 +67,8 @@ pub struct Talk {
     pub settled: bool,
     /// [`dropgate_abi::flow::Flow::app`]: what the outermost conversation is, once that is known.
     pub app: u8,
+    /// Beginnings that told nothing.
+    beginnings: u8,
     /// Faults that were told of.
     pub(super) told: u8,
     /// That was told, though the flow stays under inspection.
@@ -93,6 +95,7 @@ impl Talk {
             beginning,
             settled: false,
             app: 0,
+            beginnings: 0,
             told: 0,
             noted: false,
             condemned: None,
@@ -131,7 +134,14 @@ impl Talk {
 
     /// Whether it is not to be forgotten while it is silent, because what it says later cannot be told without what it said.
     pub fn lasts(&self) -> bool {
-        self.announces() || self.layers.iter().any(Layer::is_proxied)
+        self.announces() || self.layers.iter().any(Layer::is_proxied) || self.is_silent()
+    }
+
+    /// Whether the connection stands, and nobody has said anything yet.
+    fn is_silent(&self) -> bool {
+        self.beginning == Beginning::Seen
+            && self.layers.iter().all(|layer| layer.bytes == 0)
+            && self.connection.as_ref().is_some_and(|connection| connection.is_open())
     }
 
     /// What it is, if that was not told yet and it stays under inspection.
@@ -249,6 +259,17 @@ impl Talk {
         let said: Vec<(Direction, &[u8])> = datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
         self.layer().datagrams(&said);
         self.datagrams = datagrams;
+    }
+
+    /// Nothing that is known: what is said from here on is looked at as if the flow began with it. Whether there is a next
+    /// time.
+    pub(super) fn begin_anew(&mut self) -> bool {
+        self.beginnings += 1;
+        let layer = self.layer();
+        layer.stage = Stage::Anew;
+        (layer.spoken, layer.candidates) = (Spoken::Pending, Candidates::default());
+        self.datagrams.clear();
+        usize::from(self.beginnings) < MOST_DATAGRAMS
     }
 
     /// It is STUN: from here on what is none of its messages is looked at.

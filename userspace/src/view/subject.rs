@@ -16,7 +16,7 @@ use crate::{
 };
 use dropgate_abi::{
     flow::TICK_SHIFT,
-    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table, timeout},
+    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table, timeout, zone},
     tuple::{V4, V6},
 };
 use std::{path::Path, time::Duration};
@@ -81,6 +81,15 @@ impl Subject {
             rules,
             warnings: diagnostics,
         })
+    }
+
+    /// Whether flows of the first zone may be seen in one direction only.
+    pub fn first_is_loose(&self) -> bool {
+        let named = |number: &u16| {
+            let first = self.ports.zones.first().map(|zone| &zone.name);
+            first.is_some() && self.names.zones.get(number) == first
+        };
+        self.image.zones.iter().any(|(number, of)| named(number) && of.flags & zone::LOOSE != 0)
     }
 
     /// Makes the first zone hold every source and leaves every destination outside: for captures whose addresses lie in
