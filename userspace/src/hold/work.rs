@@ -319,9 +319,13 @@ impl Worker {
         while let Some((_, id)) = self.deadlines.pop_front_if(|(deadline, _)| all || *deadline <= now) {
             self.due.push(id);
         }
-        let any = !self.due.is_empty();
+        let due = self.due.clone();
         self.let_go(ports);
-        any
+        // some wait for an answer, and for what it turns them into then
+        let flows = &mut self.flows;
+        let waits = |id: &&u64| !all && flows.get_mut(**id).is_some_and(|flow| flow.talk.is_waiting());
+        self.deadlines.extend(due.iter().filter(waits).map(|id| (now + WAIT.as_nanos() as u64, *id)));
+        !due.is_empty()
     }
 
     /// What waited of the flows that are due leaves, each packet the way it would have gone.

@@ -29,6 +29,7 @@ mod neighbours;
 mod nonstandard;
 mod policies;
 mod proxied;
+mod proxy_kept;
 mod raw;
 mod related;
 mod review;
