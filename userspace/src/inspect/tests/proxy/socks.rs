@@ -2,10 +2,17 @@
 
 use dropgate_abi::reason::Reason;
 
-use super::{hello, refused, socks};
+use super::{hello, list, refused, rules, socks};
 use crate::{
-    inspect::{Answer, tests::wire::Wire},
-    protocol::Direction::{ToClient, ToServer},
+    inspect::{
+        Answer,
+        tests::wire::{SERVICE, Wire},
+    },
+    policy::model::{Expect, Reaction},
+    protocol::{
+        Direction::{ToClient, ToServer},
+        Protocol,
+    },
 };
 
 const GRANTED5: &[u8] = b"\x05\x00\x00\x01\x0a\x00\x00\x01\x04\x38";
@@ -115,4 +122,57 @@ fn socks_bind() {
     assert!(Wire::passes(wire.server(GRANTED5)));
     assert!(Wire::passes(wire.server(GRANTED5)));
     assert_eq!(wire.server(b"SSH-2.0-OpenSSH_9.9\r\n"), Answer::Drop(Reason::app_mismatch));
+}
+
+/// A service where anything may be spoken, or where something else is expected and the difference is only told of.
+fn lenient(any: bool) -> Wire {
+    let mut rules = rules(Protocol::Http, &list());
+    rules.inspection.mismatch = Reaction::Alert;
+    if any {
+        rules.expect.insert(SERVICE, Expect::Any);
+    }
+    Wire::new(rules, 9000)
+}
+
+/// The request alone is believed: its answer would come from a proxy that has connected.
+#[test]
+fn socks_where_it_is_not_expected() {
+    for any in [true, false] {
+        for (kind, request) in socks_requests([10, 9, 9, 9], "evil.example").into_iter().take(2) {
+            let reason = if kind == "4a" { Reason::proxy_target_name } else { Reason::proxy_target_denied };
+            for said in [request.clone(), [&request, b"SSH-2.0-x\r\n".as_slice()].concat()] {
+                for part in [1, 7, 99] {
+                    let mut wire = lenient(any);
+                    assert_eq!(wire.turns(&[(ToServer, &said)], part), Answer::Drop(reason), "{kind} {:?}", wire.found);
+                    assert_eq!(wire.found.last().map(|finding| finding.reason), Some(reason));
+                }
+            }
+        }
+        for (kind, request) in socks_requests([10, 1, 1, 1], "www.example").into_iter().take(2) {
+            let mut wire = lenient(any);
+            assert!(Wire::passes(wire.client(&request)), "{kind}");
+            assert!(Wire::passes(wire.server(b"\0\x5a\0\0\0\0\0\0")), "{kind}");
+            assert!(Wire::passes(wire.client(&hello())) && wire.talk.settled, "{kind} {:?}", wire.found);
+        }
+    }
+}
+
+/// What is no request, and what is not to be judged, is not taken for one.
+#[test]
+fn what_is_no_socks() {
+    for said in [
+        b"\x04\x01\x01\xbb\x0a\x09\x09\x09me\x01\0".as_slice(),
+        b"\x04\x03\x01\xbb\x0a\x09\x09\x09me\0",
+        b"\x04\x01\0\0\x0a\x09\x09\x09me\0",
+        b"\x04\x01\x01\xbb\0\0\0\0me\0",
+    ] {
+        let mut wire = lenient(true);
+        assert!(Wire::passes(wire.client(said)) && wire.found.is_empty(), "{said:?}: {:?}", wire.found);
+    }
+    let mut rules = rules(Protocol::Http, &list());
+    rules.expect.insert(SERVICE, Expect::Any);
+    rules.inspection.proxied = None;
+    let mut wire = Wire::new(rules, 9000);
+    let (_, request) = &socks_requests([10, 9, 9, 9], "evil.example")[0];
+    assert!(Wire::passes(wire.client(request)) && wire.found.is_empty());
 }
