@@ -7,6 +7,7 @@
 
 mod anomalies;
 mod asymmetric;
+mod backlog;
 mod blocklist;
 mod cases;
 mod clients;

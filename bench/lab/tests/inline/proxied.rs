@@ -156,10 +156,11 @@ fn what_a_proxy_sees() {
     assert!(daemon.count("app_mismatch") > 0, "{}", daemon.status());
     assert!(daemon.count("proxy_target_denied") >= 3, "{}", daemon.status());
     // SOCKS 4, where anything may be spoken
-    let (denied, allowed) = (b"\x04\x01\0\x16\xcb\0\x71\x09me\0", b"\x04\x01\x01\xbb\xcb\0\x71\x09me\0");
-    assert_eq!(asked(&lab, 9999, &[&denied], &[]), b"");
+    let (denied, allowed): (&[u8], &[u8]) =
+        (b"\x04\x01\0\x16\xcb\0\x71\x09me\0", b"\x04\x01\x01\xbb\xcb\0\x71\x09me\0");
+    assert_eq!(asked(&lab, 9999, &[denied], &[]), b"");
     assert_eq!(asked(&lab, 9999, &[&denied[..9], &denied[9..]], &[]), denied[..9]);
-    assert_eq!(asked(&lab, 9999, &[&allowed], &[]), allowed);
+    assert_eq!(asked(&lab, 9999, &[allowed], &[]), allowed);
 }
 
 #[test]
