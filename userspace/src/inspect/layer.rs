@@ -6,7 +6,7 @@ use super::{
     proxy::{Access, Asked},
     related::Control,
 };
-use crate::protocol::{self, Candidates, Direction, Spoken, Stream};
+use crate::protocol::{self, Candidates, Direction, Protocol, Spoken, Stream};
 
 /// Most bytes of each direction that identification is shown.
 const PREFIX: usize = 16 << 10;
@@ -138,6 +138,11 @@ impl Layer {
         }
     }
 
+    /// Whether it may yet turn out that a proxy is asked on it.
+    pub const fn may_ask_a_proxy(&self) -> bool {
+        self.candidates.may_be(Protocol::Http) || self.candidates.may_be(Protocol::Socks)
+    }
+
     /// Whether a proxy is asked on it, and may be asked again.
     pub const fn is_proxied(&self) -> bool {
         matches!(&self.stage, Stage::Follow(follow) if follow.is_proxy())
@@ -159,6 +164,11 @@ impl Layer {
     /// The conversation changes here: what was said behind that place.
     pub fn rest(&mut self) -> [Vec<u8>; 2] {
         std::mem::take(&mut self.unread)
+    }
+
+    /// Whether the client has said something that only an answer can tell the meaning of: it must not come before that.
+    pub fn awaits_answer(&self) -> bool {
+        matches!(&self.stage, Stage::Follow(follow) if follow.awaits_answer(&self.unread))
     }
 
     /// Whether something was said of which more is needed before it can be judged.

@@ -167,7 +167,22 @@ impl Talk {
     /// see a byte of what does not belong there; but it may have to see some before it says what tells, so that nothing
     /// waits for long, nor often.
     pub(super) fn makes_wait(&self) -> bool {
-        !self.waiting.is_empty() || self.is_midway() && self.stalls < STALLS
+        !self.waiting.is_empty() || self.is_midway() && (self.stalls < STALLS || self.awaits_answer())
+    }
+
+    /// Whether what waits stays until the other end has answered, however long that takes.
+    fn awaits_answer(&self) -> bool {
+        !self.settled && self.layers.last().is_some_and(Layer::awaits_answer)
+    }
+
+    /// Whether something waits still, and is to be let go later.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty() && !self.is_hopeless()
+    }
+
+    /// What is expected is not spoken: the next packet ends the flow.
+    fn is_hopeless(&self) -> bool {
+        !self.settled && self.layers.last().is_some_and(|layer| layer.hopeless)
     }
 
     /// Whether something has waited in vain for what is spoken to show.
@@ -203,12 +218,16 @@ impl Talk {
         !self.is_midway() || self.waits >= MOST_WAITING || self.waiting_bytes >= MOST_WAITING_BYTES
     }
 
-    /// What waited, to be let go in this order. Nothing where what is expected is not spoken: the next packet ends the flow.
+    /// What waited, to be let go in this order. Nothing where it stays: what is expected is not spoken, or the other end has to
+    /// answer first.
     pub fn let_go(&mut self) -> Vec<Waiting> {
+        if self.awaits_answer() {
+            return Vec::new();
+        }
         if self.is_midway() && !self.waiting.is_empty() {
             self.stalls = self.stalls.saturating_add(1);
         }
-        if !self.settled && self.layers.last().is_some_and(|layer| layer.hopeless) {
+        if self.is_hopeless() {
             return Vec::new();
         }
         (self.waits, self.waiting_bytes) = (0, 0);

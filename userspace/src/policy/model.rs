@@ -105,6 +105,15 @@ pub struct Service {
     /// Its flows are inspected, if anything is.
     pub inspect: bool,
     pub expect: Expect,
+    /// Its servers are proxies. `None`: the file does not say so.
+    pub proxied: Option<Proxied>,
+}
+
+/// `proxied` of a service: its servers are proxies, and every connection to them is read to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Proxied {
+    /// [`Inspection::proxied`] for this service. `None`: nothing is read, and targets are not looked at.
+    pub reaction: Option<Reaction>,
 }
 
 /// What is to be spoken on a service's flows.
@@ -377,7 +386,8 @@ pub struct Inspection {
     pub unknown: Reaction,
     /// What is spoken has not shown in time.
     pub pending: Reaction,
-    /// A proxy is asked for a target that the zone may not reach itself. `None`: targets are not looked at.
+    /// A proxy is asked for a target that the zone may not reach itself. `None`: targets are not looked at. Services may have
+    /// their own: [`Service::proxied`].
     pub proxied: Option<Reaction>,
     /// Most packets that are held at once on one receive queue.
     pub held: u32,

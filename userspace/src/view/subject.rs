@@ -68,10 +68,9 @@ impl Subject {
             .map_err(|errors| SubjectError::Invalid { file: name, errors })?;
         diagnostics.extend(image.warnings.iter().cloned());
         let rules = policy.inspection.map(|inspection| {
-            let services = image.names.services.iter();
-            let expect = services.map(|(counter, service)| (*counter, service.expect.clone())).collect();
+            let (expect, proxied) = (image.names.expected(), image.names.proxied());
             let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
-            Rules { inspection, expect, fragments: Duration::from_nanos(fragments), ..Rules::default() }
+            Rules { inspection, expect, proxied, fragments: Duration::from_nanos(fragments), ..Rules::default() }
         });
         Ok(Self {
             ports: ports(&policy, &environment, &image),
