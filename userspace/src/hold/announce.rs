@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Most flows that hosts of one zone may have announced at once.
 const ZONE_MAX: u32 = (MAX_RELATED / 16) as u32;
 
-/// Writes what was announced. Shared by all who inspect.
+/// Writes what was announced. Shared by all who inspect; of a capture, for the time of that.
 pub struct Announcer(Mutex<Inner>);
 
 struct Inner {
@@ -38,6 +38,9 @@ struct Inner {
 
 impl Announcer {
     /// What an earlier daemon wrote stays good for as long as it is.
+    ///
+    /// # Errors
+    /// The map is missing, or its descriptor cannot be shared.
     pub fn new(object: &Object) -> Result<Self, HoldError> {
         let shared = object.share("RELATED")?;
         let map = aya::maps::HashMap::try_from(shared).map_err(|error| map("RELATED", error))?;

@@ -37,20 +37,20 @@ use dropgate_abi::{
     hold::{HoldPort, MAX_SOCKETS},
 };
 
-use self::{
+pub use self::{
     announce::Announcer,
+    device::{is_device, remove, strays},
+    target::Allowlist,
+    tell::{Tell, Told},
+    totals::{Size, Totals},
+};
+use self::{
     bell::Bell,
     credits::Credits,
     kernel::Kernel,
     port::{Port, SLOTS_A_PORT},
     shared::{Door, Shared},
     worker::Worker,
-};
-pub use self::{
-    device::{is_device, remove, strays},
-    target::Allowlist,
-    tell::{Tell, Told},
-    totals::{Size, Totals},
 };
 use crate::{
     clock::now_ns,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::replay::Judge;
 use crate::{
     datapath::{Bench, BenchError, Sizes},
-    hold::Allowlist,
+    hold::{Allowlist, Announcer},
     inspect::Targets,
     policy::Image,
 };
@@ -30,6 +30,10 @@ impl Judge for Bench {
 
     fn targets(&self) -> Option<Arc<dyn Targets>> {
         Some(Arc::new(Allowlist::new(self.object()).ok()?))
+    }
+
+    fn announcer(&self) -> Option<Announcer> {
+        Announcer::new(self.object()).ok()
     }
 
     fn settle(&mut self, request: &Settle) -> anyhow::Result<u32> {
