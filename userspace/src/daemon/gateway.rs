@@ -1,6 +1,7 @@
 //! A gateway: the loaded object, the policy in force, and how a new one gets there.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -26,7 +27,7 @@ use crate::{
     netlink,
     policy::{
         self, Diagnostic, Environment, Ids, Image, Policy,
-        model::{Failure, Inspection},
+        model::{Expect, Failure, Inspection},
     },
     view::subject,
 };
@@ -306,11 +307,10 @@ impl Gateway {
             }
         };
         let control = self.slots.control().get(0).unwrap_or_default();
-        let expect = image.names.services.iter().map(|(counter, service)| (*counter, service.expect.clone())).collect();
         let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
         let targets = Some(Arc::new(Allowlist::new(&self.object)?) as _);
         let fragments = Duration::from_nanos(fragments);
-        let rules = Rules { inspection, failure, fragments, expect, targets, capture: false };
+        let rules = Rules { inspection, failure, fragments, expect: expected(image), targets, capture: false };
         Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
     }
 
@@ -372,6 +372,8 @@ impl Gateway {
             zones: image.names.zones.clone(),
             services: services.map(|(at, name)| (*at, (name.owner.clone(), name.name.clone(), name.line))).collect(),
             interfaces: image.interfaces.iter().map(|at| (at.index, at.name.clone())).collect(),
+            inspection: policy.inspection,
+            expect: expected(image),
         };
         state.write(&self.place.state()).map_err(fault(format!("`{}`", self.place.state().display())))
     }
@@ -384,6 +386,11 @@ impl Gateway {
         }
         self.object.sweep(runs)
     }
+}
+
+/// What services expect, by their counters.
+fn expected(image: &Image) -> BTreeMap<u32, Expect> {
+    image.names.services.iter().map(|(counter, service)| (*counter, service.expect.clone())).collect()
 }
 
 /// The interfaces of this machine, without those that serve to hold packets.

@@ -127,7 +127,7 @@ pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock
         dest_port: ports.then_some(server.1),
         proto: Some(protocol(flow.key.protocol)),
         ip_v: Some(flow.key.family),
-        app_proto: Protocol::app_proto(flow.app),
+        app_proto: Protocol::app_proto(flow.spoken()),
         flow: Some(eve::Flow {
             pkts_toserver: flow.packets[0],
             pkts_toclient: flow.packets[1],

@@ -38,7 +38,7 @@ use dropgate_abi::{
 };
 
 pub use self::{
-    announce::Announcer,
+    announce::{Announcements, Announcer},
     device::{is_device, remove, strays},
     target::Allowlist,
     tell::{Tell, Told},
@@ -213,6 +213,11 @@ impl Holder {
     /// What the inspector has done so far.
     pub fn totals(&self) -> &Totals {
         &self.shared.totals
+    }
+
+    /// What became of the flows that others announced.
+    pub fn announcements(&self) -> Announcements {
+        self.shared.announcer.done(now_ns())
     }
 
     /// What it is made of, and what it takes.

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     prefix::Prefix,
     source::{Location, Source},
@@ -108,7 +110,7 @@ pub struct Service {
 }
 
 /// What is to be spoken on a service's flows.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Hash)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
 pub enum Expect {
     /// What is registered for the server's port.
     #[default]
@@ -363,7 +365,8 @@ pub mod protocol {
 }
 
 /// `[inspection]`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Inspection {
     /// Bytes of a flow, both directions together, within which it must show what it speaks.
     pub depth: u64,
@@ -411,7 +414,7 @@ impl Default for Inspection {
 }
 
 /// What becomes of a flow whose beginning was not seen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Midstream {
     /// It passes, whatever it speaks.
     Pass,
@@ -422,7 +425,7 @@ pub enum Midstream {
 }
 
 /// What becomes of a flow for what it speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Reaction {
     /// It goes on, and is told of.
     Alert,

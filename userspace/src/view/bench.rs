@@ -12,6 +12,7 @@ use crate::{
 use dropgate_abi::{
     flow::Flow,
     hold::{Held, Settle},
+    related::Related,
     walk::Walk,
 };
 
@@ -34,6 +35,10 @@ impl Judge for Bench {
 
     fn announcer(&self) -> Option<Announcer> {
         Announcer::new(self.object()).ok()
+    }
+
+    fn announced(&self, walk: &Walk) -> Option<Related> {
+        Some(Self::announced(self).ok()?.of(walk)?.1)
     }
 
     fn settle(&mut self, request: &Settle) -> anyhow::Result<u32> {

@@ -33,6 +33,7 @@ mod raw;
 mod related;
 mod review;
 mod sctp;
+mod seen;
 mod setup;
 mod spoken;
 mod starttls;

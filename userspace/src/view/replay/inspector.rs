@@ -118,6 +118,7 @@ impl Inspector {
             Answer::Drop(reason) => parts.iter().for_each(|part| outside.dropped(held, &judged.walk, reason, part)),
         }
         judged.let_go.drain(..).for_each(|frame| outside.lines.released(&frame));
+        judged.discarded.drain(..).for_each(|(reason, frame)| outside.lines.dropped(&frame, reason));
         if let Some(finding) = &judged.found {
             flow.known.found = Some((finding.reason, finding.reaction));
             outside.found(held, &judged.walk, finding);

@@ -41,7 +41,8 @@ use dropgate_abi::{
     event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
     flow::Flow,
     from_bytes,
-    hold::{Held, Settle, settled},
+    hold::{Held, RELATED, Settle, settled},
+    related::Related,
     walk::{Walk, action},
 };
 use std::sync::Arc;
@@ -73,6 +74,11 @@ pub trait Judge {
 
     /// Who makes flows known to the programs that others have announced. Starts with none.
     fn announcer(&self) -> Option<Announcer> {
+        None
+    }
+
+    /// What another flow has announced about the flow of a packet.
+    fn announced(&self, _walk: &Walk) -> Option<Related> {
         None
     }
 
@@ -336,8 +342,9 @@ impl<'a, J: Judge> Replay<'a, J> {
         let mut flow = *flow;
         stand_ins.restore_key(&mut flow.key);
         let known = inspector.end(flow.id);
-        if flow.app == 0 || known.announced != 0 && known.app != 0 {
-            flow.app = known.app;
+        if flow.spoken() == 0 {
+            // no longer what it was announced as
+            (flow.app, flow.hold) = (known.app, flow.hold & !RELATED);
         }
         if let Some(events) = &mut self.events {
             events(&events::ended(&flow, now_ns, otherwise, self.names, clock));
