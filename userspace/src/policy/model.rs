@@ -31,6 +31,8 @@ pub struct Policy {
     pub blocklist: Blocklist,
     pub lists: BTreeMap<String, List>,
     pub fragments: Fragments,
+    /// Keys of `[fragments]` that say `"pass"`, and where.
+    pub fragments_passed: Vec<(String, Location)>,
     pub timeouts: Timeouts,
     pub limits: Limits,
     pub events: Events,

@@ -132,6 +132,8 @@ impl Parser {
         let outside_egress = outside.map(|section| self.egress_of(section, "outside")).unwrap_or_default();
         let publish = self.publish(publish);
         let blocklist = blocklist.map(|section| self.blocklist(section)).unwrap_or_default();
+        let fragments = fragments.map(|section| self.fragments(section));
+        let (fragments, fragments_passed) = fragments.unwrap_or_default();
         let policy = Policy {
             source: Arc::clone(&self.source),
             gateway: gateway.flatten()?,
@@ -141,7 +143,8 @@ impl Parser {
             publish,
             blocklist,
             lists,
-            fragments: fragments.map(|section| self.fragments(section)).unwrap_or_default(),
+            fragments,
+            fragments_passed,
             timeouts: timeouts.map(|section| self.timeouts(section)).unwrap_or_default(),
             limits: limits.map(|section| self.limits(section)).unwrap_or_default(),
             events: events.map(|section| self.events(section)).unwrap_or_default(),
