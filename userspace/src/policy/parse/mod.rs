@@ -136,7 +136,6 @@ impl Parser {
         let (fragments, fragments_passed) = fragments.unwrap_or_default();
         let policy = Policy {
             source: Arc::clone(&self.source),
-            gateway: gateway.flatten()?,
             zones,
             self_egress,
             outside_egress,
@@ -150,6 +149,8 @@ impl Parser {
             events: events.map(|section| self.events(section)).unwrap_or_default(),
             inspection: inspection.map(|section| self.inspection(section)),
             failure: failure.map(|section| self.failure(section)).unwrap_or_default(),
+            // after everything else, so that a mistake there does not hide others
+            gateway: gateway.flatten()?,
         };
         for (name, (location, used)) in &self.lists {
             if !used {
