@@ -4,6 +4,8 @@
 //! that are run. `DROPGATE_BLESS=1 cargo test` writes what came of them anew. It takes root (CAP_BPF, CAP_NET_ADMIN).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "replay/announced.rs"]
+mod announced;
 #[path = "replay/captures.rs"]
 mod captures;
 mod packets;
@@ -47,6 +49,13 @@ fn answers() {
 fn inspection() {
     let captures = [("capture.pcap", captures::inspected()), ("loopback.pcap", captures::loopback())];
     run("inspection", &captures);
+}
+
+#[test]
+fn related() {
+    let captures =
+        [("ftp.pcap", announced::ftp()), ("calls.pcap", announced::calls()), ("loopback.pcap", announced::loopback())];
+    run("related", &captures);
 }
 
 #[test]

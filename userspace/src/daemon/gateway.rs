@@ -372,6 +372,8 @@ impl Gateway {
             zones: image.names.zones.clone(),
             services: services.map(|(at, name)| (*at, (name.owner.clone(), name.name.clone(), name.line))).collect(),
             interfaces: image.interfaces.iter().map(|at| (at.index, at.name.clone())).collect(),
+            inspection: policy.inspection,
+            expect: image.names.expected(),
         };
         state.write(&self.place.state()).map_err(fault(format!("`{}`", self.place.state().display())))
     }

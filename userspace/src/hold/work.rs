@@ -225,9 +225,7 @@ impl Worker {
         let mut ended = None;
         // the flows that a packet announces are known before it leaves
         for announced in &judged.announced {
-            let made_known = shared.announcer.announce(announced, batch.now_ns);
-            let counter = if made_known { &shared.totals.announced } else { &shared.totals.refused };
-            counter.fetch_add(1, Ordering::Relaxed);
+            shared.announcer.announce(announced, batch.now_ns);
         }
         if let Some(app) = judged.noted {
             let note = Settle { hash: held.hash, flow: held.flow, app, note: 1, ..Settle::default() };
@@ -259,6 +257,10 @@ impl Worker {
                 None => shared.totals.sent(to.send(&mut self.hands, &frame)),
                 Some(reason) => shared.totals.count(reason, frame.len()),
             }
+        }
+        shared.totals.discarded.fetch_add(judged.discarded.len() as u64, Ordering::Relaxed);
+        for (reason, frame) in judged.discarded.drain(..) {
+            shared.totals.count(reason, frame.len());
         }
         flow.charge();
         if let Some(app) = judged.finished {

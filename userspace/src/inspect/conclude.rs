@@ -120,9 +120,7 @@ pub(super) fn conclude(
         if fault.reaction == Reaction::Reset {
             out.resets = resets(packet);
         }
-        out.let_go.clear();
-        out.condemned = Some((fault.reason, talk.app));
-        talk.condemn(fault.reason);
+        talk.condemn(fault.reason, out);
         return Answer::Drop(fault.reason);
     }
 }

@@ -119,11 +119,11 @@ fn names(listed: Option<&[Protocol]>) -> Vec<&'static str> {
     listed.map_or_else(|| vec!["any"], |protocols| protocols.iter().map(|protocol| protocol.name()).collect())
 }
 
-/// What may be spoken on a flow that another one has announced as this.
+/// What may be spoken on a flow that another one has announced as this, or that was found to speak one of them.
 fn announced(protocol: Protocol) -> &'static [Protocol] {
     match protocol {
         // media is agreed on, and its keys too, where it goes (RFC 8445, RFC 5764)
-        Protocol::Rtp => &[Protocol::Rtp, Protocol::Stun, Protocol::Dtls],
+        Protocol::Rtp | Protocol::Stun | Protocol::Dtls => &[Protocol::Rtp, Protocol::Stun, Protocol::Dtls],
         Protocol::Tftp => &[Protocol::Tftp],
         _ => &[],
     }

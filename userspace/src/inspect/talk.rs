@@ -3,14 +3,14 @@
 use dropgate_abi::{hold::Held, reason::Reason};
 
 use super::{
-    Announced, Answer,
+    Announced, Answer, Judged,
     expect::Rules,
     layer::{Layer, Stage},
     packet::Packet,
 };
 use crate::{
     protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Protocol, Spoken},
-    reassembly::{self, Connection, Limits, Outcome, Said, Segment, flag},
+    reassembly::{self, Connection, Limits, Said, Segment, flag},
 };
 
 /// Bytes of a datagram that are kept.
@@ -71,8 +71,8 @@ pub struct Talk {
     beginnings: u8,
     /// Faults that were told of.
     pub(super) told: u8,
-    /// That was told, though the flow stays under inspection.
-    noted: bool,
+    /// What of `app` the flow table was told while the flow stays under inspection.
+    noted: u8,
     /// It ends: every packet of it is dropped.
     pub condemned: Option<Reason>,
 }
@@ -97,9 +97,14 @@ impl Talk {
             app: 0,
             beginnings: 0,
             told: 0,
-            noted: false,
+            noted: 0,
             condemned: None,
         }
+    }
+
+    /// Frames of it that are with us.
+    pub fn frames(&self) -> usize {
+        self.kept.len() + self.waiting.len()
     }
 
     /// Whether packets of it are with us.
@@ -144,10 +149,10 @@ impl Talk {
             && self.connection.as_ref().is_some_and(|connection| connection.is_open())
     }
 
-    /// What it is, if that was not told yet and it stays under inspection.
+    /// What it is, if that is known and was not told yet.
     pub(super) fn note(&mut self) -> Option<u8> {
-        let new = self.announces() && !self.noted;
-        self.noted |= new;
+        let new = self.app != self.noted;
+        self.noted = self.app;
         new.then_some(self.app)
     }
 
@@ -244,11 +249,16 @@ impl Talk {
         connection + kept.chain(waiting).chain(datagrams).chain(layers).sum::<usize>()
     }
 
-    /// Nothing more is looked for. What is kept of a direction leaves; what is kept of the other one would leave by another
-    /// way, and its sender sends it again.
-    pub(super) fn give_up(&mut self, direction: Direction, let_go: &mut Vec<Box<[u8]>>) {
-        let kept = self.kept.drain(..).filter(|(_, way, _)| *way == direction);
-        let_go.extend(kept.map(|(.., frame)| frame));
+    /// Nothing more is looked for, for this reason. What is kept of a direction leaves; what is kept of the other one would
+    /// leave by another way, and its sender sends it again.
+    pub(super) fn give_up(&mut self, direction: Direction, reason: Reason, out: &mut Judged) {
+        for (_, way, frame) in self.kept.drain(..) {
+            if way == direction {
+                out.let_go.push(frame);
+            } else {
+                out.discarded.push((reason, frame));
+            }
+        }
         self.connection = None;
     }
 
@@ -303,14 +313,13 @@ impl Talk {
         (protocol::carried(Datagrams { said: &said }), self.datagrams.len() == MOST_DATAGRAMS)
     }
 
-    /// A TCP segment, of the packet that came in `parts`; frames kept earlier that leave with it go into `let_go`.
+    /// A TCP segment, of the packet that came in `parts`; frames kept earlier that leave with it go into [`Judged::let_go`].
     pub(super) fn segment(
         &mut self,
         segment: &Segment<'_>,
         parts: &[&[u8]],
         rules: &Rules,
-        out: &mut Outcome,
-        let_go: &mut Vec<Box<[u8]>>,
+        judged: &mut Judged,
     ) -> Answer {
         // receivers take urgent bytes out of the stream unless they were told not to: they would read another one
         if segment.flags & flag::URG != 0 && (!self.settled || self.inspected.is_some()) {
@@ -319,16 +328,18 @@ impl Talk {
         // the conversations keep what they still need
         let limits = Limits { prefix: 0, gaps: rules.capture, ..Limits::default() };
         let connection = self.connection.get_or_insert_with(|| Box::new(Connection::new(&limits)));
+        let Judged { stream: out, let_go, discarded, .. } = judged;
         let token = self.next_token;
         self.next_token = self.next_token.wrapping_add(1);
         let answer = connection.segment(segment, token, out);
         if out.restarted {
             // the same addresses and ports, another conversation
             self.layers.clear();
-            (self.settled, self.inspected, self.stalls, self.noted) = (false, None, 0, false);
+            (self.settled, self.inspected, self.stalls) = (false, None, 0);
         }
-        for (token, _) in &out.discard {
-            self.kept.retain(|(kept, ..)| kept != token);
+        for (token, reason) in &out.discard {
+            let ended = self.kept.extract_if(.., |(kept, ..)| kept == token);
+            discarded.extend(ended.map(|(.., frame)| (*reason, frame)));
         }
         // in the order in which they came; one of the other direction would leave by another way, and its sender sends it again
         let leaving = self.kept.extract_if(.., |(kept, ..)| out.let_go.contains(kept));
@@ -369,13 +380,16 @@ impl Talk {
         }
     }
 
-    /// The flow ends here.
-    pub(super) fn condemn(&mut self, reason: Reason) {
+    /// The flow ends here, and with it what is with us of it.
+    pub(super) fn condemn(&mut self, reason: Reason, out: &mut Judged) {
+        out.condemned = Some((reason, self.app));
+        let kept = std::mem::take(&mut self.kept).into_iter().map(|(.., frame)| frame);
+        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|waiting| waiting.frame);
+        out.discarded.extend(out.let_go.drain(..).chain(kept).chain(waiting).map(|frame| (reason, frame)));
         self.condemned = Some(reason);
         self.connection = None;
         self.layers = Vec::new();
         self.datagrams = Vec::new();
-        self.kept = Vec::new();
-        (self.waiting, self.waits, self.waiting_bytes) = (Vec::new(), 0, 0);
+        (self.waits, self.waiting_bytes) = (0, 0);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     prefix::Prefix,
     source::{Location, Source},
@@ -29,6 +31,8 @@ pub struct Policy {
     pub blocklist: Blocklist,
     pub lists: BTreeMap<String, List>,
     pub fragments: Fragments,
+    /// Keys of `[fragments]` that say `"pass"`, and where.
+    pub fragments_passed: Vec<(String, Location)>,
     pub timeouts: Timeouts,
     pub limits: Limits,
     pub events: Events,
@@ -117,7 +121,7 @@ pub struct Proxied {
 }
 
 /// What is to be spoken on a service's flows.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Hash)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
 pub enum Expect {
     /// What is registered for the server's port.
     #[default]
@@ -372,7 +376,8 @@ pub mod protocol {
 }
 
 /// `[inspection]`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Inspection {
     /// Bytes of a flow, both directions together, within which it must show what it speaks.
     pub depth: u64,
@@ -421,7 +426,7 @@ impl Default for Inspection {
 }
 
 /// What becomes of a flow whose beginning was not seen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Midstream {
     /// It passes, whatever it speaks.
     Pass,
@@ -432,7 +437,7 @@ pub enum Midstream {
 }
 
 /// What becomes of a flow for what it speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Reaction {
     /// It goes on, and is told of.
     Alert,

@@ -63,7 +63,7 @@ pub fn fragments() -> Vec<u8> {
 }
 
 /// A segment of a stream.
-fn segment(ports: (u16, u16), flags: u8, (seq, ack): (u32, u32), payload: &[u8]) -> Vec<u8> {
+pub fn segment(ports: (u16, u16), flags: u8, (seq, ack): (u32, u32), payload: &[u8]) -> Vec<u8> {
     let mut segment = tcp(ports.0, ports.1, flags, payload);
     segment[4..8].copy_from_slice(&seq.to_be_bytes());
     segment[8..12].copy_from_slice(&ack.to_be_bytes());

@@ -35,6 +35,7 @@ mod raw;
 mod related;
 mod review;
 mod sctp;
+mod seen;
 mod setup;
 mod spoken;
 mod starttls;

@@ -1,5 +1,6 @@
 //! A capture through the datapath and the inspector, packet by packet, with the capture's own clock.
 
+mod announced;
 mod clock;
 mod ended;
 mod inspector;
@@ -18,6 +19,7 @@ pub use self::{
 };
 
 use self::{
+    announced::Announcements,
     clock::CaptureClock,
     inspector::{Inspector, Outside},
     lines::Lines,
@@ -33,6 +35,7 @@ use super::{
 use crate::{
     capture::{CaptureError, Packet, Record},
     events::{self, Clock, Names, eve::Event},
+    hold::Announcer,
     inspect::{Rules, Targets},
 };
 use dropgate_abi::{
@@ -40,7 +43,8 @@ use dropgate_abi::{
     event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
     flow::Flow,
     from_bytes,
-    hold::{Held, Settle, settled},
+    hold::{Held, RELATED, Settle, settled},
+    related::Related,
     walk::{Walk, action},
 };
 use std::sync::Arc;
@@ -67,6 +71,16 @@ pub trait Judge {
 
     /// Who knows what a proxy may be asked for.
     fn targets(&self) -> Option<Arc<dyn Targets>> {
+        None
+    }
+
+    /// Who makes flows known to the programs that others have announced. Starts with none.
+    fn announcer(&self) -> Option<Announcer> {
+        None
+    }
+
+    /// What another flow has announced about the flow of a packet.
+    fn announced(&self, _walk: &Walk) -> Option<Related> {
         None
     }
 
@@ -179,6 +193,7 @@ impl<'a, J: Judge> Replay<'a, J> {
             room: Vec::new(),
             lines: Lines::default(),
             inspector: Inspector::default(),
+            announcements: Announcements::new(self.judge.announcer(), self.options.initiator_inside),
             offload: Offload::default(),
             stand_ins: StandIns::default(),
             openings: Openings::default(),
@@ -235,7 +250,7 @@ impl<'a, J: Judge> Replay<'a, J> {
         } else {
             (capture.placer.from(self.ports, &seen, packet.synthetic), Placer::to(self.ports, &seen))
         };
-        let OneCapture { lines, inspector, room, offload, stand_ins, .. } = capture;
+        let OneCapture { lines, inspector, announcements, room, offload, stand_ins, .. } = capture;
         let mut unjudged = |action, reason, detail| {
             let mut line = Line::unjudged(packet.number, packet.timestamp_ns, action, reason, detail);
             line.cut = packet.cut;
@@ -272,7 +287,7 @@ impl<'a, J: Judge> Replay<'a, J> {
                 lines.hold(line, (walk, clock), held.flow, &whole);
                 let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
                 let events = self.events.as_mut();
-                let mut outside = Outside { judge, rules, lines, events, names, clock: &clock, now_ns };
+                let mut outside = Outside { judge, rules, announcements, lines, events, names, clock: &clock, now_ns };
                 inspector.take(&held, &whole, walk.port, &mut outside);
             }
             _ => lines.push(line, Some((walk, clock))),
@@ -302,11 +317,11 @@ impl<'a, J: Judge> Replay<'a, J> {
 
     /// What has waited long enough leaves; `all`: everything that waits.
     fn pass_time(&mut self, capture: &mut OneCapture, all: bool) {
-        let OneCapture { lines, inspector, wall: Some(clock), .. } = capture else { return };
+        let OneCapture { lines, inspector, announcements, wall: Some(clock), .. } = capture else { return };
         let Some(rules) = self.rules.as_ref() else { return };
         let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
         let events = self.events.as_mut();
-        inspector.pass_time(all, &mut Outside { judge, rules, lines, events, names, clock, now_ns });
+        inspector.pass_time(all, &mut Outside { judge, rules, announcements, lines, events, names, clock, now_ns });
     }
 
     /// Shows the lines that are ready.
@@ -360,14 +375,15 @@ impl<'a, J: Judge> Replay<'a, J> {
         let mut flow = *flow;
         openings.leave_out(&mut flow);
         stand_ins.restore_key(&mut flow.key);
-        let (found, app) = inspector.end(flow.id);
-        if flow.app == 0 {
-            flow.app = app;
+        let known = inspector.end(flow.id);
+        if flow.spoken() == 0 {
+            // no longer what it was announced as
+            (flow.app, flow.hold) = (known.app, flow.hold & !RELATED);
         }
         if let Some(events) = &mut self.events {
             events(&events::ended(&flow, now_ns, otherwise, self.names, clock));
         }
-        let mut line = FlowLine::new(&flow, now_ns, (self.names, clock), self.rules.as_ref(), found);
+        let mut line = FlowLine::new(&flow, now_ns, (self.names, clock), self.rules.as_ref(), known);
         line.file = file.map(str::to_owned);
         sink(Shown::Flow(&line))
     }
@@ -385,6 +401,7 @@ struct OneCapture {
     room: Vec<u8>,
     lines: Lines,
     inspector: Inspector,
+    announcements: Announcements,
     offload: Offload,
     stand_ins: StandIns,
     openings: Openings,
