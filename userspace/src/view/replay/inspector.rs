@@ -104,7 +104,7 @@ impl Inspector {
             Answer::Drop(reason) => parts.iter().for_each(|part| outside.dropped(held, &judged.walk, reason, part)),
         }
         judged.let_go.drain(..).for_each(|frame| outside.lines.released(&frame));
-        if let Some(finding) = &judged.found {
+        for finding in &judged.found {
             flow.found = Some((finding.reason, finding.reaction));
             outside.found(held, &judged.walk, finding);
         }
