@@ -129,14 +129,16 @@ impl Talk {
         self.layers.first().is_some_and(Layer::is_control)
     }
 
-    /// Whether it is not to be forgotten while it is silent, because what it says later cannot be told without what it said.
+    /// Whether it is not to be forgotten while it is silent, because what it says later cannot be told without what it said: as
+    /// long as it says anything.
     pub fn lasts(&self) -> bool {
-        self.announces() || self.layers.iter().any(Layer::is_proxied)
+        let over = self.connection.as_ref().is_some_and(|connection| connection.over());
+        !over && (self.announces() || self.layers.iter().any(Layer::is_proxied))
     }
 
     /// What it is, if that was not told yet and it stays under inspection.
     pub(super) fn note(&mut self) -> Option<u8> {
-        let new = self.announces() && !self.noted;
+        let new = self.lasts() && !self.noted;
         self.noted |= new;
         new.then_some(self.app)
     }
