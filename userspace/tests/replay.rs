@@ -37,6 +37,14 @@ fn initiator_inside() {
     run("initiator_inside", &[("capture.pcap", captures::anywhere())]);
 }
 
+/// Servers alone, in a zone that takes flows of which it sees one direction, and in one that does not.
+#[test]
+fn answers() {
+    let strict = fs::read_to_string(transcript::case("answers").join("policy.toml")).unwrap();
+    let strict = strict.replace("state = \"loose\"\n", "").into_bytes();
+    run("answers", &[("answers.pcap", captures::answers()), ("strict.toml", strict)]);
+}
+
 #[test]
 fn inspection() {
     let captures = [("capture.pcap", captures::inspected()), ("loopback.pcap", captures::loopback())];

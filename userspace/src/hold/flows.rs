@@ -163,8 +163,8 @@ impl Flows {
     }
 
     /// Time passes: what has not been seen since this was called last is forgotten, but for flows of which nothing more is
-    /// wanted, which are small, for those that announce others, which may be silent while the others speak, and for those to
-    /// proxies, which must not pass for something else after a pause.
+    /// wanted, which are small, for those that announce others, which may be silent while the others speak, for those to
+    /// proxies, which must not pass for something else after a pause, and for connections that were opened in advance.
     pub fn age(&mut self) {
         let mut idle = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
         idle.retain(|_, flow| {

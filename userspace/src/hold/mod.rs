@@ -9,6 +9,7 @@ mod credits;
 mod device;
 mod flows;
 mod fragments;
+mod handing;
 mod kernel;
 mod memory;
 mod port;

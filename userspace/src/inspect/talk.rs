@@ -9,7 +9,7 @@ use super::{
     packet::Packet,
 };
 use crate::{
-    protocol::{self, Datagrams, Direction, MOST_DATAGRAMS, Protocol},
+    protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Protocol, Spoken},
     reassembly::{self, Connection, Limits, Said, Segment, flag},
 };
 
@@ -67,6 +67,8 @@ pub struct Talk {
     pub settled: bool,
     /// [`dropgate_abi::flow::Flow::app`]: what the outermost conversation is, once that is known.
     pub app: u8,
+    /// Beginnings that told nothing.
+    beginnings: u8,
     /// Faults that were told of.
     pub(super) told: u8,
     /// What of `app` the flow table was told while the flow stays under inspection.
@@ -93,6 +95,7 @@ impl Talk {
             beginning,
             settled: false,
             app: 0,
+            beginnings: 0,
             told: 0,
             noted: 0,
             condemned: None,
@@ -136,7 +139,14 @@ impl Talk {
 
     /// Whether it is not to be forgotten while it is silent, because what it says later cannot be told without what it said.
     pub fn lasts(&self) -> bool {
-        self.announces() || self.layers.iter().any(Layer::is_proxied)
+        self.announces() || self.layers.iter().any(Layer::is_proxied) || self.is_silent()
+    }
+
+    /// Whether the connection stands, and nobody has said anything yet.
+    fn is_silent(&self) -> bool {
+        self.beginning == Beginning::Seen
+            && self.layers.iter().all(|layer| layer.bytes == 0)
+            && self.connection.as_ref().is_some_and(|connection| connection.is_open())
     }
 
     /// What it is, if that is known and was not told yet.
@@ -162,7 +172,22 @@ impl Talk {
     /// see a byte of what does not belong there; but it may have to see some before it says what tells, so that nothing
     /// waits for long, nor often.
     pub(super) fn makes_wait(&self) -> bool {
-        !self.waiting.is_empty() || self.is_midway() && self.stalls < STALLS
+        !self.waiting.is_empty() || self.is_midway() && (self.stalls < STALLS || self.awaits_answer())
+    }
+
+    /// Whether what waits stays until the other end has answered, however long that takes.
+    fn awaits_answer(&self) -> bool {
+        !self.settled && self.layers.last().is_some_and(Layer::awaits_answer)
+    }
+
+    /// Whether something waits still, and is to be let go later.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty() && !self.is_hopeless()
+    }
+
+    /// What is expected is not spoken: the next packet ends the flow.
+    fn is_hopeless(&self) -> bool {
+        !self.settled && self.layers.last().is_some_and(|layer| layer.hopeless)
     }
 
     /// Whether something has waited in vain for what is spoken to show.
@@ -198,12 +223,16 @@ impl Talk {
         !self.is_midway() || self.waits >= MOST_WAITING || self.waiting_bytes >= MOST_WAITING_BYTES
     }
 
-    /// What waited, to be let go in this order. Nothing where what is expected is not spoken: the next packet ends the flow.
+    /// What waited, to be let go in this order. Nothing where it stays: what is expected is not spoken, or the other end has to
+    /// answer first.
     pub fn let_go(&mut self) -> Vec<Waiting> {
+        if self.awaits_answer() {
+            return Vec::new();
+        }
         if self.is_midway() && !self.waiting.is_empty() {
             self.stalls = self.stalls.saturating_add(1);
         }
-        if !self.settled && self.layers.last().is_some_and(|layer| layer.hopeless) {
+        if self.is_hopeless() {
             return Vec::new();
         }
         (self.waits, self.waiting_bytes) = (0, 0);
@@ -259,6 +288,17 @@ impl Talk {
         let said: Vec<(Direction, &[u8])> = datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
         self.layer().datagrams(&said);
         self.datagrams = datagrams;
+    }
+
+    /// Nothing that is known: what is said from here on is looked at as if the flow began with it. Whether there is a next
+    /// time.
+    pub(super) fn begin_anew(&mut self) -> bool {
+        self.beginnings += 1;
+        let layer = self.layer();
+        layer.stage = Stage::Anew;
+        (layer.spoken, layer.candidates) = (Spoken::Pending, Candidates::default());
+        self.datagrams.clear();
+        usize::from(self.beginnings) < MOST_DATAGRAMS
     }
 
     /// It is STUN: from here on what is none of its messages is looked at.

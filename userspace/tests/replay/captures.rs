@@ -110,6 +110,23 @@ pub fn inspected() -> Vec<u8> {
     pcap(ETHERNET, &every_ms(frames))
 }
 
+/// What servers say to clients that were not captured: from the start of a connection, in the middle of one, in datagrams.
+pub fn answers() -> Vec<u8> {
+    let said = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let there = ip("192.0.2.7", "192.0.2.5");
+    let answer = b"\x13\x57\x81\x80\0\x01\0\0\0\0\0\0\x03www\x07example\x04test\0\0\x01\0\x01";
+    let frames = vec![
+        there.frame(&[], TCP, &segment((80, 40_000), SYN | ACK, (500, 101), b"")),
+        there.frame(&[], TCP, &segment((80, 40_000), PSH | ACK, (501, 101), said)),
+        there.frame(&[], TCP, &segment((80, 40_001), PSH | ACK, (700, 900), said)),
+        there.frame(&[], UDP, &udp(53, 40_002, answer)),
+        there.frame(&[], UDP, &udp(53, 40_002, answer)),
+        // no service has anything to do with it
+        there.frame(&[], UDP, &udp(161, 40_003, answer)),
+    ];
+    pcap(ETHERNET, &every_ms(frames))
+}
+
 /// A web site on this host.
 pub fn loopback() -> Vec<u8> {
     let asks: (&[u8], &[u8]) = (b"GET / HTTP/1.1\r\n", b"\r\n");

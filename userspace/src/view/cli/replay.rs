@@ -100,7 +100,7 @@ fn replay_all(
     eve: Option<&mut EveWriter>,
     out: &mut impl Write,
 ) -> anyhow::Result<Summary> {
-    let options = Options { initiator_inside: args.initiator_inside };
+    let options = Options { initiator_inside: args.initiator_inside, loose: subject.first_is_loose() };
     let mut replay = Replay::new(judge, &subject.ports, &subject.names, options).inspecting(subject.rules.as_ref());
     if let Some(eve) = eve {
         replay = replay.telling(Box::new(|event| eve.write(event)));

@@ -140,8 +140,11 @@ impl Inspector {
     pub fn pass_time<J: Judge>(&mut self, all: bool, outside: &mut Outside<'_, '_, J>) {
         let now_ns = outside.now_ns;
         while let Some((_, id)) = self.deadlines.pop_front_if(|(deadline, _)| all || *deadline <= now_ns) {
-            let waited = self.flows.get_mut(&id).map(|flow| flow.talk.let_go()).unwrap_or_default();
-            waited.iter().for_each(|Waiting { frame, .. }| outside.lines.released(frame));
+            let Some(flow) = self.flows.get_mut(&id) else { continue };
+            flow.talk.let_go().iter().for_each(|Waiting { frame, .. }| outside.lines.released(frame));
+            if !all && flow.talk.is_waiting() {
+                self.deadlines.push_back((now_ns + WAIT.as_nanos() as u64, id));
+            }
         }
         let mut ended = Vec::new();
         self.defragment.expire(now_ns, &mut ended);

@@ -7,6 +7,7 @@ mod inspector;
 mod line;
 mod lines;
 mod offload;
+mod opening;
 mod stand_in;
 mod summary;
 
@@ -23,6 +24,7 @@ use self::{
     inspector::{Inspector, Outside},
     lines::Lines,
     offload::Offload,
+    opening::{Openings, opening},
     stand_in::StandIns,
 };
 use super::{
@@ -102,11 +104,16 @@ pub trait Judge {
 /// The least that `BPF_PROG_TEST_RUN` takes: an Ethernet header.
 const SHORTEST: usize = 14;
 
+/// From the initiator's side to the other one, where the initiator is inside.
+const INSIDE_OUT: (Side, Option<Side>) = (Side::Zone(0), Some(Side::Outside));
+
 /// How a replay decides who is inside.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// The side that starts each flow stands in the first zone, whatever its address.
     pub initiator_inside: bool,
+    /// That zone's state is loose.
+    pub loose: bool,
 }
 
 /// A replay in progress: one judge and one clock over any number of captures.
@@ -189,6 +196,8 @@ impl<'a, J: Judge> Replay<'a, J> {
             announcements: Announcements::new(self.judge.announcer(), self.options.initiator_inside),
             offload: Offload::default(),
             stand_ins: StandIns::default(),
+            openings: Openings::default(),
+            ended: Vec::new(),
         };
         let mut fault = None;
         for record in records {
@@ -230,10 +239,13 @@ impl<'a, J: Judge> Replay<'a, J> {
         self.pass_time(capture, false);
         let seen = peek(&packet.frame);
         let (from, to) = if self.options.initiator_inside {
-            let inside = Side::Zone(0);
-            match capture.sides.sender_inside(&seen) {
-                true => (inside, Some(Side::Outside)),
-                false => (Side::Outside, Some(inside)),
+            let sender = capture.sides.sender(&seen);
+            if sender.first && !sender.inside && self.options.loose {
+                self.open(&packet.frame, capture);
+            }
+            match sender.inside {
+                true => INSIDE_OUT,
+                false => (Side::Outside, Some(Side::Zone(0))),
             }
         } else {
             (capture.placer.from(self.ports, &seen, packet.synthetic), Placer::to(self.ports, &seen))
@@ -282,6 +294,27 @@ impl<'a, J: Judge> Replay<'a, J> {
         }
     }
 
+    /// Shows the programs the beginning that the capture lacks of the flow to which `answer` belongs.
+    fn open(&mut self, answer: &[u8], capture: &mut OneCapture) {
+        let (from, to) = INSIDE_OUT;
+        let (Some(frame), Some(place)) = (opening(answer), self.ports.place(from, to)) else { return };
+        let mut room = Vec::new();
+        let frame = retagged(&frame, &place, &mut room);
+        let other = capture.stand_ins.show(frame, &peek(frame), true);
+        let shown = other.as_deref().unwrap_or(frame);
+        if let Ok(walk) = self.judge.judge(place.hook, place.ifindex, place.from_ifindex, self.now_ns, shown)
+            && walk.flow_id != 0
+        {
+            capture.openings.began(walk.flow_id, frame);
+        }
+        // that it was judged is no news
+        self.judge.told(&mut |record| {
+            if from_bytes::<u32>(record) == Some(FLOW_END) {
+                capture.ended.extend(from_bytes::<FlowEnd>(record));
+            }
+        });
+    }
+
     /// What has waited long enough leaves; `all`: everything that waits.
     fn pass_time(&mut self, capture: &mut OneCapture, all: bool) {
         let OneCapture { lines, inspector, announcements, wall: Some(clock), .. } = capture else { return };
@@ -311,7 +344,7 @@ impl<'a, J: Judge> Replay<'a, J> {
     /// Takes what the programs have told: events, and flows that have left the table.
     fn listen(&mut self, file: Option<&str>, capture: &mut OneCapture, sink: &mut Sink<'_>) -> anyhow::Result<()> {
         let Some(clock) = capture.shown else { return Ok(()) };
-        let mut ended = Vec::new();
+        let mut ended = std::mem::take(&mut capture.ended);
         let Self { judge, events, names, .. } = self;
         judge.told(&mut |record| match from_bytes::<u32>(record) {
             Some(FLOW_END) => ended.extend(from_bytes::<FlowEnd>(record)),
@@ -338,8 +371,9 @@ impl<'a, J: Judge> Replay<'a, J> {
         capture: &mut OneCapture,
         sink: &mut Sink<'_>,
     ) -> anyhow::Result<()> {
-        let OneCapture { inspector, stand_ins, wall: Some(clock), .. } = capture else { return Ok(()) };
+        let OneCapture { inspector, stand_ins, openings, wall: Some(clock), .. } = capture else { return Ok(()) };
         let mut flow = *flow;
+        openings.leave_out(&mut flow);
         stand_ins.restore_key(&mut flow.key);
         let known = inspector.end(flow.id);
         if flow.spoken() == 0 {
@@ -370,4 +404,7 @@ struct OneCapture {
     announcements: Announcements,
     offload: Offload,
     stand_ins: StandIns,
+    openings: Openings,
+    /// Flows that made room for an opening.
+    ended: Vec<FlowEnd>,
 }
