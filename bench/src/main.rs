@@ -32,7 +32,7 @@ struct Arguments {
     /// Only scenarios and loads whose names hold this.
     #[arg(long)]
     scenario: Option<String>,
-    /// Of the inspected gateway, only contenders whose names hold this, beside the kernel alone; for profiles.
+    /// Of the inspected gateway, only the contender of this name, beside the kernel alone; for profiles.
     #[arg(long)]
     contender: Option<String>,
     /// Only cost-per-packet cases whose names hold one of these; for profiles.

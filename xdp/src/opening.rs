@@ -40,8 +40,7 @@ const OPTIONS: u32 = 12;
 pub fn opening<F: Frame>(frame: &F, walk: &Walk, subject: &Subject, control: &Control, settings: &Settings) -> Step {
     let flags = walk.tcp_flags & tcp::ALL;
     if settings.flags & setting::OPENINGS == 0
-        // whoever runs the programs there sees every packet
-        || control.mode & mode::BENCH != 0
+        || control.mode & (mode::BENCH | mode::OPENINGS) == mode::BENCH
         || walk.protocol != protocol::TCP
         || !matches!(flags, SYN | SYN_ACK | ACK)
         || walk.parsed & parsed::FRAGMENT != 0
@@ -60,7 +59,10 @@ pub fn opening<F: Frame>(frame: &F, walk: &Walk, subject: &Subject, control: &Co
     // SAFETY: a field of a map value; only packets of its flow change it.
     let known = unsafe { &mut (*bucket).opening };
     if begins {
-        if flags != SYN || !read(frame, walk, (seq, rest), &mut new.sides[0]) || !table::may_open(bucket, first, control.flow_mask) {
+        if flags != SYN
+            || !read(frame, walk, (seq, rest), &mut new.sides[0])
+            || !table::may_open(bucket, first, control.flow_mask)
+        {
             return Ok(());
         }
         // one that could not be held does not pass either

@@ -29,7 +29,7 @@ pub struct Options {
     pub seconds: u32,
     /// Only loads whose names hold this.
     pub only: Option<String>,
-    /// Only contenders whose names hold this, and the kernel alone.
+    /// Only the contender of this name, and the kernel alone.
     pub contender: Option<String>,
     pub dropgate: PathBuf,
 }
@@ -87,7 +87,7 @@ pub fn run(options: &Options) -> Result<Inspect> {
 /// The loads of HTTP.
 fn http(options: &Options, loads: &[&Load]) -> Result<(Vec<Row>, Vec<Share>)> {
     let mut settings = Vec::new();
-    let wanted = |name: &str| options.contender.as_ref().is_none_or(|only| name.contains(only));
+    let wanted = |name: &str| options.contender.as_ref().is_none_or(|only| only == name);
     for contender in Contender::all().into_iter().filter(|one| *one == Contender::Kernel || wanted(one.name())) {
         eprintln!("a gateway: {}", contender.name());
         let setting = Setting::new(contender, &options.dropgate, true);

@@ -226,7 +226,16 @@ impl Worker {
         }
         let Some(held) = flow.complete() else { return };
         let (only, settles_at) = (passes(way as u8) as u8, awaited.number);
-        let watch = Settle { hash: flow.hash, flow: id, held, app: awaited.app, only, watches: 1, settles_at, ..Settle::default() };
+        let watch = Settle {
+            hash: flow.hash,
+            flow: id,
+            held,
+            app: awaited.app,
+            only,
+            watches: 1,
+            settles_at,
+            ..Settle::default()
+        };
         if self.shared.kernel.settle(&watch) == settled::DONE && flow.watched.replace(way).is_none() {
             self.watched.push_back((batch.now_ns + LEAVES, id));
         }

@@ -128,7 +128,11 @@ impl Connection {
                 };
                 // they carry nothing that could be held
                 let ack = opened[0].seq.wrapping_add(1);
-                self.segment(&Segment { flags, window: side.window, options, ..bare(direction, side.seq, ack) }, 0, out);
+                self.segment(
+                    &Segment { flags, window: side.window, options, ..bare(direction, side.seq, ack) },
+                    0,
+                    out,
+                );
             }
         }
     }

@@ -66,12 +66,21 @@ fn what_is_held() {
 
 /// Asks as the inspector does.
 fn settle(real: &Real, flow: &Flow, only: u8) -> u32 {
+    ask(real, &Settle { only, ..request(real, flow) })
+}
+
+/// What it asks about a flow of which nothing but this is held.
+pub fn request(real: &Real, flow: &Flow) -> Settle {
     let hash = flow
         .key
         .hash(&real.bench.object().mapped::<Control>("CONTROL", 1).expect("memory").get(0).expect("one").secret);
-    let request = Settle { hash, flow: flow.id, held: flow.hold / ONE, only, ..Settle::default() };
+    Settle { hash, flow: flow.id, held: flow.hold / ONE, ..Settle::default() }
+}
+
+/// The answer of `dropgate_settle`.
+pub fn ask(real: &Real, request: &Settle) -> u32 {
     let program = real.bench.object().program_fd(program::SETTLE).expect("a program");
-    test_run(program.as_fd(), bytes_of(&request), 1, None).expect("test run").action
+    test_run(program.as_fd(), bytes_of(request), 1, None).expect("test run").action
 }
 
 #[test]
