@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use dropgate::{
-    inspect::{Access, Answer, Beginning, Judged, Rules, Talk, Target, Targets, judge},
-    policy::model::{Expect, Inspection, Reaction},
+    inspect::{Access, Answer, Beginning, Context, Judged, Peers, Rules, Talk, Target, Targets, judge},
+    policy::model::{Expect, Inspection, Proxied, Reaction},
     protocol::Protocol,
 };
 use dropgate_abi::{hold::Held, policy::FIRST_ZONE};
@@ -35,8 +35,8 @@ const SPOKEN: [Protocol; 8] = [
 ];
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let [spoken, reaction, said @ ..] = bytes else { return };
-    let reaction = [Reaction::Alert, Reaction::Drop, Reaction::Reset][usize::from(*reaction) % 3];
+    let [spoken, second, said @ ..] = bytes else { return };
+    let reaction = [Reaction::Alert, Reaction::Drop, Reaction::Reset][usize::from(*second) % 3];
     let inspection = Inspection {
         proxied: Some(reaction),
         mismatch: reaction,
@@ -47,11 +47,16 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let first = SPOKEN[usize::from(*spoken) % SPOKEN.len()];
     let any = vec![Protocol::Http, Protocol::Socks, Protocol::Tls];
     let expect = [(1, Expect::Only(vec![first])), (2, Expect::Only(any))].into_iter().collect();
-    let rules = Arc::new(Rules { inspection, expect, targets: Some(Arc::new(Even)), ..Rules::default() });
+    // whose servers are proxies, by the second byte
+    let proxied = (second & 0x80 != 0).then_some((1, Proxied { reaction: Some(reaction) })).into_iter().collect();
+    let rules = Rules { inspection, expect, proxied, targets: Some(Arc::new(Even)), ..Rules::default() };
+    let peers = Peers::default();
     let (mut talk, mut judged) = (Talk::new(Beginning::Seen), Judged::default());
     let mut next = [1000u32, 5000];
     let mut sequence = 0;
     let mut ended = false;
+    // handshakes included
+    let mut uttered = 0;
     let mut packet = |out: bool, syn: bool, ack: bool, said: &[u8]| {
         let (mine, theirs) = (usize::from(!out), usize::from(out));
         let (from, to) = if out { ([10, 0, 0, 1], [203, 0, 113, 9]) } else { ([203, 0, 113, 9], [10, 0, 0, 1]) };
@@ -64,9 +69,12 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         next[mine] = next[mine].wrapping_add(said.len() as u32 + u32::from(syn));
         let held = Held { service: 1, zone: FIRST_ZONE, sequence, direction: mine as u8, ..Held::default() };
         sequence += 1;
-        let answer = judge(&held, &frame, &mut talk, &rules, u64::from(sequence), &mut judged);
+        let context = Context { rules: &rules, peers: &peers, full: false, now_ns: u64::from(sequence) };
+        let answer = judge(&held, &frame, &mut talk, &context, &mut judged);
         assert!(!ended || matches!(answer, Answer::Drop(_)), "a flow that ended goes on");
         ended |= judged.condemned.is_some();
+        uttered += frame.len();
+        assert!(talk.footprint() <= (64 << 10) + 16 * uttered, "{} bytes for {uttered}", talk.footprint());
         if answer == Answer::Wait {
             talk.wait(0, frame.into());
             if talk.has_waited() {

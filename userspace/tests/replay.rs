@@ -4,6 +4,8 @@
 //! that are run. `DROPGATE_BLESS=1 cargo test` writes what came of them anew. It takes root (CAP_BPF, CAP_NET_ADMIN).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "replay/announced.rs"]
+mod announced;
 #[path = "replay/captures.rs"]
 mod captures;
 mod packets;
@@ -35,10 +37,25 @@ fn initiator_inside() {
     run("initiator_inside", &[("capture.pcap", captures::anywhere())]);
 }
 
+/// Servers alone, in a zone that takes flows of which it sees one direction, and in one that does not.
+#[test]
+fn answers() {
+    let strict = fs::read_to_string(transcript::case("answers").join("policy.toml")).unwrap();
+    let strict = strict.replace("state = \"loose\"\n", "").into_bytes();
+    run("answers", &[("answers.pcap", captures::answers()), ("strict.toml", strict)]);
+}
+
 #[test]
 fn inspection() {
     let captures = [("capture.pcap", captures::inspected()), ("loopback.pcap", captures::loopback())];
     run("inspection", &captures);
+}
+
+#[test]
+fn related() {
+    let captures =
+        [("ftp.pcap", announced::ftp()), ("calls.pcap", announced::calls()), ("loopback.pcap", announced::loopback())];
+    run("related", &captures);
 }
 
 #[test]

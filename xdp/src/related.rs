@@ -21,7 +21,7 @@ pub fn begins(query: &mut Query, now: u32) -> bool {
     if now.wrapping_sub(expires) < u32::MAX / 2 || !allowed(query, related) {
         return false;
     }
-    flags & flag::ONCE == 0 || atomic::exchange_if(begun, 0, 1)
+    atomic::exchange_if(begun, 0, 1) || flags & flag::ONCE == 0
 }
 
 /// Whether it was announced once and might be today: for a flow of an older generation.

@@ -306,11 +306,11 @@ impl Gateway {
             }
         };
         let control = self.slots.control().get(0).unwrap_or_default();
-        let expect = image.names.services.iter().map(|(counter, service)| (*counter, service.expect.clone())).collect();
+        let (expect, proxied) = (image.names.expected(), image.names.proxied());
         let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
         let targets = Some(Arc::new(Allowlist::new(&self.object)?) as _);
         let fragments = Duration::from_nanos(fragments);
-        let rules = Rules { inspection, failure, fragments, expect, targets, capture: false };
+        let rules = Rules { inspection, failure, fragments, expect, proxied, targets, capture: false };
         Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
     }
 
@@ -372,6 +372,8 @@ impl Gateway {
             zones: image.names.zones.clone(),
             services: services.map(|(at, name)| (*at, (name.owner.clone(), name.name.clone(), name.line))).collect(),
             interfaces: image.interfaces.iter().map(|at| (at.index, at.name.clone())).collect(),
+            inspection: policy.inspection,
+            expect: image.names.expected(),
         };
         state.write(&self.place.state()).map_err(fault(format!("`{}`", self.place.state().display())))
     }

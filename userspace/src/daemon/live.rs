@@ -1,13 +1,14 @@
 //! `dropgate explain` beside a gateway: a private load of the attached image with the live policy maps, mutable maps of its
-//! own, and copies of the flows that the packet may belong to. Nothing of the gateway is changed; no daemon is needed.
+//! own, and copies of the flows that the packet may belong to and of what was announced about it. Nothing of the gateway is changed; no daemon is needed.
 
 use std::os::fd::AsFd as _;
 
 use anyhow::Context as _;
-use aya::maps::MapData;
+use aya::maps::{Map, MapData};
 use dropgate_abi::{
     control::Control,
     flow::{Bucket, Flow},
+    related::Related,
     tuple::equal,
     walk::Walk,
 };
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::now_ns,
-    datapath::{Bench, Mapped, program},
+    datapath::{Announcements, Bench, Mapped, program},
     view::{cli, explain::PolicyText, replay::Judge},
 };
 
@@ -26,6 +27,7 @@ use crate::{
 struct Live {
     bench: Bench,
     flows: Mapped<Bucket>,
+    announced: Announcements,
 }
 
 impl Judge for Live {
@@ -43,7 +45,14 @@ impl Judge for Live {
                 self.bench.copy_flow(flow);
             }
         }
+        if let Some(entry) = self.announced.of(&walk) {
+            self.bench.announced()?.put(entry)?;
+        }
         Ok(self.bench.run(hook, ifindex, from_ifindex, now_ns, frame)?)
+    }
+
+    fn announced(&self, walk: &Walk) -> Option<Related> {
+        Some(self.announced.of(walk)?.1)
     }
 
     fn forget(&mut self) -> anyhow::Result<()> {
@@ -75,8 +84,10 @@ pub fn explain(args: &cli::ExplainArgs) -> anyhow::Result<std::process::ExitCode
         state.tag
     );
     let text = PolicyText { path: state.policy.display().to_string(), text: state.text.clone() };
-    let mut live = Live { bench, flows };
-    let about = cli::About { ports: &state.ports, names: &state.names(), text: Some(&text), rules: None };
+    let announced = Announcements::new(Map::LruHashMap(pinned(&place, "RELATED")?))?;
+    let mut live = Live { bench, flows, announced };
+    let rules = state.rules();
+    let about = cli::About { ports: &state.ports, names: &state.names(), text: Some(&text), rules: rules.as_ref() };
     cli::explain_with(&args, &mut live, &about, now_ns())
 }
 

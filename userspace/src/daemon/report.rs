@@ -17,7 +17,7 @@ use crate::{
     hold, netlink,
     view::{
         flows::{self, FlowView},
-        status::{Attached, Inspection, Status},
+        status::{Attached, Inspection, Related, Status},
     },
 };
 
@@ -27,7 +27,7 @@ fn count(counter: Counter) -> Count {
 
 /// What went to userspace, and its share of all that was judged.
 fn inspection(holder: &hold::Holder, all: &Totals) -> Inspection {
-    let (done, size) = (holder.totals(), holder.size());
+    let (done, size, announced) = (holder.totals(), holder.size(), holder.announcements());
     let counts = all.reasons.iter().filter(|(reason, _)| reason.info().is_some_and(|info| info.kind != Kind::Anomaly));
     let (packets, bytes) = counts.fold((0, 0), |sum, (_, count)| (sum.0 + count.packets, sum.1 + count.bytes));
     let held = all.reasons.iter().find(|(reason, _)| *reason == Reason::held).map(|(_, count)| *count);
@@ -45,10 +45,17 @@ fn inspection(holder: &hold::Holder, all: &Totals) -> Inspection {
         handed: read(&done.handed),
         released: read(&done.released),
         kept: read(&done.kept),
+        discarded: read(&done.discarded),
         lost: read(&done.lost),
         sockets_dropped: read(&done.dropped),
         flows: read(&done.flows),
         settled: read(&done.settled),
+        related: Related {
+            accepted: announced.accepted,
+            used: announced.used,
+            refused_zone: announced.refused_zone,
+            refused_kernel: announced.refused_kernel,
+        },
     }
 }
 

@@ -11,7 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     datapath::Sizes,
     events::{Names, ServiceName},
-    policy::Ids,
+    inspect::Rules,
+    policy::{
+        Ids,
+        model::{Expect, Inspection},
+    },
     view::ports::Ports,
 };
 
@@ -35,6 +39,11 @@ pub struct State {
     pub services: BTreeMap<u32, (String, String, u32)>,
     /// Interface indices to names.
     pub interfaces: BTreeMap<u32, String>,
+    /// What the policy says about inspection, and what its services expect, by counter. Files of earlier versions have neither.
+    #[serde(default)]
+    pub inspection: Option<Inspection>,
+    #[serde(default)]
+    pub expect: BTreeMap<u32, Expect>,
 }
 
 impl State {
@@ -51,10 +60,17 @@ impl State {
         fs::rename(temporary, path)
     }
 
+    /// What is inspected, if anything is, as far as an explanation wants to know.
+    pub fn rules(&self) -> Option<Rules> {
+        let expect = self.expect.clone();
+        self.inspection.map(|inspection| Rules { inspection, expect, ..Rules::default() })
+    }
+
     /// The names, as events and answers want them.
     pub fn names(&self) -> Names {
         let services = self.services.iter().map(|(counter, (zone, name, line))| {
-            (*counter, ServiceName { zone: zone.clone(), name: name.clone(), line: *line, ..ServiceName::default() })
+            let expect = self.expect.get(counter).cloned().unwrap_or_default();
+            (*counter, ServiceName { zone: zone.clone(), name: name.clone(), line: *line, expect })
         });
         Names {
             zones: self.zones.iter().map(|(number, name)| (*number, name.clone())).collect(),

@@ -2,6 +2,9 @@
 //! the very programs that guard an interface also replay, explain and are tested.
 
 mod held;
+mod related;
+
+pub use related::Announcements;
 
 use std::os::fd::AsFd as _;
 use std::{io, path::Path};

@@ -7,7 +7,7 @@ mod object;
 mod slots;
 mod sys;
 
-pub use bench::{Bench, BenchError};
+pub use bench::{Announcements, Bench, BenchError};
 pub(crate) use counters::Raw;
 pub use mapped::Mapped;
 pub(crate) use object::find;

@@ -7,11 +7,13 @@ mod convert;
 pub mod eve;
 pub mod inspection;
 mod names;
+mod stats;
 mod time;
 mod writer;
 
 pub(crate) use convert::tcp_state;
-pub use convert::{Totals, ended, flow, packet, record, stats, stats_own};
+pub use convert::{ended, flow, packet, record};
 pub use names::{Names, ServiceName};
+pub use stats::{Totals, stats, stats_own};
 pub use time::{Clock, format_time};
 pub use writer::{EveWriter, WriterCounters};

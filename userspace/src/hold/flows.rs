@@ -85,6 +85,8 @@ pub struct Flows {
     old: Table,
     /// Number of the batch whose packets are seen now.
     batch: u32,
+    /// Frames that were forgotten with their flows, until somebody counts them.
+    pub discarded: u64,
     memory: Arc<Memory>,
 }
 
@@ -167,13 +169,19 @@ impl Flows {
     }
 
     /// Time passes: what has not been seen since this was called last is forgotten, but for flows of which nothing more is
-    /// wanted, which are small, for those that announce others, which may be silent while the others speak, and for those to
-    /// proxies, which must not pass for something else after a pause.
+    /// wanted, which are small, for those that announce others, which may be silent while the others speak, for those to
+    /// proxies, which must not pass for something else after a pause, and for connections that were opened in advance.
     pub fn age(&mut self) {
         let mut idle = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-        idle.retain(|_, flow| flow.talk.settled || flow.talk.lasts());
+        idle.retain(|_, flow| {
+            let stays = flow.talk.settled || flow.talk.lasts();
+            self.discarded += if stays { 0 } else { flow.talk.frames() as u64 };
+            stays
+        });
         if idle.len() < MANY {
             self.old.extend(idle);
+        } else {
+            self.discarded += idle.values().map(|flow| flow.talk.frames() as u64).sum::<u64>();
         }
     }
 

@@ -20,7 +20,8 @@ impl Worker {
         if owner == self.number {
             self.flows.expect(held, batch.new);
         } else {
-            self.hand_over(owner, Handed::Expected(*held));
+            // without it the flow is only taken for one that began before
+            let _ = self.hand_over(owner, Handed::Expected(*held));
         }
     }
 
@@ -42,7 +43,9 @@ impl Worker {
         if held.part == part::FIRST && owner != self.number {
             let parts = fragments.into_iter().map(|fragment| fragment.frame).collect();
             let port = Arc::clone(port);
-            self.hand_over(owner, Handed::Whole { port, place, held, frame: frame.into(), parts });
+            if let Err(whole) = self.hand_over(owner, Handed::Whole { port, place, held, frame: frame.into(), parts }) {
+                self.backlogged(&whole, to, batch);
+            }
             return;
         }
         let parts: Vec<&[u8]> = fragments.iter().map(|fragment| &*fragment.frame).collect();
@@ -76,7 +79,8 @@ impl Worker {
             if owner == self.number {
                 self.flow_ended(&held, batch);
             } else {
-                self.hand_over(owner, Handed::Ended(held));
+                // without it the flow stays under inspection
+                let _ = self.hand_over(owner, Handed::Ended(held));
             }
         }
     }

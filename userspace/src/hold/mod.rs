@@ -9,6 +9,7 @@ mod credits;
 mod device;
 mod flows;
 mod fragments;
+mod handing;
 mod kernel;
 mod memory;
 mod port;
@@ -37,20 +38,20 @@ use dropgate_abi::{
     hold::{HoldPort, MAX_SOCKETS},
 };
 
+pub use self::{
+    announce::{Announcements, Announcer},
+    device::{is_device, remove, strays},
+    target::Allowlist,
+    tell::{Tell, Told},
+    totals::{Size, Totals},
+};
 use self::{
-    announce::Announcer,
     bell::Bell,
     credits::Credits,
     kernel::Kernel,
     port::{Port, SLOTS_A_PORT},
     shared::{Door, Shared},
     worker::Worker,
-};
-pub use self::{
-    device::{is_device, remove, strays},
-    target::Allowlist,
-    tell::{Tell, Told},
-    totals::{Size, Totals},
 };
 use crate::{
     clock::now_ns,
@@ -213,6 +214,11 @@ impl Holder {
     /// What the inspector has done so far.
     pub fn totals(&self) -> &Totals {
         &self.shared.totals
+    }
+
+    /// What became of the flows that others announced.
+    pub fn announcements(&self) -> Announcements {
+        self.shared.announcer.done(now_ns())
     }
 
     /// What it is made of, and what it takes.

@@ -26,11 +26,10 @@ pub struct Totals {
     pub handed: AtomicU64,
     /// Packets that waited for what was missing before them.
     pub kept: AtomicU64,
+    /// Frames that waited and ended here: with their flow, or because what was missing before them never came.
+    pub discarded: AtomicU64,
     /// Packets that could not be released, because the kernel did not take them.
     pub lost: AtomicU64,
-    /// Flows that others announced, and those that were not made known because their zone had too many.
-    pub announced: AtomicU64,
-    pub refused: AtomicU64,
     /// Flows that left inspection.
     pub settled: AtomicU64,
     /// Flows under inspection.

@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use crossbeam::channel::TrySendError;
 use dropgate_abi::{
     hold::{Held, Settle, part, passes, settled},
     reason::Reason,
@@ -79,8 +78,10 @@ impl Worker {
                     self.frame(&held, frame, (port, by.place), (from, to), &batch);
                 } else {
                     let (port, place) = (Arc::clone(port), by.place);
-                    let frame = Handed::Frame { port, place, held, frame: frame.into() };
-                    handed += usize::from(self.hand_over(receiver, frame));
+                    match self.hand_over(receiver, Handed::Frame { port, place, held, frame: frame.into() }) {
+                        Ok(()) => handed += 1,
+                        Err(frame) => self.backlogged(&frame, to, &batch),
+                    }
                 }
             }
             from.free(packet);
@@ -101,27 +102,7 @@ impl Worker {
         true
     }
 
-    /// Wakes the workers that have something to take over.
-    pub(super) fn ring(&self) {
-        let others = self.shared.workers.iter().filter(|door| !door.frames.is_empty());
-        others.for_each(|door| door.bell.ring());
-    }
-
-    /// Gives something to another worker; whether there was room.
-    pub(super) fn hand_over(&mut self, receiver: usize, what: Handed) -> bool {
-        let Some(door) = self.shared.workers.get(receiver) else { return false };
-        match door.frames.try_send(what) {
-            Ok(()) => true,
-            Err(TrySendError::Full(what) | TrySendError::Disconnected(what)) => {
-                if let Handed::Frame { frame, .. } | Handed::Whole { frame, .. } = what {
-                    self.shared.totals.count(Reason::inspector_backlog, frame.len());
-                }
-                false
-            }
-        }
-    }
-
-    /// Does the same with what other workers have received; whether there was anything.
+    /// Inspects what other workers have received; whether there was anything.
     pub(super) fn take_over(&mut self) -> bool {
         let room = BATCH.saturating_sub(self.backlog.len());
         self.backlog.extend(self.inbox.try_iter().take(room));
@@ -297,9 +278,7 @@ impl Worker {
         let mut ended = None;
         // the flows that a packet announces are known before it leaves
         for announced in &judged.announced {
-            let made_known = shared.announcer.announce(announced, batch.now_ns);
-            let counter = if made_known { &shared.totals.announced } else { &shared.totals.refused };
-            counter.fetch_add(1, Ordering::Relaxed);
+            shared.announcer.announce(announced, batch.now_ns);
         }
         if let Some(app) = judged.noted {
             let note = Settle { hash: held.hash, flow: held.flow, app, note: 1, ..Settle::default() };
@@ -331,6 +310,10 @@ impl Worker {
                 None => shared.totals.sent(to.send(&mut self.hands, &frame)),
                 Some(reason) => shared.totals.count(reason, frame.len()),
             }
+        }
+        shared.totals.discarded.fetch_add(judged.discarded.len() as u64, Ordering::Relaxed);
+        for (reason, frame) in judged.discarded.drain(..) {
+            shared.totals.count(reason, frame.len());
         }
         flow.charge();
         if let Some(app) = judged.finished {
@@ -375,9 +358,13 @@ impl Worker {
         while let Some((_, id)) = self.deadlines.pop_front_if(|(deadline, _)| all || *deadline <= now) {
             self.due.push(id);
         }
-        let any = !self.due.is_empty();
+        let due = self.due.clone();
         self.let_go(ports);
-        any
+        // some wait for an answer, and for what it turns them into then
+        let flows = &mut self.flows;
+        let waits = |id: &&u64| !all && flows.get_mut(**id).is_some_and(|flow| flow.talk.is_waiting());
+        self.deadlines.extend(due.iter().filter(waits).map(|id| (now + WAIT.as_nanos() as u64, *id)));
+        !due.is_empty()
     }
 
     /// What waited of the flows that are due leaves, each packet the way it would have gone.

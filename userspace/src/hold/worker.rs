@@ -185,6 +185,7 @@ impl Worker {
         let flows = self.flows.len() as u64;
         totals.flows.fetch_add(flows.wrapping_sub(self.counted), Ordering::Relaxed);
         self.counted = flows;
+        totals.discarded.fetch_add(std::mem::take(&mut self.flows.discarded), Ordering::Relaxed);
         if self.number == 0 {
             let ports = self.shared.ports.load();
             totals.dropped.fetch_add(ports.iter().map(|port| port.dropped()).sum(), Ordering::Relaxed);

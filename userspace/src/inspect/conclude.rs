@@ -47,10 +47,15 @@ impl Flow<'_> {
         matches!(self.own, Expected::Service { udp: true, .. })
     }
 
-    /// What its host asks of proxies is judged. Only the gateway and the zones of the policy have an allowlist of their own;
-    /// what others reach is given by published lines.
-    const fn proxies(&self) -> bool {
-        self.rules.inspection.proxied.is_some() && (self.zone == ZONE_SELF || self.zone >= FIRST_ZONE)
+    /// What is done about what its host asks of proxies; `None`: it is not judged. Only the gateway and the zones of the policy
+    /// have an allowlist of their own; what others reach is given by published lines.
+    fn proxied(&self, expected: Expected) -> Option<Reaction> {
+        self.rules.proxied(expected).filter(|_| self.zone == ZONE_SELF || self.zone >= FIRST_ZONE)
+    }
+
+    /// Whether the server is a proxy, and what it is asked for is judged.
+    fn is_proxy(&self, expected: Expected) -> bool {
+        self.proxied(expected).is_some() && self.rules.is_proxy(expected)
     }
 }
 
@@ -115,9 +120,7 @@ pub(super) fn conclude(
         if fault.reaction == Reaction::Reset {
             out.resets = resets(packet);
         }
-        out.let_go.clear();
-        out.condemned = Some((fault.reason, talk.app));
-        talk.condemn(fault.reason);
+        talk.condemn(fault.reason, out);
         return Answer::Drop(fault.reason);
     }
 }
@@ -137,10 +140,10 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
             Beginning::Forgotten => {
                 layer.stage = Stage::Over;
                 talk.app = app::UNKNOWN;
-                pending(flow.rules, flow.own)
+                pending(talk.layer(), flow)
             }
             Beginning::Seen => {
-                let next = compare(layer, flow.rules, stalled, flow.now_ns);
+                let next = compare(layer, flow, stalled);
                 if let (Stage::Compared, true) = (&layer.stage, outermost) {
                     talk.app = match layer.spoken {
                         Spoken::Known(protocol, ..) => protocol.number(),
@@ -154,8 +157,19 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
             talk.carries();
             Next::Again
         }
+        Stage::Compared if flow.is_udp() && layer.spoken == Spoken::Unknown => {
+            talk.begin_anew();
+            Next::More
+        }
+        // what it is asked for by HTTP/2 is not read
+        Stage::Compared
+            if flow.is_proxy(layer.expected) && matches!(layer.spoken, Spoken::Known(Protocol::Http2, ..)) =>
+        {
+            layer.stage = Stage::Over;
+            proxied(layer, flow, Reason::proxy_target_unseen, None)
+        }
         Stage::Compared => {
-            layer.stage = match Follow::of(layer, flow.rules, flow.proxies()) {
+            layer.stage = match Follow::of(layer, flow.rules, flow.proxied(layer.expected).is_some()) {
                 Some(follow) => Stage::Follow(follow),
                 None => Stage::Over,
             };
@@ -163,6 +177,7 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
         }
         Stage::Follow(_) => follow(talk, flow),
         Stage::Carry => carry(talk, flow),
+        Stage::Anew => anew(talk, flow),
         Stage::Over => Next::Settle,
     }
 }
@@ -175,6 +190,26 @@ fn carry(talk: &mut Talk, flow: &Flow<'_>) -> Next {
     }
     let over = carried.is_some() || all || talk.layer().bytes >= flow.rules.inspection.depth;
     if over { Next::Settle } else { Next::More }
+}
+
+/// A flow that begins with something else, as those do that first open the way through a translating gateway.
+fn anew(talk: &mut Talk, flow: &Flow<'_>) -> Next {
+    let layer = talk.layer();
+    let (protocol, direction, bytes) = match layer.spoken {
+        Spoken::Pending if layer.bytes < flow.rules.inspection.depth => return Next::More,
+        Spoken::Pending => return Next::Settle,
+        Spoken::Unknown => return if talk.begin_anew() { Next::More } else { Next::Settle },
+        Spoken::Known(protocol, direction, bytes) => (protocol, direction, bytes),
+    };
+    layer.stage = Stage::Compared;
+    let expected = layer.expected;
+    talk.app = protocol.number();
+    if flow.rules.fits(expected, Some(protocol)) {
+        return Next::Again;
+    }
+    let evidence = Some((direction, bytes));
+    let fault = Fault::new(Reason::app_mismatch, flow.rules.inspection.mismatch);
+    Next::Fault(Fault { found: Some(protocol), evidence, ..fault })
 }
 
 /// Reads on.
@@ -232,7 +267,7 @@ fn target(layer: &mut Layer, flow: &Flow<'_>, asked: Asked) -> Next {
 
 /// What is asked of a proxy is not to be.
 fn proxied(layer: &Layer, flow: &Flow<'_>, reason: Reason, asked: Option<Asked>) -> Next {
-    let Some(reaction) = flow.rules.inspection.proxied else { return Next::Again };
+    let Some(reaction) = flow.proxied(layer.expected) else { return Next::Again };
     let found = match layer.spoken {
         Spoken::Known(protocol, ..) => Some(protocol),
         Spoken::Unknown | Spoken::Pending => None,
@@ -263,13 +298,10 @@ fn tunnel(talk: &mut Talk, flow: &Flow<'_>) -> Next {
 }
 
 /// What is spoken, against what is expected. `stalled`: what was said has waited in vain for it to show.
-fn compare(layer: &mut Layer, rules: &Rules, stalled: bool, now_ns: u64) -> Next {
-    let inspection = &rules.inspection;
-    if layer.spoken == Spoken::Pending && rules.expects(layer.expected, Protocol::Socks) {
-        // its answer would say that the proxy has connected already
-        let request = protocol::socks_request(layer.said(Direction::ToServer));
-        let known = request.map(|bytes| Spoken::Known(Protocol::Socks, Direction::ToServer, bytes));
-        layer.spoken = known.unwrap_or_default();
+fn compare(layer: &mut Layer, flow: &Flow<'_>, stalled: bool) -> Next {
+    let (rules, inspection) = (flow.rules, &flow.rules.inspection);
+    if layer.spoken == Spoken::Pending {
+        layer.spoken = early(layer, flow).unwrap_or_default();
     }
     let wrong =
         layer.spoken == Spoken::Pending && layer.bytes > 0 && rules.rules_out(layer.expected, &layer.candidates);
@@ -288,8 +320,8 @@ fn compare(layer: &mut Layer, rules: &Rules, stalled: bool, now_ns: u64) -> Next
             if layer.bytes == 0 {
                 return Next::More;
             }
-            let since_ns = *layer.since_ns.get_or_insert(now_ns);
-            let late = u128::from(now_ns.saturating_sub(since_ns)) >= inspection.patience.as_nanos();
+            let since_ns = *layer.since_ns.get_or_insert(flow.now_ns);
+            let late = u128::from(flow.now_ns.saturating_sub(since_ns)) >= inspection.patience.as_nanos();
             if layer.hopeless && (stalled || late || layer.bytes >= inspection.depth) {
                 layer.stage = Stage::Compared;
                 return Next::Fault(nameless(rules, layer.expected));
@@ -298,7 +330,7 @@ fn compare(layer: &mut Layer, rules: &Rules, stalled: bool, now_ns: u64) -> Next
                 return Next::More;
             }
             layer.stage = Stage::Compared;
-            return pending(rules, layer.expected);
+            return pending(layer, flow);
         }
     };
     layer.stage = Stage::Compared;
@@ -314,12 +346,31 @@ fn nameless(rules: &Rules, expected: Expected) -> Fault {
     Fault::new(reason, reaction)
 }
 
+/// What is asked of a proxy is known before it is certain what is spoken: the answer that would make it certain says that the
+/// proxy has connected already.
+fn early(layer: &Layer, flow: &Flow<'_>) -> Option<Spoken> {
+    let judged = flow.proxied(layer.expected).is_some();
+    if judged || flow.rules.expects(layer.expected, Protocol::Socks) {
+        let request = protocol::socks_request(layer.said(Direction::ToServer));
+        if let Some(bytes) = request {
+            return Some(Spoken::Known(Protocol::Socks, Direction::ToServer, bytes));
+        }
+    }
+    // HTTP that asks for WebSocket, and may ask for anything behind that
+    let likely = layer.candidates.likely().filter(|(protocol, ..)| *protocol == Protocol::Http);
+    let (protocol, direction, bytes) = likely.filter(|_| flow.is_proxy(layer.expected))?;
+    Some(Spoken::Known(protocol, direction, bytes))
+}
+
 /// It has not shown in time what is spoken.
-fn pending(rules: &Rules, expected: Expected) -> Next {
-    if rules.fits(expected, None) {
+fn pending(layer: &Layer, flow: &Flow<'_>) -> Next {
+    if flow.is_proxy(layer.expected) && layer.may_ask_a_proxy() {
+        return proxied(layer, flow, Reason::proxy_target_unseen, None);
+    }
+    if flow.rules.fits(layer.expected, None) {
         return Next::Settle;
     }
-    Next::Fault(Fault::new(Reason::app_pending, rules.inspection.pending))
+    Next::Fault(Fault::new(Reason::app_pending, flow.rules.inspection.pending))
 }
 
 /// What is told of a fault.

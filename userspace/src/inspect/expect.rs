@@ -8,9 +8,12 @@ use std::{
 
 use super::proxy::Targets;
 use crate::{
-    policy::model::{Expect, Failure, Inspection},
+    policy::model::{Expect, Failure, Inspection, Proxied, Reaction},
     protocol::{self, Candidates, Protocol},
 };
+
+/// Where proxies wait that no service names as such: Squid's port.
+const PROXY_PORT: u16 = 3128;
 
 /// What one generation says about inspection.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,8 @@ pub struct Rules {
     pub fragments: Duration,
     /// By service counter.
     pub expect: BTreeMap<u32, Expect>,
+    /// By service counter: services whose servers are proxies.
+    pub proxied: BTreeMap<u32, Proxied>,
     /// Packets come from a capture, which lacks some now and then: see [`crate::reassembly::Limits::gaps`].
     pub capture: bool,
     /// Who knows what a proxy may be asked for. `None`: nobody, and so nothing.
@@ -71,6 +76,25 @@ impl Rules {
         listed.is_some_and(|listed| !listed.iter().any(|protocol| candidates.may_be(*protocol)))
     }
 
+    /// What is done about a target that a proxy is asked for and that is not allowed; `None`: targets are not looked at.
+    pub fn proxied(&self, expected: Expected) -> Option<Reaction> {
+        let named = match expected {
+            Expected::Service { counter, .. } => self.proxied.get(&counter),
+            Expected::Announced(_) | Expected::Tls => None,
+        };
+        named.map_or(self.inspection.proxied, |proxied| proxied.reaction)
+    }
+
+    /// Whether the server is a proxy, whatever it is asked for first.
+    pub fn is_proxy(&self, expected: Expected) -> bool {
+        match expected {
+            Expected::Service { counter, udp: false, port } => {
+                port == PROXY_PORT || self.proxied.contains_key(&counter)
+            }
+            Expected::Service { .. } | Expected::Announced(_) | Expected::Tls => false,
+        }
+    }
+
     /// What is expected, for people.
     pub fn expected(&self, expected: Expected) -> Vec<&'static str> {
         names(self.listed(expected))
@@ -95,11 +119,11 @@ fn names(listed: Option<&[Protocol]>) -> Vec<&'static str> {
     listed.map_or_else(|| vec!["any"], |protocols| protocols.iter().map(|protocol| protocol.name()).collect())
 }
 
-/// What may be spoken on a flow that another one has announced as this.
+/// What may be spoken on a flow that another one has announced as this, or that was found to speak one of them.
 fn announced(protocol: Protocol) -> &'static [Protocol] {
     match protocol {
         // media is agreed on, and its keys too, where it goes (RFC 8445, RFC 5764)
-        Protocol::Rtp => &[Protocol::Rtp, Protocol::Stun, Protocol::Dtls],
+        Protocol::Rtp | Protocol::Stun | Protocol::Dtls => &[Protocol::Rtp, Protocol::Stun, Protocol::Dtls],
         Protocol::Tftp => &[Protocol::Tftp],
         _ => &[],
     }

@@ -8,7 +8,7 @@ use super::{
     related::Control,
     upgrade::Upgrade,
 };
-use crate::protocol::{Protocol, Spoken};
+use crate::protocol::{Direction, Protocol, Spoken};
 
 /// Reads a conversation on. Each is given what was said and not read yet, by direction, and takes from it what it has read.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Follow {
     pub fn of(layer: &Layer, rules: &Rules, proxies: bool) -> Option<Self> {
         let Spoken::Known(protocol, ..) = layer.spoken else { return None };
         let follow = match protocol {
-            Protocol::Http if proxies => Some(Self::Http(Http::default())),
+            Protocol::Http if proxies => Some(Self::Http(Http::new(rules.is_proxy(layer.expected)))),
             Protocol::Socks if proxies => Some(Self::Socks(Socks::default())),
             // where anything may be spoken, so it may after an upgrade
             _ if rules.fits(layer.expected, None) => None,
@@ -88,6 +88,16 @@ impl Follow {
     /// Whether it is of a proxy.
     pub const fn is_proxy(&self) -> bool {
         matches!(self, Self::Http(_) | Self::Socks(_))
+    }
+
+    /// Whether the client has said something behind what changes the conversation, if the server agrees.
+    pub fn awaits_answer(&self, unread: &[Vec<u8>; 2]) -> bool {
+        let changes = match self {
+            Self::Http(http) => http.changes(),
+            Self::Socks(socks) => socks.has_asked(),
+            Self::Upgrade(_) | Self::Control(_) => false,
+        };
+        changes && !unread[Direction::ToServer as usize].is_empty()
     }
 
     /// Whether something was said of which more is needed before it can be judged.

@@ -6,7 +6,7 @@ use super::{
     proxy::{Access, Asked},
     related::Control,
 };
-use crate::protocol::{self, Candidates, Direction, Spoken, Stream};
+use crate::protocol::{self, Candidates, Direction, Protocol, Spoken, Stream};
 
 /// Most bytes of each direction that identification is shown.
 const PREFIX: usize = 16 << 10;
@@ -25,6 +25,8 @@ pub(super) enum Stage {
     Follow(Follow),
     /// It is STUN, and what the two ends speak then shows in later datagrams.
     Carry,
+    /// It is none that is known, which was told. Its later datagrams are looked at as if it began with them.
+    Anew,
     /// Nothing more is wanted of it.
     Over,
 }
@@ -136,6 +138,11 @@ impl Layer {
         }
     }
 
+    /// Whether it may yet turn out that a proxy is asked on it.
+    pub const fn may_ask_a_proxy(&self) -> bool {
+        self.candidates.may_be(Protocol::Http) || self.candidates.may_be(Protocol::Socks)
+    }
+
     /// Whether a proxy is asked on it, and may be asked again.
     pub const fn is_proxied(&self) -> bool {
         matches!(&self.stage, Stage::Follow(follow) if follow.is_proxy())
@@ -159,12 +166,17 @@ impl Layer {
         std::mem::take(&mut self.unread)
     }
 
+    /// Whether the client has said something that only an answer can tell the meaning of: it must not come before that.
+    pub fn awaits_answer(&self) -> bool {
+        matches!(&self.stage, Stage::Follow(follow) if follow.awaits_answer(&self.unread))
+    }
+
     /// Whether something was said of which more is needed before it can be judged.
     pub fn is_midway(&self) -> bool {
         match &self.stage {
             Stage::Identify => self.bytes > 0,
             Stage::Follow(follow) => follow.is_midway(&self.unread),
-            Stage::Compared | Stage::Carry | Stage::Over => false,
+            Stage::Compared | Stage::Carry | Stage::Anew | Stage::Over => false,
         }
     }
 }

@@ -66,8 +66,10 @@ pub struct Judged {
     pub uninspected: bool,
     /// Flows that are to come, because of this packet: to be known before it leaves.
     pub announced: Vec<Announced>,
-    /// What the flow is, though it stays under inspection: [`dropgate_abi::flow::Flow::app`].
+    /// What the flow is, as is known now, though it stays under inspection: [`dropgate_abi::flow::Flow::app`].
     pub noted: Option<u8>,
+    /// Frames that were with us and end here, and why.
+    pub discarded: Vec<(Reason, Box<[u8]>)>,
     /// The packet, for who tells of it.
     pub walk: Walk,
     stream: reassembly::Outcome,
@@ -132,6 +134,7 @@ pub fn judge_parts(
     let rules = context.rules;
     out.let_go.clear();
     out.announced.clear();
+    out.discarded.clear();
     out.noted = None;
     (out.resets, out.found, out.finished, out.awaited, out.condemned) = (None, None, None, None, None);
     out.uninspected = false;
@@ -157,7 +160,7 @@ pub fn judge_parts(
                 if !segment.payload.is_empty() {
                     talk.refused_ns = None;
                 }
-                talk.segment((&segment, &held.opened), parts, rules, &mut out.stream, &mut out.let_go)
+                talk.segment((&segment, &held.opened), parts, rules, out)
             }
             Err(reason) => Answer::Drop(reason),
         }
@@ -174,7 +177,6 @@ pub fn judge_parts(
         answer
     };
     talk.announce(held, &packet, &mut out.announced);
-    out.noted = talk.note();
     if talk.settled && talk.is_confirmed(rules) {
         talk.leave();
         out.finished = (!rules.inspection.everything).then_some(talk.app);
@@ -182,6 +184,9 @@ pub fn judge_parts(
     if talk.settled && out.finished.is_none() && !rules.inspection.everything {
         let awaits = talk.awaits();
         out.awaited = awaits.map(|(direction, number)| Awaited { direction, number, app: talk.app });
+    }
+    if stays(held, talk, rules) {
+        out.noted = talk.note();
     }
     let carries = !packet.payload().is_empty() || packet.walk.protocol != UDP && packet.walk.tcp_flags & FIN != 0;
     match answer {
@@ -196,6 +201,12 @@ pub fn judge_parts(
     }
 }
 
+/// Whether a flow stays under inspection for more than the time until its receivers have what was inspected. Of a flow that was
+/// announced its entry says as what, for as long as it does.
+fn stays(held: &Held, talk: &Talk, rules: &Rules) -> bool {
+    held.announced == 0 && talk.condemned.is_none() && (!talk.settled || rules.inspection.everything)
+}
+
 /// For how long there may be no memory for what a flow says, before it ends and gives back what it has, ns: else many that
 /// have said half of what they have to say would keep each other from saying the rest.
 const REFUSED_NS: u64 = 1_000_000_000;
@@ -205,12 +216,11 @@ fn exhausted(direction: Direction, talk: &mut Talk, context: &Context<'_>, out: 
     if context.rules.failure.memory == model::Answer::Drop {
         let since_ns = *talk.refused_ns.get_or_insert(context.now_ns);
         if context.now_ns.saturating_sub(since_ns) >= REFUSED_NS {
-            out.condemned = Some((Reason::inspector_memory, talk.app));
-            talk.condemn(Reason::inspector_memory);
+            talk.condemn(Reason::inspector_memory, out);
         }
         return Answer::Drop(Reason::inspector_memory);
     }
     out.uninspected = true;
-    talk.give_up(direction, &mut out.let_go);
+    talk.give_up(direction, Reason::inspector_memory, out);
     settle(talk)
 }

@@ -98,9 +98,7 @@ fn identify(talk: &mut Talk, context: &Context<'_>) -> Option<Answer> {
 /// The connection ends here, because its beginning was not seen.
 fn refuse(talk: &mut Talk, out: &mut Judged) -> Answer {
     let reason = Reason::tcp_mid_stream;
-    out.let_go.clear();
-    out.condemned = Some((reason, 0));
-    talk.condemn(reason);
+    talk.condemn(reason, out);
     Answer::Drop(reason)
 }
 

@@ -3,13 +3,13 @@
 use dropgate_abi::{hold::Held, opening::Opened, reason::Reason};
 
 use super::{
-    Announced, Answer,
+    Announced, Answer, Judged,
     expect::Rules,
     layer::{Layer, Stage},
     packet::Packet,
 };
 use crate::{
-    protocol::{self, Datagrams, Direction, MOST_DATAGRAMS, Protocol},
+    protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Protocol, Spoken},
     reassembly::{self, Connection, Limits, Outcome, Said, Segment, flag},
 };
 
@@ -67,10 +67,12 @@ pub struct Talk {
     pub settled: bool,
     /// [`dropgate_abi::flow::Flow::app`]: what the outermost conversation is, once that is known.
     pub app: u8,
+    /// Beginnings that told nothing.
+    beginnings: u8,
     /// Faults that were told of.
     pub(super) told: u8,
-    /// That was told, though the flow stays under inspection.
-    noted: bool,
+    /// What of `app` the flow table was told while the flow stays under inspection.
+    noted: u8,
     /// It ends: every packet of it is dropped.
     pub condemned: Option<Reason>,
 }
@@ -93,10 +95,16 @@ impl Talk {
             beginning,
             settled: false,
             app: 0,
+            beginnings: 0,
             told: 0,
-            noted: false,
+            noted: 0,
             condemned: None,
         }
+    }
+
+    /// Frames of it that are with us.
+    pub fn frames(&self) -> usize {
+        self.kept.len() + self.waiting.len()
     }
 
     /// Whether packets of it are with us.
@@ -131,13 +139,20 @@ impl Talk {
 
     /// Whether it is not to be forgotten while it is silent, because what it says later cannot be told without what it said.
     pub fn lasts(&self) -> bool {
-        self.announces() || self.layers.iter().any(Layer::is_proxied)
+        self.announces() || self.layers.iter().any(Layer::is_proxied) || self.is_silent()
     }
 
-    /// What it is, if that was not told yet and it stays under inspection.
+    /// Whether the connection stands, and nobody has said anything yet.
+    fn is_silent(&self) -> bool {
+        self.beginning == Beginning::Seen
+            && self.layers.iter().all(|layer| layer.bytes == 0)
+            && self.connection.as_ref().is_some_and(|connection| connection.is_open())
+    }
+
+    /// What it is, if that is known and was not told yet.
     pub(super) fn note(&mut self) -> Option<u8> {
-        let new = self.announces() && !self.noted;
-        self.noted |= new;
+        let new = self.app != self.noted;
+        self.noted = self.app;
         new.then_some(self.app)
     }
 
@@ -157,7 +172,22 @@ impl Talk {
     /// see a byte of what does not belong there; but it may have to see some before it says what tells, so that nothing
     /// waits for long, nor often.
     pub(super) fn makes_wait(&self) -> bool {
-        !self.waiting.is_empty() || self.is_midway() && self.stalls < STALLS
+        !self.waiting.is_empty() || self.is_midway() && (self.stalls < STALLS || self.awaits_answer())
+    }
+
+    /// Whether what waits stays until the other end has answered, however long that takes.
+    fn awaits_answer(&self) -> bool {
+        !self.settled && self.layers.last().is_some_and(Layer::awaits_answer)
+    }
+
+    /// Whether something waits still, and is to be let go later.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty() && !self.is_hopeless()
+    }
+
+    /// What is expected is not spoken: the next packet ends the flow.
+    fn is_hopeless(&self) -> bool {
+        !self.settled && self.layers.last().is_some_and(|layer| layer.hopeless)
     }
 
     /// Whether something has waited in vain for what is spoken to show.
@@ -193,12 +223,16 @@ impl Talk {
         !self.is_midway() || self.waits >= MOST_WAITING || self.waiting_bytes >= MOST_WAITING_BYTES
     }
 
-    /// What waited, to be let go in this order. Nothing where what is expected is not spoken: the next packet ends the flow.
+    /// What waited, to be let go in this order. Nothing where it stays: what is expected is not spoken, or the other end has to
+    /// answer first.
     pub fn let_go(&mut self) -> Vec<Waiting> {
+        if self.awaits_answer() {
+            return Vec::new();
+        }
         if self.is_midway() && !self.waiting.is_empty() {
             self.stalls = self.stalls.saturating_add(1);
         }
-        if !self.settled && self.layers.last().is_some_and(|layer| layer.hopeless) {
+        if self.is_hopeless() {
             return Vec::new();
         }
         (self.waits, self.waiting_bytes) = (0, 0);
@@ -215,11 +249,16 @@ impl Talk {
         connection + kept.chain(waiting).chain(datagrams).chain(layers).sum::<usize>()
     }
 
-    /// Nothing more is looked for. What is kept of a direction leaves; what is kept of the other one would leave by another
-    /// way, and its sender sends it again.
-    pub(super) fn give_up(&mut self, direction: Direction, let_go: &mut Vec<Box<[u8]>>) {
-        let kept = self.kept.drain(..).filter(|(_, way, _)| *way == direction);
-        let_go.extend(kept.map(|(.., frame)| frame));
+    /// Nothing more is looked for, for this reason. What is kept of a direction leaves; what is kept of the other one would
+    /// leave by another way, and its sender sends it again.
+    pub(super) fn give_up(&mut self, direction: Direction, reason: Reason, out: &mut Judged) {
+        for (_, way, frame) in self.kept.drain(..) {
+            if way == direction {
+                out.let_go.push(frame);
+            } else {
+                out.discarded.push((reason, frame));
+            }
+        }
         self.connection = None;
     }
 
@@ -251,6 +290,17 @@ impl Talk {
         self.datagrams = datagrams;
     }
 
+    /// Nothing that is known: what is said from here on is looked at as if the flow began with it. Whether there is a next
+    /// time.
+    pub(super) fn begin_anew(&mut self) -> bool {
+        self.beginnings += 1;
+        let layer = self.layer();
+        layer.stage = Stage::Anew;
+        (layer.spoken, layer.candidates) = (Spoken::Pending, Candidates::default());
+        self.datagrams.clear();
+        usize::from(self.beginnings) < MOST_DATAGRAMS
+    }
+
     /// It is STUN: from here on what is none of its messages is looked at.
     pub(super) fn carries(&mut self) {
         self.layer().stage = Stage::Carry;
@@ -276,14 +326,14 @@ impl Talk {
         }
     }
 
-    /// A TCP segment, of the packet that came in `parts`, on a connection that `opened` so; frames kept earlier that leave with it go into `let_go`.
+    /// A TCP segment, of the packet that came in `parts`, on a connection that `opened` so; frames kept earlier that leave with
+    /// it go into [`Judged::let_go`].
     pub(super) fn segment(
         &mut self,
         (segment, opened): (&Segment<'_>, &[Opened; 2]),
         parts: &[&[u8]],
         rules: &Rules,
-        out: &mut Outcome,
-        let_go: &mut Vec<Box<[u8]>>,
+        judged: &mut Judged,
     ) -> Answer {
         // receivers take urgent bytes out of the stream unless they were told not to: they would read another one
         if segment.flags & flag::URG != 0 && (!self.settled || self.inspected.is_some()) {
@@ -293,6 +343,7 @@ impl Talk {
         let limits = Limits { prefix: 0, gaps: rules.capture, ..Limits::default() };
         let first = self.connection.is_none() && self.beginning == Beginning::Seen;
         let connection = self.connection.get_or_insert_with(|| Box::new(Connection::new(&limits)));
+        let Judged { stream: out, let_go, discarded, .. } = judged;
         if first {
             connection.opened(opened, out);
         }
@@ -302,10 +353,11 @@ impl Talk {
         if out.restarted {
             // the same addresses and ports, another conversation
             self.layers.clear();
-            (self.settled, self.inspected, self.stalls, self.noted) = (false, None, 0, false);
+            (self.settled, self.inspected, self.stalls) = (false, None, 0);
         }
-        for (token, _) in &out.discard {
-            self.kept.retain(|(kept, ..)| kept != token);
+        for (token, reason) in &out.discard {
+            let ended = self.kept.extract_if(.., |(kept, ..)| kept == token);
+            discarded.extend(ended.map(|(.., frame)| (*reason, frame)));
         }
         // in the order in which they came; one of the other direction would leave by another way, and its sender sends it again
         let leaving = self.kept.extract_if(.., |(kept, ..)| out.let_go.contains(kept));
@@ -346,13 +398,16 @@ impl Talk {
         }
     }
 
-    /// The flow ends here.
-    pub(super) fn condemn(&mut self, reason: Reason) {
+    /// The flow ends here, and with it what is with us of it.
+    pub(super) fn condemn(&mut self, reason: Reason, out: &mut Judged) {
+        out.condemned = Some((reason, self.app));
+        let kept = std::mem::take(&mut self.kept).into_iter().map(|(.., frame)| frame);
+        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|waiting| waiting.frame);
+        out.discarded.extend(out.let_go.drain(..).chain(kept).chain(waiting).map(|frame| (reason, frame)));
         self.condemned = Some(reason);
         self.connection = None;
         self.layers = Vec::new();
         self.datagrams = Vec::new();
-        self.kept = Vec::new();
-        (self.waiting, self.waits, self.waiting_bytes) = (Vec::new(), 0, 0);
+        (self.waits, self.waiting_bytes) = (0, 0);
     }
 }

@@ -12,7 +12,7 @@ use super::{
     model::{Addresses, Kind, Matches, Peer, Policy, Service, Zone},
     prefix::Prefix,
     source::Location,
-    tunnels,
+    tunnels, uninspected,
 };
 
 /// Checks a policy. `complete` is false when parts of the file were not understood: nothing is said then about what is
@@ -34,6 +34,7 @@ pub(super) fn check(policy: &Policy, complete: bool, diagnostics: &mut Diagnosti
         }
     }
     checker.publish(complete);
+    uninspected::warn(policy, checker.diagnostics);
     if complete {
         lockout::warn(policy, checker.diagnostics);
     }

@@ -68,6 +68,7 @@ codes! {
     PUBLISH_ADDRESS = "DG059" Warning "a published address that is not the gateway's";
     EMPTY_ZONE = "DG060" Warning "a zone that holds no address";
     VLAN_DEVICE = "DG061" Warning "a VLAN device named as an interface beside the one it lies on";
+    UNINSPECTED_FRAGMENTS = "DG062" Warning "fragments that pass where their packets are to be inspected";
 }
 
 /// The list as a Markdown table, as it stands in `docs/policy.md`.

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::model::{Addresses, Fragment, Kind, Matches, Peer, PortRange, Publish, Service, Target, Zone, protocol};
+use super::model::{
+    Addresses, Fragment, Kind, Matches, Peer, PortRange, Proxied, Publish, Reaction, Service, Target, Zone, protocol,
+};
 
 impl Display for PortRange {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -61,7 +63,18 @@ impl Display for Service {
         if !self.except.is_empty() {
             write!(f, " except {}", sorted(&self.except))?;
         }
-        Ok(())
+        self.proxied.map_or(Ok(()), |proxied| write!(f, ", proxied {proxied}"))
+    }
+}
+
+impl Display for Proxied {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.reaction {
+            None => "ignore",
+            Some(Reaction::Alert) => "alert",
+            Some(Reaction::Drop) => "drop",
+            Some(Reaction::Reset) => "reset",
+        })
     }
 }
 

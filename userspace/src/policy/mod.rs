@@ -17,6 +17,7 @@ pub mod prefix;
 pub mod render;
 pub mod source;
 mod tunnels;
+mod uninspected;
 
 use std::path::Path;
 

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     prefix::Prefix,
     source::{Location, Source},
@@ -29,6 +31,8 @@ pub struct Policy {
     pub blocklist: Blocklist,
     pub lists: BTreeMap<String, List>,
     pub fragments: Fragments,
+    /// Keys of `[fragments]` that say `"pass"`, and where.
+    pub fragments_passed: Vec<(String, Location)>,
     pub timeouts: Timeouts,
     pub limits: Limits,
     pub events: Events,
@@ -105,10 +109,19 @@ pub struct Service {
     /// Its flows are inspected, if anything is.
     pub inspect: bool,
     pub expect: Expect,
+    /// Its servers are proxies. `None`: the file does not say so.
+    pub proxied: Option<Proxied>,
+}
+
+/// `proxied` of a service: its servers are proxies, and every connection to them is read to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Proxied {
+    /// [`Inspection::proxied`] for this service. `None`: nothing is read, and targets are not looked at.
+    pub reaction: Option<Reaction>,
 }
 
 /// What is to be spoken on a service's flows.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Hash)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
 pub enum Expect {
     /// What is registered for the server's port.
     #[default]
@@ -363,7 +376,8 @@ pub mod protocol {
 }
 
 /// `[inspection]`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Inspection {
     /// Bytes of a flow, both directions together, within which it must show what it speaks.
     pub depth: u64,
@@ -377,7 +391,8 @@ pub struct Inspection {
     pub unknown: Reaction,
     /// What is spoken has not shown in time.
     pub pending: Reaction,
-    /// A proxy is asked for a target that the zone may not reach itself. `None`: targets are not looked at.
+    /// A proxy is asked for a target that the zone may not reach itself. `None`: targets are not looked at. Services may have
+    /// their own: [`Service::proxied`].
     pub proxied: Option<Reaction>,
     /// Most packets that are held at once on one receive queue.
     pub held: u32,
@@ -411,7 +426,7 @@ impl Default for Inspection {
 }
 
 /// What becomes of a flow whose beginning was not seen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Midstream {
     /// It passes, whatever it speaks.
     Pass,
@@ -422,7 +437,7 @@ pub enum Midstream {
 }
 
 /// What becomes of a flow for what it speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Reaction {
     /// It goes on, and is told of.
     Alert,

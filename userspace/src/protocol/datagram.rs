@@ -11,7 +11,7 @@ mod memcached;
 mod ntp;
 mod openvpn;
 pub mod quic;
-mod rtp;
+pub(super) mod rtp;
 #[cfg(test)]
 mod samples;
 mod sip;
@@ -72,11 +72,11 @@ pub fn is_stun(datagram: &[u8]) -> bool {
 /// TURN (RFC 8656, 12.4).
 pub fn carried(said: Datagrams<'_>) -> Option<Protocol> {
     let bare: Vec<_> = said.said.iter().map(|(direction, datagram)| (*direction, out_of_channel(datagram))).collect();
-    let detectors: [(Protocol, Detector); 2] = [(Protocol::Dtls, dtls::detect), (Protocol::Rtp, rtp::detect)];
-    let told = |(protocol, detector): (Protocol, Detector)| {
-        matches!(detector(Datagrams { said: &bare }), Answer::Yes(..)).then_some(protocol)
-    };
-    detectors.into_iter().find_map(told)
+    // keys are agreed on by DTLS, and the media comes beside it (RFC 5764)
+    if bare.iter().any(|(_, datagram)| dtls::is_records(datagram)) {
+        return Some(Protocol::Dtls);
+    }
+    rtp::is_media(Datagrams { said: &bare }).then_some(Protocol::Rtp)
 }
 
 fn out_of_channel(datagram: &[u8]) -> &[u8] {

@@ -34,6 +34,8 @@ const STREAMS: &[(Protocol, Ranges)] = &[
     (Postgresql, &[0x00..=0x00]),
     (Mssql, &[0x10..=0x10, 0x12..=0x12]),
     (Mqtt, &[0x10..=0x10]),
+    // the length of a packet, or of a message of STUN before it
+    (Rtp, &[0x00..=0x05]),
     (Vnc, &[b'R'..=b'R']),
     (Sip, TEXT),
     (Smtp, TEXT),

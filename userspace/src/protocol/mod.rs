@@ -78,9 +78,9 @@ pub const MOST_DATAGRAMS: usize = 8;
 macro_rules! protocols {
     ($($variant:ident $name:literal $title:literal)+) => {
         /// An application protocol.
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
         pub enum Protocol {
-            $(#[doc = $title] $variant),+
+            $(#[doc = $title] #[serde(rename = $name)] $variant),+
         }
 
         impl Protocol {

@@ -25,6 +25,7 @@ mod postgresql;
 mod rdp;
 mod reader;
 mod redis;
+mod rtp;
 #[cfg(test)]
 pub mod samples;
 mod sip;
@@ -64,6 +65,7 @@ const DETECTORS: &[Detector] = &[
     (Protocol::Vnc, vnc::detect),
     (Protocol::Openvpn, openvpn::detect),
     (Protocol::Dns, dns::detect),
+    (Protocol::Rtp, rtp::detect),
     // HTTP first, and a WebSocket once the server has agreed
     (Protocol::WebSocket, http::websocket),
     (Protocol::Http, http::http),

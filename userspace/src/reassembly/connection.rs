@@ -21,13 +21,15 @@ pub struct Connection {
     sides: [Option<Side>; 2],
     /// A SYN that is not this connection's, while it is not answered.
     again: Option<Again>,
+    /// A SYN+ACK before the one that counts now. The client may have taken it.
+    earlier: Option<Again>,
 }
 
 /// How far both sides of a connection had come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Said([i64; 2]);
 
-/// A SYN that would begin another connection.
+/// A SYN that would begin another connection, or this one otherwise.
 #[derive(Clone, Copy, Debug)]
 struct Again {
     direction: Direction,
@@ -51,7 +53,7 @@ const fn bare(direction: Direction, seq: u32, ack: u32) -> Segment<'static> {
 impl Connection {
     /// Nothing was seen yet. The first segment may be a SYN or, if [`Limits::adopt`] says so, any other.
     pub const fn new(limits: &Limits) -> Self {
-        Self { limits: *limits, sides: [None, None], again: None }
+        Self { limits: *limits, sides: [None, None], again: None, earlier: None }
     }
 
     /// Judges a segment, whose packet the caller calls `token`.
@@ -89,6 +91,12 @@ impl Connection {
     /// Bytes of memory that it takes, about.
     pub fn footprint(&self) -> usize {
         size_of::<Self>() + self.sides.iter().flatten().map(Side::footprint).sum::<usize>()
+    }
+
+    /// Whether both sides have begun, and neither has ended.
+    pub fn is_open(&self) -> bool {
+        let mut sides = self.sides.iter();
+        sides.all(|side| side.as_ref().is_some_and(|side| !side.is_reset() && !side.has_ended()))
     }
 
     /// How far both sides have come.
@@ -170,6 +178,7 @@ impl Connection {
             // receivers drop it (RFC 9293, 3.10.7.4, fifth)
             return Err(Reason::tcp_without_ack);
         } else {
+            self.choose(segment);
             self.adopt(segment)?;
         }
         let place = match self.side(theirs) {
@@ -240,9 +249,26 @@ impl Connection {
             Some(side) if side.began_with(segment.seq) => {}
             // a server that keeps no state may answer another time with another number, until one is taken
             Some(side) if !side.unanswered() => return Err(Reason::tcp_syn_conflict),
-            _ => self.sides[mine as usize] = Some(Side::from_syn(mine, segment.seq, segment.options)),
+            before => {
+                self.earlier =
+                    before.map(|side| Again { direction: mine, seq: side.origin(), options: side.options() });
+                self.sides[mine as usize] = Some(Side::from_syn(mine, segment.seq, segment.options));
+            }
         }
         Ok(Carried::Judge)
+    }
+
+    /// A segment of a client that was offered two beginnings says which one it has taken.
+    fn choose(&mut self, segment: &Segment<'_>) {
+        let theirs = segment.direction.opposite();
+        if let Some(earlier) = self.earlier
+            && earlier.direction == theirs
+            && self.side(theirs).is_some_and(Side::unanswered)
+            && segment.ack == earlier.seq.wrapping_add(1)
+        {
+            self.sides[theirs as usize] = Some(Side::from_syn(theirs, earlier.seq, earlier.options));
+            self.earlier = None;
+        }
     }
 
     /// Takes in sides whose beginning was not seen.

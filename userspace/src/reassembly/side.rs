@@ -101,6 +101,16 @@ impl Side {
             && self.memory.runs() == 0
     }
 
+    /// The number of its SYN.
+    pub const fn origin(&self) -> u32 {
+        self.origin
+    }
+
+    /// What its SYN offered.
+    pub const fn options(&self) -> Options {
+        Options { scale: self.scale, timestamp: self.timestamp }
+    }
+
     pub const fn is_adopted(&self) -> bool {
         self.adopted
     }
@@ -132,6 +142,11 @@ impl Side {
     /// Whether the receiver has acknowledged what lies before this place, if anything was said before it.
     pub fn has_delivered(&self, place: i64) -> bool {
         place <= 1 || self.acked.is_some_and(|acked| acked >= place)
+    }
+
+    /// Whether it has said that it says no more.
+    pub const fn has_ended(&self) -> bool {
+        self.fin.is_some()
     }
 
     /// Whether the receiver has everything, the FIN included.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::replay::Judge;
 use crate::{
     datapath::{Bench, BenchError, Sizes},
-    hold::Allowlist,
+    hold::{Allowlist, Announcer},
     inspect::Targets,
     policy::Image,
 };
 use dropgate_abi::{
     flow::Flow,
     hold::{Held, Settle},
+    related::Related,
     walk::Walk,
 };
 
@@ -30,6 +31,14 @@ impl Judge for Bench {
 
     fn targets(&self) -> Option<Arc<dyn Targets>> {
         Some(Arc::new(Allowlist::new(self.object()).ok()?))
+    }
+
+    fn announcer(&self) -> Option<Announcer> {
+        Announcer::new(self.object()).ok()
+    }
+
+    fn announced(&self, walk: &Walk) -> Option<Related> {
+        Some(Self::announced(self).ok()?.of(walk)?.1)
     }
 
     fn settle(&mut self, request: &Settle) -> anyhow::Result<u32> {

@@ -2,6 +2,7 @@
 
 use super::{
     inspection::Inspection,
+    related::Related,
     replay::{ends, verdict},
     text::{self, protocol},
 };
@@ -50,6 +51,9 @@ pub struct Explanation {
     /// What inspection has to do with it; left out where nothing has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inspection: Option<Inspection>,
+    /// What another flow has announced about this packet's; left out where that decides nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub related: Option<Related>,
     pub stages: Vec<StageAnswer>,
 }
 
@@ -72,8 +76,13 @@ pub struct StageAnswer {
     pub answer: String,
 }
 
-/// Explains a walk.
-pub fn explain(walk: &Walk, names: &Names, policy: Option<&PolicyText>, inspection: Option<Inspection>) -> Explanation {
+/// Explains a walk, with what inspection and other flows have to do with it.
+pub fn explain(
+    walk: &Walk,
+    names: &Names,
+    policy: Option<&PolicyText>,
+    (inspection, related): (Option<Inspection>, Option<Related>),
+) -> Explanation {
     let info = walk.reason.info();
     let decided = info.map(|info| info.stage);
     // what the policy allows, the state stage has still to agree to: it has, if there is a flow
@@ -99,6 +108,10 @@ pub fn explain(walk: &Walk, names: &Names, policy: Option<&PolicyText>, inspecti
                 Some(inspection) if stage == Stage::Content => (true, inspection.to_string()),
                 _ => (reached, answer),
             };
+            let answer = match &related {
+                Some(related) if stage == Stage::Policy && reached => format!("{answer}; {related}"),
+                _ => answer,
+            };
             StageAnswer { stage: stage.name(), reached, decided: decides, answer }
         })
         .collect();
@@ -122,6 +135,7 @@ pub fn explain(walk: &Walk, names: &Names, policy: Option<&PolicyText>, inspecti
         }),
         flow: (walk.flow_id != 0).then_some(walk.flow_id),
         inspection,
+        related,
         stages,
     }
 }
@@ -284,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_denial_names_the_stage_and_what_came_before() {
-        let explanation = explain(&walk(), &names(), None, None);
+        let explanation = explain(&walk(), &names(), None, (None, None));
         let text = explanation.to_string();
         for part in [
             "TCP SYN 10.10.0.5:49152 -> 203.0.113.9:8088",
@@ -306,17 +320,17 @@ mod tests {
     fn an_allowance_shows_its_line() {
         let policy = PolicyText { path: "p.toml".into(), text: "a\n  name = \"web\"\n".into() };
         let allowed = Walk { reason: Reason::allowed, action: action::PASS, service: 1, line: 2, flow_id: 9, ..walk() };
-        let text = explain(&allowed, &names(), Some(&policy), None).to_string();
+        let text = explain(&allowed, &names(), Some(&policy), (None, None)).to_string();
         assert!(text.contains("policy      p.toml:2: name = \"web\""), "{text}");
         assert!(text.contains("to `outside` by service `web` of `office`"), "{text}");
         let far = Walk { line: 99, ..allowed };
-        assert!(explain(&far, &names(), Some(&policy), None).to_string().contains("p.toml:99\n"));
+        assert!(explain(&far, &names(), Some(&policy), (None, None)).to_string().contains("p.toml:99\n"));
     }
 
     #[test]
     fn numbers_nobody_knows_do_not_panic() {
         let odd = Walk { reason: Reason(9999), found: 77, side_kind: 9, family: 3, action: 9, ..walk() };
-        let text = explain(&odd, &names(), None, None).to_string();
+        let text = explain(&odd, &names(), None, (None, None)).to_string();
         assert!(text.contains("a reason this version does not know"), "{text}");
     }
 }

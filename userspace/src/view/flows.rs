@@ -83,7 +83,7 @@ pub fn view(flow: &Flow, now_ns: u64, names: &Names) -> FlowView {
         peer: names.zone(flow.peer),
         service: service.map(|service| service.name.clone()),
         line: service.map(|service| service.line),
-        app_proto: Protocol::app_proto(flow.app),
+        app_proto: Protocol::app_proto(flow.spoken()),
         inspected: flow.flags & flag::INSPECT != 0 && flow.hold & SETTLED == 0,
         verdict: if flow.drop_reason == 0 { "pass" } else { "drop" },
         reason: (flow.drop_reason != 0).then(|| Reason(flow.drop_reason.into()).name()),

@@ -7,7 +7,7 @@ use crate::{
 };
 use dropgate_abi::{
     flow::{Flow, flag},
-    hold::SETTLED,
+    hold::{RELATED, SETTLED},
     reason::Reason,
     walk::{Walk, action},
 };
@@ -18,7 +18,7 @@ use serde::Serialize;
 pub struct Inspection {
     /// The packet is handed to the inspector.
     pub inspected: bool,
-    /// What may be spoken on its flow; `null` where the policy in force is not at hand.
+    /// What may be spoken on its flow; `null` where that is not known: the policy in force is not at hand.
     pub expected: Option<Vec<&'static str>>,
     /// What the flow speaks; `failed`: nothing that is known; `null` while nobody has said.
     pub app_proto: Option<&'static str>,
@@ -48,12 +48,14 @@ pub fn inspection(walk: &Walk, flow: Option<&Flow>, rules: Option<&Rules>) -> Op
         return None;
     }
     let port = if walk.direction == 0 { walk.dport } else { walk.sport };
-    let own = Expected::Service { counter: walk.service, udp: walk.protocol == UDP, port };
+    let service = Expected::Service { counter: walk.service, udp: walk.protocol == UDP, port };
+    let announced = flow.filter(|flow| flow.hold & RELATED != 0).and_then(|flow| Protocol::numbered(flow.app));
+    let own = announced.map_or(service, Expected::Announced);
     let ended = flow.filter(|flow| flow.drop_reason != 0).map(|flow| Reason(flow.drop_reason.into()).name());
     Some(Inspection {
         inspected,
         expected: rules.map(|rules| rules.expected(own)),
-        app_proto: flow.and_then(|flow| Protocol::app_proto(flow.app)),
+        app_proto: flow.and_then(|flow| Protocol::app_proto(flow.spoken())),
         settled: flow.is_some_and(|flow| flow.hold & SETTLED != 0),
         ended,
         reactions: rules.map(|rules| Reactions {
@@ -127,5 +129,16 @@ mod tests {
         let text = inspection(&walk, Some(&ended), None).unwrap().to_string();
         assert_eq!(text, "ended by the inspector (app_mismatch): ssh");
         assert!(inspection(&walk, Some(&Flow::default()), None).is_none());
+    }
+
+    #[test]
+    fn what_was_announced_is_expected() {
+        let walk = Walk { action: action::HOLD, protocol: 17, dport: 40_000, ..Walk::default() };
+        let flow = Flow { flags: flag::INSPECT, hold: RELATED, app: Protocol::Rtp.number(), ..Flow::default() };
+        let found = inspection(&walk, Some(&flow), Some(&Rules::default())).unwrap();
+        assert_eq!(found.expected.as_deref(), Some(&["rtp", "stun", "dtls"][..]));
+        assert_eq!(found.app_proto, None);
+        let found = inspection(&walk, Some(&Flow { hold: RELATED | SETTLED, ..flow }), None).unwrap();
+        assert_eq!(found.app_proto, Some("rtp"));
     }
 }

@@ -11,6 +11,7 @@ pub mod inspection;
 pub mod peek;
 pub mod ports;
 pub mod reasons;
+pub mod related;
 pub mod replay;
 pub mod sides;
 pub mod status;

@@ -23,6 +23,20 @@ struct Started {
     ended: bool,
 }
 
+/// Where a packet comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sender {
+    pub inside: bool,
+    /// Nothing of its flow was seen before.
+    pub first: bool,
+}
+
+impl Sender {
+    const fn known(inside: bool) -> Self {
+        Self { inside, first: false }
+    }
+}
+
 /// Initiators by flow.
 #[derive(Debug, Default)]
 pub struct Sides {
@@ -33,30 +47,30 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// Whether the sender of this packet stands inside, that is, has started the flow the packet belongs to.
-    pub fn sender_inside(&mut self, packet: &Peek) -> bool {
+    /// Where the sender of this packet stands. It is inside if it has started the flow the packet belongs to.
+    pub fn sender(&mut self, packet: &Peek) -> Sender {
         let (Some(src), Some(dst)) = (packet.src, packet.dst) else {
-            return true;
+            return Sender::known(true);
         };
         if let Some(Icmp::Error(quoted)) = &packet.icmp {
-            return self.error_inside(src, dst, quoted.as_deref());
+            return Sender::known(self.error_inside(src, dst, quoted.as_deref()));
         }
         let (from, to) = match (packet.ports, &packet.icmp) {
             (Some((sport, dport)), _) => ((src, sport), (dst, dport)),
             (None, Some(Icmp::Query { identifier } | Icmp::Reply { identifier })) => {
                 ((src, *identifier), (dst, *identifier))
             }
-            _ => return self.pair_inside(src, dst),
+            _ => return Sender::known(self.pair_inside(src, dst)),
         };
         let key = key(packet.protocol, from, to);
         let starts = packet.syn && !packet.ack;
         if let Some(known) = self.flows.get_mut(&key).filter(|known| !(starts && known.ended)) {
             known.ended |= packet.ends;
-            return known.by == from;
+            return Sender::known(known.by == from);
         }
         let initiator = if sender_starts(packet) { from } else { to };
         self.remember(key, Started { by: initiator, ended: packet.ends }, src, dst);
-        initiator == from
+        Sender { inside: initiator == from, first: true }
     }
 
     fn remember(&mut self, key: (u8, Endpoint, Endpoint), started: Started, src: IpAddr, dst: IpAddr) {
@@ -129,48 +143,52 @@ mod tests {
         }
     }
 
+    fn inside(sides: &mut Sides, packet: &Peek) -> bool {
+        sides.sender(packet).inside
+    }
+
     #[test]
     fn a_syn_starts_and_its_answer_does_not() {
         let mut sides = Sides::default();
-        assert!(!sides.sender_inside(&Peek { syn: true, ack: true, ..packet(1, 5000, 2, 6000) }));
-        assert!(sides.sender_inside(&Peek { ack: true, ..packet(2, 6000, 1, 5000) }));
+        assert!(!inside(&mut sides, &Peek { syn: true, ack: true, ..packet(1, 5000, 2, 6000) }));
+        assert!(inside(&mut sides, &Peek { ack: true, ..packet(2, 6000, 1, 5000) }));
         // the other SYN of a split handshake
-        assert!(!sides.sender_inside(&Peek { syn: true, ..packet(1, 5000, 2, 6000) }));
-        assert!(!sides.sender_inside(&Peek { ack: true, ends: true, ..packet(1, 5000, 2, 6000) }));
+        assert!(!inside(&mut sides, &Peek { syn: true, ..packet(1, 5000, 2, 6000) }));
+        assert!(!inside(&mut sides, &Peek { ack: true, ends: true, ..packet(1, 5000, 2, 6000) }));
         // the tuple used again from the other end
-        assert!(sides.sender_inside(&Peek { syn: true, ..packet(1, 5000, 2, 6000) }));
-        assert!(!sides.sender_inside(&packet(2, 6000, 1, 5000)));
+        assert!(inside(&mut sides, &Peek { syn: true, ..packet(1, 5000, 2, 6000) }));
+        assert!(!inside(&mut sides, &packet(2, 6000, 1, 5000)));
     }
 
     #[test]
     fn in_mid_stream_the_well_known_port_serves() {
         let mut sides = Sides::default();
-        assert!(!sides.sender_inside(&packet(1, 443, 2, 50000)));
-        assert!(sides.sender_inside(&packet(2, 50000, 1, 443)));
-        assert!(sides.sender_inside(&packet(3, 123, 4, 123)));
-        assert!(!sides.sender_inside(&packet(4, 123, 3, 123)));
+        assert!(!inside(&mut sides, &packet(1, 443, 2, 50000)));
+        assert!(inside(&mut sides, &packet(2, 50000, 1, 443)));
+        assert!(inside(&mut sides, &packet(3, 123, 4, 123)));
+        assert!(!inside(&mut sides, &packet(4, 123, 3, 123)));
     }
 
     #[test]
     fn an_error_returns_to_who_sent_the_quoted_packet() {
         let mut sides = Sides::default();
-        assert!(sides.sender_inside(&packet(1, 5000, 2, 33434)));
+        assert!(inside(&mut sides, &packet(1, 5000, 2, 33434)));
         let error = |quoted: Peek, src: u8, dst: u8| Peek {
             protocol: 1,
             ports: None,
             icmp: Some(Icmp::Error(Some(Box::new(quoted)))),
             ..packet(src, 0, dst, 0)
         };
-        assert!(!sides.sender_inside(&error(packet(1, 5000, 2, 33434), 77, 1)));
-        assert!(sides.sender_inside(&error(packet(2, 33434, 1, 5000), 1, 2)));
-        assert!(!sides.sender_inside(&error(packet(8, 1, 9, 2), 9, 8)));
+        assert!(!inside(&mut sides, &error(packet(1, 5000, 2, 33434), 77, 1)));
+        assert!(inside(&mut sides, &error(packet(2, 33434, 1, 5000), 1, 2)));
+        assert!(!inside(&mut sides, &error(packet(8, 1, 9, 2), 9, 8)));
     }
 
     #[test]
     fn fragments_follow_their_hosts() {
         let mut sides = Sides::default();
-        assert!(!sides.sender_inside(&packet(1, 53, 2, 50000)));
+        assert!(!inside(&mut sides, &packet(1, 53, 2, 50000)));
         let fragment = Peek { ports: None, fragment: true, ..packet(1, 0, 2, 0) };
-        assert!(!sides.sender_inside(&fragment));
+        assert!(!inside(&mut sides, &fragment));
     }
 }

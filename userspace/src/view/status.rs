@@ -49,6 +49,8 @@ pub struct Inspection {
     pub released: u64,
     /// Waited for what was missing before them.
     pub kept: u64,
+    /// Had waited, and ended here: with their flow, or because what was missing before them never came.
+    pub discarded: u64,
     /// Could not be released: the kernel did not take them.
     pub lost: u64,
     /// Dropped by the kernel at the sockets.
@@ -56,6 +58,19 @@ pub struct Inspection {
     /// Flows under inspection, and flows that left it.
     pub flows: u64,
     pub settled: u64,
+    pub related: Related,
+}
+
+/// Flows that control channels announced since the daemon started.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Related {
+    /// They may begin, for half a minute.
+    pub accepted: u64,
+    /// Those of them of which at least one has begun.
+    pub used: u64,
+    /// Not made known: hosts of their zone had announced too many, or the kernel did not take them.
+    pub refused_zone: u64,
+    pub refused_kernel: u64,
 }
 
 /// A program on an interface.
@@ -83,7 +98,7 @@ pub fn human(status: &Status, most: usize) -> String {
         line(
             "inspection",
             format!(
-                "{} packets held ({:.1} %), {} ({:.1} %); {} flows, {} settled, {} of memory; {} lost, {} dropped at sockets",
+                "{} packets held ({:.1} %), {} ({:.1} %); {} flows, {} settled, {} of memory; {} kept out of turn, {} discarded; {} lost, {} dropped at sockets",
                 done.held.packets,
                 done.share_packets * 100.0,
                 text::bytes(done.held.bytes),
@@ -91,6 +106,8 @@ pub fn human(status: &Status, most: usize) -> String {
                 done.flows,
                 done.settled,
                 text::bytes(done.memory),
+                done.kept,
+                done.discarded,
                 done.lost,
                 done.sockets_dropped,
             ),
@@ -102,6 +119,10 @@ pub fn human(status: &Status, most: usize) -> String {
             "workers",
             format!("{}, on {} sockets ({copied} of them copied by the kernel)", done.workers, done.sockets),
         );
+    }
+    if let Some(Related { accepted, used, refused_zone, refused_kernel }) = related(status) {
+        let refused = format!("{refused_zone} refused for their zone, {refused_kernel} by the kernel");
+        line("related", format!("{accepted} flows announced, {used} of them begun; {refused}"));
     }
     let own = &status.counters;
     line(
@@ -141,6 +162,12 @@ pub fn human(status: &Status, most: usize) -> String {
     out
 }
 
+/// What was announced, if anything was.
+fn related(status: &Status) -> Option<Related> {
+    let related = status.inspection.as_ref()?.related;
+    (related.accepted + related.refused_zone + related.refused_kernel > 0).then_some(related)
+}
+
 fn busiest(counts: &std::collections::BTreeMap<String, Count>, most: usize) -> Vec<(&String, &Count)> {
     let mut rows: Vec<_> = counts.iter().collect();
     rows.sort_by(|a, b| b.1.packets.cmp(&a.1.packets).then(a.0.cmp(b.0)));
@@ -164,6 +191,14 @@ mod tests {
         assert!(first < second && !text.contains("land"), "{text}");
         assert!(text.contains("no service of the zone allows it"), "{text}");
         assert!(text.contains("nothing is attached"), "{text}");
+        let related = Related { accepted: 3, used: 2, refused_zone: 1, refused_kernel: 0 };
+        status.inspection = Some(Inspection { kept: 5, discarded: 4, related, ..Inspection::default() });
+        let text = human(&status, 2);
+        assert!(text.contains("5 kept out of turn, 4 discarded;"), "{text}");
+        assert!(
+            text.contains("\nrelated     3 flows announced, 2 of them begun; 1 refused for their zone, 0 by"),
+            "{text}"
+        );
         status.missing.push("ppp0".into());
         let text = human(&status, 2);
         assert!(text.contains("\nppp0       missing\n"), "{text}");

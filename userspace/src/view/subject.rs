@@ -16,7 +16,7 @@ use crate::{
 };
 use dropgate_abi::{
     flow::TICK_SHIFT,
-    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table, timeout},
+    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table, timeout, zone},
     tuple::{V4, V6},
 };
 use std::{path::Path, time::Duration};
@@ -68,10 +68,9 @@ impl Subject {
             .map_err(|errors| SubjectError::Invalid { file: name, errors })?;
         diagnostics.extend(image.warnings.iter().cloned());
         let rules = policy.inspection.map(|inspection| {
-            let services = image.names.services.iter();
-            let expect = services.map(|(counter, service)| (*counter, service.expect.clone())).collect();
+            let (expect, proxied) = (image.names.expected(), image.names.proxied());
             let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
-            Rules { inspection, expect, fragments: Duration::from_nanos(fragments), ..Rules::default() }
+            Rules { inspection, expect, proxied, fragments: Duration::from_nanos(fragments), ..Rules::default() }
         });
         Ok(Self {
             ports: ports(&policy, &environment, &image),
@@ -81,6 +80,15 @@ impl Subject {
             rules,
             warnings: diagnostics,
         })
+    }
+
+    /// Whether flows of the first zone may be seen in one direction only.
+    pub fn first_is_loose(&self) -> bool {
+        let named = |number: &u16| {
+            let first = self.ports.zones.first().map(|zone| &zone.name);
+            first.is_some() && self.names.zones.get(number) == first
+        };
+        self.image.zones.iter().any(|(number, of)| named(number) && of.flags & zone::LOOSE != 0)
     }
 
     /// Makes the first zone hold every source and leaves every destination outside: for captures whose addresses lie in

@@ -63,7 +63,7 @@ pub fn fragments() -> Vec<u8> {
 }
 
 /// A segment of a stream.
-fn segment(ports: (u16, u16), flags: u8, (seq, ack): (u32, u32), payload: &[u8]) -> Vec<u8> {
+pub fn segment(ports: (u16, u16), flags: u8, (seq, ack): (u32, u32), payload: &[u8]) -> Vec<u8> {
     let mut segment = tcp(ports.0, ports.1, flags, payload);
     segment[4..8].copy_from_slice(&seq.to_be_bytes());
     segment[8..12].copy_from_slice(&ack.to_be_bytes());
@@ -107,6 +107,23 @@ pub fn inspected() -> Vec<u8> {
     frames.extend((1..=4).map(|number| call.frame(&[], UDP, &udp(40_002, 3478, &voice(number)))));
     let gap = exchange(CLIENT, SERVER, (40_003, 80), (b"GET /", b" HTTP/1.1\r\n"), b"");
     frames.extend(gap.into_iter().take(4));
+    pcap(ETHERNET, &every_ms(frames))
+}
+
+/// What servers say to clients that were not captured: from the start of a connection, in the middle of one, in datagrams.
+pub fn answers() -> Vec<u8> {
+    let said = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let there = ip("192.0.2.7", "192.0.2.5");
+    let answer = b"\x13\x57\x81\x80\0\x01\0\0\0\0\0\0\x03www\x07example\x04test\0\0\x01\0\x01";
+    let frames = vec![
+        there.frame(&[], TCP, &segment((80, 40_000), SYN | ACK, (500, 101), b"")),
+        there.frame(&[], TCP, &segment((80, 40_000), PSH | ACK, (501, 101), said)),
+        there.frame(&[], TCP, &segment((80, 40_001), PSH | ACK, (700, 900), said)),
+        there.frame(&[], UDP, &udp(53, 40_002, answer)),
+        there.frame(&[], UDP, &udp(53, 40_002, answer)),
+        // no service has anything to do with it
+        there.frame(&[], UDP, &udp(161, 40_003, answer)),
+    ];
     pcap(ETHERNET, &every_ms(frames))
 }
 

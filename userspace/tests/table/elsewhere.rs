@@ -49,7 +49,7 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("related", "here, in `what_another_flow_announced`"),
     ("first_byte_impossible", "here, in `what_begins_wrong`"),
     ("inspector_memory", "found by the inspector; the namespace test `full_and_empty_again`"),
-    ("inspector_backlog", "more packets for one worker than the credits of a few sockets allow; reached by no test"),
+    ("inspector_backlog", "found by the inspector; the namespace test `a_worker_alone_is_stuck`"),
     ("proxy_target_denied", "userspace: whole-flow tests of proxies; the namespace tests of `proxied.rs`"),
     ("proxy_target_name", "userspace: whole-flow tests of proxies; the namespace tests of `proxied.rs`"),
     ("proxy_target_blocked", "userspace: whole-flow tests of proxies"),

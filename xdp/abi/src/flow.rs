@@ -3,7 +3,12 @@
 //! A bucket is a line of tags, eight flows and an [`Opening`]. A look-up compares tags without a lock; inserting, evicting and removing
 //! take the lock of the group (the lock word of its first bucket). See `docs/decisions/0002-flow-table.md`.
 
-use crate::{opening::Opening, plain, tuple::FlowKey};
+use crate::{
+    hold::{RELATED, SETTLED},
+    opening::Opening,
+    plain,
+    tuple::FlowKey,
+};
 
 /// Ways in a bucket.
 pub const WAYS: usize = 8;
@@ -55,6 +60,12 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// What it speaks, by [`Flow::app`], where that is not only what it was announced to speak.
+    pub const fn spoken(&self) -> u8 {
+        let open = self.flags & flag::INSPECT != 0 && self.hold & SETTLED == 0 && self.drop_reason == 0;
+        if open && self.hold & RELATED != 0 { 0 } else { self.app }
+    }
+
     /// Monotonic time of the first packet, ns, to the tick; wrong by 52 days for each that the flow is older at `now_ns`.
     pub const fn start_ns(&self, now_ns: u64) -> u64 {
         let age = ((now_ns >> TICK_SHIFT) as u32).wrapping_sub(self.started);

@@ -27,7 +27,7 @@ pub struct RelatedKey {
 pub struct Related {
     /// Tick until which it may begin.
     pub expires: u32,
-    /// Whether it has begun: 0 or 1.
+    /// Whether it, or one of several, has begun: 0 or 1.
     pub begun: u32,
     /// Zone of the control flow's initiator.
     pub zone: u16,

@@ -39,13 +39,21 @@ pub type Key = (String, String, [(String, u16); 2]);
 /// The key of a flow, whichever end is named first.
 pub fn key(capture: &str, transport: &str, mut ends: [(String, u16); 2]) -> Key {
     for (address, _) in &mut ends {
-        // one address has several spellings
-        if let Ok(parsed) = address.trim_matches(['[', ']']).parse::<IpAddr>() {
+        if let Some(parsed) = parsed(address.trim_matches(['[', ']'])) {
             *address = parsed.to_string();
         }
     }
     ends.sort();
     (capture.to_owned(), transport.to_owned(), ends)
+}
+
+/// One address has several spellings. nDPI also leaves out each single zero of an IPv6 address: `2001:db8::1::`.
+fn parsed(address: &str) -> Option<IpAddr> {
+    let mut address = address.to_owned();
+    while address.matches("::").count() > 1 {
+        address = address.replacen("::", ":0:", 1);
+    }
+    address.parse().ok()
 }
 
 /// Replays captures; their flows.

@@ -81,6 +81,11 @@ impl Daemon {
         self.process.signal(signal);
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Waits for its end.
     pub fn ended(&mut self) -> std::process::ExitStatus {
         self.process.wait(COMMAND).unwrap()

@@ -7,6 +7,7 @@
 
 mod anomalies;
 mod asymmetric;
+mod backlog;
 mod blocklist;
 mod cases;
 mod clients;
@@ -29,10 +30,12 @@ mod neighbours;
 mod nonstandard;
 mod policies;
 mod proxied;
+mod proxy_kept;
 mod raw;
 mod related;
 mod review;
 mod sctp;
+mod seen;
 mod setup;
 mod spoken;
 mod starttls;

@@ -10,7 +10,7 @@ use dropgate_lab::{Kind, address::*, wait_until};
 
 use crate::{
     daemon::Daemon,
-    setup::{LIMIT, guarded},
+    setup::{LIMIT, guarded, hello},
 };
 
 /// Flows that say half of what they have to say.
@@ -19,27 +19,6 @@ const FLOWS: usize = 60;
 const MEMORY: u64 = 200 << 10;
 /// Bytes of the half.
 const HALF: usize = 4000;
-
-/// A ClientHello (RFC 8446, 4.1.2) with so many cipher suites that it takes several segments.
-fn hello() -> Vec<u8> {
-    const SUITES: u16 = 8000;
-    let mut body = vec![3, 3];
-    body.extend([0x5a; 32]);
-    body.push(0);
-    body.extend(SUITES.to_be_bytes());
-    (0..SUITES / 2).for_each(|_| body.extend([0x13, 0x01]));
-    body.extend([1, 0]);
-    // supported versions: TLS 1.3
-    body.extend([0, 7, 0, 43, 0, 3, 2, 3, 4]);
-    let length = u16::try_from(body.len()).unwrap();
-    let mut message = vec![1, 0];
-    message.extend(length.to_be_bytes());
-    message.extend(body);
-    let mut record = vec![22, 3, 1];
-    record.extend((length + 4).to_be_bytes());
-    record.extend(message);
-    record
-}
 
 fn lines(answer: &str) -> String {
     let services = "[[zone.office.egress]]\nname = \"secure\"\ntcp = [9001]\nexpect = [\"tls\"]\n";

@@ -26,6 +26,11 @@ name = "socks"
 tcp = 1080
 
 [[zone.office.egress]]
+name = "anything"
+tcp = 9999
+expect = "any"
+
+[[zone.office.egress]]
 name = "web"
 tcp = [80, 443]
 
@@ -104,8 +109,8 @@ fn clients_of_proxies() {
 }
 
 /// A proxy that writes down what it was asked, and connects to nothing.
-fn asked(lab: &Gateway, parts: &[&[u8]], answers: &[&[u8]]) -> Vec<u8> {
-    let listener = lab.servers.enter(|| TcpListener::bind((SERVER_B, 3128)).unwrap()).unwrap();
+fn asked(lab: &Gateway, port: u16, parts: &[&[u8]], answers: &[&[u8]]) -> Vec<u8> {
+    let listener = lab.servers.enter(|| TcpListener::bind((SERVER_B, port)).unwrap()).unwrap();
     std::thread::scope(|scope| {
         let far = scope.spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
@@ -122,7 +127,7 @@ fn asked(lab: &Gateway, parts: &[&[u8]], answers: &[&[u8]]) -> Vec<u8> {
             }
             got
         });
-        let mut stream = lab.office.enter(|| TcpStream::connect((SERVER_B, 3128)).unwrap()).unwrap();
+        let mut stream = lab.office.enter(|| TcpStream::connect((SERVER_B, port)).unwrap()).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
         for part in parts {
@@ -141,15 +146,21 @@ fn what_a_proxy_sees() {
     let tunnel: &[u8] = b"CONNECT 203.0.113.9:443 HTTP/1.1\r\n\r\n";
     let granted: &[u8] = b"HTTP/1.1 200 ok\r\n\r\n";
     let evil: &[u8] = b"CONNECT 203.0.113.9:22 HTTP/1.1\r\n\r\n";
-    assert_eq!(asked(&lab, &[evil], &[granted]), b"");
+    assert_eq!(asked(&lab, 3128, &[evil], &[granted]), b"");
     let (half, rest) = evil.split_at(20);
-    assert_eq!(asked(&lab, &[half, rest], &[granted]), half);
-    assert_eq!(asked(&lab, &[tunnel, b"SSH-2.0-OpenSSH_9.9\r\n"], &[granted]), tunnel);
+    assert_eq!(asked(&lab, 3128, &[half, rest], &[granted]), half);
+    assert_eq!(asked(&lab, 3128, &[tunnel, b"SSH-2.0-OpenSSH_9.9\r\n"], &[granted]), tunnel);
     // refused first, and asked for something else then
     let refused: &[u8] = b"HTTP/1.1 407 login\r\nContent-Length: 0\r\n\r\n";
-    assert_eq!(asked(&lab, &[tunnel, evil], &[refused]), tunnel);
+    assert_eq!(asked(&lab, 3128, &[tunnel, evil], &[refused]), tunnel);
     assert!(daemon.count("app_mismatch") > 0, "{}", daemon.status());
     assert!(daemon.count("proxy_target_denied") >= 3, "{}", daemon.status());
+    // SOCKS 4, where anything may be spoken
+    let (denied, allowed): (&[u8], &[u8]) =
+        (b"\x04\x01\0\x16\xcb\0\x71\x09me\0", b"\x04\x01\x01\xbb\xcb\0\x71\x09me\0");
+    assert_eq!(asked(&lab, 9999, &[denied], &[]), b"");
+    assert_eq!(asked(&lab, 9999, &[&denied[..9], &denied[9..]], &[]), denied[..9]);
+    assert_eq!(asked(&lab, 9999, &[allowed], &[]), allowed);
 }
 
 #[test]

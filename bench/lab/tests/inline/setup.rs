@@ -48,6 +48,27 @@ pub fn bare(policy: &str) -> (Gateway, Daemon) {
     (lab, daemon)
 }
 
+/// A ClientHello (RFC 8446, 4.1.2) with so many cipher suites that it takes several segments.
+pub fn hello() -> Vec<u8> {
+    const SUITES: u16 = 8000;
+    let mut body = vec![3, 3];
+    body.extend([0x5a; 32]);
+    body.push(0);
+    body.extend(SUITES.to_be_bytes());
+    (0..SUITES / 2).for_each(|_| body.extend([0x13, 0x01]));
+    body.extend([1, 0]);
+    // supported versions: TLS 1.3
+    body.extend([0, 7, 0, 43, 0, 3, 2, 3, 4]);
+    let length = u16::try_from(body.len()).unwrap();
+    let mut message = vec![1, 0];
+    message.extend(length.to_be_bytes());
+    message.extend(body);
+    let mut record = vec![22, 3, 1];
+    record.extend((length + 4).to_be_bytes());
+    record.extend(message);
+    record
+}
+
 /// A connection to a web server of the laboratory, which has answered once.
 pub struct Connection(TcpStream);
 

@@ -7,7 +7,7 @@ use dropgate_abi::{
     bytes_of,
     control::Control,
     flow::place,
-    hold::{Held, ONE, Settle, part},
+    hold::{Held, ONE, RELATED, Settle, part},
     tuple::FlowKey,
     walk::Walk,
 };
@@ -36,9 +36,10 @@ impl Bench {
         let mut bucket = self.flows.get(index)?;
         let flow = bucket.ways.get_mut(way)?;
         let sequence = flow.hold / ONE;
+        let announced = if flow.hold & RELATED != 0 { flow.app } else { 0 };
         flow.hold = flow.hold.wrapping_add(ONE);
         self.flows.set(index, bucket);
-        Some(Held { hash, sequence, ..held })
+        Some(Held { hash, sequence, announced, ..held })
     }
 
     /// Asks `dropgate_settle`; see [`dropgate_abi::hold::settled`].

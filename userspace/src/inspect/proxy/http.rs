@@ -19,7 +19,7 @@ pub struct Http {
     answer: Body,
     /// Requests without an answer yet.
     waiting: VecDeque<Waiting>,
-    /// A proxy was asked.
+    /// It is spoken with a proxy: one was asked, or the policy says so.
     proxied: bool,
 }
 
@@ -41,6 +41,11 @@ enum Form {
 }
 
 impl Http {
+    /// A conversation from its start. `proxied`: the server is a proxy, whatever it is asked for first.
+    pub fn new(proxied: bool) -> Self {
+        Self { proxied, ..Self::default() }
+    }
+
     /// Whether a request has begun, or something else that cannot be judged before an answer.
     pub fn is_midway(&self, [to_server, _]: &[Vec<u8>; 2]) -> bool {
         !to_server.is_empty()
@@ -63,7 +68,7 @@ impl Http {
     }
 
     /// Whether the last request may change the connection into something else.
-    fn changes(&self) -> bool {
+    pub fn changes(&self) -> bool {
         matches!(self.waiting.back(), Some(Waiting::Connect | Waiting::Upgrade(_)))
     }
 
@@ -75,7 +80,7 @@ impl Http {
                 return if self.answer == Body::Endless { Err(Unreadable) } else { Ok(Step::More) };
             }
             let Some(head) = head(said)? else { return Ok(Step::More) };
-            let (method, form) = request(head.line)?;
+            let (method, form) = request(head.line, self.proxied)?;
             let connect = method.eq_ignore_ascii_case(b"CONNECT");
             let waiting = match head.upgrade {
                 _ if connect => Waiting::Connect,
@@ -88,7 +93,7 @@ impl Http {
             if connect && !matches!(body, Body::Done | Body::Bytes(0)) || body == Body::Endless {
                 return Err(Unreadable);
             }
-            if matches!(form, Form::Origin) && waiting == Waiting::Plain && !self.proxied {
+            if matches!(form, Form::Origin) && !matches!(waiting, Waiting::Upgrade(_)) && !self.proxied {
                 return Ok(Step::Over);
             }
             said.drain(..bytes);
@@ -145,8 +150,9 @@ impl Http {
     }
 }
 
-/// The method, and whom it is for: `METHOD target HTTP/1.1`, or a method and a target alone (HTTP/0.9).
-fn request(line: &[u8]) -> Result<(&[u8], Form), Unreadable> {
+/// The method, and whom it is for: `METHOD target HTTP/1.1`, or a method and a target alone (HTTP/0.9). What a `proxy` is
+/// asked for itself is a path, and nothing besides that another reader might take for the target.
+fn request(line: &[u8], proxy: bool) -> Result<(&[u8], Form), Unreadable> {
     let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
     let method = words.next().unwrap_or_default();
     let mut words: Vec<&[u8]> = words.collect();
@@ -158,6 +164,8 @@ fn request(line: &[u8]) -> Result<(&[u8], Form), Unreadable> {
         Request::Connect
     } else if is_absolute(target) {
         Request::Absolute
+    } else if proxy && (words.len() > 1 || !matches!(target.first(), Some(b'/' | b'*'))) {
+        return Err(Unreadable);
     } else {
         return Ok((method, Form::Origin));
     };

@@ -67,6 +67,11 @@ impl Socks {
         !to_server.is_empty()
     }
 
+    /// Whether the client has asked, and what it says then is for the target.
+    pub fn has_asked(&self) -> bool {
+        self.client == Client::Data
+    }
+
     pub fn step(&mut self, [to_server, to_client]: &mut [Vec<u8>; 2]) -> Step {
         match self.client(to_server) {
             Ok(None) | Err(Lack::More) => self.server(to_server, to_client),

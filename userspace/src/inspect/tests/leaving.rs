@@ -85,6 +85,53 @@ fn not_even_its_first_byte() {
     assert_eq!(wire.server(b""), Answer::Release);
 }
 
+/// What is with us of a flow that ends, ends with it, and is told.
+#[test]
+fn or_ends_here_for_a_reason() {
+    let mut wire = Wire::new(expecting(&[Protocol::Tls]), 443);
+    assert_eq!(wire.client(b"S"), Answer::Wait);
+    assert_eq!(wire.ahead(ToServer, 10, b"out of turn"), Answer::Keep);
+    assert!(wire.judged.discarded.is_empty());
+    assert_eq!(wire.client(b"SH-2.0-x\r\n"), Answer::Drop(Reason::app_mismatch));
+    let ended: Vec<_> = wire.judged.discarded.iter().map(|(reason, frame)| (*reason, frame.len() - 54)).collect();
+    assert_eq!(ended, [(Reason::app_mismatch, 11), (Reason::app_mismatch, 1)]);
+    // a reset ends what waited for a gap to be filled
+    let mut wire = Wire::new(expecting(&[Protocol::Tls]), 443);
+    assert_eq!(wire.ahead(ToServer, 9, b"out of turn"), Answer::Keep);
+    assert_eq!(wire.reset(ToServer), Answer::Release);
+    let ended: Vec<_> = wire.judged.discarded.iter().map(|(reason, frame)| (*reason, frame.len() - 54)).collect();
+    assert_eq!(ended, [(Reason::tcp_after_reset, 11)]);
+    assert!(!wire.talk.keeps());
+}
+
+/// The flow table is told what a flow speaks that stays under inspection, once.
+#[test]
+fn what_is_followed_has_a_name() {
+    let mut wire = Wire::new(expecting(&[Protocol::Smtp]), 25);
+    let mut noted = Vec::new();
+    for (direction, said) in [
+        (ToClient, b"220 mail.example ESMTP\r\n".as_slice()),
+        (ToServer, b"EHLO a.example\r\n"),
+        (ToClient, b"250 mail.example\r\n"),
+        (ToServer, b"NOOP\r\n"),
+    ] {
+        assert!(Wire::passes(wire.say(direction, said)));
+        noted.extend(wire.judged.noted);
+        assert_eq!(wire.judged.finished, None);
+    }
+    assert_eq!(noted, [Protocol::Smtp.number()]);
+    // one of which nothing more is wanted is told of when it leaves
+    let mut wire = Wire::new(expecting(&[Protocol::Http]), 80);
+    assert_eq!(wire.client(REQUEST), Answer::Release);
+    assert_eq!((wire.talk.settled, wire.judged.noted), (true, None));
+    // and never leaves where everything is held
+    let mut rules: Rules = expecting(&[Protocol::Http]);
+    rules.inspection.everything = true;
+    let mut wire = Wire::new(rules, 80);
+    assert_eq!(wire.client(REQUEST), Answer::Release);
+    assert_eq!(wire.judged.noted, Some(Protocol::Http.number()));
+}
+
 #[test]
 fn in_the_order_in_which_it_came() {
     let mut wire = Wire::new(expecting(&[Protocol::Http]), 80);

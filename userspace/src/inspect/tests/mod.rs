@@ -1,5 +1,6 @@
 //! Whole flows, packet by packet, as the inspector is given them.
 
+mod datagrams;
 mod leaving;
 mod proxy;
 mod recall;

@@ -57,14 +57,19 @@ impl Wire {
             found: Vec::new(),
         };
         for (direction, syn, ack) in [(Direction::ToServer, true, false), (Direction::ToClient, true, true)] {
-            assert_eq!(wire.packet(direction, syn, ack, b""), Answer::Release);
+            assert_eq!(wire.packet(direction, (syn, ack, false), b""), Answer::Release);
         }
         wire
     }
 
     /// One side says something in one packet.
     pub fn say(&mut self, direction: Direction, said: &[u8]) -> Answer {
-        self.packet(direction, false, true, said)
+        self.packet(direction, (false, true, false), said)
+    }
+
+    /// One side resets the connection.
+    pub fn reset(&mut self, direction: Direction) -> Answer {
+        self.packet(direction, (false, false, true), b"")
     }
 
     pub fn client(&mut self, said: &[u8]) -> Answer {
@@ -115,13 +120,14 @@ impl Wire {
         if direction == Direction::ToServer { (client, server) } else { (server, client) }
     }
 
-    fn packet(&mut self, direction: Direction, syn: bool, ack: bool, said: &[u8]) -> Answer {
+    fn packet(&mut self, direction: Direction, (syn, ack, rst): (bool, bool, bool), said: &[u8]) -> Answer {
         let ((source, sport), (destination, dport)) = self.ends(direction);
         let (seq, back) = (self.next[direction as usize], self.next[1 - direction as usize]);
         let mut tcp =
             PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(source, destination, 64).tcp(sport, dport, seq, 65_000);
         tcp = if syn { tcp.syn() } else { tcp };
         tcp = if ack { tcp.ack(back) } else { tcp };
+        tcp = if rst { tcp.rst() } else { tcp };
         let mut frame = Vec::new();
         tcp.write(&mut frame, said).unwrap();
         self.next[direction as usize] = seq.wrapping_add(said.len() as u32 + u32::from(syn));

@@ -6,7 +6,10 @@ use dropgate_abi::policy::{
     FirstBytes, FirstKey, PortKey, PrefixKey, Service, ServiceKey, ServiceList, Settings, Side, Zone, table,
 };
 
-use crate::policy::{diagnostic::Diagnostic, model::Expect};
+use crate::policy::{
+    diagnostic::Diagnostic,
+    model::{Expect, Proxied},
+};
 
 /// One generation, not yet numbered.
 #[derive(Clone, Debug)]
@@ -78,4 +81,17 @@ pub struct ServiceName {
     /// Line of the policy file.
     pub line: u32,
     pub expect: Expect,
+    pub proxied: Option<Proxied>,
+}
+
+impl Names {
+    /// What services expect, by counter.
+    pub fn expected(&self) -> BTreeMap<u32, Expect> {
+        self.services.iter().map(|(counter, service)| (*counter, service.expect.clone())).collect()
+    }
+
+    /// The services whose servers are proxies, by counter.
+    pub fn proxied(&self) -> BTreeMap<u32, Proxied> {
+        self.services.iter().filter_map(|(counter, service)| Some((*counter, service.proxied?))).collect()
+    }
 }

@@ -29,7 +29,7 @@ use self::{
 use super::{
     codes,
     diagnostic::{Diagnostic, Diagnostics, Place, quoted},
-    model::{Addresses, Expect, Peer, Policy, PortRange, Publish, Service},
+    model::{Addresses, Expect, Peer, Policy, PortRange, Proxied, Publish, Service},
     prefix::Prefix,
     source::Location,
 };
@@ -231,7 +231,7 @@ fn place_services(
     let mut translated = Vec::new();
     let mut untranslated = Vec::new();
     for (line, zone) in policy.publish.iter().zip(published) {
-        let service = candidate(ids, "publish", &line.name, line.location, &line.expect, &mut names);
+        let service = candidate(ids, ("publish", &line.name), line.location, (&line.expect, None), &mut names);
         untranslated.push(published_line(tables, service, line, None));
         if let Some(zone) = zone {
             // it is looked into once, on the zone's side
@@ -253,7 +253,8 @@ fn place_services(
         let own: Vec<Line> = list
             .iter()
             .map(|service| {
-                let candidate = candidate(ids, owner, &service.name, service.location, &service.expect, &mut names);
+                let spoken = (&service.expect, service.proxied);
+                let candidate = candidate(ids, (owner, &service.name), service.location, spoken, &mut names);
                 let candidate = Candidate { flags: inspected(policy, service.inspect), ..candidate };
                 line(tables, ids, candidate, service)
             })
@@ -265,10 +266,17 @@ fn place_services(
     Ok(names)
 }
 
-fn candidate(ids: &Ids, owner: &str, name: &str, at: Location, expect: &Expect, names: &mut Names) -> Candidate {
+/// A line by its owner and name, with what is to be spoken there.
+fn candidate(
+    ids: &Ids,
+    (owner, name): (&str, &str),
+    at: Location,
+    (expect, proxied): (&Expect, Option<Proxied>),
+    names: &mut Names,
+) -> Candidate {
     let counter = counter(ids, owner, name);
-    let named = ServiceName { owner: owner.to_owned(), name: name.to_owned(), line: at.line, expect: expect.clone() };
-    names.services.insert(counter, named);
+    let (owner, name) = (owner.to_owned(), name.to_owned());
+    names.services.insert(counter, ServiceName { owner, name, line: at.line, expect: expect.clone(), proxied });
     Candidate { counter, line: at.line, ..Candidate::default() }
 }
 

@@ -8,7 +8,7 @@ use super::{Parser, section::Section, value::Value};
 use crate::{
     policy::{
         codes,
-        model::{Answer, Expect, Failure, Inspection, Midstream, Reaction},
+        model::{Answer, Expect, Failure, Inspection, Midstream, Proxied, Reaction},
     },
     protocol::Protocol,
 };
@@ -17,6 +17,14 @@ use crate::{
 const HELD: std::ops::RangeInclusive<u64> = 64..=16_384;
 /// Fewest and most threads that inspect.
 const WORKERS: std::ops::RangeInclusive<u64> = 1..=64;
+
+/// What is done where a proxy is asked for a target that is not allowed.
+const PROXIED: [(&str, Option<Reaction>); 4] = [
+    ("ignore", None),
+    ("alert", Some(Reaction::Alert)),
+    ("drop", Some(Reaction::Drop)),
+    ("reset", Some(Reaction::Reset)),
+];
 
 impl Parser {
     pub(super) fn inspection(&mut self, mut section: Section<'_>) -> Inspection {
@@ -34,13 +42,7 @@ impl Parser {
         let Inspection { mismatch, unknown, pending, .. } = &mut inspection;
         let places = &mut [("mismatch", mismatch), ("unknown", unknown), ("pending", pending)];
         self.choices(&mut section, "reaction", &words, places);
-        let words = [
-            ("ignore", None),
-            ("alert", Some(Reaction::Alert)),
-            ("drop", Some(Reaction::Drop)),
-            ("reset", Some(Reaction::Reset)),
-        ];
-        self.choices(&mut section, "reaction", &words, &mut [("proxied", &mut inspection.proxied)]);
+        self.choices(&mut section, "reaction", &PROXIED, &mut [("proxied", &mut inspection.proxied)]);
         if let Some(held) = section.get("held").and_then(|v| self.integer(v, HELD, "number of held packets")) {
             inspection.held = held as u32;
         }
@@ -58,6 +60,11 @@ impl Parser {
         self.choices(&mut section, "answer", &words, &mut [("midstream", midstream)]);
         section.finish(self);
         inspection
+    }
+
+    /// `proxied` of a service.
+    pub(super) fn proxied(&mut self, value: Value<'_>) -> Option<Proxied> {
+        self.choice(value, "reaction", &PROXIED).map(|reaction| Proxied { reaction })
     }
 
     /// `expect` of a service: protocols, or `"any"`.

@@ -132,21 +132,25 @@ impl Parser {
         let outside_egress = outside.map(|section| self.egress_of(section, "outside")).unwrap_or_default();
         let publish = self.publish(publish);
         let blocklist = blocklist.map(|section| self.blocklist(section)).unwrap_or_default();
+        let fragments = fragments.map(|section| self.fragments(section));
+        let (fragments, fragments_passed) = fragments.unwrap_or_default();
         let policy = Policy {
             source: Arc::clone(&self.source),
-            gateway: gateway.flatten()?,
             zones,
             self_egress,
             outside_egress,
             publish,
             blocklist,
             lists,
-            fragments: fragments.map(|section| self.fragments(section)).unwrap_or_default(),
+            fragments,
+            fragments_passed,
             timeouts: timeouts.map(|section| self.timeouts(section)).unwrap_or_default(),
             limits: limits.map(|section| self.limits(section)).unwrap_or_default(),
             events: events.map(|section| self.events(section)).unwrap_or_default(),
             inspection: inspection.map(|section| self.inspection(section)),
             failure: failure.map(|section| self.failure(section)).unwrap_or_default(),
+            // after everything else, so that a mistake there does not hide others
+            gateway: gateway.flatten()?,
         };
         for (name, (location, used)) in &self.lists {
             if !used {

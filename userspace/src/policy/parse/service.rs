@@ -115,8 +115,12 @@ impl Parser {
         }
         let inspect = section.get("inspect").and_then(|value| self.boolean(value)).unwrap_or(true);
         let expect = section.get("expect").map(|value| self.expect(value)).unwrap_or_default();
+        // what hosts on the outside ask for is held to no allowlist
+        let proxied = if owner == "outside" { None } else { section.get("proxied") };
+        let proxied = proxied.and_then(|value| self.proxied(value));
         section.finish(self);
-        Some(Service { name: name?, location: self.location(at), matches, to, to_location, except, inspect, expect })
+        let location = self.location(at);
+        Some(Service { name: name?, location, matches, to, to_location, except, inspect, expect, proxied })
     }
 
     /// The `name` of a line, which no line before it may have.

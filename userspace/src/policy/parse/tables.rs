@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use super::{Parser, section::Section, value::Value};
-use crate::policy::model::{Addresses, Blocklist, Events, Fragment, Fragments, Limits, Timeouts};
+use crate::policy::{
+    model::{Addresses, Blocklist, Events, Fragment, Fragments, Limits, Timeouts},
+    source::Location,
+};
 
 /// Fewest and most flows of the table.
 const FLOWS: std::ops::RangeInclusive<u64> = 1_024..=33_554_432;
@@ -28,14 +33,18 @@ impl Parser {
         found
     }
 
-    pub(super) fn fragments(&mut self, mut section: Section<'_>) -> Fragments {
+    /// With the places of those that pass.
+    pub(super) fn fragments(&mut self, mut section: Section<'_>) -> (Fragments, Vec<(String, Location)>) {
         let words = [("drop", Fragment::Drop), ("track", Fragment::Track), ("pass", Fragment::Pass)];
+        let passes = |value: Value<'_>| matches!(value.get_ref(), DeValue::String(word) if word == "pass");
+        let passed = section.entries().into_iter().filter(|(.., value)| passes(value));
+        let passed = passed.map(|(key, _, value)| (key.to_owned(), self.location(value.span()))).collect();
         let mut fragments = Fragments::default();
         let Fragments { udp, tcp, icmp, other } = &mut fragments;
         let places = &mut [("udp", udp), ("tcp", tcp), ("icmp", icmp), ("other", other)];
         self.choices(&mut section, "answer", &words, places);
         section.finish(self);
-        fragments
+        (fragments, passed)
     }
 
     pub(super) fn timeouts(&mut self, mut section: Section<'_>) -> Timeouts {

@@ -11,8 +11,8 @@ const DATA: u8 = 23;
 /// Longest record: its contents, and what encryption may add.
 const RECORD_MAX: usize = (1 << 14) + 2048;
 
-/// A handshake in the clear tells; records of a session that was joined late tell when a side has sent two datagrams
-/// with rising numbers.
+/// A handshake in the clear tells, and so do encrypted records that fill the datagram, of a session that was joined late;
+/// of others a side must have sent two datagrams with rising numbers.
 pub fn detect(said: Datagrams<'_>) -> Answer {
     let mut last: [Option<(u16, u64)>; 2] = [None; 2];
     each(said, |direction, datagram| match records(datagram) {
@@ -21,10 +21,16 @@ pub fn detect(said: Datagrams<'_>) -> Answer {
             let side = &mut last[usize::from(direction == Direction::ToClient)];
             let rising = side.is_some_and(|before| before < number);
             *side = Some(number);
-            if rising { Look::Is(datagram.len()) } else { Look::May }
+            let (epoch, _) = number;
+            if rising || epoch > 0 { Look::Is(datagram.len()) } else { Look::May }
         }
         None => Look::Not,
     })
+}
+
+/// Whether a datagram is made of records, where another protocol has said that they may come.
+pub fn is_records(datagram: &[u8]) -> bool {
+    records(datagram).is_some()
 }
 
 enum Records {

@@ -31,30 +31,68 @@ struct Media {
 
 /// Media tells when packets of a direction agree; control when a compound packet is whole, or when two reports do.
 pub fn detect(said: Datagrams<'_>) -> Answer {
+    session(said, false)
+}
+
+/// As [`detect`], of packets in the frames of RFC 4571, whose lengths agree with them. Some senders choose no number there.
+pub fn framed(said: Datagrams<'_>) -> Answer {
+    session(said, true)
+}
+
+fn session(said: Datagrams<'_>, nameless: bool) -> Answer {
     let mut sides = [Side::default(); 2];
     each(said, |direction, datagram| {
         let side = &mut sides[usize::from(direction == Direction::ToClient)];
         match datagram.get(1) {
             Some(200..=207) => control(datagram, side),
-            _ => match media(datagram) {
-                Some(packet) => agree(packet, side),
-                None => Look::Not,
-            },
+            _ => media(datagram, nameless).map_or(Look::Not, |packet| agree(packet, side)),
         }
     })
 }
 
-fn media(datagram: &[u8]) -> Option<Media> {
+/// Media alone tells: where reports say nothing new, and other packets share the port (RFC 7983, RFC 5761 section 4).
+pub fn is_media(said: Datagrams<'_>) -> bool {
+    let mut sides = [Side::default(); 2];
+    let told = each(said, |direction, datagram| match datagram {
+        [128..=191, 0..=191 | 224.., ..] => {
+            let side = &mut sides[usize::from(direction == Direction::ToClient)];
+            media(datagram, false).map_or(Look::May, |packet| agree(packet, side))
+        }
+        _ => Look::May,
+    });
+    matches!(told, Answer::Yes(..))
+}
+
+/// Whether a packet of media may begin like this: with one source and no padding, as one does that is sent by TCP.
+pub fn may_begin(packet: &[u8]) -> bool {
+    match packet {
+        [] => true,
+        [flags] => is_plain(*flags),
+        [flags, kind, ..] => is_plain(*flags) && is_kind(kind & 0x7f),
+    }
+}
+
+/// Version 2, with or without an extension.
+const fn is_plain(flags: u8) -> bool {
+    matches!(flags, 0x80 | 0x90)
+}
+
+/// Assigned and dynamic types (RFC 3551); what RTCP would be mistaken for lies between.
+const fn is_kind(kind: u8) -> bool {
+    matches!(kind, 0..=34 | 77..=127)
+}
+
+/// `nameless`: its source may be 0, where its type is an assigned one.
+fn media(datagram: &[u8], nameless: bool) -> Option<Media> {
     let mut bytes = Bytes::new(datagram);
     let [flags, kind] = bytes.array()?;
     must(flags >> 6 == 2)?;
     let kind = kind & 0x7f;
-    // assigned and dynamic types (RFC 3551); what RTCP would be mistaken for lies between
-    must(matches!(kind, 0..=34 | 77..=127))?;
+    must(is_kind(kind))?;
     let sequence = bytes.u16()?;
     let time = bytes.u32()?;
     let source = bytes.u32()?;
-    must(source != 0 && source != u32::MAX)?;
+    must((source != 0 || nameless && kind <= 34) && source != u32::MAX)?;
     bytes.take(usize::from(flags & 15) * 4)?;
     if flags & 0x10 != 0 {
         bytes.u16()?;

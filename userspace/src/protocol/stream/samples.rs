@@ -101,6 +101,10 @@ const PRELOGIN: &[u8] =
 pub fn samples() -> Vec<Sample> {
     use Protocol as P;
     let sip = b"OPTIONS sip:carol@example.com SIP/2.0\r\nVia: SIP/2.0/TCP host\r\n";
+    // a voice, 20 ms each
+    let calls: Vec<u8> = (1..=3u8)
+        .flat_map(|at| join(&[&[0, 32, 0x80, 8, 0x61, at], &[0, 0, 0, at * 80], b"\x0a\x0b\x0c\x0d", &[0xd5; 20]]))
+        .collect();
     let rdp = b"\x03\0\0\x2b\x26\xe0\0\0\0\0\0Cookie: mstshash=someone\r\n\x01\0\x08\0\x03\0\0\0";
     let smb1 = join(&[&[0, 0, 0, 47, 0xff], b"SMB\x72", &[0; 42]]);
     let smb2 = join(&[&[0, 0, 0, 102, 0xfe], b"SMB", &[64, 0], &[0; 96]]);
@@ -149,6 +153,7 @@ pub fn samples() -> Vec<Sample> {
         sample("banner", P::Ssh, &[(ToClient, b"SSH-2.0-OpenSSH_9.6\r\n")], 0..4),
         sample("client's banner", P::Ssh, &[(ToServer, b"SSH-2.0-Go\r\n")], 0..4),
         sample("query", P::Dns, &[(ToServer, &dns(0x0100, 0))], 6..8),
+        sample("in frames", P::Rtp, &[(ToServer, &calls)], 2..3),
         sample("response", P::Dns, &[(ToClient, &dns(0x8180, 1))], 6..8),
         sample("greeting", P::Smtp, &[(ToClient, b"220 mail.example.com ESMTP ready\r\n")], 0..3),
         sample(

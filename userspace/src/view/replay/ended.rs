@@ -1,15 +1,14 @@
 //! What is shown of one flow at its end.
 
+use super::inspector::Known;
 use crate::{
     events::{Clock, Names},
     inspect::{Expected, Rules},
     policy::model::Reaction,
+    protocol::Protocol,
     view::flows::{self, FlowView},
 };
-use dropgate_abi::{
-    flow::{Flow, flag},
-    reason::Reason,
-};
+use dropgate_abi::flow::{Flow, flag};
 use serde::Serialize;
 
 /// A flow, and what it came to. One JSON line.
@@ -31,16 +30,16 @@ pub struct FlowLine {
 }
 
 impl FlowLine {
-    /// The line of a flow that ends at monotonic time `now_ns`. `found`: what was found out about it, and the reaction to it.
+    /// The line of a flow that ends at monotonic time `now_ns`. `known`: what the inspector knows of it.
     pub fn new(
         flow: &Flow,
         now_ns: u64,
         (names, clock): (&Names, &Clock),
         rules: Option<&Rules>,
-        found: Option<(Reason, Reaction)>,
+        known: Known,
     ) -> Self {
         let mut view = flows::view(flow, now_ns, names);
-        if let Some((reason, reaction)) = found {
+        if let Some((reason, reaction)) = known.found {
             view.reason = Some(reason.name());
             view.verdict = match reaction {
                 Reaction::Alert => "alert",
@@ -50,7 +49,8 @@ impl FlowLine {
         }
         let port = view.dport.unwrap_or_default();
         let inspected = rules.filter(|_| flow.flags & flag::INSPECT != 0);
-        let own = Expected::Service { counter: flow.service, udp: flow.key.protocol == UDP, port };
+        let service = Expected::Service { counter: flow.service, udp: flow.key.protocol == UDP, port };
+        let own = Protocol::numbered(known.announced).map_or(service, Expected::Announced);
         Self {
             kind: "flow",
             file: None,

@@ -1,7 +1,7 @@
 //! What becomes of the packets that the programs hold: the inspector of a gateway, with the capture's clock and one packet at
 //! a time. What a gateway does for the sake of its sockets and threads (`crate::hold`) has no place here.
 
-use super::{EventSink, Judge, lines::Lines};
+use super::{EventSink, Judge, announced::Announcements, lines::Lines};
 use crate::{
     defragment::{Defragment, Ended, Whole},
     events::{self, Clock, Names},
@@ -37,8 +37,16 @@ pub struct Inspector {
     aged_ns: u64,
 }
 
-/// What was found out about a flow and the reaction to that, and [`dropgate_abi::flow::Flow::app`].
-type Known = (Option<(Reason, Reaction)>, u8);
+/// What is known of a flow.
+#[derive(Clone, Copy, Default)]
+pub struct Known {
+    /// What was found out about it, and the reaction to that.
+    pub found: Option<(Reason, Reaction)>,
+    /// [`dropgate_abi::flow::Flow::app`].
+    pub app: u8,
+    /// [`Held::announced`].
+    pub announced: u8,
+}
 
 /// A flow under inspection, and what is known of one that was.
 struct Subject {
@@ -46,14 +54,15 @@ struct Subject {
     /// Packets of it that were held.
     held: u32,
     seen_ns: u64,
-    /// What was found out about it, and the reaction to that.
-    found: Option<(Reason, Reaction)>,
+    /// What was found out about it; its `app` is what `talk` says.
+    known: Known,
 }
 
 /// What a decision is made with, and where it goes.
 pub struct Outside<'a, 'e, J> {
     pub judge: &'a mut J,
     pub rules: &'a Rules,
+    pub announcements: &'a Announcements,
     pub lines: &'a mut Lines,
     pub events: Option<&'a mut EventSink<'e>>,
     pub names: &'a Names,
@@ -90,6 +99,11 @@ impl Inspector {
         // a capture may take what memory it needs: it is one
         let context = Context { rules: outside.rules, peers: &self.peers, full: false, now_ns };
         let answer = judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
+        // the flows that a packet announces are known before it leaves
+        judged.announced.iter().for_each(|announced| outside.announcements.make_known(announced, now_ns));
+        if let Some(app) = judged.noted {
+            outside.settle(&Settle { hash: held.hash, flow: held.flow, app, note: 1, ..Settle::default() });
+        }
         match answer {
             Answer::Release => parts.iter().for_each(|part| outside.lines.released(part)),
             Answer::Wait => {
@@ -104,8 +118,9 @@ impl Inspector {
             Answer::Drop(reason) => parts.iter().for_each(|part| outside.dropped(held, &judged.walk, reason, part)),
         }
         judged.let_go.drain(..).for_each(|frame| outside.lines.released(&frame));
+        judged.discarded.drain(..).for_each(|(reason, frame)| outside.lines.dropped(&frame, reason));
         if let Some(finding) = &judged.found {
-            flow.found = Some((finding.reason, finding.reaction));
+            flow.known.found = Some((finding.reason, finding.reaction));
             outside.found(held, &judged.walk, finding);
         }
         if let Some((reason, app)) = judged.condemned {
@@ -125,8 +140,11 @@ impl Inspector {
     pub fn pass_time<J: Judge>(&mut self, all: bool, outside: &mut Outside<'_, '_, J>) {
         let now_ns = outside.now_ns;
         while let Some((_, id)) = self.deadlines.pop_front_if(|(deadline, _)| all || *deadline <= now_ns) {
-            let waited = self.flows.get_mut(&id).map(|flow| flow.talk.let_go()).unwrap_or_default();
-            waited.iter().for_each(|Waiting { frame, .. }| outside.lines.released(frame));
+            let Some(flow) = self.flows.get_mut(&id) else { continue };
+            flow.talk.let_go().iter().for_each(|Waiting { frame, .. }| outside.lines.released(frame));
+            if !all && flow.talk.is_waiting() {
+                self.deadlines.push_back((now_ns + WAIT.as_nanos() as u64, id));
+            }
         }
         let mut ended = Vec::new();
         self.defragment.expire(now_ns, &mut ended);
@@ -137,8 +155,8 @@ impl Inspector {
             self.flows.retain(|id, flow| {
                 let idle = now_ns.saturating_sub(flow.seen_ns) > IDLE_NS;
                 let stays = flow.talk.settled || flow.talk.lasts() || !idle;
-                if !stays && (flow.found.is_some() || flow.talk.app != 0) {
-                    known.insert(*id, (flow.found, flow.talk.app));
+                if !stays {
+                    known.insert(*id, flow.known());
                 }
                 stays
             });
@@ -157,7 +175,7 @@ impl Inspector {
     pub fn end(&mut self, flow: u64) -> Known {
         let known = self.known.remove(&flow).unwrap_or_default();
         match self.flows.remove(&flow) {
-            Some(flow) => (flow.found.or(known.0), if flow.talk.app == 0 { known.1 } else { flow.talk.app }),
+            Some(flow) => flow.known().or(known),
             None => known,
         }
     }
@@ -167,12 +185,31 @@ impl Inspector {
 fn subject<'a>(flows: &'a mut HashMap<u64, Subject>, held: &Held, now_ns: u64) -> &'a mut Subject {
     let flow = flows.entry(held.flow).or_insert_with(|| {
         let beginning = if held.sequence == 0 { Beginning::Seen } else { Beginning::Forgotten };
-        Subject { talk: Talk::new(beginning), held: 0, seen_ns: now_ns, found: None }
+        let known = Known { announced: held.announced, ..Known::default() };
+        Subject { talk: Talk::new(beginning), held: 0, seen_ns: now_ns, known }
     });
     // a datagram in fragments is complete after packets that came behind its first one
     flow.held = flow.held.max(held.sequence.wrapping_add(1));
     flow.seen_ns = now_ns;
     flow
+}
+
+impl Known {
+    /// What is not known is as it was known before.
+    fn or(self, before: Self) -> Self {
+        let number = |now, before| if now == 0 { before } else { now };
+        Self {
+            found: self.found.or(before.found),
+            app: number(self.app, before.app),
+            announced: number(self.announced, before.announced),
+        }
+    }
+}
+
+impl Subject {
+    const fn known(&self) -> Known {
+        Known { app: self.talk.app, ..self.known }
+    }
 }
 
 impl<J: Judge> Outside<'_, '_, J> {

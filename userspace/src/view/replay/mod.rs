@@ -1,11 +1,13 @@
 //! A capture through the datapath and the inspector, packet by packet, with the capture's own clock.
 
+mod announced;
 mod clock;
 mod ended;
 mod inspector;
 mod line;
 mod lines;
 mod offload;
+mod opening;
 mod stand_in;
 mod summary;
 
@@ -17,10 +19,12 @@ pub use self::{
 };
 
 use self::{
+    announced::Announcements,
     clock::CaptureClock,
     inspector::{Inspector, Outside},
     lines::Lines,
     offload::Offload,
+    opening::{Openings, opening},
     stand_in::StandIns,
 };
 use super::{
@@ -31,6 +35,7 @@ use super::{
 use crate::{
     capture::{CaptureError, Packet, Record},
     events::{self, Clock, Names, eve::Event},
+    hold::Announcer,
     inspect::{Rules, Targets},
 };
 use dropgate_abi::{
@@ -38,7 +43,8 @@ use dropgate_abi::{
     event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
     flow::Flow,
     from_bytes,
-    hold::{Held, Settle, settled},
+    hold::{Held, RELATED, Settle, settled},
+    related::Related,
     walk::{Walk, action},
 };
 use std::sync::Arc;
@@ -68,6 +74,16 @@ pub trait Judge {
         None
     }
 
+    /// Who makes flows known to the programs that others have announced. Starts with none.
+    fn announcer(&self) -> Option<Announcer> {
+        None
+    }
+
+    /// What another flow has announced about the flow of a packet.
+    fn announced(&self, _walk: &Walk) -> Option<Related> {
+        None
+    }
+
     /// What [`dropgate_abi::hold::settled`] says.
     ///
     /// # Errors
@@ -88,11 +104,16 @@ pub trait Judge {
 /// The least that `BPF_PROG_TEST_RUN` takes: an Ethernet header.
 const SHORTEST: usize = 14;
 
+/// From the initiator's side to the other one, where the initiator is inside.
+const INSIDE_OUT: (Side, Option<Side>) = (Side::Zone(0), Some(Side::Outside));
+
 /// How a replay decides who is inside.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// The side that starts each flow stands in the first zone, whatever its address.
     pub initiator_inside: bool,
+    /// That zone's state is loose.
+    pub loose: bool,
 }
 
 /// A replay in progress: one judge and one clock over any number of captures.
@@ -172,8 +193,11 @@ impl<'a, J: Judge> Replay<'a, J> {
             room: Vec::new(),
             lines: Lines::default(),
             inspector: Inspector::default(),
+            announcements: Announcements::new(self.judge.announcer(), self.options.initiator_inside),
             offload: Offload::default(),
             stand_ins: StandIns::default(),
+            openings: Openings::default(),
+            ended: Vec::new(),
         };
         let mut fault = None;
         for record in records {
@@ -215,15 +239,18 @@ impl<'a, J: Judge> Replay<'a, J> {
         self.pass_time(capture, false);
         let seen = peek(&packet.frame);
         let (from, to) = if self.options.initiator_inside {
-            let inside = Side::Zone(0);
-            match capture.sides.sender_inside(&seen) {
-                true => (inside, Some(Side::Outside)),
-                false => (Side::Outside, Some(inside)),
+            let sender = capture.sides.sender(&seen);
+            if sender.first && !sender.inside && self.options.loose {
+                self.open(&packet.frame, capture);
+            }
+            match sender.inside {
+                true => INSIDE_OUT,
+                false => (Side::Outside, Some(Side::Zone(0))),
             }
         } else {
             (capture.placer.from(self.ports, &seen, packet.synthetic), Placer::to(self.ports, &seen))
         };
-        let OneCapture { lines, inspector, room, offload, stand_ins, .. } = capture;
+        let OneCapture { lines, inspector, announcements, room, offload, stand_ins, .. } = capture;
         let mut unjudged = |action, reason, detail| {
             let mut line = Line::unjudged(packet.number, packet.timestamp_ns, action, reason, detail);
             line.cut = packet.cut;
@@ -260,20 +287,41 @@ impl<'a, J: Judge> Replay<'a, J> {
                 lines.hold(line, (walk, clock), held.flow, &whole);
                 let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
                 let events = self.events.as_mut();
-                let mut outside = Outside { judge, rules, lines, events, names, clock: &clock, now_ns };
+                let mut outside = Outside { judge, rules, announcements, lines, events, names, clock: &clock, now_ns };
                 inspector.take(&held, &whole, walk.port, &mut outside);
             }
             _ => lines.push(line, Some((walk, clock))),
         }
     }
 
+    /// Shows the programs the beginning that the capture lacks of the flow to which `answer` belongs.
+    fn open(&mut self, answer: &[u8], capture: &mut OneCapture) {
+        let (from, to) = INSIDE_OUT;
+        let (Some(frame), Some(place)) = (opening(answer), self.ports.place(from, to)) else { return };
+        let mut room = Vec::new();
+        let frame = retagged(&frame, &place, &mut room);
+        let other = capture.stand_ins.show(frame, &peek(frame), true);
+        let shown = other.as_deref().unwrap_or(frame);
+        if let Ok(walk) = self.judge.judge(place.hook, place.ifindex, place.from_ifindex, self.now_ns, shown)
+            && walk.flow_id != 0
+        {
+            capture.openings.began(walk.flow_id, frame);
+        }
+        // that it was judged is no news
+        self.judge.told(&mut |record| {
+            if from_bytes::<u32>(record) == Some(FLOW_END) {
+                capture.ended.extend(from_bytes::<FlowEnd>(record));
+            }
+        });
+    }
+
     /// What has waited long enough leaves; `all`: everything that waits.
     fn pass_time(&mut self, capture: &mut OneCapture, all: bool) {
-        let OneCapture { lines, inspector, wall: Some(clock), .. } = capture else { return };
+        let OneCapture { lines, inspector, announcements, wall: Some(clock), .. } = capture else { return };
         let Some(rules) = self.rules.as_ref() else { return };
         let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
         let events = self.events.as_mut();
-        inspector.pass_time(all, &mut Outside { judge, rules, lines, events, names, clock, now_ns });
+        inspector.pass_time(all, &mut Outside { judge, rules, announcements, lines, events, names, clock, now_ns });
     }
 
     /// Shows the lines that are ready.
@@ -296,7 +344,7 @@ impl<'a, J: Judge> Replay<'a, J> {
     /// Takes what the programs have told: events, and flows that have left the table.
     fn listen(&mut self, file: Option<&str>, capture: &mut OneCapture, sink: &mut Sink<'_>) -> anyhow::Result<()> {
         let Some(clock) = capture.shown else { return Ok(()) };
-        let mut ended = Vec::new();
+        let mut ended = std::mem::take(&mut capture.ended);
         let Self { judge, events, names, .. } = self;
         judge.told(&mut |record| match from_bytes::<u32>(record) {
             Some(FLOW_END) => ended.extend(from_bytes::<FlowEnd>(record)),
@@ -323,17 +371,19 @@ impl<'a, J: Judge> Replay<'a, J> {
         capture: &mut OneCapture,
         sink: &mut Sink<'_>,
     ) -> anyhow::Result<()> {
-        let OneCapture { inspector, stand_ins, wall: Some(clock), .. } = capture else { return Ok(()) };
+        let OneCapture { inspector, stand_ins, openings, wall: Some(clock), .. } = capture else { return Ok(()) };
         let mut flow = *flow;
+        openings.leave_out(&mut flow);
         stand_ins.restore_key(&mut flow.key);
-        let (found, app) = inspector.end(flow.id);
-        if flow.app == 0 {
-            flow.app = app;
+        let known = inspector.end(flow.id);
+        if flow.spoken() == 0 {
+            // no longer what it was announced as
+            (flow.app, flow.hold) = (known.app, flow.hold & !RELATED);
         }
         if let Some(events) = &mut self.events {
             events(&events::ended(&flow, now_ns, otherwise, self.names, clock));
         }
-        let mut line = FlowLine::new(&flow, now_ns, (self.names, clock), self.rules.as_ref(), found);
+        let mut line = FlowLine::new(&flow, now_ns, (self.names, clock), self.rules.as_ref(), known);
         line.file = file.map(str::to_owned);
         sink(Shown::Flow(&line))
     }
@@ -351,6 +401,10 @@ struct OneCapture {
     room: Vec<u8>,
     lines: Lines,
     inspector: Inspector,
+    announcements: Announcements,
     offload: Offload,
     stand_ins: StandIns,
+    openings: Openings,
+    /// Flows that made room for an opening.
+    ended: Vec<FlowEnd>,
 }

@@ -51,6 +51,14 @@ impl StandIns {
         Some(shown)
     }
 
+    /// The initiator and the responder of a flow to come, as the programs will see them.
+    pub fn ends(initiator: IpAddr, responder: IpAddr) -> (IpAddr, IpAddr) {
+        let shown = |address: IpAddr, first| {
+            if initiator == responder || address.is_loopback() { stand_in(address, first) } else { address }
+        };
+        (shown(initiator, INSIDE), shown(responder, OUTSIDE))
+    }
+
     /// What a walk says of the packet as it is.
     pub fn restore(&self, walk: &mut Walk) {
         self.address(&mut walk.src);
@@ -115,6 +123,9 @@ mod tests {
         stand_ins.restore(&mut walk);
         assert_eq!(text::address(walk.family, walk.src), "127.0.0.1");
         assert_eq!(walk.src, walk.dst);
+        // a flow that is announced between them
+        let (initiator, responder) = StandIns::ends("127.0.0.1".parse().unwrap(), "127.0.0.1".parse().unwrap());
+        assert_eq!((initiator.to_string(), responder.to_string()), ("25.0.0.1".into(), "26.0.0.1".into()));
         // the answer comes from where the question went
         let back = stand_ins.show(&frame(), &peek(&frame()), false).unwrap();
         let walk = Packet::read(&back).unwrap().walk;

@@ -106,6 +106,9 @@ pub const NEEDED: &[(u16, &[&str])] = &[
     (8443, &["tls"]),
 ];
 
+/// Those of them for which nothing is registered: the open zone expects nothing there.
+pub const NAMED_ALONE: &[u16] = &[8443];
+
 /// Other ports of the table for which something is registered.
 pub const REGISTERED: &[(u16, &[&str])] = &[(110, &["pop3"])];
 

@@ -1,98 +1,19 @@
-//! What a proxy is asked for, and what passes through it.
-
-use std::sync::{Arc, Mutex};
+//! HTTP: CONNECT, and requests with whole URIs.
 
 use dropgate_abi::reason::Reason;
 
-use super::wire::{Wire, expecting};
+use super::{HELLO_OK, connect, hello, list, proxy, refused, rules};
 use crate::{
-    inspect::{Access, Answer, Rules, Target, Targets},
-    policy::model::{Expect, Reaction},
+    inspect::{
+        Answer,
+        tests::wire::{Wire, expecting},
+    },
+    policy::model::Reaction,
     protocol::{
-        Direction::{self, ToClient, ToServer},
+        Direction::{ToClient, ToServer},
         Protocol,
     },
 };
-
-/// An allowlist by heart: targets as they are shown, with the services that allow them. What was asked is written down.
-#[derive(Debug, Default)]
-struct List {
-    allowed: Vec<(&'static str, u32)>,
-    asked: Mutex<Vec<String>>,
-}
-
-impl Targets for List {
-    fn access(&self, _: u16, target: &Target) -> Access {
-        let target = target.to_string();
-        let found = self.allowed.iter().find(|(allowed, _)| *allowed == target);
-        let blocked = target.starts_with("192.0.2.");
-        self.asked.lock().unwrap().push(target);
-        match found {
-            Some((_, service)) => Access::Allowed { service: *service, inspected: *service != QUIET },
-            None if blocked => Access::Blocked,
-            None => Access::Denied,
-        }
-    }
-}
-
-const TLS: u32 = 20;
-const WEB: u32 = 21;
-const SOCKS: u32 = 22;
-/// A service whose flows are not inspected.
-const QUIET: u32 = 23;
-
-const HELLO_OK: &[u8] = b"HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n";
-
-fn list() -> Arc<List> {
-    let allowed = vec![
-        ("www.example:443", TLS),
-        ("www.example:80", WEB),
-        ("10.1.1.1:443", TLS),
-        ("10.1.1.1:80", WEB),
-        ("[2001:db8::1]:443", TLS),
-        ("proxy.example:3128", WEB),
-        ("socks.example:1080", SOCKS),
-        ("quiet.example:9", QUIET),
-    ];
-    Arc::new(List { allowed, ..List::default() })
-}
-
-fn rules(expect: Protocol, list: &Arc<List>) -> Rules {
-    let mut rules = expecting(&[expect]);
-    rules.targets = Some(Arc::clone(list) as _);
-    rules.expect.insert(TLS, Expect::Only(vec![Protocol::Tls]));
-    rules.expect.insert(WEB, Expect::Only(vec![Protocol::Http]));
-    rules.expect.insert(SOCKS, Expect::Only(vec![Protocol::Socks]));
-    rules
-}
-
-fn proxy() -> Wire {
-    Wire::new(rules(Protocol::Http, &list()), 3128)
-}
-
-fn socks() -> Wire {
-    Wire::new(rules(Protocol::Socks, &list()), 1080)
-}
-
-fn hello() -> Vec<u8> {
-    let hello = crate::protocol::samples::client_hello();
-    [&[0x16, 3, 1, 0, hello.len() as u8], hello.as_slice()].concat()
-}
-
-fn connect(target: &str) -> Vec<u8> {
-    format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n").into_bytes()
-}
-
-/// The last packet of what the client says is dropped, for this reason; whatever the parts.
-fn refused(wire: impl Fn() -> Wire, turns: &[(Direction, &[u8])], reason: Reason) {
-    for part in [1, 5, usize::MAX >> 1] {
-        let mut wire = wire();
-        let answer = wire.turns(turns, part);
-        assert_eq!(answer, Answer::Drop(reason), "in parts of {part}: {:?}", wire.found);
-        assert_eq!(wire.judged.condemned.map(|(reason, _)| reason), Some(reason));
-        assert_eq!(wire.found.len(), 1);
-    }
-}
 
 #[test]
 fn targets_of_connect() {
@@ -113,7 +34,7 @@ fn targets_of_connect() {
     let list = list();
     for target in ["www.example:443", "WWW.EXAMPLE.:443", "10.1.1.1:443", "[::ffff:10.1.1.1]:443", "[2001:db8::1]:443"]
     {
-        let mut wire = Wire::new(rules(Protocol::Http, &list), 3128);
+        let mut wire = Wire::new(rules(Protocol::Http, &list), 8080);
         assert_eq!(wire.client(&connect(target)), Answer::Release, "{target}: {:?}", wire.found);
     }
     assert_eq!(list.asked.lock().unwrap()[1], "www.example:443");
@@ -188,7 +109,7 @@ const EVIL: &[u8] = b"GET http://evil.example/ HTTP/1.1\r\n\r\n";
 fn requests_with_whole_uris() {
     for part in [1, 11, usize::MAX >> 1] {
         let list = list();
-        let mut wire = Wire::new(rules(Protocol::Http, &list), 3128);
+        let mut wire = Wire::new(rules(Protocol::Http, &list), 8080);
         for request in [GET, POST, CHUNKS, GET] {
             assert!(Wire::passes(wire.turns(&[(ToServer, request), (ToClient, OK)], part)), "{:?}", wire.found);
         }
@@ -244,9 +165,11 @@ fn answers_in_order() {
 /// To a server, not to a proxy: nothing more is wanted of it.
 #[test]
 fn an_ordinary_request() {
-    let mut wire = proxy();
-    assert_eq!(wire.client(b"GET /a:b HTTP/1.1\r\nHost: x\r\n\r\n"), Answer::Release);
-    assert!(wire.talk.settled);
+    for method in ["GET", "HEAD", "POST"] {
+        let mut wire = proxy();
+        assert_eq!(wire.client(format!("{method} /a:b HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()), Answer::Release);
+        assert!(wire.talk.settled, "{method}");
+    }
 }
 
 #[test]
@@ -281,7 +204,7 @@ fn reactions() {
     for (reaction, settled, found) in [(Some(Reaction::Alert), false, 1), (None, true, 0)] {
         let mut rules = rules(Protocol::Http, &list());
         rules.inspection.proxied = reaction;
-        let mut wire = Wire::new(rules, 3128);
+        let mut wire = Wire::new(rules, 8080);
         assert_eq!(wire.client(&connect("evil.example:443")), Answer::Release);
         assert_eq!((wire.talk.settled, wire.found.len()), (settled, found));
         // what is registered for the port is expected still
@@ -291,11 +214,11 @@ fn reactions() {
     }
     let mut rules = rules(Protocol::Http, &list());
     rules.inspection.proxied = Some(Reaction::Reset);
-    let mut wire = Wire::new(rules, 3128);
+    let mut wire = Wire::new(rules, 8080);
     wire.client(&connect("evil.example:443"));
     assert!(wire.judged.resets.is_some());
     // nobody knows the allowlist
-    let mut wire = Wire::new(expecting(&[Protocol::Http]), 3128);
+    let mut wire = Wire::new(expecting(&[Protocol::Http]), 8080);
     assert_eq!(wire.client(&connect("www.example:443")), Answer::Drop(Reason::proxy_target_name));
 }
 
@@ -304,121 +227,12 @@ fn reactions() {
 fn alerts_are_bounded() {
     let mut rules = rules(Protocol::Http, &list());
     rules.inspection.proxied = Some(Reaction::Alert);
-    let mut wire = Wire::new(rules, 3128);
+    let mut wire = Wire::new(rules, 8080);
     for _ in 0..100 {
         assert_eq!(wire.client(EVIL), Answer::Release);
         wire.server(OK);
     }
     assert_eq!(wire.found.len(), 16);
-}
-
-const GRANTED5: &[u8] = b"\x05\x00\x00\x01\x0a\x00\x00\x01\x04\x38";
-
-/// Where SOCKS is asked for.
-fn socks_requests(address: [u8; 4], name: &str) -> Vec<(&'static str, Vec<u8>)> {
-    let with_name = [&[3, name.len() as u8], name.as_bytes()].concat();
-    let v4 = [b"\x04\x01\x01\xbb".as_slice(), &address, b"me\0"].concat();
-    let v4a = [b"\x04\x01\x01\xbb\x00\x00\x00\x01me\0", name.as_bytes(), b"\0"].concat();
-    vec![
-        ("4", v4),
-        ("4a", v4a),
-        ("5 address", [b"\x05\x01\x00\x01".as_slice(), &address, b"\x01\xbb"].concat()),
-        ("5 name", [b"\x05\x01\x00".as_slice(), &with_name, b"\x01\xbb"].concat()),
-    ]
-}
-
-/// A wire on which that much was agreed before the request.
-fn greeted(request: &str) -> Wire {
-    let mut wire = socks();
-    if request.starts_with('5') {
-        assert!(Wire::passes(wire.client(b"\x05\x02\x00\x02")));
-        assert!(Wire::passes(wire.server(b"\x05\x02")));
-        assert!(Wire::passes(wire.client(b"\x01\x02me\x03pwd")));
-        assert!(Wire::passes(wire.server(b"\x01\x00")));
-    }
-    wire
-}
-
-#[test]
-fn targets_of_socks() {
-    for (kind, request) in socks_requests([10, 9, 9, 9], "evil.example") {
-        let named = kind == "4a" || kind == "5 name";
-        let reason = if named { Reason::proxy_target_name } else { Reason::proxy_target_denied };
-        refused(|| greeted(kind), &[(ToServer, &request)], reason);
-    }
-    for (kind, request) in socks_requests([10, 1, 1, 1], "www.example") {
-        let granted: &[u8] = if kind.starts_with('4') { b"\0\x5a\0\0\0\0\0\0" } else { GRANTED5 };
-        for (said, passes) in [(hello(), true), (b"SSH-2.0-x\r\n".to_vec(), false)] {
-            for part in [1, 6, 99] {
-                let mut wire = greeted(kind);
-                assert!(
-                    Wire::passes(wire.turns(&[(ToServer, &request), (ToClient, granted)], part)),
-                    "{:?}",
-                    wire.found
-                );
-                let answer = wire.turns(&[(ToServer, &said)], part);
-                assert_eq!(Wire::passes(answer), passes, "{kind} in {part}: {answer:?} {:?}", wire.found);
-                assert_eq!(wire.talk.settled, passes, "{kind}");
-            }
-        }
-    }
-}
-
-/// All of it in one packet, before any answer.
-#[test]
-fn socks_in_haste() {
-    let evil = b"\x05\x01\x00\x05\x01\x00\x01\x0a\x09\x09\x09\x01\xbb";
-    assert_eq!(socks().client(evil), Answer::Drop(Reason::proxy_target_denied));
-    let login = [&evil[..3], b"\x01\x02me\x03pwd", &evil[3..]].concat();
-    assert_eq!(socks().client(&login), Answer::Drop(Reason::proxy_target_denied));
-    for (said, passes) in [(hello(), true), (b"SSH-2.0-x\r\n".to_vec(), false)] {
-        let mut wire = socks();
-        assert!(Wire::passes(wire.client(b"\x05\x01\x00\x05\x01\x00\x01\x0a\x01\x01\x01\x01\xbb")));
-        assert!(Wire::passes(wire.server(&[b"\x05\x00", GRANTED5].concat())), "{:?}", wire.found);
-        assert_eq!(Wire::passes(wire.client(&said)), passes);
-    }
-    // a login that the server did not ask for: it reads that as something else
-    let mut wire = socks();
-    wire.client(b"\x05\x02\x00\x02\x01\x02me\x03pwd\x05\x01\x00\x01\x0a\x01\x01\x01\x01\xbb");
-    assert_eq!(wire.server(b"\x05\x00"), Answer::Drop(Reason::proxy_target_unseen));
-}
-
-#[test]
-fn socks_that_cannot_be_seen() {
-    for (name, turns) in [
-        (
-            "datagrams",
-            vec![
-                (ToServer, b"\x05\x01\x00".as_slice()),
-                (ToClient, b"\x05\x00"),
-                (ToServer, b"\x05\x03\x00\x01\0\0\0\0\0\0"),
-            ],
-        ),
-        ("login by GSSAPI", vec![(ToServer, b"\x05\x01\x01"), (ToClient, b"\x05\x01")]),
-        (
-            "after a refusal",
-            vec![(ToServer, b"\x05\x01\x00"), (ToClient, b"\x05\xff"), (ToServer, b"\x05\x01\x00\x01")],
-        ),
-        (
-            "a name that is none",
-            vec![(ToServer, b"\x05\x01\x00"), (ToClient, b"\x05\x00"), (ToServer, b"\x05\x01\x00\x03\x03a b\0\x50")],
-        ),
-    ] {
-        let mut wire = socks();
-        assert_eq!(wire.turns(&turns, 99), Answer::Drop(Reason::proxy_target_unseen), "{name}: {:?}", wire.found);
-    }
-}
-
-/// BIND is answered twice.
-#[test]
-fn socks_bind() {
-    let mut wire = socks();
-    wire.client(b"\x05\x01\x00");
-    wire.server(b"\x05\x00");
-    assert!(Wire::passes(wire.client(b"\x05\x02\x00\x01\x0a\x01\x01\x01\x01\xbb")));
-    assert!(Wire::passes(wire.server(GRANTED5)));
-    assert!(Wire::passes(wire.server(GRANTED5)));
-    assert_eq!(wire.server(b"SSH-2.0-OpenSSH_9.9\r\n"), Answer::Drop(Reason::app_mismatch));
 }
 
 /// What upgrades: WebSocket for a proxy is not looked into, anything else has to be what the service expects.

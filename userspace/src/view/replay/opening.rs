@@ -1,0 +1,62 @@
+//! Flows of which a capture has the server's packets first, or alone.
+//!
+//! The programs take from the outside what belongs to a flow that somebody inside has begun, and the beginning is what such a
+//! capture lacks. With `--initiator-inside`, where the zone's state is loose, they are shown one: a datagram without
+//! payload, or a segment without data. It is no packet of the capture: it has no line, and the flow's counters leave it out.
+
+use std::collections::HashMap;
+
+use dropgate_abi::flow::Flow;
+use etherparse::{LaxNetSlice, LaxSlicedPacket, PacketBuilder, TcpHeader, TransportSlice};
+
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
+/// Time to live of a packet that was never sent.
+const TTL: u8 = 64;
+/// Window of a segment that says nothing of its scale.
+const WINDOW: u16 = u16::MAX;
+
+/// The packet that may have come before `frame`, which is an answer; `None` where that is no TCP or UDP.
+pub fn opening(frame: &[u8]) -> Option<Vec<u8>> {
+    let answer = LaxSlicedPacket::from_ethernet(frame).ok()?;
+    let builder = PacketBuilder::ethernet2(frame.get(..6)?.try_into().ok()?, frame.get(6..12)?.try_into().ok()?);
+    let builder = match answer.net.as_ref()? {
+        LaxNetSlice::Ipv4(ip) => builder.ipv4(ip.header().destination(), ip.header().source(), TTL),
+        LaxNetSlice::Ipv6(ip) => builder.ipv6(ip.header().destination(), ip.header().source(), TTL),
+        LaxNetSlice::Arp(_) => return None,
+    };
+    let mut opening = Vec::new();
+    let written = match answer.transport.as_ref()? {
+        TransportSlice::Udp(udp) => builder.udp(udp.destination_port(), udp.source_port()).write(&mut opening, &[]),
+        TransportSlice::Tcp(tcp) => {
+            let starts = tcp.syn() && tcp.ack();
+            let seq = tcp.acknowledgment_number().wrapping_sub(u32::from(starts));
+            let mut header = TcpHeader::new(tcp.destination_port(), tcp.source_port(), seq, WINDOW);
+            header.syn = starts;
+            header.ack = !starts;
+            header.acknowledgment_number = if starts { 0 } else { tcp.sequence_number() };
+            builder.tcp_header(header).write(&mut opening, &[])
+        }
+        _ => return None,
+    };
+    written.ok().map(|()| opening)
+}
+
+/// Openings shown in one capture, by the flow that each began: bytes of the IP packet.
+#[derive(Default)]
+pub struct Openings(HashMap<u64, u64>);
+
+impl Openings {
+    /// An opening, of a flow that it began.
+    pub fn began(&mut self, flow: u64, opening: &[u8]) {
+        self.0.insert(flow, opening.len().saturating_sub(ETHERNET) as u64);
+    }
+
+    /// What a flow is without its opening.
+    pub fn leave_out(&mut self, flow: &mut Flow) {
+        if let Some(bytes) = self.0.remove(&flow.id) {
+            flow.packets[0] = flow.packets[0].saturating_sub(1);
+            flow.bytes[0] = flow.bytes[0].saturating_sub(bytes);
+        }
+    }
+}
