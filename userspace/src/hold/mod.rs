@@ -18,6 +18,7 @@ mod socket;
 mod target;
 mod tell;
 mod totals;
+mod waiter;
 mod work;
 mod worker;
 
@@ -51,6 +52,7 @@ use self::{
     kernel::Kernel,
     port::{Port, SLOTS_A_PORT},
     shared::{Door, Shared},
+    waiter::Waiter,
     worker::Worker,
 };
 use crate::{
@@ -155,9 +157,9 @@ impl Holder {
         let mut holder = Self { shared, threads: Vec::new(), places: BTreeMap::new(), next_place: 0, ports, sockets };
         holder.forget_all();
         for (number, inbox) in inboxes.into_iter().enumerate() {
-            let shared = Arc::clone(&holder.shared);
+            let (shared, waiter) = (Arc::clone(&holder.shared), Waiter::new().map_err(HoldError::Thread)?);
             let thread = std::thread::Builder::new().name(format!("inspector-{number}"));
-            let thread = thread.spawn(move || Worker::new(number, shared, inbox).run());
+            let thread = thread.spawn(move || Worker::new(number, shared, (inbox, waiter)).run());
             holder.threads.push(thread.map_err(HoldError::Thread)?);
         }
         Ok(holder)
