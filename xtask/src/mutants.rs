@@ -1,7 +1,8 @@
-//! Seeded mistakes in the kernel side's source, each of which the tests must catch.
+//! Seeded mistakes in the source of both sides, each of which the tests must catch.
 //!
-//! A copy of the source is changed in one place and built; the packet table and the reference model then run on that object.
-//! A mutant that no test fails on is a hole in the tests, and fails the run.
+//! A copy of the source is changed in one place and built. On a changed object of the kernel side the packet table and the
+//! reference model are run; of a changed userspace the unit tests of what is held, put together and inspected. A mutant that no
+//! test fails on is a hole in the tests, and fails the run.
 
 use std::{
     fs,
@@ -19,11 +20,11 @@ mod build_object;
 
 const PACKAGE: &str = "dropgate-xdp";
 
-/// File below `xdp/src`, text there, what it becomes.
+/// File below `xdp/src` or `userspace/src`, text there, what it becomes.
 type Mutant = (&'static str, &'static str, &'static str);
 
 /// One mistake each: a wrong mask, a missing bound, a swapped direction, a forgotten check.
-const MUTANTS: &[Mutant] = &[
+const KERNEL: &[Mutant] = &[
     ("frame.rs", "walk.vlan[tags] = u16::from_be(tag[0]) & 0xfff;", "walk.vlan[tags] = u16::from_be(tag[0]) & 0xff;"),
     (
         "frame.rs",
@@ -79,7 +80,40 @@ const MUTANTS: &[Mutant] = &[
     ("zone.rs", "host.stamp == stamp && ", ""),
     ("zone.rs", "if !may_hold(slot, family, address) {", "if may_hold(slot, family, address) {"),
     ("neighbour.rs", "if walk.ttl != 255 {", "if false {"),
+    // what is held, and when it need not be any more
+    ("content.rs", "walk.now_ns > alive.wrapping_add(settings.late_ns)", "false"),
+    ("first.rs", "if seen & (BEGUN | RELATED) != 0 {", "if seen & BEGUN != 0 {"),
+    ("hold.rs", "let all = seen / ONE == asked.held;", "let all = true;"),
+    ("hold.rs", "seen == tag && flow.id == asked.flow", "seen == tag"),
+    ("hold.rs", "    if asked.note != 0 {\n        return settled::DONE;\n    }\n", ""),
+    ("related.rs", "atomic::exchange_if(begun, 0, 1) || flags & flag::ONCE == 0", "true"),
+    ("related.rs", "now.wrapping_sub(expires) < u32::MAX / 2 || ", ""),
+    ("related.rs", "zone == ZONE_NONE || zone != related.zone", "zone == ZONE_NONE"),
+    ("target.rs", "if !named && policy::blocked(query).is_some() {", "if false {"),
 ];
+
+/// Likewise.
+const USERSPACE: &[Mutant] = &[
+    ("hold/credits.rs", "words.returned.fetch_add(count as u32, Ordering::Release);", ""),
+    (
+        "hold/flows.rs",
+        "if held.wrapping_sub(self.first) & NUMBERS == self.seen & NUMBERS { Some(held) } else { None }",
+        "Some(held)",
+    ),
+    ("hold/memory.rs", "    fn drop(&mut self) {\n        self.set(0);", "    fn drop(&mut self) {"),
+    ("reassembly/segment.rs", "verify == Checksum::Verify && checksum(", "false && checksum("),
+    ("reassembly/side.rs", "if !self.memory.agrees(start, payload) {", "if false {"),
+    ("reassembly/side.rs", "end > edge + probe", "end > edge + probe + 1"),
+    ("reassembly/side.rs", "place <= 1 || self.acked.is_some_and(|acked| acked >= place)", "true"),
+    ("defragment/datagram.rs", "if over_one_before || ", "if "),
+    ("inspect/related/mod.rs", "word.address.is_none_or(|address| address == responder.0)", "true"),
+    ("inspect/related/mod.rs", "(own && port >= PRIVILEGED)", "own"),
+    ("inspect/talk.rs", "        self.noted = self.app;\n", ""),
+    ("inspect/expect.rs", "(Some(listed), Some(spoken)) => listed.contains(&spoken),", "(Some(_), Some(_)) => true,"),
+];
+
+/// The unit tests that a change of userspace must not pass.
+const FILTERS: [&str; 4] = ["hold::", "reassembly::", "defragment::", "inspect::"];
 
 /// Pairs of the reference model for each mutant; the whole run takes 100,000.
 const PAIRS: &str = "4000";
@@ -90,32 +124,66 @@ pub fn run(first: usize) -> Result<()> {
     let work = root.join("target/mutants");
     let tree = work.join("tree");
     copy(&root, &tree)?;
-    let tests = tests(&root)?;
-    // the copy itself must pass, or a mutant could fail for another reason
-    let object = build(&tree, &work)?.context("the unchanged source does not build")?;
-    ensure!(!caught(&tests, &object)?, "the unchanged object fails the tests");
+    let before = first.saturating_sub(1);
     let mut alive = Vec::new();
-    for (at, (file, from, to)) in MUTANTS.iter().enumerate().skip(first.saturating_sub(1)) {
-        let path = tree.join("xdp/src").join(file);
-        let source = fs::read_to_string(&path).with_context(|| format!("`{}`", path.display()))?;
-        ensure!(source.contains(from), "mutant {}: `{from}` is not in `{file}`", at + 1);
-        fs::write(&path, source.replacen(from, to, 1))?;
-        let how = match build(&tree, &work)? {
-            None => "does not build",
-            Some(object) if caught(&tests, &object)? => "caught",
-            Some(_) => "SURVIVES",
-        };
-        fs::write(&path, &source)?;
-        println!("mutant {:>2} of {}: {how:<14} {file}: {}", at + 1, MUTANTS.len(), first_line(from));
-        if how != "caught" {
-            alive.push(at + 1);
-        }
+    if before < KERNEL.len() {
+        let tests = tests(&root)?;
+        let caught = || build(&tree, &work)?.map(|object| caught(&tests, &object)).transpose();
+        each(&tree.join("xdp/src"), KERNEL, (0, before), &caught, &mut alive)?;
     }
+    let caught = || caught_by_units(&tree, &work);
+    each(&tree.join("userspace/src"), USERSPACE, (KERNEL.len(), before), &caught, &mut alive)?;
     if !alive.is_empty() {
         bail!("mutants {alive:?} were not caught by a test");
     }
-    println!("{} mutants, each caught", MUTANTS.len().saturating_sub(first.saturating_sub(1)));
+    println!("{} mutants, each caught", (KERNEL.len() + USERSPACE.len()).saturating_sub(before));
     Ok(())
+}
+
+/// Makes and runs the mutants of one side, which are numbered from `offset` on; leaves out so many of all. `caught`: whether
+/// some test fails on the tree as it is, `None` if it does not build.
+fn each(
+    folder: &Path,
+    mutants: &[Mutant],
+    (offset, before): (usize, usize),
+    caught: &dyn Fn() -> Result<Option<bool>>,
+    alive: &mut Vec<usize>,
+) -> Result<()> {
+    // the copy itself must pass, or a mutant could fail for another reason
+    let unchanged = caught()?.context("the unchanged source does not build")?;
+    ensure!(!unchanged, "the unchanged source fails the tests");
+    for (at, (file, from, to)) in mutants.iter().enumerate().skip(before.saturating_sub(offset)) {
+        let number = offset + at + 1;
+        let path = folder.join(file);
+        let source = fs::read_to_string(&path).with_context(|| format!("`{}`", path.display()))?;
+        ensure!(source.contains(from), "mutant {number}: `{from}` is not in `{file}`");
+        fs::write(&path, source.replacen(from, to, 1))?;
+        let how = match caught()? {
+            None => "does not build",
+            Some(true) => "caught",
+            Some(false) => "SURVIVES",
+        };
+        fs::write(&path, &source)?;
+        println!("mutant {number:>2}: {how:<14} {file}: {}", first_line(from));
+        if how != "caught" {
+            alive.push(number);
+        }
+    }
+    Ok(())
+}
+
+/// Whether some unit test fails on the tree; `None` when it does not build.
+fn caught_by_units(tree: &Path, work: &Path) -> Result<Option<bool>> {
+    let cargo = |run: &[&str]| {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["test", "--quiet", "--locked", "--package", "dropgate", "--lib", "--target-dir"]);
+        command.arg(work.join("userspace")).args(run).current_dir(tree);
+        command.output().context("cargo did not start")
+    };
+    if !cargo(&["--no-run"])?.status.success() {
+        return Ok(None);
+    }
+    Ok(Some(!cargo(&[&["--"], &FILTERS[..]].concat())?.status.success()))
 }
 
 fn first_line(text: &str) -> &str {
@@ -187,4 +255,21 @@ fn caught(tests: &[PathBuf], object: &Path) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Code that has moved takes its mistakes with it.
+    #[test]
+    fn every_mistake_can_be_made() {
+        for (folder, mutants) in [("xdp/src", KERNEL), ("userspace/src", USERSPACE)] {
+            for (file, from, to) in mutants {
+                let source = fs::read_to_string(shell::root().join(folder).join(file)).expect(file);
+                assert!(source.contains(from), "`{from}` is not in `{folder}/{file}`");
+                assert_ne!(from, to);
+            }
+        }
+    }
 }

@@ -1,5 +1,8 @@
 //! A gateway: the loaded object, the policy in force, and how a new one gets there.
 
+mod inspect;
+mod open;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -7,29 +10,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
-use crossbeam::channel::Sender;
-use dropgate_abi::{control::Control, flow::TICK_SHIFT, policy::timeout};
-
 use super::{
     attach::{AttachError, Attached},
-    place::{self, Place},
+    place::Place,
     ring::Word,
     state::State,
 };
 use crate::{
     clock::now_ns,
-    datapath::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, SlotError, Slots, program},
-    events::{Clock, Names, inspection},
-    hold::{self, Allowlist, HoldError, Holder, Tell, Told},
-    inspect::Rules,
+    datapath::{Object, ObjectError, SlotError, Slots, program},
+    events::Names,
+    hold::{self, HoldError, Holder},
     netlink,
-    policy::{
-        self, Diagnostic, Environment, Ids, Image, Policy,
-        model::{Failure, Inspection},
-    },
+    policy::{self, Diagnostic, Environment, Ids, Image, Policy},
     view::subject,
 };
+use arc_swap::ArcSwap;
+use crossbeam::channel::Sender;
 
 /// Why a push changed nothing, or a start came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -102,68 +99,6 @@ pub(super) struct Current {
 }
 
 impl Gateway {
-    /// Takes over what is pinned, or makes it anew with room for `flows`.
-    pub fn open(place: Place, flows: u32) -> Result<Self, GatewayError> {
-        fs::create_dir_all(&place.run).map_err(fault(format!("`{}`", place.run.display())))?;
-        let cookie = place::netns_cookie().map_err(fault("the network namespace's cookie"))?;
-        let state = State::read(&place.state());
-        let pinned = place.pins.join("CONTROL").exists();
-        let mut adopted = pinned && state.is_some();
-        if pinned && !adopted {
-            // nobody can say what the numbers in these maps mean
-            place::remove(&place.pins).map_err(fault(format!("`{}`", place.pins.display())))?;
-        }
-        if let (true, Some(state)) = (adopted, &state)
-            && state.abi != dropgate_abi::VERSION
-        {
-            return Err(GatewayError::Version { pins: place.pins, found: state.abi });
-        }
-        fs::create_dir_all(&place.pins).map_err(fault(format!("`{}`", place.pins.display())))?;
-        let sizes = |state: &Option<State>| state.as_ref().map_or(Sizes::for_flows(flows), |state| state.sizes);
-        let mut kept = state.filter(|_| adopted);
-        let mut object = Object::load(sizes(&kept), &place.pins, &[POLICY_MAPS, STATE_MAPS])?;
-        let mut slots = Slots::new(&object)?;
-        let control = slots.control().get(0).unwrap_or_default();
-        if adopted && control.netns_cookie != cookie {
-            // left by a namespace that is gone and whose number was given out again
-            drop((object, slots));
-            place::remove(&place.pins).map_err(fault(format!("`{}`", place.pins.display())))?;
-            fs::create_dir_all(&place.pins).map_err(fault(format!("`{}`", place.pins.display())))?;
-            (adopted, kept) = (false, None);
-            object = Object::load(sizes(&kept), &place.pins, &[POLICY_MAPS, STATE_MAPS])?;
-            slots = Slots::new(&object)?;
-        }
-        if !adopted {
-            let sizes = object.sizes();
-            slots.control().set(
-                0,
-                Control {
-                    flow_mask: sizes.flow_buckets - 1,
-                    fragment_mask: sizes.fragment_buckets - 1,
-                    secret: secret().map_err(fault("random numbers"))?,
-                    version: dropgate_abi::VERSION,
-                    netns_cookie: cookie,
-                    ..Control::default()
-                },
-            );
-        }
-        let generation = slots.generation().max(kept.as_ref().map_or(0, |state| state.generation));
-        let ids = kept.map(|state| state.ids).unwrap_or_default();
-        Ok(Self {
-            place,
-            object,
-            slots,
-            attached: Attached::default(),
-            names: Arc::default(),
-            current: None,
-            adopted,
-            holder: None,
-            words: None,
-            ids,
-            generation,
-        })
-    }
-
     /// Reads, compiles and commits a policy file. On an error nothing has changed.
     pub fn push(&mut self, path: &Path) -> Result<Pushed, GatewayError> {
         let started = Instant::now();
@@ -289,49 +224,6 @@ impl Gateway {
         })
     }
 
-    /// Somebody inspects before the first packet is held.
-    fn hold(
-        &mut self,
-        image: &Image,
-        inspection: Inspection,
-        failure: Failure,
-        generation: u32,
-    ) -> Result<(), GatewayError> {
-        let holder = match &mut self.holder {
-            Some(holder) => holder,
-            None => {
-                let workers = Some(inspection.workers).filter(|workers| *workers > 0);
-                let workers = workers.unwrap_or_else(|| hold::workers(&image.interfaces));
-                self.holder.insert(Holder::start(&self.object, self.told(), workers)?)
-            }
-        };
-        let control = self.slots.control().get(0).unwrap_or_default();
-        let (expect, proxied) = (image.names.expected(), image.names.proxied());
-        let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
-        let targets = Some(Arc::new(Allowlist::new(&self.object)?) as _);
-        let fragments = Duration::from_nanos(fragments);
-        let rules = Rules { inspection, failure, fragments, expect, proxied, targets, capture: false };
-        Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
-    }
-
-    /// What the inspector tells becomes events.
-    fn told(&self) -> Tell {
-        let (words, names) = (self.words.clone(), Arc::clone(&self.names));
-        Box::new(move |told| {
-            let Some(words) = &words else { return };
-            let (now, names, clock) = (now_ns(), names.load(), Clock::system());
-            let events = match told {
-                Told::Dropped(held, walk, reason) => inspection::dropped(&held, &walk, reason, now, &names, &clock),
-                Told::Finding(held, walk, finding) => {
-                    vec![inspection::found(&held, &walk, &finding, now, &names, &clock)]
-                }
-            };
-            for event in events {
-                let _ = words.send(Word::Event(Box::new(event)));
-            }
-        })
-    }
-
     /// Counters whose number now means something else start from zero.
     fn forget_counters(&mut self, image: &Image) -> Result<(), GatewayError> {
         for counter in &image.reused_services {
@@ -397,12 +289,4 @@ fn environment() -> Result<Environment, GatewayError> {
 
 fn ms(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// The secret of the flow table's hash (getrandom(2)).
-fn secret() -> io::Result<[u32; 10]> {
-    let mut words = [0u32; 10];
-    // SAFETY: room for the answer, of the length given; below 256 bytes it comes whole.
-    let got = unsafe { libc::getrandom(words.as_mut_ptr().cast(), size_of_val(&words), 0) };
-    if got < 0 { Err(io::Error::last_os_error()) } else { Ok(words) }
 }

@@ -74,3 +74,41 @@ impl Credits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
+
+    /// The memory of two sockets, as a map would be.
+    fn credits() -> Credits {
+        // SAFETY: a name that ends with zero; a descriptor that is ours alone.
+        let memory = unsafe { OwnedFd::from_raw_fd(libc::memfd_create(c"credits".as_ptr(), 0)) };
+        std::fs::File::from(memory.try_clone().unwrap()).set_len(4096).unwrap();
+        Credits::new(Mapped::new(memory.as_fd(), 2).unwrap())
+    }
+
+    /// Credits that are out, as the programs count them.
+    fn out(credits: &Credits, place: u32) -> u32 {
+        let words = credits.words(place).unwrap();
+        words.taken.load(Ordering::Relaxed).wrapping_sub(words.returned.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let credits = credits();
+        let take = |count| credits.words(1).unwrap().taken.fetch_add(count, Ordering::Relaxed);
+        take(5);
+        credits.open(1, 8);
+        assert_eq!(out(&credits, 1), 0, "what an earlier socket held");
+        take(6);
+        credits.give_back(1, 4);
+        assert_eq!((out(&credits, 1), out(&credits, 0)), (2, 0));
+        credits.give_back(1, 2);
+        assert_eq!(out(&credits, 1), 0);
+        credits.close(1);
+        assert_eq!(credits.words(1).unwrap().limit.load(Ordering::Relaxed), 0);
+        // beyond the map there is nothing
+        credits.give_back(2, 1);
+    }
+}

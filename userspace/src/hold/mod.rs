@@ -5,6 +5,7 @@
 
 mod announce;
 mod bell;
+mod card;
 mod credits;
 mod device;
 mod flows;

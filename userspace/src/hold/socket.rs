@@ -5,7 +5,10 @@ use std::{
     os::fd::{AsRawFd as _, RawFd},
 };
 
-use dropgate_abi::{bytes_of, from_bytes, hold::Held};
+use dropgate_abi::{
+    bytes_of, from_bytes,
+    hold::{Held, part},
+};
 use xdp::{
     Packet, RingConfigBuilder, Umem, WakableRings,
     nic::NicIndex,
@@ -13,6 +16,8 @@ use xdp::{
     socket::{XdpSocket, XdpSocketBuilder},
     umem::{FrameSize, UmemCfgBuilder},
 };
+
+use super::card;
 
 /// Packets taken at once.
 pub const BATCH: usize = 64;
@@ -106,13 +111,17 @@ impl Socket {
         count
     }
 
-    /// What goes with a packet that was received here, and its bytes.
+    /// What goes with a packet that was received here, and its bytes, as they would be on a wire.
     pub fn read(packet: &mut Packet) -> Option<(Held, &[u8])> {
         let head = size_of::<Held>();
         packet.adjust_head(-(head as i32)).ok()?;
         let held = packet.get(..head).and_then(from_bytes::<Held>);
         packet.adjust_head(head as i32).ok()?;
-        Some((held?, packet))
+        let held = held?;
+        if held.part == part::WHOLE {
+            card::complete(packet);
+        }
+        Some((held, packet))
     }
 
     /// Gives a packet's memory back.

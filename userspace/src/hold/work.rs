@@ -325,7 +325,7 @@ impl Worker {
         if judged.uninspected {
             shared.totals.count(Reason::inspector_memory, frame.len());
         }
-        if let Some(finding) = &judged.found {
+        for finding in &judged.found {
             (shared.tell)(Told::Finding(*held, judged.walk, finding.clone()));
         }
         if let Some((reason, app)) = judged.condemned {

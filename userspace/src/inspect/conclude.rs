@@ -112,7 +112,7 @@ pub(super) fn conclude(
         let alert = fault.reaction == Reaction::Alert;
         if !alert || talk.told < TOLD {
             talk.told += 1;
-            out.found = Some(finding(&fault, talk, &flow));
+            out.found.push(finding(&fault, talk, &flow));
         }
         if alert {
             continue;

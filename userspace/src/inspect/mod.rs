@@ -54,8 +54,8 @@ pub struct Judged {
     pub let_go: Vec<Box<[u8]>>,
     /// Frames that end the connection: for its receiver and for its sender.
     pub resets: Option<(Vec<u8>, Vec<u8>)>,
-    /// Something was found out about the flow.
-    pub found: Option<Finding>,
+    /// What was found out about the flow, in order.
+    pub found: Vec<Finding>,
     /// Nothing more is wanted of the flow. With [`dropgate_abi::flow::Flow::app`].
     pub finished: Option<u8>,
     /// Nothing more will be wanted of it as soon as the packets of this direction are acknowledged, by this number.
@@ -136,7 +136,8 @@ pub fn judge_parts(
     out.announced.clear();
     out.discarded.clear();
     out.noted = None;
-    (out.resets, out.found, out.finished, out.awaited, out.condemned) = (None, None, None, None, None);
+    out.found.clear();
+    (out.resets, out.finished, out.awaited, out.condemned) = (None, None, None, None);
     out.uninspected = false;
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
     out.walk = packet.walk;

@@ -52,7 +52,7 @@ pub(super) fn recall(
 /// Remembers what is spoken on a flow that is as it should be.
 pub(super) fn remember(held: &Held, packet: &Packet<'_>, talk: &Talk, context: &Context<'_>, out: &Judged) {
     if talk.settled
-        && out.found.is_none()
+        && out.found.is_empty()
         && packet.walk.protocol == UDP
         && let Some(protocol) = Protocol::numbered(talk.app).filter(|protocol| is_session(*protocol))
     {

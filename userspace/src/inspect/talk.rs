@@ -137,9 +137,11 @@ impl Talk {
         self.layers.first().is_some_and(Layer::is_control)
     }
 
-    /// Whether it is not to be forgotten while it is silent, because what it says later cannot be told without what it said.
+    /// Whether it is not to be forgotten while it is silent, because what it says later cannot be told without what it said: as
+    /// long as it says anything.
     pub fn lasts(&self) -> bool {
-        self.announces() || self.layers.iter().any(Layer::is_proxied) || self.is_silent()
+        let over = self.connection.as_ref().is_some_and(|connection| connection.over());
+        !over && (self.announces() || self.layers.iter().any(Layer::is_proxied) || self.is_silent())
     }
 
     /// Whether the connection stands, and nobody has said anything yet.

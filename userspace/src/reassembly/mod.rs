@@ -18,7 +18,7 @@ mod tests;
 
 use dropgate_abi::reason::Reason;
 
-pub(crate) use self::segment::checksum;
+pub(crate) use self::segment::{checksum, completed, partial};
 pub use self::{
     connection::{Connection, Said},
     limits::{Ahead, Limits, Urgent},

@@ -113,18 +113,35 @@ impl Options {
 
 /// The Internet checksum (RFC 1071) over the pseudo-header and the segment; zero if the segment's own is right.
 pub(crate) fn checksum(source: IpAddr, destination: IpAddr, tcp: &[u8]) -> u16 {
-    let mut sum = 6 + tcp.len() as u64;
-    for address in [source, destination] {
-        sum += match address {
-            IpAddr::V4(address) => words(&address.octets()),
-            IpAddr::V6(address) => words(&address.octets()),
-        };
-    }
-    sum += words(tcp);
+    !folded(pseudo_header(TCP, source, destination, tcp.len()) + words(tcp))
+}
+
+/// What a sender writes who leaves the checksum of a segment or datagram of that length to its network card: the sum of
+/// the pseudo-header (Linux, `CHECKSUM_PARTIAL` in `include/linux/skbuff.h`; Windows).
+pub(crate) fn partial(protocol: u8, source: IpAddr, destination: IpAddr, length: usize) -> u16 {
+    folded(pseudo_header(protocol, source, destination, length))
+}
+
+/// The checksum that completes such a one; `transport` holds it where the checksum belongs.
+pub(crate) fn completed(transport: &[u8]) -> u16 {
+    !folded(words(transport))
+}
+
+const TCP: u8 = 6;
+
+fn pseudo_header(protocol: u8, source: IpAddr, destination: IpAddr, length: usize) -> u64 {
+    let addresses = [source, destination].map(|address| match address {
+        IpAddr::V4(address) => words(&address.octets()),
+        IpAddr::V6(address) => words(&address.octets()),
+    });
+    u64::from(protocol) + length as u64 + addresses.iter().sum::<u64>()
+}
+
+fn folded(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
-    !(sum as u16)
+    sum as u16
 }
 
 /// The sum of 16-bit words in network order, four bytes at a time.

@@ -66,21 +66,17 @@ fn what_is_held() {
 
 /// Asks as the inspector does.
 fn settle(real: &Real, flow: &Flow, only: u8) -> u32 {
-    ask(real, &Settle { only, ..request(real, flow) })
+    ask(real, flow, Settle { only, ..Settle::default() })
 }
 
-/// What it asks about a flow of which nothing but this is held.
-pub fn request(real: &Real, flow: &Flow) -> Settle {
+/// The answer of `dropgate_settle` about a flow of which nothing is held but what its entry says.
+pub fn ask(real: &Real, flow: &Flow, asked: Settle) -> u32 {
     let hash = flow
         .key
         .hash(&real.bench.object().mapped::<Control>("CONTROL", 1).expect("memory").get(0).expect("one").secret);
-    Settle { hash, flow: flow.id, held: flow.hold / ONE, ..Settle::default() }
-}
-
-/// The answer of `dropgate_settle`.
-pub fn ask(real: &Real, request: &Settle) -> u32 {
+    let request = Settle { hash, flow: flow.id, held: flow.hold / ONE, ..asked };
     let program = real.bench.object().program_fd(program::SETTLE).expect("a program");
-    test_run(program.as_fd(), bytes_of(request), 1, None).expect("test run").action
+    test_run(program.as_fd(), bytes_of(&request), 1, None).expect("test run").action
 }
 
 #[test]
@@ -98,6 +94,23 @@ fn one_direction_leaves_before_the_other() {
         real.ingress(net.name, LAN0, &ack(net), "held");
         assert_eq!(settle(&real, &flow, 0), settled::DONE, "{}: with one direction open", net.name);
         real.ingress(net.name, LAN0, &ack(net), "flow");
+    }
+}
+
+/// What a flow speaks can be told before it leaves; of another flow nothing is.
+#[test]
+fn a_note_settles_nothing() {
+    for net in &ALL {
+        let mut real = Real::new(&(policy() + "\n[inspection]\n"));
+        real.ingress(net.name, LAN0, &syn(net), "held");
+        let flow = *real.bench.live_flows().first().expect("a flow");
+        let note = Settle { app: 3, note: 1, ..Settle::default() };
+        assert_eq!(ask(&real, &Flow { id: flow.id ^ 1, ..flow }, note), settled::GONE, "{}", net.name);
+        assert_eq!(real.bench.live_flows()[0].app, 0, "{}", net.name);
+        assert_eq!(ask(&real, &flow, note), settled::DONE, "{}", net.name);
+        let noted = real.bench.live_flows()[0];
+        assert_eq!((noted.app, noted.hold), (3, flow.hold), "{}", net.name);
+        real.ingress(net.name, LAN0, &syn(net), "held");
     }
 }
 

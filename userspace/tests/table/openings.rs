@@ -10,7 +10,7 @@ use dropgate_abi::{
 
 use super::{
     bench::Real,
-    held::{ask, request},
+    held::ask,
     net::{ALL, LAN0, WAN0, policy},
 };
 use crate::{
@@ -148,7 +148,7 @@ fn an_acknowledgement_settles() {
         let flow = |real: &Real| *real.bench.live_flows().first().expect("a flow");
         let watch = |real: &Real, settles_at| {
             let only = passes(1) as u8;
-            ask(real, &Settle { only, watches: 1, settles_at, ..request(real, &flow(real)) })
+            ask(real, &flow(real), Settle { only, watches: 1, settles_at, ..Settle::default() })
         };
         real.ingress(net.name, LAN0, &syn(net), "held");
         real.ingress(net.name, WAN0, &server(SYN | ACK, 2), "held");

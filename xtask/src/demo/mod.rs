@@ -3,6 +3,7 @@
 mod daemon;
 mod eve;
 mod frames;
+mod inspected;
 mod load;
 mod policy;
 mod rows;
@@ -20,7 +21,7 @@ use crate::{setup, shell};
 /// Options of the demo.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Leave the gateway up, with the second policy in force, and print commands to play with.
+    /// Leave the gateway up, with the last policy in force, and print commands to play with.
     #[arg(long)]
     keep: bool,
     /// Only remove what `--keep` left up.
@@ -30,6 +31,7 @@ pub struct Arguments {
 
 const FIRST: &str = "docs/examples/office.toml";
 const SECOND: &str = "docs/examples/office-later.toml";
+const THIRD: &str = "docs/examples/inspected.toml";
 
 /// Runs it. The exit code is 1 if anything differs from what the policies say.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -45,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     shell::step("building the gateway, its zones and the servers in network namespaces");
     let mut lab = Gateway::new(Kind::Masquerade, Options { keep: arguments.keep })?;
     lab.start_servers()?;
-    let (first, second) = (shell::root().join(FIRST), shell::root().join(SECOND));
+    let [first, second, third] = [FIRST, SECOND, THIRD].map(|file| shell::root().join(file));
     shell::step(&format!("starting `dropgate run --policy {FIRST}` on the gateway"));
     let daemon = Daemon::start(&mut lab, &program, &first)?;
     let events = Events::new(&daemon.events);
@@ -63,6 +65,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     load::flood(&mut stage)?;
     shell::step(&format!("`dropgate apply {SECOND}` while traffic runs"));
     load::push(&mut stage, &second)?;
+    shell::step(&format!("what is said on a port: `dropgate apply {THIRD}`"));
+    inspected::inspected(&mut stage, &third)?;
     if !arguments.keep {
         shell::step("`dropgate stop --detach`");
         load::detached(&mut stage)?;
@@ -103,14 +107,14 @@ fn down() -> Result<ExitCode> {
 
 fn print_commands(lab: &Gateway, program: &Path) {
     let at = |namespace: &dropgate_lab::Namespace| format!("nsenter --net={}", namespace.path().display());
-    let (office, iot, gw) = (at(&lab.office), at(&lab.iot), at(&lab.gw));
+    let (office, gw) = (at(&lab.office), at(&lab.gw));
     let program = program.display();
     println!(
-        "The gateway is up, with {SECOND} in force. Things to try:
+        "The gateway is up, with {THIRD} in force. Things to try:
 
-  {office} curl http://{server}/                     # allowed
-  {office} curl -m 2 http://{server}:8088/           # dropped
-  {iot} curl -k -m 2 https://{server}/                 # allowed
+  {office} curl http://{server}:8088/                # allowed: HTTP where it belongs
+  {office} curl -k -m 2 https://{other}:8088/       # dropped: TLS where it does not
+  {office} curl -m 2 http://{server}:8081/           # dropped: no service names the port
   {gw} {program} status
   {gw} {program} events
   {gw} {program} flows
@@ -120,6 +124,7 @@ fn print_commands(lab: &Gateway, program: &Path) {
   cargo xtask demo --down                            # removes all of it
 ",
         server = address::SERVER,
+        other = address::SERVER_B,
         client = address::OFFICE,
         events = lab.dir().join("eve.json").display(),
     );

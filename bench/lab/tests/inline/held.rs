@@ -59,6 +59,29 @@ fn everything_held_routing() {
     nothing_lost(&daemon);
 }
 
+/// Hosts whose network cards are none, and who leave to them what a card does: checksums, and cutting up what is too long.
+/// Nothing of it is ever done on such a wire, and what is held is taken off it.
+#[test]
+fn hosts_that_leave_work_to_their_cards() {
+    for (kind, inspection) in [(Kind::Masquerade, ALL), (Kind::Route, ALL), (Kind::Masquerade, "\n[inspection]\n")] {
+        let mut lab = Lab::gateway(kind).unwrap();
+        for (host, interface) in [
+            (&lab.office, "eth0"),
+            (&lab.iot, "eth0"),
+            (&lab.servers, "eth0"),
+            (&lab.servers, "eth1"),
+            (&lab.far, "eth0"),
+        ] {
+            host.check("ethtool", ["-K", interface, "tx", "on", "tso", "on", "gso", "on", "gro", "on"]).unwrap();
+        }
+        lab.start_servers().unwrap();
+        let daemon = Daemon::start(&lab, &(policies::clients(kind) + inspection));
+        clients::everywhere(&lab, &daemon);
+        assert_eq!(daemon.count("tcp_checksum"), 0, "{kind:?}");
+        nothing_lost(&daemon);
+    }
+}
+
 /// A download leaves inspection once its protocol is known, with all its bytes, and goes on in the kernel.
 #[test]
 fn a_download_leaves_inspection() {

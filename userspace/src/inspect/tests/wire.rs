@@ -9,6 +9,7 @@ use crate::{
     inspect::{Answer, Beginning, Context, Finding, Judged, Peers, Rules, Talk, judge},
     policy::model::{Expect, Inspection},
     protocol::{Direction, Protocol},
+    reassembly::flag::{ACK, FIN, RST, SYN},
 };
 
 pub const CLIENT: [u8; 4] = [10, 10, 0, 5];
@@ -56,20 +57,25 @@ impl Wire {
             now_ns: 1,
             found: Vec::new(),
         };
-        for (direction, syn, ack) in [(Direction::ToServer, true, false), (Direction::ToClient, true, true)] {
-            assert_eq!(wire.packet(direction, (syn, ack, false), b""), Answer::Release);
+        for (direction, flags) in [(Direction::ToServer, SYN), (Direction::ToClient, SYN | ACK)] {
+            assert_eq!(wire.packet(direction, flags, b""), Answer::Release);
         }
         wire
     }
 
     /// One side says something in one packet.
     pub fn say(&mut self, direction: Direction, said: &[u8]) -> Answer {
-        self.packet(direction, (false, true, false), said)
+        self.packet(direction, ACK, said)
+    }
+
+    /// One side has said all that it has to say.
+    pub fn end(&mut self, direction: Direction) -> Answer {
+        self.packet(direction, FIN | ACK, b"")
     }
 
     /// One side resets the connection.
     pub fn reset(&mut self, direction: Direction) -> Answer {
-        self.packet(direction, (false, false, true), b"")
+        self.packet(direction, RST, b"")
     }
 
     pub fn client(&mut self, said: &[u8]) -> Answer {
@@ -120,17 +126,18 @@ impl Wire {
         if direction == Direction::ToServer { (client, server) } else { (server, client) }
     }
 
-    fn packet(&mut self, direction: Direction, (syn, ack, rst): (bool, bool, bool), said: &[u8]) -> Answer {
+    fn packet(&mut self, direction: Direction, flags: u8, said: &[u8]) -> Answer {
         let ((source, sport), (destination, dport)) = self.ends(direction);
         let (seq, back) = (self.next[direction as usize], self.next[1 - direction as usize]);
         let mut tcp =
             PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(source, destination, 64).tcp(sport, dport, seq, 65_000);
-        tcp = if syn { tcp.syn() } else { tcp };
-        tcp = if ack { tcp.ack(back) } else { tcp };
-        tcp = if rst { tcp.rst() } else { tcp };
+        tcp = if flags & SYN != 0 { tcp.syn() } else { tcp };
+        tcp = if flags & FIN != 0 { tcp.fin() } else { tcp };
+        tcp = if flags & ACK != 0 { tcp.ack(back) } else { tcp };
+        tcp = if flags & RST != 0 { tcp.rst() } else { tcp };
         let mut frame = Vec::new();
         tcp.write(&mut frame, said).unwrap();
-        self.next[direction as usize] = seq.wrapping_add(said.len() as u32 + u32::from(syn));
+        self.next[direction as usize] = seq.wrapping_add(said.len() as u32 + (flags & (SYN | FIN)).count_ones());
         self.frame(direction, frame)
     }
 

@@ -119,7 +119,7 @@ impl Inspector {
         }
         judged.let_go.drain(..).for_each(|frame| outside.lines.released(&frame));
         judged.discarded.drain(..).for_each(|(reason, frame)| outside.lines.dropped(&frame, reason));
-        if let Some(finding) = &judged.found {
+        for finding in &judged.found {
             flow.known.found = Some((finding.reason, finding.reaction));
             outside.found(held, &judged.walk, finding);
         }

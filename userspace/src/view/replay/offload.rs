@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, collections::HashSet, net::IpAddr};
 
-use crate::{inspect::Packet, reassembly::checksum};
+use crate::{
+    inspect::Packet,
+    reassembly::{checksum, partial},
+};
 
 const TCP: u8 = 6;
 /// Where the checksum stands in a TCP header.
@@ -33,10 +36,10 @@ impl Offload {
             return None;
         }
         let written = u16::from_be_bytes(*tcp.get(FIELD)?.first_chunk()?);
-        // the sum of a segment of zeros is that of the pseudo-header; merged segments count the length of one of them, or none
-        let pseudo = |length: usize| !checksum(source, destination, &vec![0; length]);
-        let partial = written == 0 || written == pseudo(tcp.len()) || written == pseudo(0);
-        if !partial && !cut && self.right.contains(&source) {
+        // merged segments count the length of one of them, or none
+        let left = |length: usize| written == partial(TCP, source, destination, length);
+        let left = written == 0 || left(tcp.len()) || left(0);
+        if !left && !cut && self.right.contains(&source) {
             return None;
         }
         let at = usize::from(packet.walk.l4);
@@ -73,7 +76,7 @@ mod tests {
     fn what_the_card_would_have_written() {
         let right = frame();
         let packet = Packet::read(&right).unwrap();
-        let pseudo = !checksum(packet.source(), packet.destination(), &vec![0; packet.transport().len()]);
+        let pseudo = partial(TCP, packet.source(), packet.destination(), packet.transport().len());
         for sum in [pseudo, 0] {
             assert_eq!(Offload::default().complete(&with(sum), false), right);
         }

@@ -235,6 +235,16 @@ fn alerts_are_bounded() {
     assert_eq!(wire.found.len(), 16);
 }
 
+/// Each of those that one packet asks for.
+#[test]
+fn alerts_of_one_packet() {
+    let mut rules = rules(Protocol::Http, &list());
+    rules.inspection.proxied = Some(Reaction::Alert);
+    let mut wire = Wire::new(rules, 8080);
+    wire.client(&[EVIL, GET, EVIL].concat());
+    assert_eq!(wire.found.len(), 2);
+}
+
 /// What upgrades: WebSocket for a proxy is not looked into, anything else has to be what the service expects.
 #[test]
 fn upgrades() {

@@ -134,3 +134,21 @@ fn reactions() {
     assert_eq!(wire.client(&evil), Answer::Release);
     assert!(wire.talk.settled && wire.found.is_empty());
 }
+
+/// It is remembered while it is silent, and not when it has ended.
+#[test]
+fn until_its_end() {
+    let mut wire = named();
+    wire.client(GET);
+    // what it is, is told once, though it stays
+    assert_eq!(wire.judged.noted, Some(Protocol::Http.number()));
+    wire.server(OK);
+    assert_eq!(wire.judged.noted, None);
+    assert!(wire.talk.lasts());
+    for direction in [ToServer, ToClient] {
+        assert_eq!(wire.end(direction), Answer::Release);
+        assert!(wire.talk.lasts());
+    }
+    wire.client(b"");
+    assert!(!wire.talk.lasts());
+}
