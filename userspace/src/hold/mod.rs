@@ -19,7 +19,6 @@ mod socket;
 mod target;
 mod tell;
 mod totals;
-mod waiter;
 mod work;
 mod worker;
 
@@ -53,7 +52,6 @@ use self::{
     kernel::Kernel,
     port::{Port, SLOTS_A_PORT},
     shared::{Door, Shared},
-    waiter::Waiter,
     worker::Worker,
 };
 use crate::{
@@ -158,9 +156,9 @@ impl Holder {
         let mut holder = Self { shared, threads: Vec::new(), places: BTreeMap::new(), next_place: 0, ports, sockets };
         holder.forget_all();
         for (number, inbox) in inboxes.into_iter().enumerate() {
-            let (shared, waiter) = (Arc::clone(&holder.shared), Waiter::new().map_err(HoldError::Thread)?);
+            let shared = Arc::clone(&holder.shared);
             let thread = std::thread::Builder::new().name(format!("inspector-{number}"));
-            let thread = thread.spawn(move || Worker::new(number, shared, (inbox, waiter)).run());
+            let thread = thread.spawn(move || Worker::new(number, shared, inbox).run());
             holder.threads.push(thread.map_err(HoldError::Thread)?);
         }
         Ok(holder)

@@ -18,7 +18,6 @@ use super::{
     shared::{Handed, Shared},
     socket::Hands,
     tell::Limiter,
-    waiter::Waiter,
 };
 use crate::{
     clock::now_ns,
@@ -61,7 +60,6 @@ pub struct Worker {
     /// Where the kernel has yet to take what was released.
     pub(super) unsent: Vec<(Arc<Port>, Way)>,
     pub(super) limiter: Limiter,
-    waiter: Waiter,
     started: Instant,
     /// Of [`Totals::flows`](super::Totals::flows), this worker's.
     counted: u64,
@@ -69,9 +67,8 @@ pub struct Worker {
 
 impl Worker {
     /// Has nothing yet.
-    pub fn new(number: usize, shared: Arc<Shared>, (inbox, waiter): (Receiver<Handed>, Waiter)) -> Self {
+    pub fn new(number: usize, shared: Arc<Shared>, inbox: Receiver<Handed>) -> Self {
         Self {
-            waiter,
             number,
             inbox,
             backlog: VecDeque::new(),
@@ -153,17 +150,20 @@ impl Worker {
     }
 
     /// Waits for a packet, until one that is here has waited long enough or a sign of life is due.
-    fn wait(&mut self) {
+    fn wait(&self) {
         let left = self.deadlines.front().map(|(deadline, _)| Duration::from_nanos(deadline.saturating_sub(now_ns())));
         // rounded up, so that it has passed then
         let patience = left.map_or(PATIENCE, |left| PATIENCE.min(left + Duration::from_millis(1)));
         let Some(door) = self.shared.workers.get(self.number) else { return };
-        let ports = self.shared.ports.load_full();
+        let ports = self.shared.ports.load();
         let mine = ports.iter().flat_map(|port| port.receivers_of(self.number, self.shared.workers.len()));
         let descriptors = mine.map(|receiver| receiver.descriptor).chain([door.bell.descriptor()]);
+        let mut polled: Vec<libc::pollfd> =
+            descriptors.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
         door.bell.falls_asleep();
         if self.inbox.is_empty() {
-            self.waiter.wait(&ports, descriptors, patience);
+            // SAFETY: valid entries, as many as said.
+            unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, patience.as_millis() as i32) };
         }
         door.bell.wakes();
     }
