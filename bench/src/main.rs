@@ -32,6 +32,9 @@ struct Arguments {
     /// Only scenarios and loads whose names hold this.
     #[arg(long)]
     scenario: Option<String>,
+    /// Of the inspected gateway, only the contender of this name, beside the kernel alone; for profiles.
+    #[arg(long)]
+    contender: Option<String>,
     /// Only cost-per-packet cases whose names hold one of these; for profiles.
     #[arg(long)]
     case: Vec<String>,
@@ -81,6 +84,7 @@ fn main() -> Result<()> {
             rounds: arguments.rounds.div_ceil(2),
             seconds: (2.0 * arguments.seconds).ceil().max(1.0) as u32,
             only: arguments.scenario.clone(),
+            contender: arguments.contender.clone(),
             dropgate: arguments.dropgate.clone(),
         };
         report.inspect = Some(inspect::run(&options).context("inspected gateway")?);

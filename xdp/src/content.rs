@@ -15,6 +15,7 @@ use crate::{
     cursor::Frame,
     first, fragment,
     maps::{CREDITS, HOLD_PORTS, SCRATCH, SOCKETS},
+    opening,
     parse::protocol,
     step::{Decision, Step, drop, pass},
 };
@@ -52,8 +53,18 @@ pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Con
     }
     // SAFETY: a word of a map value.
     let seen = unsafe { subject.hold.read_volatile() };
-    if seen & (SETTLED | passes(walk.direction)) != 0 || seen / ONE == 2 && acknowledges(frame, walk) {
+    if seen & SETTLED != 0 {
         return pass(subject.reason);
+    }
+    if seen & passes(walk.direction) != 0 {
+        opening::watch(frame, walk, subject, control);
+        return pass(subject.reason);
+    }
+    if seen / ONE == 2 && acknowledges(frame, walk) {
+        return pass(subject.reason);
+    }
+    if seen / ONE == 0 {
+        opening::opening(frame, walk, subject, control, settings)?;
     }
     first::first(frame, walk, subject, settings)?;
     hold(frame, walk, subject, control, settings)
@@ -122,6 +133,15 @@ pub fn beside(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Set
         Some(place) => hand_over(walk, control, &place, (0, 0, 0)),
         None => HELD,
     }
+}
+
+/// Goes on with a packet that could be held; ends the walk of one that could not as if it had to be.
+#[inline(never)]
+pub fn could_hold<F: Frame>(frame: &F, walk: &Walk, control: &Control, settings: &Settings) -> Step {
+    if let Some(place) = credit(frame, walk, control, settings)? {
+        give_back(place.taken, frame.segments());
+    }
+    Ok(())
 }
 
 /// A place for a held packet.
@@ -201,6 +221,7 @@ fn hand_over(walk: &Walk, control: &Control, place: &Place, (hash, sequence, ann
     held.part = walk.part;
     held.announced = announced;
     held._pad = [0; 7];
+    held.opened = opening::of_flow(walk.flow_id, hash, control);
     // SAFETY: as above.
     unsafe {
         (*scratch).socket = place.socket;

@@ -48,7 +48,7 @@ pub fn first(frame: &impl Frame, walk: &Walk, subject: &Subject, settings: &Sett
 
 /// Where the payload begins, if there is any.
 #[inline(always)]
-fn payload(frame: &impl Frame, walk: &Walk) -> Option<usize> {
+pub fn payload(frame: &impl Frame, walk: &Walk) -> Option<usize> {
     let l4 = walk.l4 as usize;
     let header = match walk.protocol {
         protocol::TCP => (frame.read::<u8>(l4 + 12)? >> 4) as usize * 4,

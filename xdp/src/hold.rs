@@ -16,14 +16,16 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use dropgate_abi::{
-    flow::{Flow, GROUP, WAYS, place},
+    flow::{Bucket, Flow, GROUP, WAYS, place},
     hold::{Held, ONE, SETTLED, Settle, settled, token},
+    opening::Opening,
     reason::Reason,
 };
 
 use crate::{
     atomic, flow,
     maps::{CONTROL, FLOWS, HOLD_PORTS, SCRATCH, SOCKETS},
+    table,
 };
 
 /// Bytes before a held frame.
@@ -132,9 +134,9 @@ pub fn dropgate_settle(ctx: XdpContext) -> u32 {
     if !atomic::lock(lock) {
         return settled::BUSY;
     }
-    let mut answer = settle_in(first, tag, &asked);
+    let mut answer = settle_in(first, (first, tag, control.flow_mask), &asked);
     if answer == settled::GONE {
-        answer = settle_in(second, tag, &asked);
+        answer = settle_in(second, (first, tag, control.flow_mask), &asked);
     }
     atomic::unlock(lock);
     answer
@@ -155,14 +157,15 @@ pub fn dropgate_review(ctx: XdpContext) -> u32 {
 }
 
 #[inline(never)]
-fn settle_in(index: u32, tag: u32, asked: &Settle) -> u32 {
+fn settle_in(index: u32, (first, tag, mask): (u32, u32, u32), asked: &Settle) -> u32 {
     let Some(bucket) = FLOWS.get_ptr_mut(index) else { return settled::GONE };
     let mut way = 0;
     while way < WAYS {
         // SAFETY: `way` is below the number of ways; the caller holds the group's lock.
         let (seen, flow) = unsafe { ((*bucket).tags[way], &mut (*bucket).ways[way]) };
         if seen == tag && flow.id == asked.flow {
-            return settle(flow, asked);
+            let Some(home) = FLOWS.get_ptr_mut(first) else { return settled::GONE };
+            return settle(flow, (home, first, tag, mask), asked);
         }
         way += 1;
     }
@@ -170,13 +173,16 @@ fn settle_in(index: u32, tag: u32, asked: &Settle) -> u32 {
 }
 
 #[inline(always)]
-fn settle(flow: &mut Flow, asked: &Settle) -> u32 {
+fn settle(flow: &mut Flow, (home, first, tag, mask): (*mut Bucket, u32, u32, u32), asked: &Settle) -> u32 {
+    // SAFETY: a field of a map value; who else changes it does so word by word.
+    let opening = unsafe { &mut (*home).opening };
     flow.app = asked.app;
     if asked.note != 0 {
         return settled::DONE;
     }
     if asked.drop_reason != 0 {
         flow.drop_reason = asked.drop_reason;
+        close(opening, flow);
         return settled::DONE;
     }
     let word = &raw mut flow.hold;
@@ -185,5 +191,29 @@ fn settle(flow: &mut Flow, asked: &Settle) -> u32 {
     // the other bits say nothing about how many are held
     let all = seen / ONE == asked.held;
     let open = if asked.only == 0 { SETTLED } else { u32::from(asked.only) };
-    if all && atomic::exchange_if(word, seen, seen | open) { settled::DONE } else { settled::LATER }
+    if asked.watches != 0 && opening.flow != flow.id {
+        if !table::may_open(home, first, mask) {
+            return settled::LATER;
+        }
+        *opening = Opening { flow: flow.id, tag, ..Opening::default() };
+    }
+    if !all || !atomic::exchange_if(word, seen, seen | open) {
+        return settled::LATER;
+    }
+    if asked.watches != 0 {
+        opening.settles_at = asked.settles_at;
+        // SAFETY: an aligned word of a map value, the last one to be written.
+        unsafe { (&raw mut opening.settles_if).write_volatile(seen | open) };
+    } else if asked.only == 0 {
+        close(opening, flow);
+    }
+    settled::DONE
+}
+
+/// Nothing more is noted of a flow.
+#[inline(always)]
+fn close(opening: &mut Opening, flow: &Flow) {
+    if opening.flow == flow.id {
+        opening.flow = 0;
+    }
 }

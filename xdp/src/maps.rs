@@ -12,6 +12,7 @@ use dropgate_abi::{
     event::{PacketEvent, SAID},
     flow::{Bucket, Flow, FragmentBucket},
     hold::{Credit, Held, HoldPort, MAX_SOCKETS},
+    opening::Opening,
     policy::{
         FirstBytes, FirstKey, MAX_ZONES, PortKey, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, Side,
         Sieve, Zone, table,
@@ -161,6 +162,8 @@ pub struct Scratch {
     pub flow: Flow,
     /// Its hash.
     pub hash: u64,
+    /// How its connection begins, if that is noted: see [`crate::opening`].
+    pub opening: Opening,
     /// What goes with a packet that is held, and where it goes: see [`crate::content`].
     pub held: Held,
     pub socket: u32,

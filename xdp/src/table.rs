@@ -3,7 +3,7 @@
 //! The layout and why it is not a kernel hash map: `docs/decisions/0002-flow-table.md`.
 
 use dropgate_abi::{
-    flow::{Bucket, Flow, GROUP, WAYS, expired, flag, place},
+    flow::{Bucket, Flow, GROUP, WAYS, expired, flag, place, second},
     tuple::FlowKey,
 };
 
@@ -69,12 +69,20 @@ fn id_in(id: u64, index: u32, tag: u32) -> Option<u32> {
     None
 }
 
+/// Whether the opening of a bucket is nobody's: that of none of the flows in the table.
+#[inline(never)]
+pub fn may_open(bucket: *mut Bucket, index: u32, mask: u32) -> bool {
+    // SAFETY: fields of a map value.
+    let (flow, tag) = unsafe { ((*bucket).opening.flow, (*bucket).opening.tag) };
+    flow == 0 || id_in(flow, index, tag).is_none() && id_in(flow, second(index, tag, mask), tag).is_none()
+}
+
 /// What came of an insertion.
 pub mod inserted {
     pub const DONE: u32 = 0;
     /// Every way of both buckets holds an established flow.
     pub const FULL: u32 = 1;
-    /// The lock was held for too long.
+    /// The lock was held for too long, or another flow has taken the opening just now.
     pub const BUSY: u32 = 2;
 }
 
@@ -97,16 +105,38 @@ pub extern "C" fn dropgate_insert(mask: u32, now: u32) -> u32 {
     if !lock(guard) {
         return inserted::BUSY;
     }
+    let mut answer = inserted::FULL;
     let a = best(one, flow, tag, now, hidden);
     let b = best(two, flow, tag, now, hidden);
     // the lower rank wins; of two equally good ways, the bucket with more room
     let (bucket, chosen) = if b >> 8 < a >> 8 { (two, b) } else { (one, a) };
-    let done = chosen >> 8 != TAKEN as u64;
+    let mut done = chosen >> 8 != TAKEN as u64;
+    if done && !open(one, first, mask) {
+        done = false;
+        answer = inserted::BUSY;
+    }
     if done {
         replace(bucket, hide(hidden, chosen as u32 & 0xff), flow, tag);
     }
     unlock(guard);
-    if done { inserted::DONE } else { inserted::FULL }
+    if done { inserted::DONE } else { answer }
+}
+
+/// Notes how the flow in [`SCRATCH`] begins, if there is anything to note and the bucket's opening is nobody's; whether all is
+/// noted that there is.
+#[inline(always)]
+fn open(bucket: *mut Bucket, index: u32, mask: u32) -> bool {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return false };
+    // SAFETY: this CPU's own; a field of a map value, whose group the caller has locked.
+    let (new, flow, opening) = unsafe { (&(*scratch).opening, &(*scratch).flow, &mut (*bucket).opening) };
+    if new.flow != flow.id {
+        return true;
+    }
+    if !may_open(bucket, index, mask) {
+        return false;
+    }
+    *opening = *new;
+    true
 }
 
 /// Ranks of ways, best first. Free ways rank by how many others of the bucket are free, embryonic ones by age.

@@ -29,6 +29,8 @@ pub struct Options {
     pub seconds: u32,
     /// Only loads whose names hold this.
     pub only: Option<String>,
+    /// Only the contender of this name, and the kernel alone.
+    pub contender: Option<String>,
     pub dropgate: PathBuf,
 }
 
@@ -85,7 +87,8 @@ pub fn run(options: &Options) -> Result<Inspect> {
 /// The loads of HTTP.
 fn http(options: &Options, loads: &[&Load]) -> Result<(Vec<Row>, Vec<Share>)> {
     let mut settings = Vec::new();
-    for contender in Contender::all() {
+    let wanted = |name: &str| options.contender.as_ref().is_none_or(|only| only == name);
+    for contender in Contender::all().into_iter().filter(|one| *one == Contender::Kernel || wanted(one.name())) {
         eprintln!("a gateway: {}", contender.name());
         let setting = Setting::new(contender, &options.dropgate, true);
         match setting.with_context(|| format!("the gateway of {}", contender.name())) {

@@ -1,5 +1,7 @@
 //! Clocks: the programs' monotonic one, and the one on the wall.
 
+use std::cell::RefCell;
+
 use jiff::{Timestamp, tz::TimeZone};
 
 /// Turns monotonic nanoseconds into the time of day.
@@ -43,19 +45,74 @@ fn read(clock: libc::clockid_t) -> i128 {
 /// A time of day with microseconds and the local zone's offset: `2026-01-31T12:00:00.000001+0000`. Times outside years
 /// that can be written are shown as the nearest that can.
 pub fn format_time(wall_ns: i128) -> String {
-    format_in(wall_ns, &TimeZone::system())
+    WRITTEN.with_borrow_mut(|written| written.format(wall_ns, TimeZone::system))
 }
 
-fn format_in(wall_ns: i128, zone: &TimeZone) -> String {
-    let clamped = wall_ns.clamp(Timestamp::MIN.as_nanosecond(), Timestamp::MAX.as_nanosecond());
-    let timestamp = Timestamp::from_nanosecond(clamped).unwrap_or(Timestamp::UNIX_EPOCH);
-    timestamp.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S.%6f%z").to_string()
+/// Seconds that stay written; a power of two.
+const SECONDS: usize = 64;
+
+thread_local! {
+    static WRITTEN: RefCell<Written> = RefCell::new(Written::default());
+}
+
+/// Seconds written of late. Most of what an event says of time is which second it was, and calendars and time zones are slow:
+/// they took most of the time of writing the end of a flow.
+#[derive(Default)]
+struct Written(Vec<Option<Second>>);
+
+/// A second, and how it is written: up to the point, and behind the fraction.
+struct Second {
+    wall_s: i128,
+    until: String,
+    offset: String,
+}
+
+impl Written {
+    fn format(&mut self, wall_ns: i128, zone: impl FnOnce() -> TimeZone) -> String {
+        let wall_ns = wall_ns.clamp(Timestamp::MIN.as_nanosecond(), Timestamp::MAX.as_nanosecond());
+        let (wall_s, fraction) = (wall_ns.div_euclid(1_000_000_000), wall_ns.rem_euclid(1_000_000_000));
+        self.0.resize_with(SECONDS, || None);
+        let place = &mut self.0[wall_s as usize % SECONDS];
+        let second = match place {
+            Some(second) if second.wall_s == wall_s => second,
+            _ => place.insert(Second::new(wall_s, zone())),
+        };
+        let micros = format!("{:06}", fraction / 1000);
+        [&second.until, ".", &micros, &second.offset].concat()
+    }
+}
+
+impl Second {
+    fn new(wall_s: i128, zone: TimeZone) -> Self {
+        let timestamp = Timestamp::from_nanosecond(wall_s.saturating_mul(1_000_000_000)).unwrap_or(Timestamp::MIN);
+        let zoned = timestamp.to_zoned(zone);
+        let (until, offset) = (zoned.strftime("%Y-%m-%dT%H:%M:%S").to_string(), zoned.strftime("%z").to_string());
+        Self { wall_s, until, offset }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use jiff::tz::Offset;
+
+    fn format_in(wall_ns: i128, zone: &TimeZone) -> String {
+        Written::default().format(wall_ns, || zone.clone())
+    }
+
+    #[test]
+    fn a_second_is_written_once() {
+        let mut written = Written::default();
+        let second = 1_700_000_000_000_000_000;
+        let zones = [TimeZone::UTC, TimeZone::fixed(Offset::from_seconds(3600).unwrap())];
+        let mut at = |ns, zone: usize| written.format(ns, || zones[zone].clone());
+        assert_eq!(at(second + 1000, 0), "2023-11-14T22:13:20.000001+0000");
+        assert_eq!(at(second + 999_999_999, 1), "2023-11-14T22:13:20.999999+0000", "as it was written first");
+        // another second in the same place, and the first one anew
+        assert_eq!(at(second + SECONDS as i128 * 1_000_000_000, 1), "2023-11-14T23:14:24.000000+0100");
+        assert_eq!(at(second, 1), "2023-11-14T23:13:20.000000+0100");
+        assert_eq!(at(-1, 0), "1969-12-31T23:59:59.999999+0000");
+    }
 
     #[test]
     fn written_as_eve_writes_it() {

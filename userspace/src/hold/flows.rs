@@ -11,7 +11,10 @@ use super::{
     memory::{Charge, Memory},
     shared::Shared,
 };
-use crate::inspect::{Beginning, Talk};
+use crate::{
+    inspect::{Beginning, Talk},
+    protocol::Direction,
+};
 
 /// Flows remembered before the idle ones are forgotten.
 const MANY: usize = 1 << 14;
@@ -32,6 +35,8 @@ pub struct Flow {
     generation: u32,
     /// A later generation, and why it lets none of them leave.
     reviewed: (u32, Option<Reason>),
+    /// The direction that passes while the other one is held until it is acknowledged.
+    pub watched: Option<Direction>,
     /// What was said on it.
     pub talk: Talk,
     /// The memory that it takes.
@@ -119,6 +124,7 @@ impl Flows {
                 batches: [self.batch.wrapping_sub(1); 2],
                 generation: held.generation,
                 reviewed: (0, None),
+                watched: None,
                 charge: Charge::new(Arc::clone(memory)),
                 talk: Talk::new(match (held.sequence, new) {
                     (0, _) => Beginning::Seen,

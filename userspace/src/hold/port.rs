@@ -31,7 +31,7 @@ pub const SLOTS_A_PORT: u32 = 128;
 /// Bytes before the IP packet: Ethernet and two VLAN tags.
 const LINK_HEADER: u32 = 22;
 /// Bytes of the longest frame that fits into one page of an AF_XDP socket's memory.
-const PAGE: u32 = 4096 - 256 - 64;
+const PAGE: u32 = 4096 - 256 - 96;
 
 /// Which way a held packet goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

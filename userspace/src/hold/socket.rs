@@ -22,7 +22,8 @@ use super::card;
 /// Packets taken at once.
 pub const BATCH: usize = 64;
 /// Room before a packet, for [`Held`].
-const HEAD_ROOM: u32 = 64;
+const HEAD_ROOM: u32 = 96;
+const _: () = assert!(size_of::<Held>() <= HEAD_ROOM as usize);
 /// Bytes of a frame's memory that belong to the kernel (`XDP_PACKET_HEADROOM`).
 const KERNEL_ROOM: u32 = 256;
 /// Attempts to make the kernel take what is queued, before the rest is left for the next time.

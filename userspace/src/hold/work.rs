@@ -21,12 +21,15 @@ use super::{
 };
 use crate::{
     clock::now_ns,
-    inspect::{self, Answer, Context, Generations, Waiting},
+    inspect::{self, Answer, Awaited, Context, Generations, Waiting},
 };
 
 /// How long a packet waits until it is known what is spoken: less than a sender waits for its answer (RFC 6298 has a second,
 /// Linux 200 ms).
 const WAIT: Duration = Duration::from_millis(100);
+
+/// Time after which a flow is looked for that the programs settle when it is acknowledged, ns: several round trips.
+const LEAVES: u64 = 500_000_000;
 
 /// What the packets of a batch have in common.
 pub(super) struct Batch {
@@ -177,9 +180,13 @@ impl Worker {
 
     /// Answers to what is about to leave need not be held where nothing more is wanted of their flow. Only this direction has
     /// packets that are still here, so none is overtaken.
-    fn open_other_way(&self, batch: &Batch) {
+    fn open_other_way(&mut self, batch: &Batch) {
+        let awaited = std::mem::take(&mut self.awaited);
         if !self.unsent.is_empty() {
             return;
+        }
+        for (id, awaited) in awaited {
+            self.watch(id, &awaited, batch);
         }
         for (id, app) in self.finished.iter() {
             let Some(flow) = self.flows.get(*id).filter(|flow| !flow.talk.keeps()) else { continue };
@@ -187,6 +194,47 @@ impl Worker {
                 let only = passes(way) as u8;
                 let request = Settle { hash: flow.hash, flow: *id, held, app: *app, only, ..Settle::default() };
                 self.shared.kernel.settle(&request);
+            }
+        }
+    }
+
+    /// So need answers not be held that have only to acknowledge what is about to leave: the programs settle the flow by that.
+    fn watch(&mut self, id: u64, awaited: &Awaited, batch: &Batch) {
+        let Some(flow) = self.flows.get_mut(id).filter(|flow| !flow.talk.keeps()) else { return };
+        let way = awaited.direction.opposite();
+        if flow.left(batch.number) != Some(way as u8) {
+            return;
+        }
+        let Some(held) = flow.complete() else { return };
+        let (only, settles_at) = (passes(way as u8) as u8, awaited.number);
+        let watch = Settle {
+            hash: flow.hash,
+            flow: id,
+            held,
+            app: awaited.app,
+            only,
+            watches: 1,
+            settles_at,
+            ..Settle::default()
+        };
+        if self.shared.kernel.settle(&watch) == settled::DONE && flow.watched.replace(way).is_none() {
+            self.watched.push_back((batch.now_ns + LEAVES, id));
+        }
+    }
+
+    /// Forgets the flows that the programs have settled.
+    pub(super) fn forget_settled(&mut self) {
+        if self.watched.is_empty() {
+            return;
+        }
+        let now = now_ns();
+        while let Some((_, id)) = self.watched.pop_front_if(|(time, _)| *time <= now) {
+            let Some(flow) = self.flows.get_mut(id) else { continue };
+            if self.shared.kernel.has_left(flow.hash, id) {
+                self.shared.totals.settled.fetch_add(1, Ordering::Relaxed);
+                self.flows.forget(id);
+            } else {
+                self.watched.push_back((now + LEAVES, id));
             }
         }
     }
@@ -221,6 +269,11 @@ impl Worker {
         let Some(rules) = batch.rules.of(held.generation) else { return };
         let full = shared.memory.is_full(rules.inspection.memory, flow.talk.keeps());
         let context = Context { rules, peers: &shared.peers, full, now_ns: batch.now_ns };
+        if let Some(way) = flow.watched
+            && let Some(acknowledgement) = shared.kernel.acknowledged(held.hash, held.flow)
+        {
+            flow.talk.heard(way, acknowledgement);
+        }
         let answer = inspect::judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
         let mut ended = None;
         // the flows that a packet announces are known before it leaves
@@ -265,6 +318,9 @@ impl Worker {
         flow.charge();
         if let Some(app) = judged.finished {
             self.finished.push((held.flow, app));
+        }
+        if let Some(awaited) = judged.awaited {
+            self.awaited.push((held.flow, awaited));
         }
         if judged.uninspected {
             shared.totals.count(Reason::inspector_memory, frame.len());

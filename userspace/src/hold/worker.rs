@@ -19,7 +19,11 @@ use super::{
     socket::Hands,
     tell::Limiter,
 };
-use crate::{clock::now_ns, defragment::Defragment, inspect::Judged};
+use crate::{
+    clock::now_ns,
+    defragment::Defragment,
+    inspect::{Awaited, Judged},
+};
 
 /// Longest that a worker waits for packets before it gives a sign of life.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -45,6 +49,10 @@ pub struct Worker {
     pub(super) defragment: Defragment,
     /// Flows of this round that may leave inspection once it has left, and what they speak.
     pub(super) finished: Vec<(u64, u8)>,
+    /// Flows of this round that may leave once it is acknowledged.
+    pub(super) awaited: Vec<(u64, Awaited)>,
+    /// Flows that the programs let go when it is, and when to look whether they have (ns); in order of time.
+    pub(super) watched: VecDeque<(u64, u64)>,
     /// Flows whose packets have waited long enough.
     pub(super) due: Vec<u64>,
     /// Flows whose packets wait, and until when (ns); in order of time.
@@ -69,6 +77,8 @@ impl Worker {
             flows: Flows::new(Arc::clone(&shared.memory)),
             defragment: Defragment::default(),
             finished: Vec::new(),
+            awaited: Vec::new(),
+            watched: VecDeque::new(),
             due: Vec::new(),
             deadlines: VecDeque::new(),
             unsent: Vec::new(),
@@ -120,6 +130,7 @@ impl Worker {
         self.late_fragments();
         self.let_go(&ports);
         self.settle_finished();
+        self.forget_settled();
         any
     }
 

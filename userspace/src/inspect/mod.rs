@@ -58,6 +58,8 @@ pub struct Judged {
     pub found: Vec<Finding>,
     /// Nothing more is wanted of the flow. With [`dropgate_abi::flow::Flow::app`].
     pub finished: Option<u8>,
+    /// Nothing more will be wanted of it as soon as the packets of this direction are acknowledged, by this number.
+    pub awaited: Option<Awaited>,
     /// The flow ends here. With `app`, too.
     pub condemned: Option<(Reason, u8)>,
     /// There was no memory to look into what it says, and the flow passes.
@@ -71,6 +73,17 @@ pub struct Judged {
     /// The packet, for who tells of it.
     pub walk: Walk,
     stream: reassembly::Outcome,
+}
+
+/// What a flow waits for before it may leave inspection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Awaited {
+    /// Whose bytes are to be acknowledged.
+    pub direction: Direction,
+    /// The number that acknowledges all that was said until now.
+    pub number: u32,
+    /// [`dropgate_abi::flow::Flow::app`].
+    pub app: u8,
 }
 
 /// What a flow speaks, and that it should not.
@@ -124,7 +137,7 @@ pub fn judge_parts(
     out.discarded.clear();
     out.noted = None;
     out.found.clear();
-    (out.resets, out.finished, out.condemned) = (None, None, None);
+    (out.resets, out.finished, out.awaited, out.condemned) = (None, None, None, None);
     out.uninspected = false;
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
     out.walk = packet.walk;
@@ -148,7 +161,7 @@ pub fn judge_parts(
                 if !segment.payload.is_empty() {
                     talk.refused_ns = None;
                 }
-                talk.segment(&segment, parts, rules, out)
+                talk.segment((&segment, &held.opened), parts, rules, out)
             }
             Err(reason) => Answer::Drop(reason),
         }
@@ -168,6 +181,10 @@ pub fn judge_parts(
     if talk.settled && talk.is_confirmed(rules) {
         talk.leave();
         out.finished = (!rules.inspection.everything).then_some(talk.app);
+    }
+    if talk.settled && out.finished.is_none() && !rules.inspection.everything {
+        let awaits = talk.awaits();
+        out.awaited = awaits.map(|(direction, number)| Awaited { direction, number, app: talk.app });
     }
     if stays(held, talk, rules) {
         out.noted = talk.note();

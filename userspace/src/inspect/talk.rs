@@ -1,6 +1,6 @@
 //! What was said on a flow so far.
 
-use dropgate_abi::{hold::Held, reason::Reason};
+use dropgate_abi::{hold::Held, opening::Opened, reason::Reason};
 
 use super::{
     Announced, Answer, Judged,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Protocol, Spoken},
-    reassembly::{self, Connection, Limits, Said, Segment, flag},
+    reassembly::{self, Connection, Limits, Outcome, Said, Segment, flag},
 };
 
 /// Bytes of a datagram that are kept.
@@ -315,10 +315,24 @@ impl Talk {
         (protocol::carried(Datagrams { said: &said }), self.datagrams.len() == MOST_DATAGRAMS)
     }
 
-    /// A TCP segment, of the packet that came in `parts`; frames kept earlier that leave with it go into [`Judged::let_go`].
+    /// The one direction of which its receiver has still to acknowledge something before it is confirmed, and the number that
+    /// acknowledges all of it.
+    pub(super) fn awaits(&self) -> Option<(Direction, u32)> {
+        self.connection.as_ref()?.awaits(self.inspected.as_ref()?)
+    }
+
+    /// The receiver of a direction was seen to acknowledge something, by those who did not hold the packet.
+    pub fn heard(&mut self, from: Direction, acknowledgement: (u32, u16)) {
+        if let Some(connection) = &mut self.connection {
+            connection.heard(from, acknowledgement, &mut Outcome::default());
+        }
+    }
+
+    /// A TCP segment, of the packet that came in `parts`, on a connection that `opened` so; frames kept earlier that leave with
+    /// it go into [`Judged::let_go`].
     pub(super) fn segment(
         &mut self,
-        segment: &Segment<'_>,
+        (segment, opened): (&Segment<'_>, &[Opened; 2]),
         parts: &[&[u8]],
         rules: &Rules,
         judged: &mut Judged,
@@ -329,8 +343,12 @@ impl Talk {
         }
         // the conversations keep what they still need
         let limits = Limits { prefix: 0, gaps: rules.capture, ..Limits::default() };
+        let first = self.connection.is_none() && self.beginning == Beginning::Seen;
         let connection = self.connection.get_or_insert_with(|| Box::new(Connection::new(&limits)));
         let Judged { stream: out, let_go, discarded, .. } = judged;
+        if first {
+            connection.opened(opened, out);
+        }
         let token = self.next_token;
         self.next_token = self.next_token.wrapping_add(1);
         let answer = connection.segment(segment, token, out);

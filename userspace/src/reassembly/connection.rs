@@ -1,6 +1,9 @@
 //! Both directions of a connection, and what each says about the other.
 
-use dropgate_abi::reason::Reason;
+use dropgate_abi::{
+    opening::{Opened, seen},
+    reason::Reason,
+};
 
 use super::{
     Answer, Outcome,
@@ -39,6 +42,12 @@ enum Carried {
     Judge,
     /// The receiver decides; nothing changes here.
     Pass,
+}
+
+/// A segment that acknowledges, and does nothing else.
+const fn bare(direction: Direction, seq: u32, ack: u32) -> Segment<'static> {
+    let options = Options { scale: None, timestamp: None };
+    Segment { direction, seq, ack, flags: flag::ACK, window: 0, urgent: 0, options, payload: &[] }
 }
 
 impl Connection {
@@ -103,6 +112,45 @@ impl Connection {
         sides.filter_map(|(side, place)| Some((side.as_ref()?, place))).all(|(side, place)| {
             side.has_delivered(place) || unanswered && u64::try_from(side.next()).is_ok_and(|next| next > depth)
         })
+    }
+
+    /// The one direction of which something is not acknowledged yet, and the number that acknowledges all of it. `None` where that is
+    /// so in both directions or in none, or where one of them was never seen.
+    pub fn awaits(&self, said: &Said) -> Option<(Direction, u32)> {
+        let [Some(to_server), Some(to_client)] = &self.sides else { return None };
+        match (to_server.has_delivered(said.0[0]), to_client.has_delivered(said.0[1])) {
+            (false, true) => Some((Direction::ToServer, to_server.acknowledged_by())),
+            (true, false) => Some((Direction::ToClient, to_client.acknowledged_by())),
+            _ => None,
+        }
+    }
+
+    /// Takes in the first segments of both sides, which were seen elsewhere, before any other.
+    pub fn opened(&mut self, opened: &[Opened; 2], out: &mut Outcome) {
+        for (direction, side) in [(Direction::ToServer, &opened[0]), (Direction::ToClient, &opened[1])] {
+            if side.seen != 0 {
+                let flags = if direction == Direction::ToServer { flag::SYN } else { flag::SYN | flag::ACK };
+                let options = Options {
+                    scale: (side.seen & seen::SCALE != 0).then_some(side.scale),
+                    timestamp: (side.seen & seen::TIMESTAMP != 0).then_some(side.timestamp),
+                };
+                // they carry nothing that could be held
+                let ack = opened[0].seq.wrapping_add(1);
+                self.segment(
+                    &Segment { flags, window: side.window, options, ..bare(direction, side.seq, ack) },
+                    0,
+                    out,
+                );
+            }
+        }
+    }
+
+    /// Takes in what the receiver of a direction was seen to acknowledge elsewhere, and the window that it announced.
+    pub fn heard(&mut self, from: Direction, (ack, window): (u32, u16), out: &mut Outcome) {
+        if let Some(side) = self.side(from) {
+            let segment = Segment { window, ..bare(from, side.acknowledged_by(), ack) };
+            self.segment(&segment, 0, out);
+        }
     }
 
     fn side(&self, direction: Direction) -> Option<&Side> {

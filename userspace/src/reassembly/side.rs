@@ -129,6 +129,11 @@ impl Side {
         next + i64::from(self.fin == Some(next))
     }
 
+    /// The sequence number that acknowledges all that was let through without a gap.
+    pub fn acknowledged_by(&self) -> u32 {
+        self.origin.wrapping_add(self.sent() as u32)
+    }
+
     /// The place after the last byte that was let through without a gap.
     pub const fn next(&self) -> i64 {
         self.memory.next()

@@ -69,7 +69,8 @@ fn settle(real: &Real, flow: &Flow, only: u8) -> u32 {
     ask(real, flow, Settle { only, ..Settle::default() })
 }
 
-fn ask(real: &Real, flow: &Flow, asked: Settle) -> u32 {
+/// The answer of `dropgate_settle` about a flow of which nothing is held but what its entry says.
+pub fn ask(real: &Real, flow: &Flow, asked: Settle) -> u32 {
     let hash = flow
         .key
         .hash(&real.bench.object().mapped::<Control>("CONTROL", 1).expect("memory").get(0).expect("one").secret);

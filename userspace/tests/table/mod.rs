@@ -6,5 +6,6 @@ pub mod elsewhere;
 mod fragments;
 mod held;
 pub mod net;
+mod openings;
 mod related;
 mod targets;

@@ -1,10 +1,11 @@
 //! The flow table: buckets of eight ways, two candidate buckets a key, both in one lock group.
 //!
-//! A bucket is a line of tags and eight flows. A look-up compares tags without a lock; inserting, evicting and removing
+//! A bucket is a line of tags, eight flows and an [`Opening`]. A look-up compares tags without a lock; inserting, evicting and removing
 //! take the lock of the group (the lock word of its first bucket). See `docs/decisions/0002-flow-table.md`.
 
 use crate::{
     hold::{RELATED, SETTLED},
+    opening::Opening,
     plain,
     tuple::FlowKey,
 };
@@ -113,7 +114,7 @@ pub mod tcp {
     pub const CLOSED: u8 = 6;
 }
 
-/// A cache line of tags and eight flows. A tag of zero is a free way.
+/// A cache line of tags, eight flows, and what is noted of one that is inspected. A tag of zero is a free way.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Bucket {
@@ -122,18 +123,24 @@ pub struct Bucket {
     pub _pad: [u32; 7],
     pub tags: [u32; WAYS],
     pub ways: [Flow; WAYS],
+    pub opening: Opening,
 }
 
-plain!(Flow = 128, Bucket = 1088);
+plain!(Flow = 128, Bucket = 1152);
 
 /// The two candidate buckets of a hash, and its tag (never zero). `mask` is the number of buckets less one.
 #[inline(always)]
 pub fn place(hash: u64, mask: u32) -> (u32, u32, u32) {
     let first = (hash >> 32) as u32 & mask;
     let tag = hash as u32 | 1;
-    // another bucket of the same group, by bits of the hash that choose neither bucket nor tag's low bit
-    let second = first ^ (1 + ((tag >> 8) & (GROUP - 2)));
-    (first, second & mask, tag)
+    (first, second(first, tag, mask), tag)
+}
+
+/// The second candidate bucket of a flow, by its first and its tag: another one of the same group, by bits of the hash that choose
+/// neither bucket nor tag's low bit.
+#[inline(always)]
+pub fn second(first: u32, tag: u32, mask: u32) -> u32 {
+    (first ^ (1 + ((tag >> 8) & (GROUP - 2)))) & mask
 }
 
 /// Whether a flow's time is up at tick `now`.

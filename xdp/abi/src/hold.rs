@@ -1,6 +1,6 @@
 //! Packets held in userspace: how they get there, what travels with them, and what bounds their number.
 
-use crate::{plain, tuple::Address};
+use crate::{opening::Opened, plain, tuple::Address};
 
 /// What stands before a held frame: its metadata in an AF_XDP frame, its first bytes on the way through a hold device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -27,6 +27,8 @@ pub struct Held {
     /// Of a flow that another one announced: what is to be spoken, as [`crate::flow::Flow::app`] numbers it; else 0.
     pub announced: u8,
     pub _pad: [u8; 7],
+    /// How its connection began, by direction, where those segments were not held.
+    pub opened: [Opened; 2],
 }
 
 /// Values of [`Held::part`]: what a frame is to its flow.
@@ -119,6 +121,10 @@ pub struct Settle {
     pub only: u8,
     /// 1: `app` is to be known, and nothing else changes.
     pub note: u8,
+    /// 1: as soon as the direction of `only` acknowledges `settles_at`, and nothing more was held until then, both pass.
+    pub watches: u8,
+    pub _pad: [u8; 3],
+    pub settles_at: u32,
 }
 
 /// What `dropgate_review`, asked by [`Settle::hash`] and [`Settle::flow`], answers for a flow that passes; else the number
@@ -168,4 +174,4 @@ pub mod target {
     pub const COUNTER: u32 = INSPECTED - 1;
 }
 
-plain!(Held = 48, HoldPort = 24, Credit = 128, Settle = 24, Target = 24);
+plain!(Held = 72, HoldPort = 24, Credit = 128, Settle = 32, Target = 24);

@@ -9,6 +9,7 @@ pub mod control;
 pub mod event;
 pub mod flow;
 pub mod hold;
+pub mod opening;
 pub mod policy;
 pub mod reason;
 pub mod related;
@@ -16,7 +17,7 @@ pub mod tuple;
 pub mod walk;
 
 /// Version of everything in this crate. A daemon refuses pinned maps of another version.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Types whose every bit pattern is valid and that hold no padding.
 ///

@@ -338,6 +338,8 @@ pub mod setting {
     pub const INSPECTION: u32 = 256;
     /// What cannot be what is expected is dropped at its first byte.
     pub const FIRST_BYTES: u32 = 512;
+    /// How connections begin is noted, and those segments are not held.
+    pub const OPENINGS: u32 = 1024;
 }
 
 /// Classes of fragments: index into [`Settings::fragments`].

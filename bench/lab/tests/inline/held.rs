@@ -100,6 +100,29 @@ fn a_download_leaves_inspection() {
     }
 }
 
+/// Of a short connection one packet is held: its beginning passes, and what acknowledges the request ends inspection in the kernel.
+#[test]
+fn one_packet_of_a_short_connection() {
+    for kind in [Kind::Masquerade, Kind::Route] {
+        let (lab, daemon) = inspected(kind, "\n[inspection]\n");
+        for _ in 0..10 {
+            for server in [SERVER, SERVER6] {
+                let get = format!(
+                    "curl -sf -m 15 -o {}/got -H Connection:close http://{}/",
+                    lab.dir().display(),
+                    host(server)
+                );
+                works(&lab.office, &get);
+            }
+        }
+        let done = nothing_lost(&daemon);
+        assert_eq!(done["settled"], 20, "{kind:?}: {done}");
+        // a request that is said again on a busy machine is held again
+        let received = done["received"].as_u64().unwrap();
+        assert!((20..=22).contains(&received), "{kind:?}: {done}");
+    }
+}
+
 /// Without an inspector: what needs one is dropped or passes, as configured; the rest goes on as ever.
 #[test]
 fn the_inspector_gone() {

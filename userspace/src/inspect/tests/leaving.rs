@@ -4,7 +4,7 @@ use dropgate_abi::reason::Reason;
 
 use super::wire::{Wire, expecting};
 use crate::{
-    inspect::{Answer, Rules},
+    inspect::{Answer, Awaited, Rules},
     policy::model::Reaction,
     protocol::{
         Direction::{ToClient, ToServer},
@@ -26,6 +26,32 @@ fn once_the_receiver_has_what_was_inspected() {
     assert_eq!(wire.judged.finished, None);
     assert_eq!(wire.server(b""), Answer::Release);
     assert_eq!(wire.judged.finished, Some(Protocol::Http.number()));
+}
+
+#[test]
+fn once_the_programs_saw_it_acknowledged() {
+    let mut wire = Wire::new(expecting(&[Protocol::Http]), 80);
+    assert_eq!(wire.client(REQUEST), Answer::Release);
+    let number = 1001 + REQUEST.len() as u32;
+    let awaited = Awaited { direction: ToServer, number, app: Protocol::Http.number() };
+    assert_eq!((wire.judged.finished, wire.judged.awaited), (None, Some(awaited)));
+    // the client goes on before it is: all of it is waited for
+    assert_eq!(wire.client(b"more"), Answer::Release);
+    assert_eq!(wire.judged.awaited, Some(Awaited { number: number + 4, ..awaited }));
+    // other bytes do not take the place of those that were inspected
+    assert_eq!(wire.instead(ToServer, b"less"), Answer::Drop(Reason::tcp_bytes_differ));
+    wire.talk.heard(ToClient, (number - 1, 65_000));
+    assert_eq!(wire.client(b""), Answer::Release);
+    assert_eq!(wire.judged.finished, None);
+    wire.talk.heard(ToClient, (number, 65_000));
+    assert_eq!(wire.client(b""), Answer::Release);
+    assert_eq!((wire.judged.finished, wire.judged.awaited), (Some(Protocol::Http.number()), None));
+    // to the end of the flow, nothing is waited for
+    let mut rules = expecting(&[Protocol::Http]);
+    rules.inspection.everything = true;
+    let mut wire = Wire::new(rules, 80);
+    wire.client(REQUEST);
+    assert_eq!(wire.judged.awaited, None);
 }
 
 #[test]

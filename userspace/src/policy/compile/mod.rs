@@ -93,7 +93,11 @@ fn compile_with(
     shadowed(policy, ids, &published, &tables, diagnostics);
 
     let mut settings = settings::settings(policy);
-    settings.flags |= if policy.inspection.is_some() { setting::INSPECTION } else { 0 };
+    settings.flags |= match &policy.inspection {
+        Some(inspection) if inspection.everything => setting::INSPECTION,
+        Some(_) => setting::INSPECTION | setting::OPENINGS,
+        None => 0,
+    };
     let mut prefixes: [Vec<PrefixEntry>; table::TABLES as usize] = Default::default();
     for side in &sides {
         prefixes[table::SOURCES as usize].extend(entries_of(side.side.scope, &side.sources));

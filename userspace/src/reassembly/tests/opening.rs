@@ -1,5 +1,7 @@
 //! SYN, and connections whose beginning was not seen.
 
+use dropgate_abi::opening::{Opened, seen};
+
 use super::*;
 use crate::reassembly::{
     Ahead,
@@ -210,4 +212,64 @@ fn mid_stream_is_dropped_where_chosen() {
     wire.send(ToServer, SYN, CLIENT, 0, b"");
     assert_eq!(wire.say(0, b"abc"), dropped(Reason::tcp_mid_stream));
     assert_eq!(wire.seen(ToServer), b"");
+}
+
+#[test]
+fn seen_elsewhere() {
+    let side = |seq, timestamp| Opened {
+        seq,
+        timestamp,
+        window: 60_000,
+        scale: 3,
+        seen: seen::SEGMENT | seen::SCALE | seen::TIMESTAMP,
+    };
+    let at = |timestamp| Options { scale: None, timestamp: Some(timestamp) };
+    let mut wire = Wire::new(&Limits::default());
+    wire.connection.opened(&[side(CLIENT, 700), side(SERVER, 900)], &mut wire.out);
+    // what came before the first data that is held is known all the same
+    wire.options = at(700);
+    assert_eq!(wire.say(3, b"def"), Answer::Hold);
+    assert_eq!(wire.say(0, b"abc"), Answer::Release);
+    assert_eq!(wire.seen(ToServer), b"abcdef");
+    assert!(!wire.connection.adopted(ToServer) && !wire.connection.adopted(ToClient));
+    wire.options = at(699);
+    assert_eq!(wire.say(6, b"ghi"), dropped(Reason::tcp_timestamp_old));
+    wire.options = at(900);
+    assert_eq!(wire.send(ToClient, ACK, SERVER + 1, CLIENT + 7, b"200"), Answer::Release);
+    assert_eq!(wire.send(ToClient, ACK, SERVER, CLIENT + 7, b"x"), dropped(Reason::tcp_out_of_window));
+    // both offered a scale: a window of 60,000 is one of 480,000
+    wire.options = at(700);
+    assert_eq!(wire.say(400_006, b"x"), dropped(Reason::tcp_held_limit));
+    assert_eq!(wire.say(500_006, b"x"), dropped(Reason::tcp_out_of_window));
+    // the client's alone: the server's packets take another way
+    let mut wire = Wire::new(&Limits::default());
+    wire.connection.opened(&[side(CLIENT, 700), Opened::default()], &mut wire.out);
+    assert_eq!(wire.say(0, b"abc"), Answer::Release);
+    assert!(!wire.connection.adopted(ToServer) && wire.connection.adopted(ToClient));
+}
+
+#[test]
+fn acknowledged_elsewhere() {
+    let mut wire = Wire::open();
+    wire.say(0, b"abc");
+    let said = wire.connection.said();
+    assert_eq!(wire.connection.awaits(&said), Some((ToServer, CLIENT + 4)));
+    // what was said since is to be acknowledged as well, and so is a FIN
+    wire.say(3, b"de");
+    assert_eq!(wire.connection.awaits(&said), Some((ToServer, CLIENT + 6)));
+    wire.send(ToServer, ACK | FIN, CLIENT + 6, SERVER + 1, b"");
+    assert_eq!(wire.connection.awaits(&said), Some((ToServer, CLIENT + 7)));
+    let heard = |wire: &mut Wire, ack| {
+        wire.connection.heard(ToClient, (ack, 60_000), &mut wire.out);
+        wire.connection.awaits(&said).is_none()
+    };
+    // neither what was not sent nor less than what was said until then
+    assert!(!heard(&mut wire, CLIENT + 8) && !heard(&mut wire, CLIENT + 3));
+    assert!(heard(&mut wire, CLIENT + 4));
+    assert_eq!(wire.say(0, b"xbc"), dropped(Reason::tcp_bytes_differ));
+    // both directions are to be acknowledged: no packet of either does for both
+    let mut wire = Wire::open();
+    wire.say(0, b"abc");
+    wire.send(ToClient, ACK, SERVER + 1, CLIENT + 1, b"220");
+    assert_eq!(wire.connection.awaits(&wire.connection.said()), None);
 }
