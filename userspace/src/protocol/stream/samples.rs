@@ -155,7 +155,7 @@ pub fn samples() -> Vec<Sample> {
         sample("client's banner", P::Ssh, &[(ToServer, b"SSH-2.0-Go\r\n")], 0..4),
         sample("query", P::Dns, &[(ToServer, &dns(0x0100, 0))], 6..8),
         sample("encrypted", P::Smb, &[(ToServer, &smb3)], 5..8),
-        sample("unbind", P::Ldap, &[(ToServer, b"\x30\x05\x02\x01\x03\x42\x00")], 0..3),
+        sample("unbind", P::Ldap, &[(ToServer, b"\x30\x05\x02\x01\x03\x42\x00")], 0..1),
         sample(
             "STARTTLS",
             P::Irc,
