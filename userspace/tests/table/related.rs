@@ -102,3 +102,22 @@ fn what_another_flow_announced() {
         real.agree();
     }
 }
+
+/// The service of the flow that announced another one does not say how that one begins.
+#[test]
+fn what_is_announced_begins_as_it_likes() {
+    let ports = "tcp = [80, 443, \"8000-8010\"]";
+    let strict = policy().replace(ports, &format!("{ports}\nexpect = [\"tls\"]"))
+        + "\n[inspection]\nmismatch = \"drop\"\nunknown = \"drop\"\npending = \"drop\"\n";
+    for net in &ALL {
+        let mut real = Real::new(&strict);
+        let zone = real.ingress(net.name, LAN0, &syn(net), "held").zone;
+        let says = |from, to| net.out().frame(net.tags, TCP, &packets::tcp(from, to, ACK, b"\0said"));
+        real.ingress(net.name, LAN0, &from_client(net, 1000, 443, SYN), "held");
+        real.ingress(net.name, LAN0, &says(1000, 443), "first_byte_impossible");
+        let parties = (net.client(), net.server());
+        announce(&real, parties, (5000, TCP), Related { zone, app: 3, ..Related::default() });
+        real.ingress(net.name, LAN0, &from_client(net, 1000, 5000, SYN), "held");
+        real.ingress(net.name, LAN0, &says(1000, 5000), "held");
+    }
+}

@@ -15,6 +15,11 @@ pub fn detect(said: Stream<'_>) -> Answer {
 fn registration(said: &mut Reader<'_>) -> Read<()> {
     for _ in 0..LINES {
         let word = said.run(8, |byte| byte.is_ascii_alphabetic())?;
+        // before all else, where it is offered
+        if one_of(word, &["STARTTLS"]) {
+            said.line_end()?;
+            continue;
+        }
         if !one_of(word, &["NICK", "USER", "PASS", "CAP"]) {
             return Err(Lack::No);
         }

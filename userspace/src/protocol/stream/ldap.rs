@@ -9,6 +9,8 @@ use crate::protocol::{Answer, Stream};
 /// Longest message that is believed.
 const MESSAGE_MAX: usize = 1 << 20;
 const BIND: u8 = 0x60;
+/// Without any content, as a message of its own.
+const UNBIND: u8 = 0x42;
 const SEARCH: u8 = 0x63;
 const EXTENDED: u8 = 0x77;
 const MODIFY: u8 = 0x66;
@@ -19,7 +21,7 @@ const BIND_RESPONSE: u8 = 0x61;
 const SEARCH_ENTRY: u8 = 0x64;
 const SEARCH_DONE: u8 = 0x65;
 const EXTENDED_RESPONSE: u8 = 0x78;
-const REQUESTS: [u8; 7] = [BIND, SEARCH, EXTENDED, MODIFY, ADD, MODIFY_NAME, COMPARE];
+const REQUESTS: [u8; 8] = [BIND, UNBIND, SEARCH, EXTENDED, MODIFY, ADD, MODIFY_NAME, COMPARE];
 const RESPONSES: [u8; 4] = [BIND_RESPONSE, SEARCH_ENTRY, SEARCH_DONE, EXTENDED_RESPONSE];
 
 pub fn detect(said: Stream<'_>) -> Answer {
@@ -37,6 +39,7 @@ fn operation(said: &mut Reader<'_>) -> Read<u8> {
     said.take(number)?;
     let tag = said.byte_that(|tag| REQUESTS.contains(&tag) || RESPONSES.contains(&tag))?;
     let length = ber::length(said)?;
+    require(tag != UNBIND || length == 0)?;
     // what is left behind the operation are controls
     let left = ber::rest(message, since, said)?;
     require(length <= left)?;
@@ -51,6 +54,7 @@ fn request(said: &mut Reader<'_>) -> Read<()> {
             said.byte_that(|version| (1..=3).contains(&version))?;
             said.literal(&[0x04])
         }
+        UNBIND => Ok(()),
         // the base object, then the scope
         SEARCH => {
             let base = ber::tagged(said, 0x04)?;

@@ -107,6 +107,7 @@ pub fn samples() -> Vec<Sample> {
         .collect();
     let rdp = b"\x03\0\0\x2b\x26\xe0\0\0\0\0\0Cookie: mstshash=someone\r\n\x01\0\x08\0\x03\0\0\0";
     let smb1 = join(&[&[0, 0, 0, 47, 0xff], b"SMB\x72", &[0; 42]]);
+    let smb3 = join(&[&[0, 0, 0, 102, 0xfd], b"SMB", &[0x5a; 98]]);
     let smb2 = join(&[&[0, 0, 0, 102, 0xfe], b"SMB", &[64, 0], &[0; 96]]);
     let session = join(&[&[0x81, 0, 0, 68, 32], &[b'C'; 32], &[0, 32], &[b'A'; 32], &[0]]);
     let bind = b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\0\x80\0";
@@ -153,6 +154,14 @@ pub fn samples() -> Vec<Sample> {
         sample("banner", P::Ssh, &[(ToClient, b"SSH-2.0-OpenSSH_9.6\r\n")], 0..4),
         sample("client's banner", P::Ssh, &[(ToServer, b"SSH-2.0-Go\r\n")], 0..4),
         sample("query", P::Dns, &[(ToServer, &dns(0x0100, 0))], 6..8),
+        sample("encrypted", P::Smb, &[(ToServer, &smb3)], 5..8),
+        sample("unbind", P::Ldap, &[(ToServer, b"\x30\x05\x02\x01\x03\x42\x00")], 0..3),
+        sample(
+            "STARTTLS",
+            P::Irc,
+            &[(ToServer, b"STARTTLS\r\n"), (ToClient, b":irc.example.org 670 * :go ahead with TLS\r\n")],
+            8..9,
+        ),
         sample("in frames", P::Rtp, &[(ToServer, &calls)], 2..3),
         sample("response", P::Dns, &[(ToClient, &dns(0x8180, 1))], 6..8),
         sample("greeting", P::Smtp, &[(ToClient, b"220 mail.example.com ESMTP ready\r\n")], 0..3),

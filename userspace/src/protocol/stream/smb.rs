@@ -34,7 +34,7 @@ fn message(said: &mut Reader<'_>) -> Read<()> {
     let length = u32::from(said.byte()?) << 16 | u32::from(said.u16()?);
     // the header of SMB 1
     require(length >= 32)?;
-    // SMB 1, SMB 2 and 3; encrypted and compressed ones come later in a connection
-    said.byte_that(|mark| mark == 0xff || mark == 0xfe)?;
+    // SMB 1, SMB 2 and 3; later in a connection, which may be met there, encrypted and compressed ones
+    said.byte_that(|mark| matches!(mark, 0xfc..=0xff))?;
     said.literal(b"SMB")
 }
