@@ -165,13 +165,13 @@ fn what_a_proxy_sees() {
 
 #[test]
 fn reactions() {
-    let line = format!("curl -sSkf -m 4 -x http://{SERVER}:3128 https://{SERVER_B}:8443/");
+    let line = format!("curl -sSf -m 4 -p -x http://{SERVER}:3128 http://{FAR}/");
     let with = |reaction: &str| {
         proxied(Kind::Masquerade, &LINES.replace("[inspection]", &format!("[inspection]\nproxied = \"{reaction}\"")))
     };
     let (lab, daemon) = with("alert");
     works(&lab.office, &line);
-    assert_eq!(daemon.events.alert(0, "proxy_target_denied")["alert"]["action"], "allowed");
+    assert_eq!(daemon.events.alert(0, "proxy_target_blocked")["alert"]["action"], "allowed");
     drop((lab, daemon));
 
     let (lab, daemon) = with("ignore");
