@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::model::{
-    Addresses, Fragment, Kind, Matches, Peer, PortRange, Proxied, Publish, Reaction, Service, Target, Zone, protocol,
+    Addresses, Answer, Expect, Fragment, Kind, Matches, Midstream, Peer, PortRange, Proxied, Publish, Reaction, Service, Target, Zone, protocol,
 };
 
 impl Display for PortRange {
@@ -63,18 +63,73 @@ impl Display for Service {
         if !self.except.is_empty() {
             write!(f, " except {}", sorted(&self.except))?;
         }
+        write!(f, "{}", self.expect)?;
+        if !self.inspect {
+            f.write_str(", not inspected")?;
+        }
         self.proxied.map_or(Ok(()), |proxied| write!(f, ", proxied {proxied}"))
+    }
+}
+
+/// What stands behind the rest of a line; nothing where nothing is said.
+impl Display for Expect {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registered => Ok(()),
+            Self::Any => f.write_str(", expect any"),
+            Self::Only(protocols) => {
+                let mut names: Vec<&str> = protocols.iter().map(|protocol| protocol.name()).collect();
+                names.sort_unstable();
+                names.dedup();
+                write!(f, ", expect {}", joined(names.iter()))
+            }
+        }
     }
 }
 
 impl Display for Proxied {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.reaction {
-            None => "ignore",
-            Some(Reaction::Alert) => "alert",
-            Some(Reaction::Drop) => "drop",
-            Some(Reaction::Reset) => "reset",
-        })
+        f.write_str(proxied(self.reaction))
+    }
+}
+
+/// What is done where a proxy is asked for a target that is not allowed.
+pub(super) const fn proxied(reaction: Option<Reaction>) -> &'static str {
+    match reaction {
+        None => "ignore",
+        Some(reaction) => reaction.word(),
+    }
+}
+
+impl Reaction {
+    /// As the policy file has it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Drop => "drop",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+impl Midstream {
+    /// As the policy file has it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Identify => "identify",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+impl Answer {
+    /// As the policy file has it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Pass => "pass",
+        }
     }
 }
 
@@ -86,7 +141,8 @@ impl Display for Publish {
             _ => "sctp",
         };
         write!(f, "{transport} {} at {} to {}", joined(self.ports.iter()), self.address, self.to)?;
-        self.to_port.map_or(Ok(()), |port| write!(f, " port {port}"))
+        self.to_port.map_or(Ok(()), |port| write!(f, " port {port}"))?;
+        write!(f, "{}", self.expect)
     }
 }
 

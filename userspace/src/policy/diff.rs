@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    describe::{duration, joined, sorted},
-    model::{List, Policy, Service},
+    describe::{duration, joined, proxied, sorted},
+    model::{Failure, Inspection, List, Policy, Service},
 };
 
 /// The changes from one policy to another, in the order of the policy file's tables.
@@ -164,7 +164,7 @@ fn gateway(policy: &Policy) -> Words {
 
 fn settings(policy: &Policy) -> Words {
     let (fragments, timeouts) = (&policy.fragments, &policy.timeouts);
-    words([
+    let mut settings = words([
         ("fragments.udp", fragments.udp.to_string()),
         ("fragments.tcp", fragments.tcp.to_string()),
         ("fragments.icmp", fragments.icmp.to_string()),
@@ -180,6 +180,31 @@ fn settings(policy: &Policy) -> Words {
         ("limits.flows", policy.limits.flows.to_string()),
         ("limits.zone_flows", policy.limits.zone_flows.to_string()),
         ("events.rate", policy.events.rate.to_string()),
+    ]);
+    settings.extend(policy.inspection.iter().flat_map(|inspection| inspected(inspection, &policy.failure)));
+    settings
+}
+
+/// The look into flows, and what is done where it fails. Of a policy that inspects nothing neither is in force.
+fn inspected(inspection: &Inspection, failure: &Failure) -> Words {
+    let workers = if inspection.workers == 0 { "auto".to_owned() } else { inspection.workers.to_string() };
+    words([
+        ("inspection.depth", format!("{} bytes", inspection.depth)),
+        ("inspection.patience", duration(inspection.patience)),
+        ("inspection.everything", inspection.everything.to_string()),
+        ("inspection.mismatch", inspection.mismatch.word().to_owned()),
+        ("inspection.unknown", inspection.unknown.word().to_owned()),
+        ("inspection.pending", inspection.pending.word().to_owned()),
+        ("inspection.proxied", proxied(inspection.proxied).to_owned()),
+        ("inspection.held", inspection.held.to_string()),
+        ("inspection.late", duration(inspection.late)),
+        ("inspection.workers", workers),
+        ("inspection.memory", format!("{} bytes", inspection.memory)),
+        ("inspection.midstream", inspection.midstream.word().to_owned()),
+        ("failure.inspector", failure.inspector.word().to_owned()),
+        ("failure.credits", failure.credits.word().to_owned()),
+        ("failure.too_long", failure.too_long.word().to_owned()),
+        ("failure.memory", failure.memory.word().to_owned()),
     ])
 }
 

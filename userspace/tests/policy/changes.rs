@@ -67,6 +67,28 @@ fn a_diff_speaks_of_meaning() {
 }
 
 #[test]
+fn a_diff_tells_of_inspection() {
+    let inspecting = format!("{OLD}\n[inspection]\nunknown = \"drop\"\n");
+    let begun = policy::diff(&parse(OLD), &parse(&inspecting)).to_string();
+    assert!(begun.contains("+ setting inspection.unknown: drop\n"), "{begun}");
+    assert!(begun.contains("+ setting failure.inspector: drop\n"), "{begun}");
+    let new = inspecting
+        .replace("unknown = \"drop\"", "unknown = \"reset\"\nmemory = \"1MiB\"\n\n[failure]\ncredits = \"pass\"")
+        .replace("tcp = [587]", "tcp = [587]\nexpect = [\"tls\", \"smtp\"]")
+        .replace("udp = [53]", "udp = [53]\ninspect = false")
+        .replace("[80, 443]", "[80, 443]\nexpect = \"any\"\nproxied = \"alert\"");
+    let expected = "\
+~ service office/dns: udp 53 to any -> udp 53 to any, not inspected
+~ service office/mail: tcp 587 to any -> tcp 587 to any, expect smtp, tls
+~ service office/web: tcp 80, 443 to any -> tcp 80, 443 to any, expect any, proxied alert
+~ setting failure.credits: drop -> pass
+~ setting inspection.memory: 67108864 bytes -> 1048576 bytes
+~ setting inspection.unknown: drop -> reset
+";
+    assert_eq!(policy::diff(&parse(&inspecting), &parse(&new)).to_string(), expected);
+}
+
+#[test]
 fn a_change_of_order_is_a_change() {
     let new = OLD.replace("\"mail\"\ntcp = [587]", "\"x\"\nudp = [53]");
     let new = new.replace("\"dns\"\nudp = [53]", "\"mail\"\ntcp = [587]").replace("\"x\"", "\"dns\"");
