@@ -13,6 +13,7 @@
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use dropgate_abi::{
     control::Control,
+    flow::flag as flow_flag,
     policy::{
         BLOCK_FROM, BLOCK_TO, NO_SERVICE, PrefixKey, SLOTS, Service, ServiceKey, ServiceList, Settings, ZONE_BROADCAST,
         ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, setting, side, table,
@@ -96,6 +97,11 @@ pub fn policy<F: Frame>(
     if walk.zone != ZONE_NONE && settings.flags & setting::INSPECTION != 0 && related::begins(query, flow::tick(walk)) {
         query.related = true;
         query.opening = Opening::new(Start::First, 0, Reason::related);
+        return Ok(());
+    }
+    if state::is_behind(walk, settings) && related::translated(query, flow::tick(walk)) {
+        query.zone = ZONE_NONE;
+        query.opening = Opening::new(Start::First, flow_flag::LEDGER, Reason::related);
         return Ok(());
     }
     denied(walk)

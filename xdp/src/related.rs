@@ -1,8 +1,9 @@
 //! In stage 8, when nothing else allows a new flow: has another flow announced it, and may that one still be?
 
 use dropgate_abi::{
-    policy::{ZONE_NONE, service},
-    related::{Related, RelatedKey, flag},
+    policy::{ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, service},
+    related::{Related, RelatedKey, SOMEBODY, flag},
+    tuple::Address,
 };
 
 use crate::{
@@ -15,31 +16,55 @@ use crate::{
 /// announced it.
 #[inline(never)]
 pub fn begins(query: &mut Query, now: u32) -> bool {
-    let Some(related) = announced(query) else { return false };
-    // SAFETY: an entry that the inspector writes whole, and only programs change later.
-    let (expires, flags, begun) = unsafe { ((*related).expires, (*related).flags, &raw mut (*related).begun) };
-    if now.wrapping_sub(expires) < u32::MAX / 2 || !allowed(query, related) {
-        return false;
+    match announced(query, &query.dst) {
+        Some(related) => !is_late(related, now) && allowed(query, related) && may_begin(related),
+        None => false,
     }
+}
+
+/// Whether it goes to the gateway itself for a host behind translation, who was to get it at that port: the kernel, if it has
+/// followed the control flow too, keeps the port free and translates it back. Which host that is, and whether it may, the
+/// program on the interface of its zone says.
+#[inline(never)]
+pub fn translated(query: &mut Query, now: u32) -> bool {
+    match announced(query, &SOMEBODY) {
+        Some(related) => query.port >= UNPRIVILEGED && !is_late(related, now) && may_begin(related),
+        None => false,
+    }
+}
+
+/// Ports below belong to the gateway's own services.
+const UNPRIVILEGED: u16 = 1024;
+
+#[inline(always)]
+fn is_late(related: *mut Related, now: u32) -> bool {
+    // SAFETY: an entry that the inspector writes whole, and only programs change later.
+    now.wrapping_sub(unsafe { (*related).expires }) < u32::MAX / 2
+}
+
+#[inline(always)]
+fn may_begin(related: *mut Related) -> bool {
+    // SAFETY: as above.
+    let (flags, begun) = unsafe { ((*related).flags, &raw mut (*related).begun) };
     atomic::exchange_if(begun, 0, 1) || flags & flag::ONCE == 0
 }
 
 /// Whether it was announced once and might be today: for a flow of an older generation.
 #[inline(always)]
 pub fn goes_on(query: &mut Query) -> bool {
-    match announced(query) {
+    match announced(query, &query.dst) {
         Some(related) => allowed(query, related),
         None => false,
     }
 }
 
 #[inline(always)]
-fn announced(query: &Query) -> Option<*mut Related> {
+fn announced(query: &Query, dst: &Address) -> Option<*mut Related> {
     let scratch = SCRATCH.get_ptr_mut(0)?;
     // SAFETY: this CPU's own, for the time of this packet.
     let key = unsafe { &mut (*scratch).related };
     key.src = query.src;
-    key.dst = query.dst;
+    key.dst = *dst;
     key.port = query.port;
     key.protocol = query.protocol;
     key.family = query.family;
@@ -57,6 +82,8 @@ fn allowed(query: &mut Query, related: *mut Related) -> bool {
     let reversed = related.flags & flag::FROM_SERVER != 0;
     // each end is where the control flow has it
     let (zone, peer) = if reversed { (query.peer, query.zone) } else { (query.zone, query.peer) };
+    // what was translated back comes from the outside
+    let peer = if peer == ZONE_PUBLISHED { ZONE_OUTSIDE } else { peer };
     if zone == ZONE_NONE || zone != related.zone {
         return false;
     }

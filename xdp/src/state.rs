@@ -113,8 +113,7 @@ pub fn midstream(walk: &Walk, query: &mut Query, control: &Control, settings: &S
             }
             way += 1;
         }
-        let behind = settings.kind == kind::MASQUERADE && walk.side_kind == side::OUTSIDE && walk.hook == hook::INGRESS;
-        if adopting && behind && walk.peer == ZONE_SELF {
+        if adopting && is_behind(walk, settings) {
             // a reply to a translated flow: which zone's, the program on that zone's interface sees and judges
             query.zone = ZONE_NONE;
             query.opening = Opening::new(Start::ToClient, flags | flag::LEDGER, reason);
@@ -126,6 +125,13 @@ pub fn midstream(walk: &Walk, query: &mut Query, control: &Control, settings: &S
         flags if flags & tcp::RST != 0 => Reason::rst_unsolicited,
         _ => Reason::tcp_no_flow,
     })
+}
+
+/// Whether it comes in to the gateway's own address, behind which hosts of a zone may be meant.
+#[inline(always)]
+pub fn is_behind(walk: &Walk, settings: &Settings) -> bool {
+    let outside = walk.side_kind == side::OUTSIDE && walk.hook == hook::INGRESS;
+    settings.kind == kind::MASQUERADE && outside && walk.peer == ZONE_SELF
 }
 
 #[inline(always)]

@@ -9,7 +9,7 @@ use std::{
 use aya::maps::MapData;
 use dropgate_abi::{
     flow::TICK_SHIFT,
-    related::{MAX_RELATED, Related, RelatedKey, flag},
+    related::{MAX_RELATED, Related, RelatedKey, SOMEBODY, flag},
 };
 
 use super::{HoldError, map};
@@ -108,6 +108,10 @@ impl Announcer {
         }
         let end_ns = now_ns.saturating_add(PATIENCE.as_nanos() as u64);
         let (key, value) = entry(announced, end_ns);
+        if announced.from_server {
+            // behind translation it comes to the gateway's own address first
+            let _ = map.insert(Raw(RelatedKey { dst: SOMEBODY, ..key }), Raw(value), 0);
+        }
         let before = latest.contains_key(&key) && has_begun(map, &key);
         if map.insert(Raw(key), Raw(value), 0).is_err() {
             done.refused_kernel += 1;

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::model::{
-    Addresses, Answer, Expect, Fragment, Kind, Matches, Midstream, Peer, PortRange, Proxied, Publish, Reaction, Service, Target, Zone, protocol,
+    Addresses, Answer, Expect, Fragment, Kind, Matches, Midstream, Peer, PortRange, Proxied, Publish, Reaction,
+    Service, Target, Zone, protocol,
 };
 
 impl Display for PortRange {

@@ -4,6 +4,9 @@
 
 use crate::{plain, tuple::Address};
 
+/// Responder of a flow that goes to the gateway's own address, for a host behind translation.
+pub const SOMEBODY: Address = [0; 4];
+
 /// Key of `RELATED`: the flow to come, but for its initiator's port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 #[repr(C, align(8))]

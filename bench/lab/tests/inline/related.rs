@@ -125,6 +125,42 @@ fn tftp() {
     assert_eq!(transfers, 2, "{flows:?}");
 }
 
+/// The kernel follows the control flows too, which it does where it is told to: else it could translate nothing back.
+const HELPERS: &str = "\
+table inet helpers {
+    ct helper files { type \"ftp\" protocol tcp; }
+    ct helper transfers { type \"tftp\" protocol udp; }
+    chain prerouting {
+        type filter hook prerouting priority filter;
+        tcp dport 21 ct helper set \"files\"
+        udp dport 69 ct helper set \"transfers\"
+    }
+}
+";
+
+/// What a server begins, behind translation.
+#[test]
+fn servers_that_call_back() {
+    let (lab, daemon) = guarded(Kind::Masquerade);
+    let rules = lab.write("helpers.nft", HELPERS).unwrap();
+    lab.gw.check("nft", ["-f".as_ref(), rules.as_os_str()]).unwrap();
+    for server in [SERVER, SERVER6] {
+        get(&lab, &format!("--ftp-port - ftp://{}/file", host(server)));
+        get(&lab, &format!("tftp://{}/file", host(server)));
+    }
+    get(&lab, &format!("--ftp-port - --disable-eprt ftp://{SERVER}/file"));
+    for reason in ["app_mismatch", "app_unknown", "app_pending", "first_byte_impossible"] {
+        assert_eq!(daemon.count(reason), 0, "{}", daemon.status());
+    }
+    let flows = daemon.flows();
+    let transfers = flows.iter().filter(|flow| flow["app_proto"] == "tftp" && flow["dport"] != 69).count();
+    assert_eq!(transfers, 2, "{flows:?}");
+    // to a port that nobody has announced
+    let before = daemon.count("not_published");
+    fails(&lab.servers, &format!("curl -sf -m 1 telnet://{WAN}:40000"));
+    assert!(daemon.count("not_published") > before);
+}
+
 /// A call between a host of the zone and one outside: both name their ports, and media pass between those.
 #[test]
 fn sip_and_its_media() {
