@@ -337,8 +337,10 @@ impl Talk {
         rules: &Rules,
         judged: &mut Judged,
     ) -> Answer {
-        // receivers take urgent bytes out of the stream unless they were told not to: they would read another one
-        if segment.flags & flag::URG != 0 && (!self.settled || self.inspected.is_some()) {
+        // Receivers take urgent bytes out of the stream unless they were told not to: they would read another one. On a control
+        // channel that announces nothing to them that was not announced, and FTP's ABOR comes so (RFC 959, 4.1.3).
+        let undecided = !self.settled && !self.announces() || self.inspected.is_some();
+        if segment.flags & flag::URG != 0 && undecided {
             return Answer::Drop(Reason::tcp_urgent);
         }
         // the conversations keep what they still need

@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
+use dropgate_abi::reason::Reason;
+
 use super::wire::{CLIENT, SERVER, Wire, ZONE, expecting};
 use crate::{
-    inspect::Announced,
+    inspect::{Announced, Answer},
     protocol::{
         Direction::{self, ToClient, ToServer},
         Protocol,
@@ -40,6 +42,19 @@ fn a_control_flow_stays_under_inspection_and_is_named() {
     }
     assert_eq!(noted.iter().flatten().collect::<Vec<_>>(), [&Protocol::Ftp.number()]);
     assert!(wire.talk.announces() && wire.found.is_empty());
+}
+
+/// A transfer that is broken off (RFC 959, 4.1.3): the commands of Telnet before it are urgent.
+#[test]
+fn an_abort_passes() {
+    let mut wire = ftp();
+    wire.turns(&[(ToServer, b"TYPE I\r\n"), (ToClient, b"200 ok\r\n")], usize::MAX);
+    assert!(wire.talk.announces());
+    assert_eq!(wire.urgent(ToServer, b"\xff\xf4\xff\xf2"), Answer::Release);
+    assert_eq!(wire.client(b"ABOR\r\n"), Answer::Release);
+    // before it is known what is spoken, nothing urgent does
+    let mut wire = Wire::new(expecting(&[Protocol::Ftp]), 21);
+    assert_eq!(wire.urgent(ToServer, b"U"), Answer::Drop(Reason::tcp_urgent));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{
     inspect::{Answer, Beginning, Context, Finding, Judged, Peers, Rules, Talk, judge},
     policy::model::{Expect, Inspection},
     protocol::{Direction, Protocol},
-    reassembly::flag::{ACK, FIN, RST, SYN},
+    reassembly::flag::{ACK, FIN, RST, SYN, URG},
 };
 
 pub const CLIENT: [u8; 4] = [10, 10, 0, 5];
@@ -71,6 +71,11 @@ impl Wire {
     /// One side has said all that it has to say.
     pub fn end(&mut self, direction: Direction) -> Answer {
         self.packet(direction, FIN | ACK, b"")
+    }
+
+    /// One side says something urgent.
+    pub fn urgent(&mut self, direction: Direction, said: &[u8]) -> Answer {
+        self.packet(direction, URG | ACK, said)
     }
 
     /// One side resets the connection.
@@ -135,6 +140,7 @@ impl Wire {
         tcp = if flags & FIN != 0 { tcp.fin() } else { tcp };
         tcp = if flags & ACK != 0 { tcp.ack(back) } else { tcp };
         tcp = if flags & RST != 0 { tcp.rst() } else { tcp };
+        tcp = if flags & URG != 0 { tcp.urg(said.len() as u16) } else { tcp };
         let mut frame = Vec::new();
         tcp.write(&mut frame, said).unwrap();
         self.next[direction as usize] = seq.wrapping_add(said.len() as u32 + (flags & (SYN | FIN)).count_ones());
