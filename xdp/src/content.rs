@@ -100,14 +100,8 @@ pub fn first_look(walk: &Walk) -> bool {
 /// held: what follows it says the same.
 #[inline(always)]
 fn acknowledges(frame: &impl Frame, walk: &Walk) -> bool {
-    if walk.protocol != protocol::TCP || walk.direction != 0 || walk.tcp_flags != ACK {
-        return false;
-    }
-    let (l3, l4) = (walk.l3 as usize, walk.l4 as usize);
-    match frame.read::<u8>(l4 + 12) {
-        Some(field) => l4 - l3 + (field >> 4) as usize * 4 == walk.ip_len as usize && walk.parsed & parsed::MERGED == 0,
-        None => false,
-    }
+    let third = walk.protocol == protocol::TCP && walk.direction == 0 && walk.tcp_flags == ACK;
+    third && first::payload(frame, walk).is_none()
 }
 
 /// Holds a packet of a flow, with the number that it has there.

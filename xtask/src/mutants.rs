@@ -87,7 +87,7 @@ const KERNEL: &[Mutant] = &[
     ("hold.rs", "seen == tag && flow.id == asked.flow", "seen == tag"),
     ("hold.rs", "    if asked.note != 0 {\n        return settled::DONE;\n    }\n", ""),
     ("related.rs", "atomic::exchange_if(begun, 0, 1) || flags & flag::ONCE == 0", "true"),
-    ("related.rs", "now.wrapping_sub(expires) < u32::MAX / 2 || ", ""),
+    ("related.rs", "!is_late(related, now) && allowed(query, related)", "allowed(query, related)"),
     ("related.rs", "zone == ZONE_NONE || zone != related.zone", "zone == ZONE_NONE"),
     ("target.rs", "if !named && policy::blocked(query).is_some() {", "if false {"),
 ];

@@ -12,6 +12,7 @@ mod flows;
 mod fragments;
 mod handing;
 mod kernel;
+mod leave;
 mod memory;
 mod port;
 mod shared;

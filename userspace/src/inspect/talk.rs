@@ -1,5 +1,10 @@
 //! What was said on a flow so far.
 
+mod datagrams;
+mod wait;
+
+pub use self::wait::Waiting;
+
 use dropgate_abi::{hold::Held, opening::Opened, reason::Reason};
 
 use super::{
@@ -9,17 +14,9 @@ use super::{
     packet::Packet,
 };
 use crate::{
-    protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Protocol, Spoken},
+    protocol::Direction,
     reassembly::{self, Connection, Limits, Outcome, Said, Segment, flag},
 };
-
-/// Bytes of a datagram that are kept.
-const DATAGRAM: usize = 2048;
-/// Packets of a flow that wait at most, and their bytes: there is room for a hello in segments of one byte.
-const MOST_WAITING: usize = 1024;
-const MOST_WAITING_BYTES: usize = 64 << 10;
-/// How often what a flow says may wait in vain.
-const STALLS: u8 = 3;
 
 /// What became of a flow's first packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,14 +27,6 @@ pub enum Beginning {
     Before,
     /// They were inspected, and what they said has been forgotten: too many flows, or silent for too long.
     Forgotten,
-}
-
-/// A packet that waits.
-#[derive(Debug)]
-pub struct Waiting {
-    /// Place of the socket that it came by.
-    pub place: u32,
-    pub frame: Box<[u8]>,
 }
 
 /// A flow under inspection.
@@ -165,38 +154,6 @@ impl Talk {
         }
     }
 
-    /// Whether something was said of which more is needed before it can be judged.
-    fn is_midway(&self) -> bool {
-        !self.settled && self.layers.last().is_none_or(Layer::is_midway)
-    }
-
-    /// Whether what is said now has to wait: until it can be judged, or behind what waits already. The other end must not
-    /// see a byte of what does not belong there; but it may have to see some before it says what tells, so that nothing
-    /// waits for long, nor often.
-    pub(super) fn makes_wait(&self) -> bool {
-        !self.waiting.is_empty() || self.is_midway() && (self.stalls < STALLS || self.awaits_answer())
-    }
-
-    /// Whether what waits stays until the other end has answered, however long that takes.
-    fn awaits_answer(&self) -> bool {
-        !self.settled && self.layers.last().is_some_and(Layer::awaits_answer)
-    }
-
-    /// Whether something waits still, and is to be let go later.
-    pub fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty() && !self.is_hopeless()
-    }
-
-    /// What is expected is not spoken: the next packet ends the flow.
-    fn is_hopeless(&self) -> bool {
-        !self.settled && self.layers.last().is_some_and(|layer| layer.hopeless)
-    }
-
-    /// Whether something has waited in vain for what is spoken to show.
-    pub(super) const fn has_stalled(&self) -> bool {
-        self.stalls > 0
-    }
-
     /// Whether the receivers have all that told what is spoken. Where the packets of one side do not come this way, nobody
     /// says so, and it is enough that much was said.
     pub(super) fn is_confirmed(&self, rules: &Rules) -> bool {
@@ -204,41 +161,6 @@ impl Talk {
             (Some(connection), Some(inspected)) => connection.has_delivered(inspected, rules.inspection.depth),
             _ => true,
         }
-    }
-
-    /// Takes a packet that came by the socket at `place`; whether it is the first one.
-    pub fn wait(&mut self, place: u32, frame: Box<[u8]>) -> bool {
-        self.wait_parts(place, std::iter::once(frame))
-    }
-
-    /// Takes a packet that came in several frames.
-    pub fn wait_parts(&mut self, place: u32, frames: impl Iterator<Item = Box<[u8]>>) -> bool {
-        let before = self.waiting.len();
-        self.waiting.extend(frames.map(|frame| Waiting { place, frame }));
-        self.waiting_bytes += self.waiting[before..].iter().map(|waiting| waiting.frame.len()).sum::<usize>();
-        self.waits += 1;
-        self.waits == 1
-    }
-
-    /// Whether what waits is to be let go at once.
-    pub fn has_waited(&self) -> bool {
-        !self.is_midway() || self.waits >= MOST_WAITING || self.waiting_bytes >= MOST_WAITING_BYTES
-    }
-
-    /// What waited, to be let go in this order. Nothing where it stays: what is expected is not spoken, or the other end has to
-    /// answer first.
-    pub fn let_go(&mut self) -> Vec<Waiting> {
-        if self.awaits_answer() {
-            return Vec::new();
-        }
-        if self.is_midway() && !self.waiting.is_empty() {
-            self.stalls = self.stalls.saturating_add(1);
-        }
-        if self.is_hopeless() {
-            return Vec::new();
-        }
-        (self.waits, self.waiting_bytes) = (0, 0);
-        std::mem::take(&mut self.waiting)
     }
 
     /// Bytes of memory that it takes beyond its own size, about.
@@ -271,48 +193,6 @@ impl Talk {
             (None, Some(layer)) => layer.said(direction),
             (None, None) => &[],
         }
-    }
-
-    /// A datagram.
-    pub(super) fn datagram(&mut self, direction: Direction, payload: &[u8], rules: &Rules) {
-        if self.settled && !rules.inspection.everything {
-            return;
-        }
-        self.layer().hear_datagram(direction, payload);
-        if self.datagrams.len() == MOST_DATAGRAMS {
-            return;
-        }
-        if self.layer().is_carrying() && protocol::is_stun(payload) {
-            return;
-        }
-        self.datagrams.push((direction, payload[..payload.len().min(DATAGRAM)].into()));
-        let datagrams = std::mem::take(&mut self.datagrams);
-        let said: Vec<(Direction, &[u8])> = datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
-        self.layer().datagrams(&said);
-        self.datagrams = datagrams;
-    }
-
-    /// Nothing that is known: what is said from here on is looked at as if the flow began with it. Whether there is a next
-    /// time.
-    pub(super) fn begin_anew(&mut self) -> bool {
-        self.beginnings += 1;
-        let layer = self.layer();
-        layer.stage = Stage::Anew;
-        (layer.spoken, layer.candidates) = (Spoken::Pending, Candidates::default());
-        self.datagrams.clear();
-        usize::from(self.beginnings) < MOST_DATAGRAMS
-    }
-
-    /// It is STUN: from here on what is none of its messages is looked at.
-    pub(super) fn carries(&mut self) {
-        self.layer().stage = Stage::Carry;
-        self.datagrams.clear();
-    }
-
-    /// What came after STUN; whether as much of it is there as is looked at.
-    pub(super) fn carried(&self) -> (Option<Protocol>, bool) {
-        let said: Vec<(Direction, &[u8])> = self.datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
-        (protocol::carried(Datagrams { said: &said }), self.datagrams.len() == MOST_DATAGRAMS)
     }
 
     /// The one direction of which its receiver has still to acknowledge something before it is confirmed, and the number that

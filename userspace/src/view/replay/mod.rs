@@ -24,7 +24,7 @@ use self::{
     inspector::{Inspector, Outside},
     lines::Lines,
     offload::Offload,
-    opening::{Openings, opening},
+    opening::Openings,
     stand_in::StandIns,
 };
 use super::{
@@ -292,27 +292,6 @@ impl<'a, J: Judge> Replay<'a, J> {
             }
             _ => lines.push(line, Some((walk, clock))),
         }
-    }
-
-    /// Shows the programs the beginning that the capture lacks of the flow to which `answer` belongs.
-    fn open(&mut self, answer: &[u8], capture: &mut OneCapture) {
-        let (from, to) = INSIDE_OUT;
-        let (Some(frame), Some(place)) = (opening(answer), self.ports.place(from, to)) else { return };
-        let mut room = Vec::new();
-        let frame = retagged(&frame, &place, &mut room);
-        let other = capture.stand_ins.show(frame, &peek(frame), true);
-        let shown = other.as_deref().unwrap_or(frame);
-        if let Ok(walk) = self.judge.judge(place.hook, place.ifindex, place.from_ifindex, self.now_ns, shown)
-            && walk.flow_id != 0
-        {
-            capture.openings.began(walk.flow_id, frame);
-        }
-        // that it was judged is no news
-        self.judge.told(&mut |record| {
-            if from_bytes::<u32>(record) == Some(FLOW_END) {
-                capture.ended.extend(from_bytes::<FlowEnd>(record));
-            }
-        });
     }
 
     /// What has waited long enough leaves; `all`: everything that waits.

@@ -6,8 +6,15 @@
 
 use std::collections::HashMap;
 
-use dropgate_abi::flow::Flow;
+use dropgate_abi::{
+    event::{FLOW_END, FlowEnd},
+    flow::Flow,
+    from_bytes,
+};
 use etherparse::{LaxNetSlice, LaxSlicedPacket, PacketBuilder, TcpHeader, TransportSlice};
+
+use super::{INSIDE_OUT, Judge, OneCapture, Replay};
+use crate::view::{peek::peek, ports::retagged};
 
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
@@ -16,8 +23,31 @@ const TTL: u8 = 64;
 /// Window of a segment that says nothing of its scale.
 const WINDOW: u16 = u16::MAX;
 
+impl<J: Judge> Replay<'_, J> {
+    /// Shows the programs the beginning that the capture lacks of the flow to which `answer` belongs.
+    pub(super) fn open(&mut self, answer: &[u8], capture: &mut OneCapture) {
+        let (from, to) = INSIDE_OUT;
+        let (Some(frame), Some(place)) = (opening(answer), self.ports.place(from, to)) else { return };
+        let mut room = Vec::new();
+        let frame = retagged(&frame, &place, &mut room);
+        let other = capture.stand_ins.show(frame, &peek(frame), true);
+        let shown = other.as_deref().unwrap_or(frame);
+        if let Ok(walk) = self.judge.judge(place.hook, place.ifindex, place.from_ifindex, self.now_ns, shown)
+            && walk.flow_id != 0
+        {
+            capture.openings.began(walk.flow_id, frame);
+        }
+        // that it was judged is no news
+        self.judge.told(&mut |record| {
+            if from_bytes::<u32>(record) == Some(FLOW_END) {
+                capture.ended.extend(from_bytes::<FlowEnd>(record));
+            }
+        });
+    }
+}
+
 /// The packet that may have come before `frame`, which is an answer; `None` where that is no TCP or UDP.
-pub fn opening(frame: &[u8]) -> Option<Vec<u8>> {
+fn opening(frame: &[u8]) -> Option<Vec<u8>> {
     let answer = LaxSlicedPacket::from_ethernet(frame).ok()?;
     let builder = PacketBuilder::ethernet2(frame.get(..6)?.try_into().ok()?, frame.get(6..12)?.try_into().ok()?);
     let builder = match answer.net.as_ref()? {

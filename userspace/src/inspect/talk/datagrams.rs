@@ -1,0 +1,51 @@
+//! Datagrams: what is spoken, however late that shows.
+
+use super::{Rules, Stage, Talk};
+use crate::protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Protocol, Spoken};
+
+/// Bytes of a datagram that are kept.
+const DATAGRAM: usize = 2048;
+
+impl Talk {
+    /// A datagram.
+    pub(in crate::inspect) fn datagram(&mut self, direction: Direction, payload: &[u8], rules: &Rules) {
+        if self.settled && !rules.inspection.everything {
+            return;
+        }
+        self.layer().hear_datagram(direction, payload);
+        if self.datagrams.len() == MOST_DATAGRAMS {
+            return;
+        }
+        if self.layer().is_carrying() && protocol::is_stun(payload) {
+            return;
+        }
+        self.datagrams.push((direction, payload[..payload.len().min(DATAGRAM)].into()));
+        let datagrams = std::mem::take(&mut self.datagrams);
+        let said: Vec<(Direction, &[u8])> = datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
+        self.layer().datagrams(&said);
+        self.datagrams = datagrams;
+    }
+
+    /// Nothing that is known: what is said from here on is looked at as if the flow began with it. Whether there is a next
+    /// time.
+    pub(in crate::inspect) fn begin_anew(&mut self) -> bool {
+        self.beginnings += 1;
+        let layer = self.layer();
+        layer.stage = Stage::Anew;
+        (layer.spoken, layer.candidates) = (Spoken::Pending, Candidates::default());
+        self.datagrams.clear();
+        usize::from(self.beginnings) < MOST_DATAGRAMS
+    }
+
+    /// It is STUN: from here on what is none of its messages is looked at.
+    pub(in crate::inspect) fn carries(&mut self) {
+        self.layer().stage = Stage::Carry;
+        self.datagrams.clear();
+    }
+
+    /// What came after STUN; whether as much of it is there as is looked at.
+    pub(in crate::inspect) fn carried(&self) -> (Option<Protocol>, bool) {
+        let said: Vec<(Direction, &[u8])> = self.datagrams.iter().map(|(way, bytes)| (*way, &**bytes)).collect();
+        (protocol::carried(Datagrams { said: &said }), self.datagrams.len() == MOST_DATAGRAMS)
+    }
+}
