@@ -117,14 +117,19 @@ pub fn dropgate_release(ctx: TcContext) -> i32 {
 
 /// Settles a flow, if everything of it that was held has left. The daemon runs it by `BPF_PROG_TEST_RUN`, so that the
 /// table is only changed by programs. The frame is a [`Settle`]; see [`settled`] for the answer.
-#[xdp]
-pub fn dropgate_settle(ctx: XdpContext) -> u32 {
+#[classifier]
+pub fn dropgate_settle(ctx: TcContext) -> i32 {
     let at = ctx.data();
     if at + size_of::<Settle>() > ctx.data_end() {
-        return settled::GONE;
+        return settled::GONE as i32;
     }
     // SAFETY: inside the packet, checked just now.
     let asked = unsafe { (at as *const Settle).read_unaligned() };
+    settle_asked(&asked) as i32
+}
+
+#[inline(always)]
+fn settle_asked(asked: &Settle) -> u32 {
     let Some(control) = CONTROL.get(0) else { return settled::GONE };
     let (first, second, tag) = place(asked.hash, control.flow_mask);
     let Some(guard) = FLOWS.get_ptr_mut(first & !(GROUP - 1)) else { return settled::GONE };
@@ -134,9 +139,9 @@ pub fn dropgate_settle(ctx: XdpContext) -> u32 {
     if !atomic::lock(lock) {
         return settled::BUSY;
     }
-    let mut answer = settle_in(first, (first, tag, control.flow_mask), &asked);
+    let mut answer = settle_in(first, (first, tag, control.flow_mask), asked);
     if answer == settled::GONE {
-        answer = settle_in(second, (first, tag, control.flow_mask), &asked);
+        answer = settle_in(second, (first, tag, control.flow_mask), asked);
     }
     atomic::unlock(lock);
     answer
@@ -144,16 +149,16 @@ pub fn dropgate_settle(ctx: XdpContext) -> u32 {
 
 /// Judges a flow by the generation in force, as its next packet would be judged: for packets of it that an older one held. The
 /// daemon runs it by `BPF_PROG_TEST_RUN`. The frame is a [`Settle`]; the answer [`PASSES`], or the number of a reason.
-#[xdp]
-pub fn dropgate_review(ctx: XdpContext) -> u32 {
+#[classifier]
+pub fn dropgate_review(ctx: TcContext) -> i32 {
     let gone = Reason::flow_revoked.0 as u32;
     let at = ctx.data();
     if at + size_of::<Settle>() > ctx.data_end() {
-        return gone;
+        return gone as i32;
     }
     // SAFETY: inside the packet, checked just now.
     let asked = unsafe { (at as *const Settle).read_unaligned() };
-    flow::review(asked.hash, asked.flow).unwrap_or(gone)
+    flow::review(asked.hash, asked.flow).unwrap_or(gone) as i32
 }
 
 #[inline(never)]

@@ -55,13 +55,13 @@ pub fn dropgate_egress(ctx: TcContext) -> i32 {
 }
 
 /// Frees expired flows: the daemon runs it by `BPF_PROG_TEST_RUN`, so that the table is only changed by programs.
-#[xdp]
-pub fn dropgate_sweep(_ctx: XdpContext) -> u32 {
+#[classifier]
+pub fn dropgate_sweep(_ctx: TcContext) -> i32 {
     if let Some(control) = CONTROL.get(0) {
         let now = (flow::now_ns(control) >> TICK_SHIFT) as u32;
         state::sweep(control, now, SWEEP_BUCKETS);
     }
-    xdp_action::XDP_PASS
+    0
 }
 
 /// Where a program stands.

@@ -1,6 +1,6 @@
 //! What the inspector asks of the allowlist about a flow that a proxy would start for a host of a zone.
 
-use aya_ebpf::{macros::xdp, programs::XdpContext};
+use aya_ebpf::{macros::classifier, programs::TcContext};
 use dropgate_abi::{
     hold::{Target, target},
     policy::{NO_SERVICE, SLOTS, Service, ZONE_OUTSIDE, service},
@@ -14,14 +14,19 @@ use crate::{
 
 /// Whether a host may start a flow to a target, by the very look-ups of the policy stage and the generation in force. The
 /// daemon runs it by `BPF_PROG_TEST_RUN`; nothing changes by it. The frame is a [`Target`]; see [`target`] for the answer.
-#[xdp]
-pub fn dropgate_target(ctx: XdpContext) -> u32 {
+#[classifier]
+pub fn dropgate_target(ctx: TcContext) -> i32 {
     let at = ctx.data();
     if at + size_of::<Target>() > ctx.data_end() {
-        return target::DENIED;
+        return target::DENIED as i32;
     }
     // SAFETY: inside the packet, checked just now.
     let asked = unsafe { (at as *const Target).read_unaligned() };
+    in_force(&asked) as i32
+}
+
+#[inline(always)]
+fn in_force(asked: &Target) -> u32 {
     let (Some(control), Some(scratch)) = (CONTROL.get(0), SCRATCH.get_ptr_mut(0)) else { return target::DENIED };
     // SAFETY: an aligned 64-bit word, written at once by a commit.
     let active = unsafe { (&raw const control.active).read_volatile() };
@@ -29,7 +34,7 @@ pub fn dropgate_target(ctx: XdpContext) -> u32 {
     let Some(settings) = SETTINGS.get(slot) else { return target::DENIED };
     // SAFETY: this CPU's own, for the time of this run.
     let query = unsafe { &mut (*scratch).query };
-    ask(query, &asked, slot, settings.flags)
+    ask(query, asked, slot, settings.flags)
 }
 
 #[inline(always)]

@@ -146,12 +146,14 @@ impl Object {
             loader.map_pin_path(name, pins.join(name));
         }
         let mut ebpf = loader.load(object).map_err(ObjectError::Load)?;
-        for name in [program::INGRESS, program::SWEEP, program::HOLD, program::SETTLE, program::REVIEW, program::TARGET]
-        {
+        for name in [program::INGRESS, program::HOLD] {
             let loaded: &mut Xdp = find(&mut ebpf, name)?;
             loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
         }
-        for name in [program::EGRESS, program::RELEASE] {
+        // Those that the daemon runs by `BPF_PROG_TEST_RUN` are of the type for tc: for one of XDP the kernel rewrites the calls of
+        // all drivers and interrupts every CPU, before and after (`bpf_dispatcher_change_prog`, `kernel/bpf/dispatcher.c`).
+        let asked = [program::SWEEP, program::SETTLE, program::REVIEW, program::TARGET];
+        for name in [program::EGRESS, program::RELEASE].into_iter().chain(asked) {
             let loaded: &mut SchedClassifier = find(&mut ebpf, name)?;
             loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
         }
