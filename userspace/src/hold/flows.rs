@@ -173,16 +173,21 @@ impl Flows {
     /// proxies, which must not pass for something else after a pause, and for connections that were opened in advance.
     pub fn age(&mut self) {
         let mut idle = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-        idle.retain(|_, flow| {
-            let stays = flow.talk.settled || flow.talk.lasts();
-            self.discarded += if stays { 0 } else { flow.talk.frames() as u64 };
-            stays
-        });
-        if idle.len() < MANY {
-            self.old.extend(idle);
-        } else {
-            self.discarded += idle.values().map(|flow| flow.talk.frames() as u64).sum::<u64>();
+        let mut forgotten = 0;
+        let mut keep = |idle: &mut Table, stays: &dyn Fn(&Talk) -> bool| {
+            let gone = idle.extract_if(|_, flow| !stays(&flow.talk));
+            forgotten += gone.map(|(_, flow)| flow.talk.frames() as u64).sum::<u64>();
+        };
+        keep(&mut idle, &|talk| talk.settled || talk.lasts());
+        if idle.len() >= MANY {
+            // to open a connection costs a host nothing: those that say nothing are not to displace the others
+            keep(&mut idle, &|talk| !talk.is_silent());
         }
+        if idle.len() >= MANY {
+            keep(&mut idle, &|_| false);
+        }
+        self.old.extend(idle);
+        self.discarded += forgotten;
     }
 
     /// Flows remembered.

@@ -134,7 +134,7 @@ impl Talk {
     }
 
     /// Whether the connection stands, and nobody has said anything yet.
-    fn is_silent(&self) -> bool {
+    pub fn is_silent(&self) -> bool {
         self.beginning == Beginning::Seen
             && self.layers.iter().all(|layer| layer.bytes == 0)
             && self.connection.as_ref().is_some_and(|connection| connection.is_open())
