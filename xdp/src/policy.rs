@@ -94,15 +94,17 @@ pub fn policy<F: Frame>(
         query.opening = Opening::new(Start::First, 0, Reason::allowed);
         return Ok(());
     }
-    if walk.zone != ZONE_NONE && settings.flags & setting::INSPECTION != 0 && related::begins(query, flow::tick(walk)) {
-        query.related = true;
-        query.opening = Opening::new(Start::First, 0, Reason::related);
-        return Ok(());
-    }
-    if state::is_behind(walk, settings) && related::translated(query, flow::tick(walk)) {
-        query.zone = ZONE_NONE;
-        query.opening = Opening::new(Start::First, flow_flag::LEDGER, Reason::related);
-        return Ok(());
+    if settings.flags & setting::INSPECTION != 0 {
+        if walk.zone != ZONE_NONE && related::begins(query, flow::tick(walk)) {
+            query.related = true;
+            query.opening = Opening::new(Start::First, 0, Reason::related);
+            return Ok(());
+        }
+        if state::is_behind(walk, settings) && related::translated(query, flow::tick(walk)) {
+            query.zone = ZONE_NONE;
+            query.opening = Opening::new(Start::First, flow_flag::LEDGER, Reason::related);
+            return Ok(());
+        }
     }
     denied(walk)
 }

@@ -26,9 +26,12 @@ pub fn begins(query: &mut Query, now: u32) -> bool {
 /// followed the control flow too, keeps the port free and translates it back. Which host that is, and whether it may, the
 /// program on the interface of its zone says.
 #[inline(never)]
-pub fn translated(query: &mut Query, now: u32) -> bool {
+pub fn translated(query: &Query, now: u32) -> bool {
+    if query.port < UNPRIVILEGED {
+        return false;
+    }
     match announced(query, &SOMEBODY) {
-        Some(related) => query.port >= UNPRIVILEGED && !is_late(related, now) && may_begin(related),
+        Some(related) => !is_late(related, now) && may_begin(related),
         None => false,
     }
 }
@@ -39,7 +42,7 @@ const UNPRIVILEGED: u16 = 1024;
 #[inline(always)]
 fn is_late(related: *mut Related, now: u32) -> bool {
     // SAFETY: an entry that the inspector writes whole, and only programs change later.
-    now.wrapping_sub(unsafe { (*related).expires }) < u32::MAX / 2
+    unsafe { (*related).is_late(now) }
 }
 
 #[inline(always)]

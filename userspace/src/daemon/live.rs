@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::now_ns,
-    datapath::{Announcements, Bench, Mapped, program},
+    datapath::{Bench, Mapped, RelatedMap, program},
     view::{cli, explain::PolicyText, replay::Judge},
 };
 
@@ -27,7 +27,7 @@ use crate::{
 struct Live {
     bench: Bench,
     flows: Mapped<Bucket>,
-    announced: Announcements,
+    announced: RelatedMap,
 }
 
 impl Judge for Live {
@@ -45,8 +45,8 @@ impl Judge for Live {
                 self.bench.copy_flow(flow);
             }
         }
-        if let Some(entry) = self.announced.of(&walk) {
-            self.bench.announced()?.put(entry)?;
+        if let Some((key, entry)) = self.announced.of(&walk) {
+            self.bench.announced()?.put(key, entry)?;
         }
         Ok(self.bench.run(hook, ifindex, from_ifindex, now_ns, frame)?)
     }
@@ -84,7 +84,7 @@ pub fn explain(args: &cli::ExplainArgs) -> anyhow::Result<std::process::ExitCode
         state.tag
     );
     let text = PolicyText { path: state.policy.display().to_string(), text: state.text.clone() };
-    let announced = Announcements::new(Map::LruHashMap(pinned(&place, "RELATED")?))?;
+    let announced = RelatedMap::new(Map::LruHashMap(pinned(&place, "RELATED")?))?;
     let mut live = Live { bench, flows, announced };
     let rules = state.rules();
     let about = cli::About { ports: &state.ports, names: &state.names(), text: Some(&text), rules: rules.as_ref() };

@@ -2,9 +2,6 @@
 //! the very programs that guard an interface also replay, explain and are tested.
 
 mod held;
-mod related;
-
-pub use related::Announcements;
 
 use std::os::fd::AsFd as _;
 use std::{io, path::Path};

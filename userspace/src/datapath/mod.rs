@@ -4,14 +4,16 @@ mod bench;
 pub mod counters;
 mod mapped;
 mod object;
+mod related;
 mod slots;
 mod sys;
 
-pub use bench::{Announcements, Bench, BenchError};
+pub use bench::{Bench, BenchError};
 pub(crate) use counters::Raw;
 pub use mapped::Mapped;
 pub(crate) use object::find;
 pub use object::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, program};
+pub use related::RelatedMap;
 pub use slots::{Committed, SlotError, Slots};
 pub(crate) use sys::detach_link;
 pub use sys::{Ran, test_run};

@@ -6,15 +6,14 @@ use std::{
     time::Duration,
 };
 
-use aya::maps::MapData;
 use dropgate_abi::{
     flow::TICK_SHIFT,
     related::{MAX_RELATED, Related, RelatedKey, SOMEBODY, flag},
 };
 
-use super::{HoldError, map};
+use super::HoldError;
 use crate::{
-    datapath::{Object, Raw},
+    datapath::{Object, RelatedMap},
     inspect::Announced,
     policy::model::protocol::{TCP, UDP},
     protocol::Protocol,
@@ -30,7 +29,7 @@ const ZONE_MAX: u32 = (MAX_RELATED / 16) as u32;
 pub struct Announcer(Mutex<Inner>);
 
 struct Inner {
-    map: Map,
+    map: RelatedMap,
     /// In order of time.
     standing: VecDeque<Standing>,
     /// How many of these each zone has.
@@ -76,11 +75,9 @@ impl Inner {
     }
 }
 
-type Map = aya::maps::HashMap<MapData, Raw<RelatedKey>, Raw<Related>>;
-
 /// Whether a flow that was announced has begun. One that was pushed out by others is not known any more.
-fn has_begun(map: &Map, key: &RelatedKey) -> bool {
-    map.get(&Raw(*key), 0).is_ok_and(|related| related.0.begun != 0)
+fn has_begun(map: &RelatedMap, key: &RelatedKey) -> bool {
+    map.get(key).is_some_and(|related| related.begun != 0)
 }
 
 impl Announcer {
@@ -89,8 +86,7 @@ impl Announcer {
     /// # Errors
     /// The map is missing, or its descriptor cannot be shared.
     pub fn new(object: &Object) -> Result<Self, HoldError> {
-        let shared = object.share("RELATED")?;
-        let map = aya::maps::HashMap::try_from(shared).map_err(|error| map("RELATED", error))?;
+        let map = RelatedMap::new(object.share("RELATED")?)?;
         let (standing, live, latest) = (VecDeque::new(), HashMap::new(), HashMap::new());
         Ok(Self(Mutex::new(Inner { map, standing, live, latest, done: Announcements::default() })))
     }
@@ -110,10 +106,10 @@ impl Announcer {
         let (key, value) = entry(announced, end_ns);
         if announced.from_server {
             // behind translation it comes to the gateway's own address first
-            let _ = map.insert(Raw(RelatedKey { dst: SOMEBODY, ..key }), Raw(value), 0);
+            let _ = map.put(RelatedKey { dst: SOMEBODY, ..key }, value);
         }
         let before = latest.contains_key(&key) && has_begun(map, &key);
-        if map.insert(Raw(key), Raw(value), 0).is_err() {
+        if map.put(key, value).is_err() {
             done.refused_kernel += 1;
             return false;
         }

@@ -2,11 +2,9 @@
 
 use crate::{
     inspect::Packet,
+    policy::model::protocol::{TCP, UDP},
     reassembly::{completed, partial},
 };
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
 
 /// Writes the checksum that a sender has left to its card. A packet that comes in by a real wire has its own already, and one
 /// that has not is taken by its receiver as it was inspected.

@@ -86,6 +86,12 @@ impl Fault {
     const fn new(reason: Reason, reaction: Reaction) -> Self {
         Self { reason, reaction, found: None, evidence: None, asked: None }
     }
+
+    /// That is spoken, by this evidence, and it is not expected.
+    fn mismatch(rules: &Rules, found: Protocol, evidence: (Direction, usize)) -> Self {
+        let fault = Self::new(Reason::app_mismatch, rules.inspection.mismatch);
+        Self { found: Some(found), evidence: Some(evidence), ..fault }
+    }
 }
 
 /// Takes a flow as far as what was said allows.
@@ -195,21 +201,22 @@ fn carry(talk: &mut Talk, flow: &Flow<'_>) -> Next {
 /// A flow that begins with something else, as those do that first open the way through a translating gateway.
 fn anew(talk: &mut Talk, flow: &Flow<'_>) -> Next {
     let layer = talk.layer();
-    let (protocol, direction, bytes) = match layer.spoken {
-        Spoken::Pending if layer.bytes < flow.rules.inspection.depth => return Next::More,
-        Spoken::Pending => return Next::Settle,
-        Spoken::Unknown => return if talk.begin_anew() { Next::More } else { Next::Settle },
-        Spoken::Known(protocol, direction, bytes) => (protocol, direction, bytes),
-    };
-    layer.stage = Stage::Compared;
-    let expected = layer.expected;
-    talk.app = protocol.number();
-    if flow.rules.fits(expected, Some(protocol)) {
-        return Next::Again;
+    match layer.spoken {
+        Spoken::Pending if layer.bytes < flow.rules.inspection.depth => Next::More,
+        Spoken::Pending => Next::Settle,
+        Spoken::Unknown => {
+            if talk.begin_anew() {
+                Next::More
+            } else {
+                Next::Settle
+            }
+        }
+        Spoken::Known(protocol, direction, bytes) => {
+            let next = fits(layer, flow.rules, Fault::mismatch(flow.rules, protocol, (direction, bytes)));
+            talk.app = protocol.number();
+            next
+        }
     }
-    let evidence = Some((direction, bytes));
-    let fault = Fault::new(Reason::app_mismatch, flow.rules.inspection.mismatch);
-    Next::Fault(Fault { found: Some(protocol), evidence, ..fault })
 }
 
 /// Reads on.
@@ -311,10 +318,7 @@ fn compare(layer: &mut Layer, flow: &Flow<'_>, stalled: bool) -> Next {
     }
     layer.hopeless = wrong && inspection.mismatch != Reaction::Alert && inspection.unknown != Reaction::Alert;
     let fault = match layer.spoken {
-        Spoken::Known(protocol, direction, bytes) => {
-            let evidence = Some((direction, bytes));
-            Fault { found: Some(protocol), evidence, ..Fault::new(Reason::app_mismatch, inspection.mismatch) }
-        }
+        Spoken::Known(protocol, direction, bytes) => Fault::mismatch(rules, protocol, (direction, bytes)),
         Spoken::Unknown => Fault::new(Reason::app_unknown, inspection.unknown),
         Spoken::Pending => {
             if layer.bytes == 0 {
@@ -333,6 +337,11 @@ fn compare(layer: &mut Layer, flow: &Flow<'_>, stalled: bool) -> Next {
             return pending(layer, flow);
         }
     };
+    fits(layer, rules, fault)
+}
+
+/// It was compared: whether what was found may be spoken, or is at fault.
+fn fits(layer: &mut Layer, rules: &Rules, fault: Fault) -> Next {
     layer.stage = Stage::Compared;
     if rules.fits(layer.expected, fault.found) { Next::Again } else { Next::Fault(fault) }
 }

@@ -37,7 +37,7 @@ pub fn related(walk: &Walk, flow: Option<&Flow>, entry: Option<&related::Related
     let refused = entry.filter(|_| !admits).map(|entry| {
         if entry.flags & flag::ONCE != 0 && entry.begun != 0 {
             "used"
-        } else if now.wrapping_sub(entry.expires) < u32::MAX / 2 {
+        } else if entry.is_late(now) {
             "late"
         } else {
             "denied"

@@ -44,6 +44,14 @@ pub struct Related {
     pub _pad: u8,
 }
 
+impl Related {
+    /// Whether it may begin no more at tick `now`.
+    #[inline(always)]
+    pub const fn is_late(&self, now: u32) -> bool {
+        now.wrapping_sub(self.expires) < u32::MAX / 2
+    }
+}
+
 /// Bits of [`Related::flags`].
 pub mod flag {
     /// The initiator is the control flow's server.

@@ -13,7 +13,7 @@ use dropgate_abi::{
 };
 
 use super::{Bench, BenchError};
-use crate::datapath::{object::program, sys};
+use crate::datapath::{ObjectError, RelatedMap, object::program, sys};
 
 impl Bench {
     /// What goes with a packet whose walk ended with [`dropgate_abi::walk::action::HOLD`], with a number if it has one among
@@ -40,6 +40,14 @@ impl Bench {
         flow.hold = flow.hold.wrapping_add(ONE);
         self.flows.set(index, bucket);
         Some(Held { hash, sequence, announced, ..held })
+    }
+
+    /// What was announced here.
+    ///
+    /// # Errors
+    /// When the map cannot be shared.
+    pub fn announced(&self) -> Result<RelatedMap, ObjectError> {
+        RelatedMap::new(self.object.share("RELATED")?)
     }
 
     /// Asks `dropgate_settle`; see [`dropgate_abi::hold::settled`].

@@ -16,8 +16,6 @@ use etherparse::{LaxNetSlice, LaxSlicedPacket, PacketBuilder, TcpHeader, Transpo
 use super::{INSIDE_OUT, Judge, OneCapture, Replay};
 use crate::view::{peek::peek, ports::retagged};
 
-/// Bytes of an Ethernet header.
-const ETHERNET: usize = 14;
 /// Time to live of a packet that was never sent.
 const TTL: u8 = 64;
 /// Window of a segment that says nothing of its scale.
@@ -35,7 +33,7 @@ impl<J: Judge> Replay<'_, J> {
         if let Ok(walk) = self.judge.judge(place.hook, place.ifindex, place.from_ifindex, self.now_ns, shown)
             && walk.flow_id != 0
         {
-            capture.openings.began(walk.flow_id, frame);
+            capture.openings.began(walk.flow_id, walk.ip_len.into());
         }
         // that it was judged is no news
         self.judge.told(&mut |record| {
@@ -77,9 +75,9 @@ fn opening(frame: &[u8]) -> Option<Vec<u8>> {
 pub struct Openings(HashMap<u64, u64>);
 
 impl Openings {
-    /// An opening, of a flow that it began.
-    pub fn began(&mut self, flow: u64, opening: &[u8]) {
-        self.0.insert(flow, opening.len().saturating_sub(ETHERNET) as u64);
+    /// An opening of so many bytes, of a flow that it began.
+    pub fn began(&mut self, flow: u64, bytes: u64) {
+        self.0.insert(flow, bytes);
     }
 
     /// What a flow is without its opening.
