@@ -1,5 +1,6 @@
 //! Dropgate, the userspace side: policy in, programs and maps out, events and answers for people.
 
+pub mod app;
 pub mod capture;
 pub mod clock;
 pub mod command;

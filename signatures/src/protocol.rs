@@ -1,0 +1,85 @@
+//! Application protocols as rules name them.
+
+macro_rules! protocols {
+    ($($variant:ident $name:literal $(or $alias:literal)*),+ $(,)?) => {
+        /// An application protocol, by Suricata's name for it.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum App {
+            $(#[doc = $name] $variant),+
+        }
+
+        impl App {
+            /// Every one of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Its name in rules and events.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+
+            /// The protocol of a name in a rule. [`App::Http`] is both versions of HTTP.
+            pub fn named(name: &str) -> Option<Self> {
+                match name {
+                    $($name $(| $alias)* => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+protocols! {
+    Http "http",
+    Http1 "http1",
+    Http2 "http2",
+    Doh2 "doh2",
+    Tls "tls" or "ssl",
+    Ssh "ssh",
+    Dns "dns",
+    Mdns "mdns",
+    Llmnr "llmnr",
+    Smtp "smtp",
+    Imap "imap",
+    Pop3 "pop3",
+    Ftp "ftp",
+    FtpData "ftp-data",
+    Smb "smb",
+    Dcerpc "dcerpc",
+    Nfs "nfs",
+    Tftp "tftp",
+    Krb5 "krb5",
+    Ntp "ntp",
+    Dhcp "dhcp",
+    Snmp "snmp",
+    Sip "sip",
+    Sdp "sdp",
+    Rdp "rdp",
+    Rfb "rfb",
+    Telnet "telnet",
+    Websocket "websocket",
+    Mqtt "mqtt",
+    Pgsql "pgsql",
+    Mysql "mysql",
+    Ldap "ldap",
+    Ike "ike" or "ikev2",
+    Quic "quic",
+    Modbus "modbus",
+    Dnp3 "dnp3",
+    Enip "enip",
+    BittorrentDht "bittorrent-dht",
+    Bittorrent "bittorrent",
+    Irc "irc",
+    Redis "redis",
+    Memcached "memcached",
+    Socks "socks",
+    Stun "stun",
+    Rtp "rtp",
+    Dtls "dtls",
+    Wireguard "wireguard",
+    Openvpn "openvpn",
+    Mssql "mssql",
+    Failed "failed",
+    Unknown "unknown",
+}

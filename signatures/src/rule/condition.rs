@@ -1,0 +1,201 @@
+//! What must hold for a rule to match.
+
+use std::sync::Arc;
+
+use super::{
+    content::{Check, Transform},
+    state::{Bits, Flowbits, Flowint, Xbits},
+};
+use crate::{buffer::Buffer, protocol::App};
+
+/// One condition.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Condition {
+    /// What is looked for in a buffer.
+    Inspect(Inspect),
+    Packet(PacketTest),
+    /// A number of a transaction, by its keyword (`dns.opcode`, `http2.errorcode`).
+    Number {
+        keyword: &'static str,
+        test: NumberTest,
+    },
+    /// What only the parser can say: keyword and argument (`ssl_state`, `tls.cert_notafter`, `krb5.ticket_encryption`).
+    Test {
+        keyword: &'static str,
+        argument: Arc<str>,
+        negated: bool,
+    },
+    /// `app-layer-protocol`; with `true`: it is not.
+    App(App, bool),
+    /// `app-layer-event`: the event without its protocol.
+    AppEvent(Arc<str>),
+    /// `decode-event`, `stream-event`: `tcp.hlen_too_small`, `stream.pkt_invalid_ack`.
+    Event(Arc<str>),
+    Flowbits(Flowbits),
+    Xbits(Xbits),
+    Hostbits(Bits),
+    Flowint(Flowint),
+    /// `filesize`.
+    FileSize(NumberTest),
+    /// `fileext`, without the dot; with `true`: it is not.
+    FileExtension(Arc<str>, bool),
+    /// `filemd5`, `filesha1`, `filesha256`: sorted digests; with `true`: it is none of them.
+    FileHash(Arc<[Vec<u8>]>, bool),
+    /// `filestore`: it says nothing about a match.
+    FileStore,
+}
+
+/// Where contents are looked for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Selected {
+    /// No sticky buffer: the payload of a packet, or the stream.
+    Payload,
+    /// `base64_data`
+    Base64,
+    /// `ipv4.hdr`, `ipv6.hdr`, `tcp.hdr`, `udp.hdr`, `icmpv4.hdr`, `icmpv6.hdr`.
+    PacketHeader(&'static str),
+    /// A buffer, what is done to it before, and which of those of the same name: `http.request_header` named twice may hold of
+    /// two headers.
+    Buffer(Buffer),
+}
+
+/// What is looked for in a buffer, in order.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Inspect {
+    pub selected: Selected,
+    pub transforms: Vec<Transform>,
+    pub checks: Vec<Check>,
+}
+
+/// A comparison.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum NumberTest {
+    Equal(u64),
+    NotEqual(u64),
+    Less(u64),
+    LessOrEqual(u64),
+    Greater(u64),
+    GreaterOrEqual(u64),
+    /// Between, neither included.
+    Between(u64, u64),
+    NotBetween(u64, u64),
+    /// Any of these bits.
+    Bits(u64),
+    NoBits(u64),
+    OneOf(Vec<u64>),
+}
+
+impl NumberTest {
+    /// Whether it holds of a number.
+    pub fn holds(&self, number: u64) -> bool {
+        match self {
+            Self::Equal(than) => number == *than,
+            Self::NotEqual(than) => number != *than,
+            Self::Less(than) => number < *than,
+            Self::LessOrEqual(than) => number <= *than,
+            Self::Greater(than) => number > *than,
+            Self::GreaterOrEqual(than) => number >= *than,
+            Self::Between(low, high) => number > *low && number < *high,
+            Self::NotBetween(low, high) => number <= *low || number >= *high,
+            Self::Bits(bits) => number & bits != 0,
+            Self::NoBits(bits) => number & bits == 0,
+            Self::OneOf(all) => all.contains(&number),
+        }
+    }
+}
+
+/// A number in a header.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Number {
+    Ttl,
+    Tos,
+    /// `id`
+    IpId,
+    IpProtocol,
+    /// `dsize`: bytes of payload.
+    PayloadSize,
+    /// `itype`, `icode`
+    IcmpType,
+    IcmpCode,
+    IcmpId,
+    IcmpSequence,
+    /// `icmpv6.mtu`
+    Icmpv6Mtu,
+    Sequence,
+    Acknowledgement,
+    /// `tcp.wscale`, `tcp.mss`, `window`
+    Window,
+    Mss,
+    WindowScale,
+    /// `fragoffset`
+    FragmentOffset,
+    /// `flow.age`, `flow.pkts`, `flow.bytes`: of the flow, by direction.
+    FlowAge,
+    FlowPacketsToServer,
+    FlowPacketsToClient,
+    FlowBytesToServer,
+    FlowBytesToClient,
+    FlowPacketsEither,
+    FlowBytesEither,
+}
+
+/// `flags` and `fragbits`: how bits are compared.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FlagsTest {
+    /// These and no others.
+    Exactly,
+    /// `+`: all of these, and any others.
+    All,
+    /// `*`: any of these.
+    Any,
+    /// `!`: none of these.
+    None,
+}
+
+/// Bits of a header.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Flags {
+    pub test: FlagsTest,
+    pub bits: u8,
+    /// Bits that are not looked at: behind the comma.
+    pub ignored: u8,
+}
+
+/// What is asked of a packet's headers and of its stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PacketTest {
+    Number(Number, NumberTest),
+    /// TCP's, with CWR 0x80 and ECE 0x40.
+    TcpFlags(Flags),
+    /// Reserved 4, do not fragment 2, more fragments 1.
+    FragmentBits(Flags),
+    /// `sameip`
+    SameAddress,
+    /// `ipopts`: the name of the option.
+    IpOption(&'static str),
+    /// `ttl` and so on on either protocol are numbers; `ip_proto:!6` as well.
+    StreamSize {
+        who: StreamSide,
+        test: NumberTest,
+    },
+    /// `ipv4-csum:invalid` and so on: packets with such are dropped before any rule is asked.
+    Checksum {
+        protocol: &'static str,
+        valid: bool,
+    },
+    /// `geoip`, `iprep`, and others that need tables.
+    Address(Unlisted),
+}
+
+/// Whose bytes `stream_size` counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StreamSide {
+    Server,
+    Client,
+    Both,
+    Either,
+}
+
+/// Something of addresses that is looked up in a table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unlisted {}

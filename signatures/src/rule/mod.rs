@@ -1,0 +1,102 @@
+//! What rules mean: the form behind the text, in front of the engine. Everything in it was checked.
+
+mod condition;
+mod content;
+mod header;
+mod state;
+
+use std::sync::Arc;
+
+pub use self::{
+    condition::{Condition, Flags, FlagsTest, Inspect, Number, NumberTest, PacketTest, Selected, Unlisted},
+    content::{
+        Base64, ByteExtract, ByteJump, ByteMath, ByteOp, ByteTest, Check, Content, From, IsDataAt, Pcre, Place, Size,
+        Transform, Value,
+    },
+    header::{Addresses, Arrow, Header, Network, PortRange, Ports, Protocol},
+    state::{
+        BitAction, BitScope, Bits, Detection, FlowKeyword, Flowbits, Flowint, FlowintOp, Threshold, ThresholdKind,
+        Track, Xbits,
+    },
+};
+
+/// What is done when a rule matches.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Action {
+    Alert,
+    Drop,
+    /// It is dropped, and these ends are told.
+    Reject(Ends),
+    Pass,
+}
+
+/// Ends of a flow that a `reject` answers, seen from the packet that matched.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ends {
+    Source,
+    Destination,
+    Both,
+}
+
+/// `classtype`, with its priority from `classification.config`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Class {
+    pub name: Arc<str>,
+    /// As events show it (`category`).
+    pub description: Arc<str>,
+    pub priority: u8,
+}
+
+/// `target`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    Source,
+    Destination,
+}
+
+/// A rule.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Rule {
+    pub gid: u32,
+    pub sid: u32,
+    pub rev: u32,
+    pub action: Action,
+    pub header: Header,
+    pub message: Arc<str>,
+    pub class: Option<Class>,
+    /// 1 is the highest. `priority`, else the class's, else 3.
+    pub priority: u8,
+    /// `metadata`, in order.
+    pub metadata: Vec<(Arc<str>, Arc<str>)>,
+    /// `reference`: its system and the rest.
+    pub references: Vec<(Arc<str>, Arc<str>)>,
+    pub target: Option<Target>,
+    /// `noalert`, also by `flowbits`.
+    pub noalert: bool,
+    pub flow: FlowKeyword,
+    /// In the order in which they stand there. All must hold, those of transactions in the same one.
+    pub conditions: Vec<Condition>,
+    /// What a match does to bits and numbers, in order.
+    pub effects: Vec<state::Effect>,
+    pub threshold: Option<Threshold>,
+    pub detection: Option<Detection>,
+    /// `fast_pattern` names one; else the engine chooses: the index of the condition and of the check in it.
+    pub fast_pattern: Option<FastPattern>,
+    /// Where it stands.
+    pub line: u32,
+    pub file: Arc<str>,
+    /// The text of it, as it stands there.
+    pub text: Arc<str>,
+}
+
+/// What `fast_pattern` says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FastPattern {
+    pub condition: usize,
+    pub check: usize,
+    /// `fast_pattern:only`: it needs no second look.
+    pub only: bool,
+    /// `fast_pattern:offset,length`.
+    pub chop: Option<(u16, u16)>,
+}
+pub use self::state::Effect;

@@ -1,0 +1,71 @@
+//! Application parsers: what was said on a conversation, made into transactions that rules are asked about and events tell of.
+//!
+//! A parser is fed by [`crate::inspect`] with bytes in order, once it is known what is spoken. It never fails: what it cannot
+//! read becomes an event of the transaction ([`dropgate_signatures::subject::Transaction::events`]), and it goes on behind it, or
+//! is opaque from there on. Its memory is bounded by [`Limits`], its time by the bytes that it is fed.
+
+use std::fmt::Debug;
+
+use dropgate_signatures::subject::{Direction, Transaction};
+
+/// How much of a transfer is remembered. What lies beyond is counted and not looked into.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Bytes of a body as it was said, and of one unpacked, by direction.
+    pub body: [usize; 2],
+    /// Bytes of a header section, or of a line of protocols that speak in lines.
+    pub header: usize,
+    /// Transactions of one flow that are not over.
+    pub transactions: usize,
+    /// Times that a body may be packed.
+    pub layers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body: [100 << 10; 2], header: 64 << 10, transactions: 256, layers: 2 }
+    }
+}
+
+/// A parser of one conversation.
+pub trait Parser: Debug + Send {
+    /// The next bytes of a direction.
+    fn hear(&mut self, direction: Direction, said: &[u8]);
+
+    /// So many bytes of a direction were never seen (captures alone lack any).
+    fn lost(&mut self, direction: Direction, bytes: u64);
+
+    /// A direction has ended.
+    fn end(&mut self, direction: Direction);
+
+    /// Those that were not forgotten, in order.
+    fn transactions(&self) -> Vec<&dyn Exchange>;
+
+    /// Forgets a transaction: it was over when rules were asked about it, and was told of.
+    fn forget(&mut self, id: u64);
+
+    /// Nothing more can be read: it is encrypted, or no longer understood.
+    fn is_opaque(&self) -> bool;
+
+    /// Bytes of memory that it takes, about.
+    fn footprint(&self) -> usize;
+}
+
+/// A transaction that events tell of.
+pub trait Exchange: Transaction {
+    /// What is told of it when it is over: Suricata's EVE `event_type` and the object of that name.
+    fn records(&self) -> Vec<Record>;
+
+    /// What an alert about it carries: the same objects, as far as they are known.
+    fn context(&self) -> Vec<Record> {
+        self.records()
+    }
+}
+
+/// An object of an EVE event.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Record {
+    /// `http`, `dns`, `tls`, `fileinfo`, ...
+    pub event_type: &'static str,
+    pub object: serde_json::Map<String, serde_json::Value>,
+}
