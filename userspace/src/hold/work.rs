@@ -264,6 +264,12 @@ impl Worker {
         for finding in &judged.found {
             (shared.tell)(Told::Finding(*held, judged.walk, finding.clone()));
         }
+        for alert in judged.watched.alerts.drain(..) {
+            (shared.tell)(Told::Alert(*held, judged.walk, Box::new(alert)));
+        }
+        for said in judged.watched.logged.drain(..) {
+            (shared.tell)(Told::Said(*held, judged.walk, Box::new(said)));
+        }
         if let Some((reason, app)) = judged.condemned {
             let request =
                 Settle { hash: held.hash, flow: held.flow, drop_reason: reason.0 as u8, app, ..Settle::default() };

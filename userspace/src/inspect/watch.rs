@@ -56,6 +56,7 @@ pub struct Logged {
     pub record: Record,
     pub transaction: u64,
     pub app: App,
+    pub original_app: Option<App>,
 }
 
 /// What is told of a packet.
@@ -188,7 +189,7 @@ pub(super) fn watch(
         if at < innermost {
             let Some(mut parser) = layer.take_parser() else { continue };
             // what follows is another conversation
-            [Direction::ToServer, Direction::ToClient].map(|way| parser.end(way));
+            end(&mut *parser);
             (asked.flow.app, asked.flow.original_app) = (name(layer), original.filter(|_| at > 0));
             verdict = strictest(verdict, ask(&asked, None, Some(&mut *parser), watch, &mut out.watched));
             watch.conversations += 1;
@@ -255,7 +256,7 @@ pub(super) fn finish(
         age_s: u32::try_from(age_s).unwrap_or(u32::MAX),
     };
     let Some(mut parser) = layer.take_parser() else { return };
-    [Direction::ToServer, Direction::ToClient].map(|way| parser.end(way));
+    end(&mut *parser);
     for direction in [Direction::ToServer, Direction::ToClient] {
         let packet = match direction {
             Direction::ToServer => packet,
@@ -270,11 +271,18 @@ pub(super) fn finish(
         };
         flow.packets = watch.packets;
         let last = direction == Direction::ToClient;
-        show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
+        let asked = Asked { signatures, now_ns, packet, flow };
+        show(&asked, None, Some(&*parser), watch, out);
         if last {
-            tell(Some(&mut *parser), signatures, out);
+            tell(Some(&mut *parser), &asked, out);
         }
     }
+}
+
+/// Both directions have ended.
+fn end(parser: &mut dyn Parser) {
+    parser.end(Direction::ToServer);
+    parser.end(Direction::ToClient);
 }
 
 /// Asks the rules, and tells what is complete.
@@ -286,7 +294,7 @@ fn ask(
     out: &mut Watched,
 ) -> Verdict {
     let verdict = show(asked, stream, parser.as_deref(), watch, out);
-    tell(parser.take(), asked.signatures, out);
+    tell(parser.take(), asked, out);
     verdict
 }
 
@@ -334,7 +342,7 @@ fn show(
 }
 
 /// Tells of the transactions that are over, and forgets them.
-fn tell(parser: Option<&mut (dyn Parser + 'static)>, signatures: &Signatures, out: &mut Watched) {
+fn tell(parser: Option<&mut (dyn Parser + 'static)>, Asked { signatures, flow, .. }: &Asked<'_>, out: &mut Watched) {
     let Some(parser) = parser else { return };
     let over = |exchange: &&dyn Exchange| {
         exchange.is_complete(Direction::ToServer) && exchange.is_complete(Direction::ToClient)
@@ -345,7 +353,12 @@ fn tell(parser: Option<&mut (dyn Parser + 'static)>, signatures: &Signatures, ou
         forgotten.push(transaction);
         if signatures.log {
             let records = exchange.records().into_iter();
-            out.logged.extend(records.map(|record| Logged { record, transaction, app }));
+            out.logged.extend(records.map(|record| Logged {
+                record,
+                transaction,
+                app,
+                original_app: flow.original_app,
+            }));
         }
     }
     forgotten.into_iter().for_each(|id| parser.forget(id));

@@ -5,7 +5,7 @@ use super::{EventSink, Judge, announced::Announcements, lines::Lines};
 use crate::{
     defragment::{Defragment, Ended, Whole},
     events::{self, Clock, Names},
-    inspect::{Answer, Beginning, Context, Finding, Judged, Peers, Rules, Talk, Waiting, judge_parts},
+    inspect::{Alerted, Answer, Beginning, Context, Finding, Judged, Logged, Peers, Rules, Talk, Waiting, judge_parts},
     policy::model::Reaction,
 };
 use dropgate_abi::{
@@ -119,6 +119,12 @@ impl Inspector {
         }
         judged.let_go.drain(..).for_each(|frame| outside.lines.released(&frame));
         judged.discarded.drain(..).for_each(|(reason, frame)| outside.lines.dropped(&frame, reason));
+        for alert in judged.watched.alerts.drain(..) {
+            outside.alert(held, &judged.walk, &alert);
+        }
+        for said in judged.watched.logged.drain(..) {
+            outside.said(held, &judged.walk, &said);
+        }
         for finding in &judged.found {
             flow.known.found = Some((finding.reason, finding.reaction));
             outside.found(held, &judged.walk, finding);
@@ -224,6 +230,18 @@ impl<J: Judge> Outside<'_, '_, J> {
     fn found(&mut self, held: &Held, walk: &Walk, finding: &Finding) {
         if let Some(events) = &mut self.events {
             events(&events::inspection::found(held, walk, finding, self.now_ns, self.names, self.clock));
+        }
+    }
+
+    fn alert(&mut self, held: &Held, walk: &Walk, alert: &Alerted) {
+        if let Some(events) = &mut self.events {
+            events(&events::signatures::alert(held, walk, alert, self.now_ns, self.names, self.clock));
+        }
+    }
+
+    fn said(&mut self, held: &Held, walk: &Walk, said: &Logged) {
+        if let Some(events) = &mut self.events {
+            events(&events::signatures::said(held, walk, said, self.now_ns, self.names, self.clock));
         }
     }
 
