@@ -128,6 +128,13 @@ impl Layer {
         self.parser = Some(parser);
     }
 
+    /// Nothing more will be said in a direction.
+    pub fn end(&mut self, direction: Direction) {
+        if let Some(parser) = &mut self.parser {
+            parser.end(direction);
+        }
+    }
+
     /// Who reads it for rules and events.
     pub fn parser(&mut self) -> Option<&mut (dyn Parser + 'static)> {
         self.parser.as_deref_mut()

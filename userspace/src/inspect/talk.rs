@@ -299,6 +299,11 @@ impl Talk {
         (&mut self.layers, &mut self.watch)
     }
 
+    /// Whether nothing more will be said in a direction.
+    pub(super) fn has_ended(&self, direction: Direction) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.has_ended(direction))
+    }
+
     /// Whether both ends have spoken: of TCP, both have begun.
     pub(super) fn is_established(&self) -> bool {
         self.connection.as_ref().map_or_else(|| self.watch.is_answered(), |connection| connection.is_established())
