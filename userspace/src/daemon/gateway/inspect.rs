@@ -8,7 +8,7 @@ use super::{Gateway, GatewayError};
 use crate::{
     clock::now_ns,
     daemon::ring::Word,
-    events::{Clock, inspection},
+    events::{Clock, inspection, signatures},
     hold::{self, Allowlist, Holder, Tell, Told},
     inspect::Rules,
     policy::{
@@ -39,7 +39,8 @@ impl Gateway {
         let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
         let targets = Some(Arc::new(Allowlist::new(&self.object)?) as _);
         let fragments = Duration::from_nanos(fragments);
-        let rules = Rules { inspection, failure, fragments, expect, proxied, targets, capture: false };
+        let rules =
+            Rules { inspection, failure, fragments, expect, proxied, targets, capture: false, signatures: None };
         Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
     }
 
@@ -51,6 +52,8 @@ impl Gateway {
             let (now, names, clock) = (now_ns(), names.load(), Clock::system());
             let events = match told {
                 Told::Dropped(held, walk, reason) => inspection::dropped(&held, &walk, reason, now, &names, &clock),
+                Told::Alert(held, walk, alert) => vec![signatures::alert(&held, &walk, &alert, now, &names, &clock)],
+                Told::Said(held, walk, said) => vec![signatures::said(&held, &walk, &said, now, &names, &clock)],
                 Told::Finding(held, walk, finding) => {
                     vec![inspection::found(&held, &walk, &finding, now, &names, &clock)]
                 }
