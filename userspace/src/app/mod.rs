@@ -4,6 +4,11 @@
 //! read becomes an event of the transaction ([`dropgate_signatures::subject::Transaction::events`]), and it goes on behind it, or
 //! is opaque from there on. Its memory is bounded by [`Limits`], its time by the bytes that it is fed.
 
+pub mod dns;
+mod events;
+mod held;
+pub mod tls;
+
 use std::fmt::Debug;
 
 use dropgate_signatures::{
@@ -34,6 +39,9 @@ impl Default for Limits {
 
 /// A parser of one conversation.
 pub trait Parser: Debug + Send {
+    /// What time it is for what is heard from here on: of the capture, or of the clock; s since 1970.
+    fn tick(&mut self, _unix_s: i64) {}
+
     /// The next bytes of a direction.
     fn hear(&mut self, direction: Direction, said: &[u8]);
 
