@@ -287,10 +287,10 @@ impl Talk {
     }
 
     /// It is known what is spoken now: it is read for rules.
-    pub(super) fn begin(&mut self, rules: &Rules, udp: bool) {
+    pub(super) fn begin(&mut self, rules: &Rules, udp: bool, port: u16, unix_s: i64) {
         let (layers, datagrams) = (&mut self.layers, &self.datagrams);
         if let Some(layer) = layers.last_mut() {
-            layer.begin(rules.signatures.as_ref(), udp.then_some(datagrams));
+            layer.begin(port, udp.then_some(datagrams), rules.signatures.as_ref(), unix_s);
         }
     }
 
