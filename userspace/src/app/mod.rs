@@ -8,6 +8,7 @@ pub mod dns;
 mod events;
 mod held;
 pub mod tls;
+pub mod files;
 
 use std::fmt::Debug;
 
@@ -86,6 +87,28 @@ pub struct Record {
 /// Multicast DNS (RFC 6762) and LLMNR (RFC 4795) are DNS on these ports.
 const MDNS_PORT: u16 = 5353;
 const LLMNR_PORT: u16 = 5355;
+/// Bytes as EVE shows them: UTF-8 as it is; anything else byte by byte, those that are not printable as `\\x` and two digits.
+pub fn text(bytes: &[u8]) -> serde_json::Value {
+    use std::fmt::Write as _;
+
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.into();
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        match byte {
+            b' '..=b'~' | b'\r' | b'\n' | b'\t' => text.push(char::from(byte)),
+            // writing to a string cannot fail
+            _ => _ = write!(text, "\\x{byte:02x}"),
+        }
+    }
+    text.into()
+}
+
+/// The parser of what was found to be spoken, if there is one. `udp`: it is fed datagrams.
+pub fn parser(_protocol: Protocol, _udp: bool, _limits: &Limits) -> Option<Box<dyn Parser>> {
+    None
+}
 
 /// What rules call what was found to be spoken, over UDP or TCP, to this port.
 pub fn app(protocol: Protocol, udp: bool, port: u16) -> App {
