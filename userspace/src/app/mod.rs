@@ -6,6 +6,7 @@
 
 pub mod dns;
 mod events;
+pub mod files;
 mod held;
 pub mod tls;
 
@@ -81,6 +82,24 @@ pub struct Record {
     /// `http`, `dns`, `tls`, `fileinfo`, ...
     pub event_type: &'static str,
     pub object: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Bytes as EVE shows them: UTF-8 as it is; anything else byte by byte, those that are not printable as `\\x` and two digits.
+pub fn text(bytes: &[u8]) -> serde_json::Value {
+    use std::fmt::Write as _;
+
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.into();
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        match byte {
+            b' '..=b'~' | b'\r' | b'\n' | b'\t' => text.push(char::from(byte)),
+            // writing to a string cannot fail
+            _ => _ = write!(text, "\\x{byte:02x}"),
+        }
+    }
+    text.into()
 }
 
 /// The parser of what was found to be spoken, if there is one. `udp`: it is fed datagrams.
