@@ -74,6 +74,11 @@ pub trait Exchange: Transaction {
     fn context(&self) -> Vec<Record> {
         self.records()
     }
+
+    /// Objects that stand in the event of a record beside its own: `email` beside `smtp`, `http` beside `fileinfo`.
+    fn beside(&self, _record: &Record) -> Vec<Record> {
+        Vec::new()
+    }
 }
 
 /// An object of an EVE event.
