@@ -6,9 +6,9 @@
 
 pub mod dns;
 mod events;
+pub mod files;
 mod held;
 pub mod tls;
-pub mod files;
 
 use std::fmt::Debug;
 
@@ -74,6 +74,11 @@ pub trait Exchange: Transaction {
     fn context(&self) -> Vec<Record> {
         self.records()
     }
+
+    /// Objects that stand in the event of a record beside its own: `email` beside `smtp`, `http` beside `fileinfo`.
+    fn beside(&self, _record: &Record) -> Vec<Record> {
+        Vec::new()
+    }
 }
 
 /// An object of an EVE event.
@@ -84,9 +89,6 @@ pub struct Record {
     pub object: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Multicast DNS (RFC 6762) and LLMNR (RFC 4795) are DNS on these ports.
-const MDNS_PORT: u16 = 5353;
-const LLMNR_PORT: u16 = 5355;
 /// Bytes as EVE shows them: UTF-8 as it is; anything else byte by byte, those that are not printable as `\\x` and two digits.
 pub fn text(bytes: &[u8]) -> serde_json::Value {
     use std::fmt::Write as _;
@@ -105,10 +107,9 @@ pub fn text(bytes: &[u8]) -> serde_json::Value {
     text.into()
 }
 
-/// The parser of what was found to be spoken, if there is one. `udp`: it is fed datagrams.
-pub fn parser(_protocol: Protocol, _udp: bool, _limits: &Limits) -> Option<Box<dyn Parser>> {
-    None
-}
+/// Multicast DNS (RFC 6762) and LLMNR (RFC 4795) are DNS on these ports.
+const MDNS_PORT: u16 = 5353;
+const LLMNR_PORT: u16 = 5355;
 
 /// What rules call what was found to be spoken, over UDP or TCP, to this port.
 pub fn app(protocol: Protocol, udp: bool, port: u16) -> App {
@@ -137,8 +138,7 @@ mod tests {
 
     #[test]
     fn rules_have_a_name_for_what_is_found() {
-        let nameless: Vec<_> =
-            Protocol::ALL.iter().filter(|protocol| app(**protocol, false, 1) == App::Failed).collect();
+        let nameless: Vec<_> = Protocol::ALL.iter().filter(|protocol| app(**protocol, false, 1) == App::Failed).collect();
         assert_eq!(nameless, [&Protocol::FakeTls]);
     }
 }

@@ -54,6 +54,8 @@ pub struct Alerted {
 #[derive(Clone, Debug)]
 pub struct Logged {
     pub record: Record,
+    /// What stands in its event beside it.
+    pub beside: Vec<Record>,
     pub transaction: u64,
     pub app: App,
     pub original_app: Option<App>,
@@ -357,6 +359,7 @@ fn tell(parser: Option<&mut (dyn Parser + 'static)>, Asked { signatures, flow, .
         if signatures.log {
             let records = exchange.records().into_iter();
             out.logged.extend(records.map(|record| Logged {
+                beside: exchange.beside(&record),
                 record,
                 transaction,
                 app,
