@@ -4,9 +4,19 @@
 //! read becomes an event of the transaction ([`dropgate_signatures::subject::Transaction::events`]), and it goes on behind it, or
 //! is opaque from there on. Its memory is bounded by [`Limits`], its time by the bytes that it is fed.
 
+pub mod dns;
+mod events;
+mod held;
+pub mod tls;
+
 use std::fmt::Debug;
 
-use dropgate_signatures::subject::{Direction, Transaction};
+use dropgate_signatures::{
+    protocol::App,
+    subject::{Direction, Transaction},
+};
+
+use crate::protocol::Protocol;
 
 /// How much of a transfer is remembered. What lies beyond is counted and not looked into.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +39,9 @@ impl Default for Limits {
 
 /// A parser of one conversation.
 pub trait Parser: Debug + Send {
+    /// What time it is for what is heard from here on: of the capture, or of the clock; s since 1970.
+    fn tick(&mut self, _unix_s: i64) {}
+
     /// The next bytes of a direction.
     fn hear(&mut self, direction: Direction, said: &[u8]);
 
@@ -68,4 +81,29 @@ pub struct Record {
     /// `http`, `dns`, `tls`, `fileinfo`, ...
     pub event_type: &'static str,
     pub object: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The parser of what was found to be spoken, if there is one. `udp`: it is fed datagrams.
+pub fn parser(_protocol: Protocol, _udp: bool, _limits: &Limits) -> Option<Box<dyn Parser>> {
+    None
+}
+
+/// What rules call what was found to be spoken.
+pub fn app(protocol: Protocol) -> App {
+    match protocol {
+        Protocol::Http => App::Http1,
+        Protocol::FakeTls => App::Failed,
+        other => App::named(other.name()).unwrap_or(App::Failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_have_a_name_for_what_is_found() {
+        let nameless: Vec<_> = Protocol::ALL.iter().filter(|protocol| app(**protocol) == App::Failed).collect();
+        assert_eq!(nameless, [&Protocol::FakeTls]);
+    }
 }

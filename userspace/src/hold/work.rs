@@ -264,13 +264,21 @@ impl Worker {
         for finding in &judged.found {
             (shared.tell)(Told::Finding(*held, judged.walk, finding.clone()));
         }
+        for alert in judged.watched.alerts.drain(..) {
+            (shared.tell)(Told::Alert(*held, judged.walk, Box::new(alert)));
+        }
+        for said in judged.watched.logged.drain(..) {
+            (shared.tell)(Told::Said(*held, judged.walk, Box::new(said)));
+        }
         if let Some((reason, app)) = judged.condemned {
             let request =
                 Settle { hash: held.hash, flow: held.flow, drop_reason: reason.0 as u8, app, ..Settle::default() };
             shared.kernel.settle(&request);
         }
-        if let Some((onward, back)) = judged.resets.take() {
+        if let Some(onward) = judged.resets.onward.take() {
             to.send(&mut self.hands, &onward);
+        }
+        if let Some(back) = judged.resets.back.take() {
             from.send(&mut self.hands, &back);
             let _ = from.flush();
         }

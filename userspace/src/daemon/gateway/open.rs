@@ -74,6 +74,7 @@ impl Gateway {
             words: None,
             ids,
             generation,
+            remembered: Arc::default(),
         })
     }
 }
