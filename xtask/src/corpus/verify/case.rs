@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::{
+    frames,
     rules::{self, Rule},
     settings::Settings,
     yaml::{self, text},
@@ -24,6 +25,8 @@ pub struct Case {
     pub settings: Settings,
     /// `None`: it has none, or several without saying which.
     pub capture: Option<PathBuf>,
+    /// What of the capture is out of sight; see [`frames::unseen`].
+    pub unseen: Option<&'static str>,
     pub rules_file: Option<PathBuf>,
     pub rules: Vec<Rule>,
 }
@@ -67,6 +70,7 @@ fn read(all: &Path, folder: PathBuf) -> Result<Case> {
     let settings = Settings::read(&folder, &test)?;
     let files = files(&folder)?;
     let capture = capture(&folder, &files, &test["pcap"]);
+    let unseen = capture.as_deref().map_or(Ok(None), frames::unseen)?;
     let rules_file = one(&files, &["rules"]);
     let rules = match &rules_file {
         Some(file) => {
@@ -75,7 +79,7 @@ fn read(all: &Path, folder: PathBuf) -> Result<Case> {
         }
         None => Vec::new(),
     };
-    Ok(Case { name, folder, test, settings, capture, rules_file, rules })
+    Ok(Case { name, folder, test, settings, capture, unseen, rules_file, rules })
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -177,3 +177,27 @@ pub const OPTIONS: &[(&str, &str)] = &[("xff.enabled", "addresses that proxies n
 
 /// Outputs whose presence alone says what a test is about.
 pub const OUTPUTS: &[(&str, &str)] = &[("lua", "scripts in Lua"), ("pcap-log", "captures that are written")];
+
+/// Link types that are read: Ethernet, BSD's loopback, raw IP, Linux' cooked captures.
+pub const LINK_TYPES: &[u32] = &[0, 1, 12, 14, 101, 108, 113, 228, 229, 276];
+
+/// What wraps packets, none of which Dropgate unwraps: by ethertype,
+pub const ETHERTYPES: &[(u16, &str)] = &[
+    (0x6558, "Ethernet in another protocol"),
+    (0x8847, "MPLS"),
+    (0x8848, "MPLS"),
+    (0x8863, "PPPoE"),
+    (0x8864, "PPPoE"),
+    (0x88e7, "provider backbone bridging"),
+    (0x8926, "VN-Tag"),
+    (0x893f, "E-Tag"),
+    (0x894f, "NSH"),
+    (0x8903, "Fabric Path"),
+];
+
+/// by IP protocol,
+pub const IP_PROTOCOLS: &[(u8, &str)] = &[(4, "IP in IP"), (41, "IP in IP"), (47, "GRE")];
+
+/// and by port of UDP, as Suricata is set by default, with the place and the values of a byte that the wrapping begins with.
+pub const UDP_PORTS: &[(u16, (usize, &[u8]), &str)] =
+    &[(3544, (0, &[0x60, 0x00]), "Teredo"), (4789, (0, &[0x08]), "VXLAN"), (6081, (2, &[0x65, 0x08, 0x86]), "GENEVE")];

@@ -3,6 +3,7 @@
 //! `docs/decisions/0014-suricata-verify.md` says which of them are in scope, and how they are counted.
 
 mod case;
+mod frames;
 mod lists;
 mod rules;
 mod scope;

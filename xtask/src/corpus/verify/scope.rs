@@ -23,6 +23,8 @@ pub enum Why {
     Command,
     /// There is no capture to be replayed.
     Capture,
+    /// The capture has a link type that is not read, or packets within packets.
+    Wrapped,
     /// A setting puts Suricata into a mode that Dropgate has not.
     Mode,
     /// A rule has a keyword, an action or a hook that is not on the list of what is understood.
@@ -45,6 +47,7 @@ impl fmt::Display for Why {
             Self::Version => "version",
             Self::Command => "command",
             Self::Capture => "capture",
+            Self::Wrapped => "wrapped",
             Self::Mode => "mode",
             Self::Rule => "rule",
             Self::Protocol => "protocol",
@@ -65,7 +68,10 @@ pub struct Scope<'a> {
 
 /// Judges a test; the error is why it is out of scope.
 pub fn judge(case: &Case) -> Result<Scope<'_>, Reason> {
-    of_test(case).or_else(|| case.rules.iter().find_map(of_rule)).map_or(Ok(()), Err)?;
+    of_test(case)
+        .or_else(|| case.unseen.map(|what| Reason(Why::Wrapped, what.to_owned())))
+        .or_else(|| case.rules.iter().find_map(of_rule))
+        .map_or(Ok(()), Err)?;
     if case.exit_code() != 0 {
         // the rules are refused: nothing else is left to be seen
         let without = || Reason(Why::Command, "exit code without rules".to_owned());
@@ -283,7 +289,7 @@ mod tests {
         let settings = Settings { file, ..Settings::default() };
         let rules = rules::read(text);
         let capture = Some("a.pcap".into());
-        Case { name: "a/b".into(), folder: "a".into(), test, settings, capture, rules_file: None, rules }
+        Case { name: "a/b".into(), folder: "a".into(), test, settings, capture, unseen: None, rules_file: None, rules }
     }
 
     const ALERT: &str = "alert http any any -> any any (content:\"a\"; sid:1;)\n";
