@@ -7,6 +7,8 @@
 pub mod dns;
 mod events;
 mod held;
+#[cfg(test)]
+mod samples;
 pub mod tls;
 
 use std::fmt::Debug;
@@ -84,8 +86,13 @@ pub struct Record {
 }
 
 /// The parser of what was found to be spoken, if there is one. `udp`: it is fed datagrams.
-pub fn parser(_protocol: Protocol, _udp: bool, _limits: &Limits) -> Option<Box<dyn Parser>> {
-    None
+pub fn parser(protocol: Protocol, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
+    Some(match protocol {
+        Protocol::Tls => Box::new(tls::Tls::new()),
+        Protocol::Dns if udp => Box::new(dns::Dns::datagrams(App::Dns, *limits)),
+        Protocol::Dns => Box::new(dns::Dns::stream(*limits)),
+        _ => return None,
+    })
 }
 
 /// What rules call what was found to be spoken.
