@@ -8,6 +8,8 @@ pub mod dns;
 mod events;
 pub mod files;
 mod held;
+#[cfg(test)]
+mod samples;
 pub mod tls;
 
 use std::fmt::Debug;
