@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn rules_have_a_name_for_what_is_found() {
-        let nameless: Vec<_> = Protocol::ALL.iter().filter(|protocol| app(**protocol, false, 1) == App::Failed).collect();
+        let nameless: Vec<_> =
+            Protocol::ALL.iter().filter(|protocol| app(**protocol, false, 1) == App::Failed).collect();
         assert_eq!(nameless, [&Protocol::FakeTls]);
     }
 }
