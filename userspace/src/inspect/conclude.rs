@@ -7,8 +7,10 @@ use dropgate_abi::{
     reason::Reason,
 };
 
+use dropgate_signatures::rule::Ends;
+
 use super::{
-    Answer, Finding, Judged,
+    Answer, Context, Finding, Judged,
     expect::{Expected, Rules},
     follow::{Change, Follow, Step},
     layer::{Layer, Stage},
@@ -40,6 +42,7 @@ struct Flow<'a> {
     zone: u16,
     server_port: u16,
     now_ns: u64,
+    unix_s: i64,
 }
 
 impl Flow<'_> {
@@ -99,15 +102,15 @@ pub(super) fn conclude(
     held: &Held,
     packet: &Packet<'_>,
     talk: &mut Talk,
-    rules: &Rules,
-    now_ns: u64,
+    context: &Context<'_>,
     out: &mut Judged,
 ) -> Answer {
+    let Context { rules, now_ns, unix_s, .. } = *context;
     let walk = &packet.walk;
     let server_port = if held.direction == 0 { walk.dport } else { walk.sport };
     let service = Expected::Service { counter: held.service, udp: walk.protocol == UDP, port: server_port };
     let own = Protocol::numbered(held.announced).map_or(service, Expected::Announced);
-    let flow = Flow { rules, own, zone: held.zone, server_port, now_ns };
+    let flow = Flow { rules, own, zone: held.zone, server_port, now_ns, unix_s };
     loop {
         let fault = match next(talk, &flow) {
             Next::More => return Answer::Release,
@@ -124,7 +127,7 @@ pub(super) fn conclude(
             continue;
         }
         if fault.reaction == Reaction::Reset {
-            out.resets = resets(packet);
+            out.resets = resets(packet, Ends::Both);
         }
         talk.condemn(fault.reason, out);
         return Answer::Drop(fault.reason);
@@ -150,6 +153,10 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
             }
             Beginning::Seen => {
                 let next = compare(layer, flow, stalled);
+                if matches!(layer.stage, Stage::Compared) {
+                    talk.begin(flow.rules, flow.is_udp(), flow.server_port, flow.unix_s);
+                }
+                let layer = talk.layer();
                 if let (Stage::Compared, true) = (&layer.stage, outermost) {
                     talk.app = match layer.spoken {
                         Spoken::Known(protocol, ..) => protocol.number(),

@@ -1,14 +1,20 @@
 //! What is to be spoken on a flow, by the generation that judged it.
 
+use dropgate_abi::{flow::TICK_SHIFT, policy::timeout};
+use dropgate_signatures::engine::Shared;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
-use super::proxy::Targets;
+use super::{proxy::Targets, watch::Signatures};
 use crate::{
-    policy::model::{Expect, Failure, Inspection, Proxied, Reaction},
+    app::Limits,
+    policy::{
+        Image, Policy,
+        model::{Expect, Failure, Inspection, Proxied, Reaction},
+    },
     protocol::{self, Candidates, Protocol},
 };
 
@@ -30,6 +36,8 @@ pub struct Rules {
     pub capture: bool,
     /// Who knows what a proxy may be asked for. `None`: nobody, and so nothing.
     pub targets: Option<Arc<dyn Targets>>,
+    /// `None`: there are no rules, and nothing is told of what is said.
+    pub signatures: Option<Signatures>,
 }
 
 /// What is expected of a conversation.
@@ -45,6 +53,27 @@ pub enum Expected {
 }
 
 impl Rules {
+    /// Those of a policy that was compiled; `None` if it has nothing inspected. `shared`: what its signatures remember.
+    pub fn of(policy: &Policy, image: &Image, shared: &Arc<Shared>) -> Option<Self> {
+        let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
+        let signatures = policy.signatures.as_ref().map(|signatures| Signatures {
+            ruleset: Arc::clone(&signatures.ruleset),
+            shared: Arc::clone(shared),
+            log: signatures.log,
+            limits: Limits::default(),
+        });
+        Some(Self {
+            inspection: policy.inspection?,
+            failure: policy.failure,
+            fragments: Duration::from_nanos(fragments),
+            expect: image.names.expected(),
+            proxied: image.names.proxied(),
+            capture: false,
+            targets: None,
+            signatures,
+        })
+    }
+
     /// What may be spoken; `None`: anything.
     fn listed(&self, expected: Expected) -> Option<&[Protocol]> {
         match expected {
