@@ -8,6 +8,9 @@ pub mod dns;
 mod events;
 pub mod files;
 mod held;
+mod lines;
+pub mod mime;
+pub mod smtp;
 pub mod tls;
 
 use std::fmt::Debug;
