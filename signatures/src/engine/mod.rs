@@ -20,6 +20,11 @@ pub struct Ruleset {
 #[derive(Debug, Default)]
 pub struct FlowState {}
 
+impl FlowState {
+    /// The conversation has changed into another one (STARTTLS, upgrades): numbers of transactions begin anew.
+    pub fn begin_conversation(&mut self) {}
+}
+
 /// What rules remember of hosts and of themselves: `xbits`, `hostbits`, thresholds, datasets. It outlives rulesets.
 #[derive(Debug, Default)]
 pub struct Shared {}

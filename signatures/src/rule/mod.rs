@@ -32,6 +32,13 @@ pub enum Action {
     Pass,
 }
 
+impl Action {
+    /// Whether the packet ends.
+    pub const fn blocks(self) -> bool {
+        matches!(self, Self::Drop | Self::Reject(_))
+    }
+}
+
 /// Ends of a flow that a `reject` answers, seen from the packet that matched.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Ends {

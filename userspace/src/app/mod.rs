@@ -6,7 +6,12 @@
 
 use std::fmt::Debug;
 
-use dropgate_signatures::subject::{Direction, Transaction};
+use dropgate_signatures::{
+    protocol::App,
+    subject::{Direction, Transaction},
+};
+
+use crate::protocol::Protocol;
 
 /// How much of a transfer is remembered. What lies beyond is counted and not looked into.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,4 +73,29 @@ pub struct Record {
     /// `http`, `dns`, `tls`, `fileinfo`, ...
     pub event_type: &'static str,
     pub object: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The parser of what was found to be spoken, if there is one. `udp`: it is fed datagrams.
+pub fn parser(_protocol: Protocol, _udp: bool, _limits: &Limits) -> Option<Box<dyn Parser>> {
+    None
+}
+
+/// What rules call what was found to be spoken.
+pub fn app(protocol: Protocol) -> App {
+    match protocol {
+        Protocol::Http => App::Http1,
+        Protocol::FakeTls => App::Failed,
+        other => App::named(other.name()).unwrap_or(App::Failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_have_a_name_for_what_is_found() {
+        let nameless: Vec<_> = Protocol::ALL.iter().filter(|protocol| app(**protocol) == App::Failed).collect();
+        assert_eq!(nameless, [&Protocol::FakeTls]);
+    }
 }

@@ -269,8 +269,10 @@ impl Worker {
                 Settle { hash: held.hash, flow: held.flow, drop_reason: reason.0 as u8, app, ..Settle::default() };
             shared.kernel.settle(&request);
         }
-        if let Some((onward, back)) = judged.resets.take() {
+        if let Some(onward) = judged.resets.onward.take() {
             to.send(&mut self.hands, &onward);
+        }
+        if let Some(back) = judged.resets.back.take() {
             from.send(&mut self.hands, &back);
             let _ = from.flush();
         }

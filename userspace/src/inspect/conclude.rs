@@ -7,6 +7,8 @@ use dropgate_abi::{
     reason::Reason,
 };
 
+use dropgate_signatures::rule::Ends;
+
 use super::{
     Answer, Finding, Judged,
     expect::{Expected, Rules},
@@ -124,7 +126,7 @@ pub(super) fn conclude(
             continue;
         }
         if fault.reaction == Reaction::Reset {
-            out.resets = resets(packet);
+            out.resets = resets(packet, Ends::Both);
         }
         talk.condemn(fault.reason, out);
         return Answer::Drop(fault.reason);
@@ -150,6 +152,10 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
             }
             Beginning::Seen => {
                 let next = compare(layer, flow, stalled);
+                if matches!(layer.stage, Stage::Compared) {
+                    talk.begin(flow.rules, flow.is_udp());
+                }
+                let layer = talk.layer();
                 if let (Stage::Compared, true) = (&layer.stage, outermost) {
                     talk.app = match layer.spoken {
                         Spoken::Known(protocol, ..) => protocol.number(),

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::proxy::Targets;
+use super::{proxy::Targets, watch::Signatures};
 use crate::{
     policy::model::{Expect, Failure, Inspection, Proxied, Reaction},
     protocol::{self, Candidates, Protocol},
@@ -30,6 +30,8 @@ pub struct Rules {
     pub capture: bool,
     /// Who knows what a proxy may be asked for. `None`: nobody, and so nothing.
     pub targets: Option<Arc<dyn Targets>>,
+    /// `None`: there are no rules, and nothing is told of what is said.
+    pub signatures: Option<Signatures>,
 }
 
 /// What is expected of a conversation.

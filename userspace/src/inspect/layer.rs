@@ -5,8 +5,12 @@ use super::{
     follow::Follow,
     proxy::{Access, Asked},
     related::Control,
+    watch::Signatures,
 };
-use crate::protocol::{self, Candidates, Direction, Protocol, Spoken, Stream};
+use crate::{
+    app::{self, Parser},
+    protocol::{self, Candidates, Direction, Protocol, Spoken, Stream},
+};
 
 /// Most bytes of each direction that identification is shown.
 const PREFIX: usize = 16 << 10;
@@ -37,6 +41,8 @@ pub(super) enum Stage {
 pub(super) struct Layer {
     /// By direction: what was said and not read yet. All of it until it is known what is spoken.
     unread: [Vec<u8>; 2],
+    /// Who said something first.
+    first: Option<Direction>,
     /// More was said than is kept.
     overflowed: bool,
     pub candidates: Candidates,
@@ -51,6 +57,8 @@ pub(super) struct Layer {
     pub stage: Stage,
     /// What was asked of a proxy last, and what the allowlist says of it.
     pub asked: Option<(Asked, Access)>,
+    /// Reads what is said for rules and events, from when it is known what is spoken.
+    parser: Option<Box<dyn Parser>>,
     /// What it lies in, for people: `STARTTLS`, `CONNECT www.example:443`.
     pub within: Option<String>,
 }
@@ -66,15 +74,30 @@ impl Layer {
 
     /// Takes the next bytes of both directions.
     pub fn hear(&mut self, to_server: &[u8], to_client: &[u8], rules: &Rules) {
+        let read = matches!(self.stage, Stage::Identify | Stage::Follow(_));
         for (unread, bytes) in self.unread.iter_mut().zip([to_server, to_client]) {
             self.bytes += bytes.len() as u64;
+            if !read {
+                continue;
+            }
             if unread.len() < UNREAD {
                 unread.extend_from_slice(bytes);
             } else {
                 self.overflowed |= !bytes.is_empty();
             }
         }
-        if !(to_server.is_empty() && to_client.is_empty()) {
+        if let Some(parser) = &mut self.parser {
+            for (direction, said) in [(Direction::ToServer, to_server), (Direction::ToClient, to_client)] {
+                if !said.is_empty() {
+                    parser.hear(direction, said);
+                }
+            }
+        } else if self.first.is_none() {
+            self.first = [(Direction::ToServer, to_server), (Direction::ToClient, to_client)]
+                .into_iter()
+                .find_map(|(direction, said)| (!said.is_empty()).then_some(direction));
+        }
+        if read && !(to_server.is_empty() && to_client.is_empty()) {
             self.look(rules);
         }
     }
@@ -88,8 +111,38 @@ impl Layer {
         }
     }
 
+    /// It is known what is spoken, and nothing of what was said was taken out yet: whoever reads it for rules begins.
+    pub fn begin(&mut self, signatures: Option<&Signatures>, datagrams: Option<&[(Direction, Box<[u8]>)]>) {
+        let (Some(signatures), Spoken::Known(protocol, ..)) = (signatures, self.spoken) else { return };
+        let Some(mut parser) = app::parser(protocol, datagrams.is_some(), &signatures.limits) else { return };
+        if let Some(datagrams) = datagrams {
+            datagrams.iter().for_each(|(direction, said)| parser.hear(*direction, said));
+        } else {
+            let first = self.first.unwrap_or(Direction::ToServer);
+            for direction in [first, first.opposite()] {
+                if !self.said(direction).is_empty() {
+                    parser.hear(direction, self.said(direction));
+                }
+            }
+        }
+        self.parser = Some(parser);
+    }
+
+    /// Who reads it for rules and events.
+    pub fn parser(&mut self) -> Option<&mut (dyn Parser + 'static)> {
+        self.parser.as_deref_mut()
+    }
+
+    /// The same, who reads no further.
+    pub fn take_parser(&mut self) -> Option<Box<dyn Parser>> {
+        self.parser.take()
+    }
+
     /// Bytes were never seen: where it is read on, nobody knows any more what belongs to what.
-    pub fn lost(&mut self) {
+    pub fn lost(&mut self, direction: Direction) {
+        if let Some(parser) = &mut self.parser {
+            parser.lost(direction, 0);
+        }
         if matches!(self.stage, Stage::Follow(_)) {
             self.stage = Stage::Over;
         }
@@ -107,7 +160,8 @@ impl Layer {
 
     /// Bytes of memory that it takes, about.
     pub fn footprint(&self) -> usize {
-        size_of::<Self>() + self.unread.iter().map(Vec::capacity).sum::<usize>()
+        let parser = self.parser.as_ref().map_or(0, |parser| parser.footprint());
+        parser + size_of::<Self>() + self.unread.iter().map(Vec::capacity).sum::<usize>()
     }
 
     /// Whether what comes after STUN is looked at.
@@ -125,6 +179,9 @@ impl Layer {
     /// What one datagram says, for whoever reads on.
     pub fn hear_datagram(&mut self, direction: Direction, payload: &[u8]) {
         self.bytes += payload.len() as u64;
+        if let Some(parser) = &mut self.parser {
+            parser.hear(direction, payload);
+        }
         let unread = &mut self.unread[direction as usize];
         unread.clear();
         unread.extend_from_slice(payload);

@@ -15,6 +15,7 @@ mod talk;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+mod watch;
 
 use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 
@@ -28,7 +29,9 @@ pub use self::{
     peers::Peers,
     proxy::{Access, Asked, Host, Request, Target, Targets},
     related::Announced,
+    reset::Resets,
     talk::{Beginning, Talk, Waiting},
+    watch::{Alerted, Logged, Signatures, Watched},
 };
 use crate::{
     policy::model::{self, Reaction},
@@ -53,7 +56,7 @@ pub struct Judged {
     /// Frames that were kept and leave now, the same way as the one that was judged, and after it if it leaves.
     pub let_go: Vec<Box<[u8]>>,
     /// Frames that end the connection: for its receiver and for its sender.
-    pub resets: Option<(Vec<u8>, Vec<u8>)>,
+    pub resets: Resets,
     /// What was found out about the flow, in order.
     pub found: Vec<Finding>,
     /// Nothing more is wanted of the flow. With [`dropgate_abi::flow::Flow::app`].
@@ -72,6 +75,8 @@ pub struct Judged {
     pub discarded: Vec<(Reason, Box<[u8]>)>,
     /// The packet, for who tells of it.
     pub walk: Walk,
+    /// What rules say of it.
+    pub watched: Watched,
     stream: reassembly::Outcome,
 }
 
@@ -137,14 +142,17 @@ pub fn judge_parts(
     out.discarded.clear();
     out.noted = None;
     out.found.clear();
-    (out.resets, out.finished, out.awaited, out.condemned) = (None, None, None, None);
+    out.resets = Resets::default();
+    (out.finished, out.awaited, out.condemned) = (None, None, None);
     out.uninspected = false;
+    out.watched.clear();
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
     out.walk = packet.walk;
     if let Some(reason) = talk.condemned {
         return Answer::Drop(reason);
     }
-    if talk.settled && !talk.keeps() && talk.is_confirmed(rules) {
+    talk.watching = rules.signatures.is_some() && !talk.watch.is_over();
+    if talk.settled && !talk.watching && !talk.keeps() && talk.is_confirmed(rules) {
         // nothing more is looked for; it is held only to be counted out, or because everything is
         out.finished = (!rules.inspection.everything).then_some(talk.app);
         return Answer::Release;
@@ -177,12 +185,22 @@ pub fn judge_parts(
     } else {
         answer
     };
+    let answer = match &rules.signatures {
+        Some(signatures) if talk.watching && talk.condemned.is_none() => {
+            let answer = watch::watch(held, &packet, talk, signatures, (context.now_ns, answer), out);
+            if talk.watch.is_over() {
+                talk.unwatch();
+            }
+            answer
+        }
+        _ => answer,
+    };
     talk.announce(held, &packet, &mut out.announced);
-    if talk.settled && talk.is_confirmed(rules) {
+    if talk.settled && !talk.watching && talk.is_confirmed(rules) {
         talk.leave();
         out.finished = (!rules.inspection.everything).then_some(talk.app);
     }
-    if talk.settled && out.finished.is_none() && !rules.inspection.everything {
+    if talk.settled && !talk.watching && out.finished.is_none() && !rules.inspection.everything {
         let awaits = talk.awaits();
         out.awaited = awaits.map(|(direction, number)| Awaited { direction, number, app: talk.app });
     }
@@ -205,7 +223,7 @@ pub fn judge_parts(
 /// Whether a flow stays under inspection for more than the time until its receivers have what was inspected. Of a flow that was
 /// announced its entry says as what, for as long as it does.
 fn stays(held: &Held, talk: &Talk, rules: &Rules) -> bool {
-    held.announced == 0 && talk.condemned.is_none() && (!talk.settled || rules.inspection.everything)
+    held.announced == 0 && talk.condemned.is_none() && (!talk.settled || talk.watching || rules.inspection.everything)
 }
 
 /// For how long there may be no memory for what a flow says, before it ends and gives back what it has, ns: else many that

@@ -37,6 +37,16 @@ impl<'a> Packet<'a> {
         (start <= end).then_some(Self { frame, walk, payload: start..end })
     }
 
+    /// The IP header, with whatever stands between it and the transport's.
+    pub fn network(&self) -> &'a [u8] {
+        self.frame.get(usize::from(self.walk.l3)..usize::from(self.walk.l4)).unwrap_or_default()
+    }
+
+    /// The transport's header.
+    pub fn transport_header(&self) -> &'a [u8] {
+        self.frame.get(usize::from(self.walk.l4)..self.payload.start).unwrap_or_default()
+    }
+
     /// The transport's header and what it carries.
     pub fn transport(&self) -> &'a [u8] {
         self.frame.get(usize::from(self.walk.l4)..self.payload.end).unwrap_or_default()

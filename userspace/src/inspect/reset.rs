@@ -1,5 +1,7 @@
 //! A RST in the place of a segment, and one back to who sent it.
 
+use dropgate_signatures::rule::Ends;
+
 use super::packet::Packet;
 use crate::reassembly::checksum;
 
@@ -9,8 +11,23 @@ const ACK: u8 = 16;
 const HEADER: usize = 20;
 
 /// Frames that end the connection of a segment: one for its receiver, one for its sender. The receiver takes a RST that has
-/// the number it expects next, which is that of the segment; the sender one that has the number it said it expects.
-pub fn resets(packet: &Packet<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+/// the number it expects next, which is that of the segment; the sender one that has the number it said it expects. Only for
+/// these ends.
+pub fn resets(packet: &Packet<'_>, ends: Ends) -> Resets {
+    let (onward, back) = both(packet).unzip();
+    Resets { onward: onward.filter(|_| ends != Ends::Source), back: back.filter(|_| ends != Ends::Destination) }
+}
+
+/// Frames that end a connection.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Resets {
+    /// In the place of the packet.
+    pub onward: Option<Vec<u8>>,
+    /// To who sent it.
+    pub back: Option<Vec<u8>>,
+}
+
+fn both(packet: &Packet<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     let word = |at: usize| Some(u32::from_be_bytes(*packet.transport().get(at..)?.first_chunk()?));
     let (seq, ack) = (word(4)?, word(8)?);
     let payload = u32::try_from(packet.payload().len()).ok()?;
@@ -73,7 +90,7 @@ mod tests {
             let mut bytes = Vec::new();
             builder.tcp(40_000, 443, 1000, 8192).ack(77).psh().write(&mut bytes, b"hello").expect("room");
             let packet = Packet::read(&bytes).expect("a packet");
-            let (onward, back) = resets(&packet).expect("resets");
+            let (onward, back) = both(&packet).expect("resets");
             for (frame, seq, sport, first) in [(&onward, 1000, 40_000, 2), (&back, 77, 443, 4)] {
                 let reset = Packet::read(frame).expect("a packet");
                 let way = Direction::ToServer;

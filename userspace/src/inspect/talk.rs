@@ -12,6 +12,7 @@ use super::{
     expect::Rules,
     layer::{Layer, Stage},
     packet::Packet,
+    watch::Watch,
 };
 use crate::{
     protocol::Direction,
@@ -52,8 +53,12 @@ pub struct Talk {
     /// Since when there was no memory for what it says, by the caller's clock.
     pub(super) refused_ns: Option<u64>,
     pub beginning: Beginning,
-    /// Nothing more is wanted of it.
+    /// Nothing more is wanted of it, but for what rules say.
     pub settled: bool,
+    /// What rules say of it.
+    pub(super) watch: Watch,
+    /// There are rules, and they may yet say something.
+    pub(super) watching: bool,
     /// [`dropgate_abi::flow::Flow::app`]: what the outermost conversation is, once that is known.
     pub app: u8,
     /// Beginnings that told nothing.
@@ -83,6 +88,8 @@ impl Talk {
             refused_ns: None,
             beginning,
             settled: false,
+            watch: Watch::default(),
+            watching: false,
             app: 0,
             beginnings: 0,
             told: 0,
@@ -170,6 +177,7 @@ impl Talk {
         let datagrams = self.datagrams.iter().map(|(_, payload)| payload.len());
         let layers = self.layers.iter().map(Layer::footprint);
         let connection = self.connection.as_ref().map_or(0, |connection| connection.footprint());
+        let connection = connection + self.watch.footprint();
         connection + kept.chain(waiting).chain(datagrams).chain(layers).sum::<usize>()
     }
 
@@ -219,7 +227,7 @@ impl Talk {
     ) -> Answer {
         // Receivers take urgent bytes out of the stream unless they were told not to: they would read another one. On a control
         // channel that announces nothing to them that was not announced, and FTP's ABOR comes so (RFC 959, 4.1.3).
-        let undecided = !self.settled && !self.announces() || self.inspected.is_some();
+        let undecided = !self.settled && !self.announces() || self.inspected.is_some() || self.watching;
         if segment.flags & flag::URG != 0 && undecided {
             return Answer::Drop(Reason::tcp_urgent);
         }
@@ -237,6 +245,7 @@ impl Talk {
         if out.restarted {
             // the same addresses and ports, another conversation
             self.layers.clear();
+            self.watch = Watch::default();
             (self.settled, self.inspected, self.stalls) = (false, None, 0);
         }
         for (token, reason) in &out.discard {
@@ -250,9 +259,9 @@ impl Talk {
         if adopted && self.beginning == Beginning::Seen {
             self.beginning = Beginning::Before;
         }
-        if !self.settled {
-            if out.gap.is_some() {
-                self.layer().lost();
+        if !self.settled || self.watching {
+            if let Some(direction) = out.gap {
+                self.layer().lost(direction);
             }
             self.layer().hear(out.stream(Direction::ToServer), out.stream(Direction::ToClient), rules);
         }
@@ -271,8 +280,36 @@ impl Talk {
         self.settled = true;
         let connection = self.connection.as_deref().filter(|_| self.beginning == Beginning::Seen);
         self.inspected = connection.map(Connection::said);
-        self.layers = Vec::new();
+        if !self.watching {
+            self.layers = Vec::new();
+        }
         self.datagrams = Vec::new();
+    }
+
+    /// It is known what is spoken now: it is read for rules.
+    pub(super) fn begin(&mut self, rules: &Rules, udp: bool) {
+        let (layers, datagrams) = (&mut self.layers, &self.datagrams);
+        if let Some(layer) = layers.last_mut() {
+            layer.begin(rules.signatures.as_ref(), udp.then_some(datagrams));
+        }
+    }
+
+    /// Conversations, and what rules know of them.
+    pub(super) fn watched(&mut self) -> (&mut [Layer], &mut Watch) {
+        (&mut self.layers, &mut self.watch)
+    }
+
+    /// Whether both ends have spoken: of TCP, both have begun.
+    pub(super) fn is_established(&self) -> bool {
+        self.connection.as_ref().map_or_else(|| self.watch.is_answered(), |connection| connection.is_established())
+    }
+
+    /// Rules have nothing more to say of it.
+    pub(super) fn unwatch(&mut self) {
+        self.watching = false;
+        if self.settled {
+            self.settle();
+        }
     }
 
     /// It leaves inspection.

@@ -11,29 +11,14 @@ mod stream;
 
 #[cfg(test)]
 pub(crate) use self::stream::samples;
+pub use dropgate_signatures::subject::Direction;
+
 pub use self::{
     datagram::{carried, datagrams, is_stun, quic},
     first::first_bytes,
     registered::{registered, registrations},
     stream::{midstream, socks_request, stream},
 };
-
-/// Who said something.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Direction {
-    ToServer,
-    ToClient,
-}
-
-impl Direction {
-    /// The other one.
-    pub const fn opposite(self) -> Self {
-        match self {
-            Self::ToServer => Self::ToClient,
-            Self::ToClient => Self::ToServer,
-        }
-    }
-}
 
 /// A detector's answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

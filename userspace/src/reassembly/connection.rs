@@ -93,6 +93,11 @@ impl Connection {
         size_of::<Self>() + self.sides.iter().flatten().map(Side::footprint).sum::<usize>()
     }
 
+    /// Whether both sides have begun, whatever came later.
+    pub fn is_established(&self) -> bool {
+        self.sides.iter().all(Option::is_some)
+    }
+
     /// Whether both sides have begun, and neither has ended.
     pub fn is_open(&self) -> bool {
         let mut sides = self.sides.iter();

@@ -255,6 +255,8 @@ reasons! {
     233 proxy_target_unseen      Content Drop "T1090" "asks a proxy in a way that hides the target or lets it be read in two ways"
     234 proxy_nested             Content Drop "T1090" "a proxy through a proxy, deeper than is followed"
 
+    240 signature                Content Drop "" "a signature matched that drops, in this packet or earlier in its flow"
+
     250 internal                 Verdict Error "" "a packet that no stage decided; a defect of Dropgate"
 }
 

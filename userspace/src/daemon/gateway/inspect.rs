@@ -39,7 +39,7 @@ impl Gateway {
         let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
         let targets = Some(Arc::new(Allowlist::new(&self.object)?) as _);
         let fragments = Duration::from_nanos(fragments);
-        let rules = Rules { inspection, failure, fragments, expect, proxied, targets, capture: false };
+        let rules = Rules { inspection, failure, fragments, expect, proxied, targets, capture: false, signatures: None };
         Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
     }
 

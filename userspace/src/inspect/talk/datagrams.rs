@@ -9,11 +9,11 @@ const DATAGRAM: usize = 2048;
 impl Talk {
     /// A datagram.
     pub(in crate::inspect) fn datagram(&mut self, direction: Direction, payload: &[u8], rules: &Rules) {
-        if self.settled && !rules.inspection.everything {
+        if self.settled && !self.watching && !rules.inspection.everything {
             return;
         }
         self.layer().hear_datagram(direction, payload);
-        if self.datagrams.len() == MOST_DATAGRAMS {
+        if self.settled || self.datagrams.len() == MOST_DATAGRAMS {
             return;
         }
         if self.layer().is_carrying() && protocol::is_stun(payload) {

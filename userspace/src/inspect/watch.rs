@@ -1,0 +1,398 @@
+//! Rules are asked about what a flow says, packet by packet, and what is to be told of it is gathered.
+
+use std::{net::IpAddr, sync::Arc};
+
+use dropgate_abi::{hold::Held, reason::Reason};
+use dropgate_signatures::{
+    engine::{Alert, FlowState, Outcome, Ruleset, Scratch, Shared, Verdict},
+    protocol::App,
+    rule::Rule,
+    subject::{self, Direction, Stream, Subject, Transaction},
+};
+
+use super::{
+    Answer, Judged,
+    layer::Layer,
+    packet::{Packet, TCP},
+    reset::resets,
+    talk::Talk,
+};
+use crate::{
+    app::{self, Exchange, Limits, Parser, Record},
+    protocol::Spoken,
+};
+
+/// Rules, and what they remember of hosts and of themselves, which outlives them.
+#[derive(Clone, Debug, Default)]
+pub struct Signatures {
+    pub ruleset: Arc<Ruleset>,
+    pub shared: Arc<Shared>,
+    /// What is said is told of (EVE `http`, `tls`, `dns` and so on), also where no rule asks for it.
+    pub log: bool,
+    pub limits: Limits,
+}
+
+/// A rule has matched.
+#[derive(Clone, Debug)]
+pub struct Alerted {
+    pub rule: Arc<Rule>,
+    /// Its packet, and with it the flow, ends for that.
+    pub blocked: bool,
+    pub transaction: Option<u64>,
+    pub in_stream: bool,
+    pub direction: Direction,
+    pub app: App,
+    pub original_app: Option<App>,
+    /// What was said in that transaction.
+    pub context: Vec<Record>,
+    /// Of the flow so far, by direction.
+    pub packets: [u64; 2],
+    pub bytes: [u64; 2],
+}
+
+/// Something that was said, complete.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    pub record: Record,
+    pub transaction: u64,
+    pub app: App,
+}
+
+/// What is told of a packet.
+#[derive(Default, Debug)]
+pub struct Watched {
+    pub alerts: Vec<Alerted>,
+    pub logged: Vec<Logged>,
+    scratch: Scratch,
+    outcome: Outcome,
+}
+
+impl Watched {
+    /// Empty, for the next packet.
+    pub fn clear(&mut self) {
+        self.alerts.clear();
+        self.logged.clear();
+    }
+}
+
+/// What was said on a direction, as far as rules may look back.
+#[derive(Debug, Default)]
+struct Window {
+    bytes: Vec<u8>,
+    /// Of its first byte in the stream.
+    offset: u64,
+}
+
+impl Window {
+    /// Adds bytes that were said.
+    fn say(&mut self, said: &[u8]) {
+        self.bytes.extend_from_slice(said);
+    }
+
+    /// Keeps so many of the last bytes.
+    fn keep(&mut self, most: usize) {
+        let gone = self.bytes.len().saturating_sub(most);
+        self.bytes.drain(..gone);
+        self.offset += gone as u64;
+    }
+}
+
+/// What rules know of a flow.
+#[derive(Debug, Default)]
+pub struct Watch {
+    state: FlowState,
+    windows: [Window; 2],
+    packets: [u64; 2],
+    bytes: [u64; 2],
+    since_ns: Option<u64>,
+    /// Conversations that were read to their end.
+    conversations: usize,
+    /// Nothing can match any more, and nothing is to be told.
+    over: bool,
+}
+
+impl Watch {
+    /// Whether rules may yet say something.
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether both ends have sent something.
+    pub const fn is_answered(&self) -> bool {
+        self.packets[0] > 0 && self.packets[1] > 0
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub fn footprint(&self) -> usize {
+        self.windows.iter().map(|window| window.bytes.capacity()).sum()
+    }
+}
+
+/// What is asked with each packet.
+struct Asked<'a> {
+    signatures: &'a Signatures,
+    now_ns: u64,
+    packet: subject::Packet<'a>,
+    flow: subject::Flow,
+}
+
+/// Asks the rules about a packet, after it was found out what is spoken. What becomes of the packet is what was `answer`ed, or it
+/// is dropped.
+pub(super) fn watch(
+    held: &Held,
+    packet: &Packet<'_>,
+    talk: &mut Talk,
+    signatures: &Signatures,
+    (now_ns, answer): (u64, Answer),
+    out: &mut Judged,
+) -> Answer {
+    let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
+    let way = direction as usize;
+    let tcp = packet.walk.protocol == TCP;
+    let events = match answer {
+        Answer::Drop(reason) => events(reason),
+        _ => &[],
+    };
+    let said = if tcp { out.stream.stream(direction).len() } else { 0 };
+    let watch = &mut talk.watch;
+    watch.packets[way] += 1;
+    watch.bytes[way] += packet.payload().len() as u64;
+    let since_ns = *watch.since_ns.get_or_insert(now_ns);
+    watch.windows[way].say(out.stream.stream(direction));
+    let flow = subject::Flow {
+        established: talk.is_established(),
+        app: App::Unknown,
+        original_app: None,
+        packets: talk.watch.packets,
+        bytes: talk.watch.bytes,
+        age_s: u32::try_from(now_ns.saturating_sub(since_ns) / 1_000_000_000).unwrap_or(u32::MAX),
+    };
+    let shown = subject::Packet {
+        direction,
+        source: packet.source(),
+        destination: packet.destination(),
+        protocol: packet.walk.protocol,
+        source_port: packet.walk.sport,
+        destination_port: packet.walk.dport,
+        network: packet.network(),
+        transport: packet.transport_header(),
+        payload: packet.payload(),
+        events,
+    };
+    let mut asked = Asked { signatures, now_ns, packet: shown, flow };
+    let (layers, watch) = talk.watched();
+    let innermost = layers.len().saturating_sub(1);
+    let original = layers.first().filter(|_| innermost > 0).map(name);
+    let mut verdict = Verdict::Continue;
+    for (at, layer) in layers.iter_mut().enumerate() {
+        if at < innermost {
+            let Some(mut parser) = layer.take_parser() else { continue };
+            // what follows is another conversation
+            [Direction::ToServer, Direction::ToClient].map(|way| parser.end(way));
+            (asked.flow.app, asked.flow.original_app) = (name(layer), original.filter(|_| at > 0));
+            verdict = strictest(verdict, ask(&asked, None, Some(&mut *parser), watch, &mut out.watched));
+            watch.conversations += 1;
+            watch.state.begin_conversation();
+        }
+    }
+    let mut none = Layer::default();
+    let layer = layers.last_mut().unwrap_or(&mut none);
+    (asked.flow.app, asked.flow.original_app) = (name(layer), original);
+    let stream = (tcp && said > 0).then_some(said);
+    verdict = strictest(verdict, ask(&asked, stream, layer.parser(), watch, &mut out.watched));
+    let wants = [Direction::ToServer, Direction::ToClient].map(|way| {
+        let ports = (asked.packet.source_port, asked.packet.destination_port);
+        let ports = if way == direction { ports } else { (ports.1, ports.0) };
+        signatures.ruleset.wants(&asked.flow, way, ports, &watch.state)
+    });
+    for (window, wants) in watch.windows.iter_mut().zip(&wants) {
+        window.keep(wants.stream.unwrap_or(0));
+    }
+    let pending = matches!(layer.spoken, Spoken::Pending);
+    let reads = pending || layer.parser().is_some_and(|parser| !parser.is_opaque());
+    let read = reads && (signatures.log || wants.iter().any(|wants| wants.transactions));
+    watch.over = !read && !wants.iter().any(|wants| wants.packets || wants.stream.is_some());
+    follow(verdict, packet, talk, answer, out)
+}
+
+/// The flow has ended: what was not complete is, and is asked about and told of. Its packets are gone, so nothing can be done
+/// about them.
+pub(super) fn finish(
+    (source, destination): ((IpAddr, u16), (IpAddr, u16)),
+    protocol: u8,
+    talk: &mut Talk,
+    signatures: &Signatures,
+    now_ns: u64,
+    out: &mut Watched,
+) {
+    let packet = subject::Packet {
+        direction: Direction::ToServer,
+        source: source.0,
+        destination: destination.0,
+        protocol,
+        source_port: source.1,
+        destination_port: destination.1,
+        network: &[],
+        transport: &[],
+        payload: &[],
+        events: &[],
+    };
+    let established = talk.is_established();
+    let (layers, watch) = talk.watched();
+    if watch.over {
+        return;
+    }
+    watch.over = true;
+    let age_s = watch.since_ns.map_or(0, |since| now_ns.saturating_sub(since) / 1_000_000_000);
+    let original = layers.first().filter(|_| layers.len() > 1).map(name);
+    let Some(layer) = layers.last_mut() else { return };
+    let mut flow = subject::Flow {
+        established,
+        app: name(layer),
+        original_app: original,
+        packets: watch.packets,
+        bytes: watch.bytes,
+        age_s: u32::try_from(age_s).unwrap_or(u32::MAX),
+    };
+    let Some(mut parser) = layer.take_parser() else { return };
+    [Direction::ToServer, Direction::ToClient].map(|way| parser.end(way));
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        let packet = match direction {
+            Direction::ToServer => packet,
+            Direction::ToClient => subject::Packet {
+                direction,
+                source: packet.destination,
+                destination: packet.source,
+                source_port: packet.destination_port,
+                destination_port: packet.source_port,
+                ..packet
+            },
+        };
+        flow.packets = watch.packets;
+        let last = direction == Direction::ToClient;
+        show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
+        if last {
+            tell(Some(&mut *parser), signatures, out);
+        }
+    }
+}
+
+/// Asks the rules, and tells what is complete.
+fn ask(
+    asked: &Asked<'_>,
+    stream: Option<usize>,
+    mut parser: Option<&mut (dyn Parser + 'static)>,
+    watch: &mut Watch,
+    out: &mut Watched,
+) -> Verdict {
+    let verdict = show(asked, stream, parser.as_deref(), watch, out);
+    tell(parser.take(), asked.signatures, out);
+    verdict
+}
+
+/// Shows the rules what there is, and gathers what they say.
+fn show(
+    asked: &Asked<'_>,
+    stream: Option<usize>,
+    parser: Option<&(dyn Parser + 'static)>,
+    watch: &mut Watch,
+    out: &mut Watched,
+) -> Verdict {
+    let exchanges = parser.map(Parser::transactions).unwrap_or_default();
+    let transactions: Vec<&dyn Transaction> = exchanges.iter().map(|exchange| *exchange as &dyn Transaction).collect();
+    let Asked { signatures, now_ns, packet, flow } = asked;
+    let window = &watch.windows[packet.direction as usize];
+    let subject = Subject {
+        now_ns: *now_ns,
+        packet: *packet,
+        flow: Some(*flow),
+        stream: stream.map(|new| Stream { bytes: &window.bytes, offset: window.offset, new, ended: false }),
+        transactions: &transactions,
+    };
+    let Watched { alerts, scratch, outcome, .. } = out;
+    signatures.ruleset.inspect(&subject, &mut watch.state, &signatures.shared, scratch, outcome);
+    let blocks = matches!(outcome.verdict, Verdict::Drop(_) | Verdict::Reject(..));
+    for Alert { rule, transaction, in_stream, silent } in outcome.alerts.drain(..) {
+        if silent {
+            continue;
+        }
+        let of = exchanges.iter().find(|exchange| Some(exchange.id()) == transaction);
+        alerts.push(Alerted {
+            blocked: blocks && rule.action.blocks(),
+            rule,
+            transaction,
+            in_stream,
+            direction: packet.direction,
+            app: flow.app,
+            original_app: flow.original_app,
+            context: of.map(|exchange| exchange.context()).unwrap_or_default(),
+            packets: flow.packets,
+            bytes: flow.bytes,
+        });
+    }
+    outcome.verdict
+}
+
+/// Tells of the transactions that are over, and forgets them.
+fn tell(parser: Option<&mut (dyn Parser + 'static)>, signatures: &Signatures, out: &mut Watched) {
+    let Some(parser) = parser else { return };
+    let over = |exchange: &&dyn Exchange| {
+        exchange.is_complete(Direction::ToServer) && exchange.is_complete(Direction::ToClient)
+    };
+    let mut forgotten = Vec::new();
+    for exchange in parser.transactions().into_iter().filter(over) {
+        let (transaction, app) = (exchange.id(), exchange.app());
+        forgotten.push(transaction);
+        if signatures.log {
+            let records = exchange.records().into_iter();
+            out.logged.extend(records.map(|record| Logged { record, transaction, app }));
+        }
+    }
+    forgotten.into_iter().for_each(|id| parser.forget(id));
+}
+
+/// What a verdict means for the packet and its flow.
+fn follow(verdict: Verdict, packet: &Packet<'_>, talk: &mut Talk, answer: Answer, out: &mut Judged) -> Answer {
+    let flow = match verdict {
+        Verdict::Continue => return answer,
+        Verdict::Pass(flow) => {
+            talk.watch.over |= flow;
+            return answer;
+        }
+        Verdict::Drop(flow) => flow,
+        Verdict::Reject(ends, flow) => {
+            out.resets = resets(packet, ends);
+            flow
+        }
+    };
+    if matches!(answer, Answer::Drop(_)) {
+        return answer;
+    }
+    if flow {
+        talk.condemn(Reason::signature, out);
+    }
+    Answer::Drop(Reason::signature)
+}
+
+/// The one of two verdicts that lets less through.
+const fn strictest(one: Verdict, other: Verdict) -> Verdict {
+    match (one, other) {
+        (Verdict::Reject(..), _) | (Verdict::Drop(_), Verdict::Pass(_) | Verdict::Continue) => one,
+        (Verdict::Pass(_), Verdict::Continue) => one,
+        _ => other,
+    }
+}
+
+/// What rules call a conversation.
+fn name(layer: &Layer) -> App {
+    match layer.spoken {
+        Spoken::Known(protocol, ..) => app::app(protocol),
+        Spoken::Unknown => App::Failed,
+        Spoken::Pending => App::Unknown,
+    }
+}
+
+/// What `stream-event` calls a reason.
+const fn events(_reason: Reason) -> &'static [&'static str] {
+    &[]
+}
