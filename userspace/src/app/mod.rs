@@ -8,8 +8,11 @@ pub mod dns;
 mod events;
 pub mod files;
 mod held;
+mod lines;
+pub mod mime;
 #[cfg(test)]
 mod samples;
+pub mod smtp;
 pub mod tls;
 
 use std::fmt::Debug;
@@ -130,6 +133,7 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
         App::Dns => Box::new(dns::Dns::stream(*limits)),
         App::Tls => Box::new(tls::Tls::new()),
+        App::Smtp => Box::new(smtp::Smtp::new(limits)),
         _ => return None,
     })
 }
