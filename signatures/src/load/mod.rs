@@ -20,6 +20,7 @@ use std::{collections::HashMap, ops::Range, sync::Arc};
 pub use self::{
     classes::{Classes, References},
     keyword::names as keywords,
+    list::ListError,
     variables::{DEFAULT_ADDRESSES, DEFAULT_PORTS, Variables},
 };
 use self::{

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use dropgate_signatures::engine::Ruleset;
+use dropgate_signatures::{engine::Ruleset, load::Loaded};
 
 use crate::policy::source::Location;
 
@@ -29,6 +29,8 @@ pub struct Signatures {
     /// Variables for addresses and for ports, as rules write them behind `$`.
     pub addresses: BTreeMap<String, String>,
     pub ports: BTreeMap<String, String>,
+    /// What came of the files.
+    pub loaded: Arc<Loaded>,
     /// The rules, compiled.
     pub ruleset: Arc<Ruleset>,
 }

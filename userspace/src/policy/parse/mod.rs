@@ -152,7 +152,7 @@ impl Parser {
             events: events.map(|section| self.events(section)).unwrap_or_default(),
             inspection: inspection.map(|section| self.inspection(section)),
             failure: failure.map(|section| self.failure(section)).unwrap_or_default(),
-            signatures: signatures.map(|section| self.signatures(section)),
+            signatures: signatures.map(|section| self.signatures(section, directory)),
             // after everything else, so that a mistake there does not hide others
             gateway: gateway.flatten()?,
         };
