@@ -4,12 +4,14 @@
 //! read becomes an event of the transaction ([`dropgate_signatures::subject::Transaction::events`]), and it goes on behind it, or
 //! is opaque from there on. Its memory is bounded by [`Limits`], its time by the bytes that it is fed.
 
+mod digits;
 pub mod dns;
 mod events;
 pub mod files;
 mod held;
 #[cfg(test)]
 mod samples;
+pub mod ssh;
 pub mod tls;
 
 use std::fmt::Debug;
@@ -129,6 +131,7 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
     Some(match app {
         App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
         App::Dns => Box::new(dns::Dns::stream(*limits)),
+        App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
         _ => return None,
     })
@@ -140,7 +143,8 @@ mod tests {
 
     #[test]
     fn rules_have_a_name_for_what_is_found() {
-        let nameless: Vec<_> = Protocol::ALL.iter().filter(|protocol| app(**protocol, false, 1) == App::Failed).collect();
+        let nameless: Vec<_> =
+            Protocol::ALL.iter().filter(|protocol| app(**protocol, false, 1) == App::Failed).collect();
         assert_eq!(nameless, [&Protocol::FakeTls]);
     }
 }

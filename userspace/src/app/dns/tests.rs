@@ -1,7 +1,4 @@
-use dropgate_signatures::{
-    buffer::Buffer::*,
-    subject::Direction::*,
-};
+use dropgate_signatures::{buffer::Buffer::*, subject::Direction::*};
 use proptest::prelude::*;
 use serde_json::json;
 
