@@ -9,6 +9,7 @@ pub mod dns;
 mod events;
 pub mod files;
 mod held;
+pub mod quic;
 #[cfg(test)]
 mod samples;
 pub mod ssh;
@@ -131,6 +132,7 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
     Some(match app {
         App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
         App::Dns => Box::new(dns::Dns::stream(*limits)),
+        App::Quic => Box::new(quic::Quic::new(*limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
         _ => return None,
