@@ -4,6 +4,7 @@
 //! read becomes an event of the transaction ([`dropgate_signatures::subject::Transaction::events`]), and it goes on behind it, or
 //! is opaque from there on. Its memory is bounded by [`Limits`], its time by the bytes that it is fed.
 
+mod digits;
 pub mod dns;
 mod events;
 pub mod files;
@@ -13,6 +14,8 @@ pub mod mime;
 #[cfg(test)]
 mod samples;
 pub mod smtp;
+pub mod quic;
+pub mod ssh;
 pub mod tls;
 
 use std::fmt::Debug;
@@ -132,6 +135,8 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
     Some(match app {
         App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
         App::Dns => Box::new(dns::Dns::stream(*limits)),
+        App::Quic => Box::new(quic::Quic::new(*limits)),
+        App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
         App::Smtp => Box::new(smtp::Smtp::new(limits)),
         _ => return None,
