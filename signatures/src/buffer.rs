@@ -92,8 +92,8 @@ buffers! {
     HttpLocation "http.location" ToClient Http;
     HttpServer "http.server" ToClient Http;
     HttpStart "http.start" ["http_start"] Both Http;
-    HttpRequestBody "http.request_body" ToServer Http1;
-    HttpResponseBody "http.response_body" ToClient Http1;
+    HttpRequestBody "http.request_body" ToServer Http;
+    HttpResponseBody "http.response_body" ToClient Http;
     HttpResponseLine "http.response_line" ["http_response_line"] ToClient Http;
     HttpStatCode "http.stat_code" ToClient Http;
     HttpStatMsg "http.stat_msg" ToClient Http;
