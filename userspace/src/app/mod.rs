@@ -4,7 +4,9 @@
 //! read becomes an event of the transaction ([`dropgate_signatures::subject::Transaction::events`]), and it goes on behind it, or
 //! is opaque from there on. Its memory is bounded by [`Limits`], its time by the bytes that it is fed.
 
+pub mod body;
 pub mod files;
+pub mod http;
 
 use std::fmt::Debug;
 
@@ -96,8 +98,11 @@ pub fn text(bytes: &[u8]) -> serde_json::Value {
 }
 
 /// The parser of what was found to be spoken, if there is one. `udp`: it is fed datagrams.
-pub fn parser(_protocol: Protocol, _udp: bool, _limits: &Limits) -> Option<Box<dyn Parser>> {
-    None
+pub fn parser(protocol: Protocol, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
+    match (protocol, udp) {
+        (Protocol::Http, false) => Some(Box::new(http::Http1::new(*limits))),
+        _ => None,
+    }
 }
 
 /// What rules call what was found to be spoken.
