@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::{
     netlink,
-    policy::{self, Environment, rules},
+    policy::{self, Environment},
 };
 
 /// Arguments of `check`.
@@ -30,22 +30,14 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let (policy, diagnostics) = policy::check(&args.file, environment.as_ref() as Option<&Environment>);
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     let valid = policy.is_some() && errors == 0;
-    let signatures = policy.as_ref().and_then(|policy| policy.signatures.as_ref());
-    let loaded = signatures.filter(|signatures| !signatures.files.is_empty()).map(|signatures| &*signatures.loaded);
     if args.json {
-        let mut document = serde_json::json!({ "valid": valid, "diagnostics": diagnostics });
-        if let Some(loaded) = loaded {
-            let left_out = rules::left_out(loaded);
-            document["rules"] = serde_json::json!({
-                "loaded": loaded.rules.len(), "commented_out": loaded.disabled, "left_out": left_out,
-            });
-        }
+        let document = serde_json::json!({ "valid": valid, "diagnostics": diagnostics });
         writeln!(std::io::stdout(), "{document:#}")?;
     } else {
         let mut err = std::io::stderr().lock();
         write!(err, "{}", policy::render(&diagnostics, std::io::stderr().is_terminal()))?;
-        if let Some(loaded) = loaded {
-            write!(err, "{}", rules::summary(loaded))?;
+        if let Some(signatures) = policy.as_ref().and_then(|policy| policy.signatures.as_ref()) {
+            writeln!(err, "{signatures}")?;
         }
         writeln!(err, "{}", policy::summary(&diagnostics))?;
     }

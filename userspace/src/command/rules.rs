@@ -1,19 +1,22 @@
 //! `dropgate rules`.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufWriter, IsTerminal as _, Write},
+    path::Path,
     process::ExitCode,
 };
 
 use clap::Args;
 use dropgate_signatures::{
-    load::{Loaded, Outcome, Variables},
+    load::{self, File, Loaded, Options, Outcome, Variables},
     rule::{Action, Ends, Header, Protocol, Rule},
 };
 
 use crate::policy::{
     self,
-    rules::{Files, summary},
+    rules::{MAX_FILE, in_directory},
+    source::{ReadError, read_bytes},
 };
 
 /// Arguments of `rules`.
@@ -46,17 +49,31 @@ pub fn rules(args: &RulesArgs) -> anyhow::Result<ExitCode> {
         };
         variables.set(name, value);
     }
-    let mut files = Files::default();
+    let mut files = Vec::new();
     for name in &args.file {
-        files.add(name)?;
+        let path = Path::new(name);
+        let io = |error| ReadError::Io { name: name.clone(), error };
+        let paths = if path.is_dir() { in_directory(path).map_err(io)? } else { vec![path.to_owned()] };
+        for path in paths {
+            files.push(read(&path.display().to_string())?);
+        }
     }
-    if let Some(name) = &args.classification {
-        files.classification = Some(Files::beside(&files.directory, name)?);
-    }
-    if let Some(name) = &args.thresholds {
-        files.thresholds = Some(Files::beside(&files.directory, name)?);
-    }
-    let loaded = files.load(variables);
+    let classification = args.classification.as_deref().map(read).transpose()?;
+    let thresholds = args.thresholds.as_deref().map(read).transpose()?;
+    let files: Vec<File<'_>> = files.iter().map(file).collect();
+    let loaded = load::load(
+        &files,
+        &Options {
+            variables,
+            classification: classification.as_ref().map(file),
+            references: None,
+            thresholds: thresholds.as_ref().map(file),
+            read: &|rules, name| {
+                let path = Path::new(rules).parent().unwrap_or(Path::new("")).join(name);
+                read_bytes(&path, name, MAX_FILE).map_err(|error| error.to_string())
+            },
+        },
+    );
     let mut out = BufWriter::new(io::stdout().lock());
     if args.json {
         for outcome in &loaded.outcomes {
@@ -65,11 +82,19 @@ pub fn rules(args: &RulesArgs) -> anyhow::Result<ExitCode> {
     } else {
         eprint!("{}", policy::render(&loaded.diagnostics, io::stderr().is_terminal()));
         table(&mut out, &loaded)?;
-        write!(out, "\n{}", summary(&loaded))?;
+        summary(&mut out, &loaded)?;
     }
     out.flush()?;
     let none = loaded.rules.is_empty() && !loaded.outcomes.is_empty();
     Ok(if none { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn read(name: &str) -> Result<(String, Vec<u8>), ReadError> {
+    Ok((name.to_owned(), read_bytes(Path::new(name), name, MAX_FILE)?))
+}
+
+fn file((name, bytes): &(String, Vec<u8>)) -> File<'_> {
+    File { name, bytes }
 }
 
 /// What came of a rule, in JSON. A rule whose number could not be read is told by its place.
@@ -136,4 +161,24 @@ fn protocol(header: &Header) -> String {
         Protocol::App(app) => app.name(),
     }
     .to_owned()
+}
+
+/// How many rules there are, and what stopped the others, by keyword and what was said most.
+fn summary(out: &mut impl Write, loaded: &Loaded) -> io::Result<()> {
+    let (all, sound) = (loaded.outcomes.len(), loaded.rules.len());
+    let share = if all == 0 { 100.0 } else { 100.0 * sound as f64 / all as f64 };
+    writeln!(out, "\n{sound} of {all} rules load ({share:.2}%), {} are commented out", loaded.disabled)?;
+    let mut keywords: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+    for refused in loaded.outcomes.iter().filter_map(|outcome| outcome.refused.as_ref()) {
+        *keywords.entry(&refused.keyword).or_default().entry(&refused.error).or_default() += 1;
+    }
+    let mut keywords: Vec<_> =
+        keywords.into_iter().map(|(name, why)| (why.values().sum::<usize>(), name, why)).collect();
+    keywords.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
+    for (count, keyword, why) in keywords {
+        let most = why.iter().max_by_key(|(_, count)| **count).map_or("", |(error, _)| error);
+        let others = if why.len() > 1 { format!(" (and {} other reasons)", why.len() - 1) } else { String::new() };
+        writeln!(out, "{count:>8} left out by `{keyword}`: {most}{others}")?;
+    }
+    Ok(())
 }
