@@ -40,8 +40,20 @@ pub struct Event {
     /// What the flow spoke before it changed to that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_proto_orig: Option<&'static str>,
+    /// `stream` or `wire/pcap`: what it was found in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pkt_src: Option<&'static str>,
+    /// Number of the transaction in its flow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tx_id: Option<u64>,
+    /// `to_server` or `to_client`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alert: Option<Alert>,
+    /// What was said: `http`, `dns`, `tls` and so on.
+    #[serde(flatten)]
+    pub records: serde_json::Map<String, serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inspection: Option<Inspection>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,18 +87,24 @@ pub struct Alert {
     pub signature_id: u32,
     pub rev: u32,
     pub signature: String,
-    pub category: &'static str,
+    pub category: String,
     /// From 1, the highest.
     pub severity: u8,
-    pub metadata: Metadata,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<End>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<End>,
+    /// By name, in the rule's order.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, Vec<String>>,
 }
 
-/// What goes with an alert.
+/// An end of a flow.
 #[derive(Clone, Debug, Serialize)]
-pub struct Metadata {
-    /// ATT&CK techniques.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub mitre_technique_id: Vec<&'static str>,
+pub struct End {
+    pub ip: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 
 /// What the inspector expected, and what it found.
@@ -202,7 +220,7 @@ pub struct Own {
     pub hook: Option<&'static str>,
     /// ATT&CK techniques.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub attack: Vec<&'static str>,
+    pub attack: Vec<String>,
 }
 
 /// Packets and bytes.

@@ -84,11 +84,17 @@ fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::E
             signature_id: 0,
             rev: 0,
             signature,
-            category: if reason.is_some_and(|info| info.attack == "T1090") { "Proxy" } else { "Non-Standard Port" },
+            category: if reason.is_some_and(|info| info.attack == "T1090") { "Proxy" } else { "Non-Standard Port" }
+                .to_owned(),
             severity: 1,
-            metadata: eve::Metadata {
-                mitre_technique_id: reason.map(|info| info.attack).filter(|id| !id.is_empty()).into_iter().collect(),
-            },
+            source: None,
+            target: None,
+            metadata: reason
+                .map(|info| info.attack)
+                .filter(|id| !id.is_empty())
+                .map(|id| ("mitre_technique_id".to_owned(), vec![id.to_owned()]))
+                .into_iter()
+                .collect(),
         }),
         inspection: Some(eve::Inspection {
             expected: finding.expected.clone(),
@@ -113,7 +119,7 @@ fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::E
 }
 
 /// The walk of a packet as the inspector knows it.
-fn judged(held: &Held, walk: &Walk, reason: Reason, now_ns: u64) -> Walk {
+pub(super) fn judged(held: &Held, walk: &Walk, reason: Reason, now_ns: u64) -> Walk {
     Walk {
         now_ns,
         generation: held.generation,

@@ -7,6 +7,7 @@ mod convert;
 pub mod eve;
 pub mod inspection;
 mod names;
+pub mod signatures;
 mod stats;
 mod time;
 mod writer;

@@ -6,12 +6,14 @@ use dropgate_abi::{
     walk::Walk,
 };
 
-use crate::inspect::Finding;
+use crate::inspect::{Alerted, Finding, Logged};
 
 /// What the inspector tells of.
 pub enum Told {
     Dropped(Held, Walk, Reason),
     Finding(Held, Walk, Finding),
+    Alert(Held, Walk, Box<Alerted>),
+    Said(Held, Walk, Box<Logged>),
 }
 
 /// Where it is told.

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     clock::now_ns,
+    events::Clock,
     inspect::{self, Answer, Context, Generations, Waiting},
 };
 
@@ -32,6 +33,8 @@ const WAIT: Duration = Duration::from_millis(100);
 pub(super) struct Batch {
     pub rules: Arc<Generations>,
     pub now_ns: u64,
+    /// The time of day, s since 1970.
+    pub unix_s: i64,
     /// Flows may have been held by an inspector before this one.
     pub new: bool,
     /// What was seen in batches of lower numbers has left.
@@ -50,7 +53,8 @@ impl Worker {
     /// Those that have come by now: the rules of their generations were there before them.
     pub(super) fn batch(&mut self) -> Batch {
         let (rules, number) = (self.shared.rules.load_full(), self.flows.next_batch());
-        Batch { rules, now_ns: now_ns(), new: self.is_new(), number }
+        let now_ns = now_ns();
+        Batch { rules, now_ns, unix_s: Clock::system().unix_s(now_ns), new: self.is_new(), number }
     }
 
     /// Moves what one socket received out by another, but for what must not leave and what is another worker's; whether
@@ -204,7 +208,7 @@ impl Worker {
         let flow = self.flows.seen(held, batch.new);
         let Some(rules) = batch.rules.of(held.generation) else { return };
         let full = shared.memory.is_full(rules.inspection.memory, flow.talk.keeps());
-        let context = Context { rules, peers: &shared.peers, full, now_ns: batch.now_ns };
+        let context = Context { rules, peers: &shared.peers, full, now_ns: batch.now_ns, unix_s: batch.unix_s };
         if let Some(way) = flow.watched
             && let Some(acknowledgement) = shared.kernel.acknowledged(held.hash, held.flow)
         {
@@ -263,6 +267,12 @@ impl Worker {
         }
         for finding in &judged.found {
             (shared.tell)(Told::Finding(*held, judged.walk, finding.clone()));
+        }
+        for alert in judged.watched.alerts.drain(..) {
+            (shared.tell)(Told::Alert(*held, judged.walk, Box::new(alert)));
+        }
+        for said in judged.watched.logged.drain(..) {
+            (shared.tell)(Told::Said(*held, judged.walk, Box::new(said)));
         }
         if let Some((reason, app)) = judged.condemned {
             let request =

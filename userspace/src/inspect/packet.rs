@@ -66,7 +66,8 @@ impl<'a> Packet<'a> {
     }
 }
 
-fn address(family: u8, words: Address) -> IpAddr {
+/// An address as programs note it.
+pub fn address(family: u8, words: Address) -> IpAddr {
     let bytes = |word: u32| word.to_ne_bytes();
     if family == V4 {
         return IpAddr::from(bytes(words[0]));

@@ -287,16 +287,21 @@ impl Talk {
     }
 
     /// It is known what is spoken now: it is read for rules.
-    pub(super) fn begin(&mut self, rules: &Rules, udp: bool) {
+    pub(super) fn begin(&mut self, rules: &Rules, udp: bool, port: u16, unix_s: i64) {
         let (layers, datagrams) = (&mut self.layers, &self.datagrams);
         if let Some(layer) = layers.last_mut() {
-            layer.begin(rules.signatures.as_ref(), udp.then_some(datagrams));
+            layer.begin(port, udp.then_some(datagrams), rules.signatures.as_ref(), unix_s);
         }
     }
 
     /// Conversations, and what rules know of them.
     pub(super) fn watched(&mut self) -> (&mut [Layer], &mut Watch) {
         (&mut self.layers, &mut self.watch)
+    }
+
+    /// Whether nothing more will be said in a direction.
+    pub(super) fn has_ended(&self, direction: Direction) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.has_ended(direction))
     }
 
     /// Whether both ends have spoken: of TCP, both have begun.

@@ -1,8 +1,8 @@
 //! Rules are asked about what a flow says, packet by packet, and what is to be told of it is gathered.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
-use dropgate_abi::{hold::Held, reason::Reason};
+use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 use dropgate_signatures::{
     engine::{Alert, FlowState, Outcome, Ruleset, Scratch, Shared, Verdict},
     protocol::App,
@@ -13,12 +13,12 @@ use dropgate_signatures::{
 use super::{
     Answer, Judged,
     layer::Layer,
-    packet::{Packet, TCP},
+    packet::{Packet, TCP, address},
     reset::resets,
     talk::Talk,
 };
 use crate::{
-    app::{self, Exchange, Limits, Parser, Record},
+    app::{Exchange, Limits, Parser, Record},
     protocol::Spoken,
 };
 
@@ -54,8 +54,11 @@ pub struct Alerted {
 #[derive(Clone, Debug)]
 pub struct Logged {
     pub record: Record,
+    /// What stands in its event beside it.
+    pub beside: Vec<Record>,
     pub transaction: u64,
     pub app: App,
+    pub original_app: Option<App>,
 }
 
 /// What is told of a packet.
@@ -105,6 +108,10 @@ pub struct Watch {
     packets: [u64; 2],
     bytes: [u64; 2],
     since_ns: Option<u64>,
+    /// Its latest packet: what is told of its end is told of that.
+    last: Option<Box<(Held, Walk)>>,
+    /// By direction: the reader was told that nothing more will be said.
+    ended: [bool; 2],
     /// Conversations that were read to their end.
     conversations: usize,
     /// Nothing can match any more, and nothing is to be told.
@@ -159,6 +166,7 @@ pub(super) fn watch(
     watch.bytes[way] += packet.payload().len() as u64;
     let since_ns = *watch.since_ns.get_or_insert(now_ns);
     watch.windows[way].say(out.stream.stream(direction));
+    watch.last = Some(Box::new((*held, packet.walk)));
     let flow = subject::Flow {
         established: talk.is_established(),
         app: App::Unknown,
@@ -180,16 +188,17 @@ pub(super) fn watch(
         events,
     };
     let mut asked = Asked { signatures, now_ns, packet: shown, flow };
+    let over = [Direction::ToServer, Direction::ToClient].map(|way| talk.has_ended(way));
     let (layers, watch) = talk.watched();
     let innermost = layers.len().saturating_sub(1);
-    let original = layers.first().filter(|_| innermost > 0).map(name);
+    let original = layers.first().filter(|_| innermost > 0).map(Layer::app);
     let mut verdict = Verdict::Continue;
     for (at, layer) in layers.iter_mut().enumerate() {
         if at < innermost {
             let Some(mut parser) = layer.take_parser() else { continue };
             // what follows is another conversation
-            [Direction::ToServer, Direction::ToClient].map(|way| parser.end(way));
-            (asked.flow.app, asked.flow.original_app) = (name(layer), original.filter(|_| at > 0));
+            end(&mut *parser);
+            (asked.flow.app, asked.flow.original_app) = (layer.app(), original.filter(|_| at > 0));
             verdict = strictest(verdict, ask(&asked, None, Some(&mut *parser), watch, &mut out.watched));
             watch.conversations += 1;
             watch.state.begin_conversation();
@@ -197,7 +206,14 @@ pub(super) fn watch(
     }
     let mut none = Layer::default();
     let layer = layers.last_mut().unwrap_or(&mut none);
-    (asked.flow.app, asked.flow.original_app) = (name(layer), original);
+    if layer.parser().is_some() {
+        for (way, over) in [Direction::ToServer, Direction::ToClient].into_iter().zip(over) {
+            if over && !std::mem::replace(&mut watch.ended[way as usize], true) {
+                layer.end(way);
+            }
+        }
+    }
+    (asked.flow.app, asked.flow.original_app) = (layer.app(), original);
     let stream = (tcp && said > 0).then_some(said);
     verdict = strictest(verdict, ask(&asked, stream, layer.parser(), watch, &mut out.watched));
     let wants = [Direction::ToServer, Direction::ToClient].map(|way| {
@@ -216,65 +232,62 @@ pub(super) fn watch(
 }
 
 /// The flow has ended: what was not complete is, and is asked about and told of. Its packets are gone, so nothing can be done
-/// about them.
-pub(super) fn finish(
-    (source, destination): ((IpAddr, u16), (IpAddr, u16)),
-    protocol: u8,
-    talk: &mut Talk,
-    signatures: &Signatures,
-    now_ns: u64,
-    out: &mut Watched,
-) {
-    let packet = subject::Packet {
-        direction: Direction::ToServer,
-        source: source.0,
-        destination: destination.0,
-        protocol,
-        source_port: source.1,
-        destination_port: destination.1,
-        network: &[],
-        transport: &[],
-        payload: &[],
-        events: &[],
-    };
+/// about them. `None`: there is nothing to tell; else the packet of which it is told.
+pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut Watched) -> Option<(Held, Walk)> {
+    out.clear();
     let established = talk.is_established();
     let (layers, watch) = talk.watched();
-    if watch.over {
-        return;
+    if std::mem::replace(&mut watch.over, true) {
+        return None;
     }
-    watch.over = true;
+    let last = watch.last.take()?;
+    let (held, walk) = &*last;
+    let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
+    let original = layers.first().filter(|_| layers.len() > 1).map(Layer::app);
+    let layer = layers.last_mut()?;
+    let app = layer.app();
+    let mut parser = layer.take_parser()?;
+    end(&mut *parser);
     let age_s = watch.since_ns.map_or(0, |since| now_ns.saturating_sub(since) / 1_000_000_000);
-    let original = layers.first().filter(|_| layers.len() > 1).map(name);
-    let Some(layer) = layers.last_mut() else { return };
-    let mut flow = subject::Flow {
+    let flow = subject::Flow {
         established,
-        app: name(layer),
+        app,
         original_app: original,
         packets: watch.packets,
         bytes: watch.bytes,
         age_s: u32::try_from(age_s).unwrap_or(u32::MAX),
     };
-    let Some(mut parser) = layer.take_parser() else { return };
-    [Direction::ToServer, Direction::ToClient].map(|way| parser.end(way));
-    for direction in [Direction::ToServer, Direction::ToClient] {
-        let packet = match direction {
-            Direction::ToServer => packet,
-            Direction::ToClient => subject::Packet {
-                direction,
-                source: packet.destination,
-                destination: packet.source,
-                source_port: packet.destination_port,
-                destination_port: packet.source_port,
-                ..packet
-            },
-        };
-        flow.packets = watch.packets;
-        let last = direction == Direction::ToClient;
+    let there = subject::Packet {
+        direction,
+        source: address(walk.family, walk.src),
+        destination: address(walk.family, walk.dst),
+        protocol: walk.protocol,
+        source_port: walk.sport,
+        destination_port: walk.dport,
+        network: &[],
+        transport: &[],
+        payload: &[],
+        events: &[],
+    };
+    let back = subject::Packet {
+        direction: direction.opposite(),
+        source: there.destination,
+        destination: there.source,
+        source_port: there.destination_port,
+        destination_port: there.source_port,
+        ..there
+    };
+    for packet in [there, back] {
         show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
-        if last {
-            tell(Some(&mut *parser), signatures, out);
-        }
     }
+    tell(Some(&mut *parser), &Asked { signatures, now_ns, packet: there, flow }, out);
+    Some(*last)
+}
+
+/// Both directions have ended.
+fn end(parser: &mut dyn Parser) {
+    parser.end(Direction::ToServer);
+    parser.end(Direction::ToClient);
 }
 
 /// Asks the rules, and tells what is complete.
@@ -286,7 +299,7 @@ fn ask(
     out: &mut Watched,
 ) -> Verdict {
     let verdict = show(asked, stream, parser.as_deref(), watch, out);
-    tell(parser.take(), asked.signatures, out);
+    tell(parser.take(), asked, out);
     verdict
 }
 
@@ -334,7 +347,7 @@ fn show(
 }
 
 /// Tells of the transactions that are over, and forgets them.
-fn tell(parser: Option<&mut (dyn Parser + 'static)>, signatures: &Signatures, out: &mut Watched) {
+fn tell(parser: Option<&mut (dyn Parser + 'static)>, Asked { signatures, flow, .. }: &Asked<'_>, out: &mut Watched) {
     let Some(parser) = parser else { return };
     let over = |exchange: &&dyn Exchange| {
         exchange.is_complete(Direction::ToServer) && exchange.is_complete(Direction::ToClient)
@@ -345,7 +358,13 @@ fn tell(parser: Option<&mut (dyn Parser + 'static)>, signatures: &Signatures, ou
         forgotten.push(transaction);
         if signatures.log {
             let records = exchange.records().into_iter();
-            out.logged.extend(records.map(|record| Logged { record, transaction, app }));
+            out.logged.extend(records.map(|record| Logged {
+                beside: exchange.beside(&record),
+                record,
+                transaction,
+                app,
+                original_app: flow.original_app,
+            }));
         }
     }
     forgotten.into_iter().for_each(|id| parser.forget(id));
@@ -380,15 +399,6 @@ const fn strictest(one: Verdict, other: Verdict) -> Verdict {
         (Verdict::Reject(..), _) | (Verdict::Drop(_), Verdict::Pass(_) | Verdict::Continue) => one,
         (Verdict::Pass(_), Verdict::Continue) => one,
         _ => other,
-    }
-}
-
-/// What rules call a conversation.
-fn name(layer: &Layer) -> App {
-    match layer.spoken {
-        Spoken::Known(protocol, ..) => app::app(protocol),
-        Spoken::Unknown => App::Failed,
-        Spoken::Pending => App::Unknown,
     }
 }
 

@@ -93,6 +93,11 @@ impl Connection {
         size_of::<Self>() + self.sides.iter().flatten().map(Side::footprint).sum::<usize>()
     }
 
+    /// Whether nothing more will be said in this direction: it was said to be its end, or the connection was reset.
+    pub fn has_ended(&self, direction: Direction) -> bool {
+        self.sides.iter().flatten().any(Side::is_reset) || self.side(direction).is_some_and(Side::has_said_all)
+    }
+
     /// Whether both sides have begun, whatever came later.
     pub fn is_established(&self) -> bool {
         self.sides.iter().all(Option::is_some)

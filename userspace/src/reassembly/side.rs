@@ -149,6 +149,11 @@ impl Side {
         self.fin.is_some()
     }
 
+    /// Whether its sender has said all that it will: up to its FIN, and nothing is missing before that.
+    pub fn has_said_all(&self) -> bool {
+        self.fin.is_some_and(|fin| self.memory.next() >= fin)
+    }
+
     /// Whether the receiver has everything, the FIN included.
     pub fn finished(&self) -> bool {
         self.fin.is_some() && self.acked == Some(self.sent())

@@ -15,11 +15,10 @@ use crate::{
     },
 };
 use dropgate_abi::{
-    flow::TICK_SHIFT,
-    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table, timeout, zone},
+    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table, zone},
     tuple::{V4, V6},
 };
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc};
 
 /// A compiled policy with what is needed to place packets and to name what is found.
 #[derive(Clone, Debug)]
@@ -67,11 +66,7 @@ impl Subject {
         let image = policy::compile(&policy, &environment, &mut Ids::default())
             .map_err(|errors| SubjectError::Invalid { file: name, errors })?;
         diagnostics.extend(image.warnings.iter().cloned());
-        let rules = policy.inspection.map(|inspection| {
-            let (expect, proxied) = (image.names.expected(), image.names.proxied());
-            let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
-            Rules { inspection, expect, proxied, fragments: Duration::from_nanos(fragments), ..Rules::default() }
-        });
+        let rules = Rules::of(&policy, &image, &Arc::default());
         Ok(Self {
             ports: ports(&policy, &environment, &image),
             names: names(&image),

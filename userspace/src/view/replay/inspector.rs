@@ -5,7 +5,7 @@ use super::{EventSink, Judge, announced::Announcements, lines::Lines};
 use crate::{
     defragment::{Defragment, Ended, Whole},
     events::{self, Clock, Names},
-    inspect::{Answer, Beginning, Context, Finding, Judged, Peers, Rules, Talk, Waiting, judge_parts},
+    inspect::{self, Answer, Beginning, Context, Finding, Judged, Peers, Rules, Talk, Waiting, Watched, judge_parts},
     policy::model::Reaction,
 };
 use dropgate_abi::{
@@ -97,7 +97,13 @@ impl Inspector {
         let (now_ns, judged) = (outside.now_ns, &mut self.judged);
         let flow = subject(&mut self.flows, held, now_ns);
         // a capture may take what memory it needs: it is one
-        let context = Context { rules: outside.rules, peers: &self.peers, full: false, now_ns };
+        let context = Context {
+            rules: outside.rules,
+            peers: &self.peers,
+            full: false,
+            now_ns,
+            unix_s: outside.clock.unix_s(now_ns),
+        };
         let answer = judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
         // the flows that a packet announces are known before it leaves
         judged.announced.iter().for_each(|announced| outside.announcements.make_known(announced, now_ns));
@@ -119,6 +125,7 @@ impl Inspector {
         }
         judged.let_go.drain(..).for_each(|frame| outside.lines.released(&frame));
         judged.discarded.drain(..).for_each(|(reason, frame)| outside.lines.dropped(&frame, reason));
+        outside.watched(held, &judged.walk, &mut judged.watched);
         for finding in &judged.found {
             flow.known.found = Some((finding.reason, finding.reaction));
             outside.found(held, &judged.walk, finding);
@@ -151,11 +158,12 @@ impl Inspector {
         self.ended(ended, outside);
         if now_ns.saturating_sub(self.aged_ns) > IDLE_NS {
             self.aged_ns = now_ns;
-            let known = &mut self.known;
+            let (known, watched) = (&mut self.known, &mut self.judged.watched);
             self.flows.retain(|id, flow| {
                 let idle = now_ns.saturating_sub(flow.seen_ns) > IDLE_NS;
                 let stays = flow.talk.settled || flow.talk.lasts() || !idle;
                 if !stays {
+                    flow.finish(watched, outside);
                     known.insert(*id, flow.known());
                 }
                 stays
@@ -172,10 +180,15 @@ impl Inspector {
     }
 
     /// A flow has ended: what was found out about it, and what it speaks where its entry in the table does not say.
-    pub fn end(&mut self, flow: u64) -> Known {
+    pub fn end<J: Judge>(&mut self, flow: u64, outside: Option<&mut Outside<'_, '_, J>>) -> Known {
         let known = self.known.remove(&flow).unwrap_or_default();
         match self.flows.remove(&flow) {
-            Some(flow) => flow.known().or(known),
+            Some(mut flow) => {
+                if let Some(outside) = outside {
+                    flow.finish(&mut self.judged.watched, outside);
+                }
+                flow.known().or(known)
+            }
             None => known,
         }
     }
@@ -207,6 +220,13 @@ impl Known {
 }
 
 impl Subject {
+    /// What was not complete is told of.
+    fn finish<J: Judge>(&mut self, out: &mut Watched, outside: &mut Outside<'_, '_, J>) {
+        let Some(signatures) = &outside.rules.signatures else { return };
+        let Some((held, walk)) = inspect::finish(&mut self.talk, signatures, outside.now_ns, out) else { return };
+        outside.watched(&held, &walk, out);
+    }
+
     const fn known(&self) -> Known {
         Known { app: self.talk.app, ..self.known }
     }
@@ -224,6 +244,17 @@ impl<J: Judge> Outside<'_, '_, J> {
     fn found(&mut self, held: &Held, walk: &Walk, finding: &Finding) {
         if let Some(events) = &mut self.events {
             events(&events::inspection::found(held, walk, finding, self.now_ns, self.names, self.clock));
+        }
+    }
+
+    /// What rules and parsers say.
+    fn watched(&mut self, held: &Held, walk: &Walk, watched: &mut Watched) {
+        let Some(events) = &mut self.events else { return watched.clear() };
+        for alert in watched.alerts.drain(..) {
+            events(&events::signatures::alert(held, walk, &alert, self.now_ns, self.names, self.clock));
+        }
+        for said in watched.logged.drain(..) {
+            events(&events::signatures::said(held, walk, &said, self.now_ns, self.names, self.clock));
         }
     }
 

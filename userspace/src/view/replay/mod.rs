@@ -350,11 +350,24 @@ impl<'a, J: Judge> Replay<'a, J> {
         capture: &mut OneCapture,
         sink: &mut Sink<'_>,
     ) -> anyhow::Result<()> {
-        let OneCapture { inspector, stand_ins, openings, wall: Some(clock), .. } = capture else { return Ok(()) };
+        let OneCapture { inspector, stand_ins, openings, announcements, lines, wall: Some(clock), .. } = capture else {
+            return Ok(());
+        };
         let mut flow = *flow;
         openings.leave_out(&mut flow);
         stand_ins.restore_key(&mut flow.key);
-        let known = inspector.end(flow.id);
+        let (judge, names, events) = (&mut *self.judge, self.names, self.events.as_mut());
+        let mut outside = self.rules.as_ref().map(|rules| Outside {
+            judge,
+            rules,
+            announcements,
+            lines,
+            events,
+            names,
+            clock,
+            now_ns,
+        });
+        let known = inspector.end(flow.id, outside.as_mut());
         if flow.spoken() == 0 {
             // no longer what it was announced as
             (flow.app, flow.hold) = (known.app, flow.hold & !RELATED);

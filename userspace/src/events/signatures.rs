@@ -1,0 +1,130 @@
+//! What rules and parsers tell, as EVE events.
+
+use std::collections::BTreeMap;
+
+use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
+use dropgate_signatures::{
+    protocol::App,
+    rule::{Rule, Target},
+    subject::Direction,
+};
+
+use serde_json::{Map, Value};
+
+use super::{Clock, Names, convert, eve, inspection::judged};
+use crate::{
+    app::Record,
+    inspect::{Alerted, Logged},
+};
+
+/// The alert of a rule that has matched.
+pub fn alert(held: &Held, walk: &Walk, alerted: &Alerted, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    let base = base(held, walk, now_ns, names, clock);
+    let rule = &alerted.rule;
+    let ends = [(base.src_ip.clone(), base.src_port), (base.dest_ip.clone(), base.dest_port)]
+        .map(|(ip, port)| eve::End { ip: ip.unwrap_or_default(), port });
+    let [from, to] = ends;
+    let (source, target) = match rule.target {
+        None => (None, None),
+        Some(Target::Source) => (Some(to), Some(from)),
+        Some(Target::Destination) => (Some(from), Some(to)),
+    };
+    let mut dropgate = base.dropgate.clone();
+    if let Some(own) = &mut dropgate {
+        own.attack = attack(rule);
+        if !alerted.blocked {
+            (own.reason, own.stage) = (None, None);
+        }
+    }
+    eve::Event {
+        event_type: "alert",
+        tx_id: alerted.transaction,
+        pkt_src: Some("wire/pcap"),
+        app_proto: app_proto(alerted.app),
+        app_proto_orig: alerted.original_app.and_then(app_proto),
+        direction: Some(direction(alerted.direction)),
+        alert: Some(eve::Alert {
+            action: if alerted.blocked { "blocked" } else { "allowed" },
+            gid: rule.gid,
+            signature_id: rule.sid,
+            rev: rule.rev,
+            signature: rule.message.to_string(),
+            category: rule.class.as_ref().map(|class| class.description.to_string()).unwrap_or_default(),
+            severity: rule.priority,
+            source,
+            target,
+            metadata: metadata(rule),
+        }),
+        records: objects(None, &alerted.context),
+        dropgate,
+        ..base
+    }
+}
+
+/// What was said, when it is complete.
+pub fn said(held: &Held, walk: &Walk, said: &Logged, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    let base = base(held, walk, now_ns, names, clock);
+    let mut dropgate = base.dropgate.clone();
+    if let Some(own) = &mut dropgate {
+        (own.reason, own.stage) = (None, None);
+        own.attack.clear();
+    }
+    eve::Event {
+        event_type: said.record.event_type,
+        tx_id: Some(said.transaction),
+        pkt_src: Some("wire/pcap"),
+        app_proto: app_proto(said.app),
+        app_proto_orig: said.original_app.and_then(app_proto),
+        records: objects(Some(&said.record), &said.beside),
+        dropgate,
+        ..base
+    }
+}
+
+/// Objects by their names: the event's own and those beside it, files among which stand in a list.
+fn objects(own: Option<&Record>, beside: &[Record]) -> Map<String, Value> {
+    let (files, beside): (Vec<_>, Vec<_>) = beside.iter().partition(|record| record.event_type == "fileinfo");
+    let named = own.into_iter().chain(beside);
+    let mut objects: Map<_, _> =
+        named.map(|record| (record.event_type.to_owned(), record.object.clone().into())).collect();
+    if !files.is_empty() {
+        let files: Vec<Value> = files.into_iter().map(|record| record.object.clone().into()).collect();
+        objects.insert("files".to_owned(), files.into());
+    }
+    objects
+}
+
+fn base(held: &Held, walk: &Walk, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    let reason = Reason::signature;
+    convert::base(&judged(held, walk, reason, now_ns), reason.info(), names, clock)
+}
+
+/// As Suricata has it: nothing while it is not known.
+fn app_proto(app: App) -> Option<&'static str> {
+    match app {
+        App::Unknown => None,
+        App::Http1 => Some(App::Http.name()),
+        app => Some(app.name()),
+    }
+}
+
+const fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::ToServer => "to_server",
+        Direction::ToClient => "to_client",
+    }
+}
+
+fn metadata(rule: &Rule) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in &rule.metadata {
+        all.entry(name.to_string()).or_default().push(value.to_string());
+    }
+    all
+}
+
+/// ATT&CK techniques that a rule names in its metadata.
+fn attack(rule: &Rule) -> Vec<String> {
+    let named = rule.metadata.iter().filter(|(name, _)| &**name == "mitre_technique_id");
+    named.map(|(_, id)| id.to_string()).collect()
+}
