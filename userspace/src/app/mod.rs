@@ -7,8 +7,10 @@
 mod digits;
 pub mod dns;
 mod events;
+mod facts;
 pub mod files;
 mod held;
+pub mod mqtt;
 pub mod quic;
 #[cfg(test)]
 mod samples;
@@ -132,6 +134,7 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
     Some(match app {
         App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
         App::Dns => Box::new(dns::Dns::stream(*limits)),
+        App::Mqtt => Box::new(mqtt::Mqtt::new(*limits)),
         App::Quic => Box::new(quic::Quic::new(*limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
