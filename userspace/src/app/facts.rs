@@ -136,7 +136,7 @@ const fn event_type(app: App) -> &'static str {
     }
 }
 
-/// Whether a number is what an argument says: names or numbers joined by `,` (flags: all of them, or with `!` none), or a
+/// Whether a number is what an argument says: names or numbers, any of those joined by `,` (flags, which are named behind a `+`: all of them, or with `!` none), or a
 /// comparison: `<5`, `>=5`, `2-5`, `!5`.
 pub fn holds(argument: &str, number: u64, names: &[(&str, u64)]) -> bool {
     let argument = argument.trim().trim_matches('"');
@@ -148,6 +148,9 @@ pub fn holds(argument: &str, number: u64, names: &[(&str, u64)]) -> bool {
             let bit = names.iter().find(|(name, _)| name[1..].eq_ignore_ascii_case(flag)).map_or(0, |(_, bit)| *bit);
             (number & bit != 0) != not
         });
+    }
+    if argument.contains(',') {
+        return argument.split(',').any(|one| holds(one, number, names));
     }
     let (not, rest) = argument.strip_prefix('!').map_or((false, argument), |rest| (true, rest.trim()));
     let read = |text: &str| {
@@ -190,6 +193,8 @@ mod tests {
             ("2-5", 5, false),
             ("none", 0, false),
             ("!none", 0, false),
+            ("17,23", 23, true),
+            ("17,18", 23, false),
         ] {
             assert_eq!(holds(argument, number, &names), answer, "{argument} {number}");
         }

@@ -10,10 +10,12 @@ mod events;
 mod facts;
 pub mod files;
 mod held;
+mod messages;
 pub mod mqtt;
 pub mod quic;
 #[cfg(test)]
 mod samples;
+mod small;
 pub mod ssh;
 pub mod tls;
 
@@ -138,7 +140,7 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Quic => Box::new(quic::Quic::new(*limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
-        _ => return None,
+        other => Box::new(messages::Messages::new(small::protocol(other)?, udp, limits)),
     })
 }
 
