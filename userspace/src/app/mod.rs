@@ -8,14 +8,18 @@ pub mod body;
 mod digits;
 pub mod dns;
 mod events;
+mod facts;
 pub mod files;
 mod held;
 pub mod http;
 mod lines;
+mod messages;
 pub mod mime;
+pub mod mqtt;
 pub mod quic;
 #[cfg(test)]
 mod samples;
+mod small;
 pub mod smtp;
 pub mod ssh;
 pub mod tls;
@@ -138,11 +142,12 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
         App::Dns => Box::new(dns::Dns::stream(*limits)),
         App::Http1 => Box::new(http::Http1::new(*limits)),
+        App::Mqtt => Box::new(mqtt::Mqtt::new(*limits)),
         App::Quic => Box::new(quic::Quic::new(*limits)),
+        App::Smtp => Box::new(smtp::Smtp::new(limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
-        App::Smtp => Box::new(smtp::Smtp::new(limits)),
-        _ => return None,
+        other => Box::new(messages::Messages::new(small::protocol(other)?, udp, limits)),
     })
 }
 
