@@ -10,6 +10,8 @@ pub mod files;
 mod held;
 mod lines;
 pub mod mime;
+#[cfg(test)]
+mod samples;
 pub mod smtp;
 pub mod tls;
 
@@ -110,18 +112,30 @@ pub fn text(bytes: &[u8]) -> serde_json::Value {
     text.into()
 }
 
-/// The parser of what was found to be spoken, if there is one. `udp`: it is fed datagrams.
-pub fn parser(_protocol: Protocol, _udp: bool, _limits: &Limits) -> Option<Box<dyn Parser>> {
-    None
-}
+/// Multicast DNS (RFC 6762) and LLMNR (RFC 4795) are DNS on these ports.
+const MDNS_PORT: u16 = 5353;
+const LLMNR_PORT: u16 = 5355;
 
-/// What rules call what was found to be spoken.
-pub fn app(protocol: Protocol) -> App {
+/// What rules call what was found to be spoken, over UDP or TCP, to this port.
+pub fn app(protocol: Protocol, udp: bool, port: u16) -> App {
     match protocol {
         Protocol::Http => App::Http1,
         Protocol::FakeTls => App::Failed,
+        Protocol::Dns if udp && port == MDNS_PORT => App::Mdns,
+        Protocol::Dns if udp && port == LLMNR_PORT => App::Llmnr,
         other => App::named(other.name()).unwrap_or(App::Failed),
     }
+}
+
+/// The parser of a conversation, if there is one. `udp`: it is fed datagrams.
+pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
+    Some(match app {
+        App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
+        App::Dns => Box::new(dns::Dns::stream(*limits)),
+        App::Tls => Box::new(tls::Tls::new()),
+        App::Smtp => Box::new(smtp::Smtp::new(limits)),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -130,7 +144,8 @@ mod tests {
 
     #[test]
     fn rules_have_a_name_for_what_is_found() {
-        let nameless: Vec<_> = Protocol::ALL.iter().filter(|protocol| app(**protocol) == App::Failed).collect();
+        let nameless: Vec<_> =
+            Protocol::ALL.iter().filter(|protocol| app(**protocol, false, 1) == App::Failed).collect();
         assert_eq!(nameless, [&Protocol::FakeTls]);
     }
 }
