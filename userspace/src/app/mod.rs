@@ -7,15 +7,17 @@
 pub mod dns;
 mod events;
 pub mod files;
+pub mod ftp;
 mod held;
 mod lines;
 pub mod mime;
+pub mod pop3;
 #[cfg(test)]
 mod samples;
 pub mod smtp;
 pub mod tls;
 
-use std::fmt::Debug;
+use std::{fmt::Debug, net::IpAddr};
 
 use dropgate_signatures::{
     protocol::App,
@@ -47,6 +49,9 @@ impl Default for Limits {
 pub trait Parser: Debug + Send {
     /// What time it is for what is heard from here on: of the capture, or of the clock; s since 1970.
     fn tick(&mut self, _unix_s: i64) {}
+
+    /// Who speaks: the client, the server.
+    fn between(&mut self, _client: IpAddr, _server: IpAddr) {}
 
     /// The next bytes of a direction.
     fn hear(&mut self, direction: Direction, said: &[u8]);
@@ -133,6 +138,8 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
         App::Dns => Box::new(dns::Dns::stream(*limits)),
         App::Tls => Box::new(tls::Tls::new()),
+        App::Ftp => Box::new(ftp::Ftp::new(limits)),
+        App::Pop3 => Box::new(pop3::Pop3::new(limits)),
         App::Smtp => Box::new(smtp::Smtp::new(limits)),
         _ => return None,
     })
