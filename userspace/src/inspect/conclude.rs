@@ -1,5 +1,7 @@
 //! Compares what is spoken with what is expected, and says what follows for the flow.
 
+use std::net::IpAddr;
+
 use dropgate_abi::{
     flow::app,
     hold::Held,
@@ -13,7 +15,7 @@ use super::{
     Answer, Context, Finding, Judged,
     expect::{Expected, Rules},
     follow::{Change, Follow, Step},
-    layer::{Layer, Stage},
+    layer::{Layer, Parties, Stage},
     packet::{Packet, UDP},
     proxy::{Access, Asked, Host},
     reset::resets,
@@ -40,6 +42,8 @@ struct Flow<'a> {
     own: Expected,
     /// Zone of the initiator.
     zone: u16,
+    client: IpAddr,
+    server: IpAddr,
     server_port: u16,
     now_ns: u64,
     unix_s: i64,
@@ -110,7 +114,9 @@ pub(super) fn conclude(
     let server_port = if held.direction == 0 { walk.dport } else { walk.sport };
     let service = Expected::Service { counter: held.service, udp: walk.protocol == UDP, port: server_port };
     let own = Protocol::numbered(held.announced).map_or(service, Expected::Announced);
-    let flow = Flow { rules, own, zone: held.zone, server_port, now_ns, unix_s };
+    let ends = [packet.source(), packet.destination()];
+    let [client, server] = if held.direction == 0 { ends } else { [ends[1], ends[0]] };
+    let flow = Flow { rules, own, zone: held.zone, client, server, server_port, now_ns, unix_s };
     loop {
         let fault = match next(talk, &flow) {
             Next::More => return Answer::Release,
@@ -154,7 +160,8 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
             Beginning::Seen => {
                 let next = compare(layer, flow, stalled);
                 if matches!(layer.stage, Stage::Compared) {
-                    talk.begin(flow.rules, flow.is_udp(), flow.server_port, flow.unix_s);
+                    let parties = Parties { client: flow.client, server: flow.server, port: flow.server_port };
+                    talk.begin(flow.rules, flow.is_udp(), parties, flow.unix_s);
                 }
                 let layer = talk.layer();
                 if let (Stage::Compared, true) = (&layer.stage, outermost) {

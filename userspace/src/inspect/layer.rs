@@ -1,5 +1,7 @@
 //! One conversation of a flow: what is said from its start on, what that is, and what is followed of it then.
 
+use std::net::IpAddr;
+
 use dropgate_signatures::protocol::App;
 
 use super::{
@@ -18,6 +20,14 @@ use crate::{
 const PREFIX: usize = 16 << 10;
 /// Bytes of each direction that may wait to be read. What exceeds it comes with one packet.
 const UNREAD: usize = 64 << 10;
+
+/// Who speaks, and the server's port.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parties {
+    pub client: IpAddr,
+    pub server: IpAddr,
+    pub port: u16,
+}
 
 /// How far it is with a conversation.
 #[derive(Debug, Default)]
@@ -118,15 +128,16 @@ impl Layer {
     /// It is known what is spoken, and nothing of what was said was taken out yet: whoever reads it for rules begins.
     pub fn begin(
         &mut self,
-        port: u16,
+        parties: Parties,
         datagrams: Option<&[(Direction, Box<[u8]>)]>,
         signatures: Option<&Signatures>,
         unix_s: i64,
     ) {
         let (Some(signatures), Spoken::Known(protocol, ..)) = (signatures, self.spoken) else { return };
-        self.app = app::app(protocol, datagrams.is_some(), port);
+        self.app = app::app(protocol, datagrams.is_some(), parties.port);
         let Some(mut parser) = app::parser(self.app, datagrams.is_some(), &signatures.limits) else { return };
         parser.tick(unix_s);
+        parser.between(parties.client, parties.server);
         if let Some(datagrams) = datagrams {
             datagrams.iter().for_each(|(direction, said)| parser.hear(*direction, said));
         } else {
