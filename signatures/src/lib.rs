@@ -10,6 +10,7 @@
 //! There is no I/O and no protocol parsing here. Parsers are the inspector's; what they offer is a [`subject::Transaction`].
 
 pub mod buffer;
+pub mod datagrams;
 pub mod engine;
 pub mod protocol;
 pub mod rule;
