@@ -92,8 +92,8 @@ buffers! {
     HttpLocation "http.location" ToClient Http;
     HttpServer "http.server" ToClient Http;
     HttpStart "http.start" ["http_start"] Both Http;
-    HttpRequestBody "http.request_body" ToServer Http1;
-    HttpResponseBody "http.response_body" ToClient Http1;
+    HttpRequestBody "http.request_body" ToServer Http;
+    HttpResponseBody "http.response_body" ToClient Http;
     HttpResponseLine "http.response_line" ["http_response_line"] ToClient Http;
     HttpStatCode "http.stat_code" ToClient Http;
     HttpStatMsg "http.stat_msg" ToClient Http;
@@ -165,11 +165,95 @@ buffers! {
     FtpReply "ftp.reply" ToClient Ftp;
     FtpDataCommand "ftpdata_command" Both FtpData;
     Pop3Command "pop3.command" ToServer Pop3;
+    MqttConnectClientId "mqtt.connect.clientid" ToServer Mqtt;
+    MqttConnectUsername "mqtt.connect.username" ToServer Mqtt;
+    MqttConnectPassword "mqtt.connect.password" ToServer Mqtt;
+    MqttConnectWillTopic "mqtt.connect.willtopic" ToServer Mqtt;
+    MqttConnectWillMessage "mqtt.connect.willmessage" ToServer Mqtt;
+    MqttConnectProtocolString "mqtt.connect.protocol_string" ToServer Mqtt;
+    MqttPublishTopic "mqtt.publish.topic" Both Mqtt;
+    MqttPublishMessage "mqtt.publish.message" Both Mqtt;
+    MqttSubscribeTopic "mqtt.subscribe.topic" ToServer Mqtt;
+    MqttUnsubscribeTopic "mqtt.unsubscribe.topic" ToServer Mqtt;
+    SipMethod "sip.method" ToServer Sip;
+    SipUri "sip.uri" ToServer Sip;
+    SipRequestLine "sip.request_line" ToServer Sip;
+    SipProtocol "sip.protocol" Both Sip;
+    SipStatCode "sip.stat_code" ToClient Sip;
+    SipStatMsg "sip.stat_msg" ToClient Sip;
+    SipResponseLine "sip.response_line" ToClient Sip;
+    SipFrom "sip.from" Both Sip;
+    SipTo "sip.to" Both Sip;
+    SipVia "sip.via" Both Sip;
+    SipUserAgent "sip.user_agent" Both Sip;
+    SipContentType "sip.content_type" Both Sip;
+    SipContentLength "sip.content_length" Both Sip;
+    SdpOrigin "sdp.origin" Both Sip;
+    SdpSessionName "sdp.session_name" Both Sip;
+    SdpSessionInfo "sdp.session_info" Both Sip;
+    SdpUri "sdp.uri" Both Sip;
+    SdpEmail "sdp.email" Both Sip;
+    SdpPhoneNumber "sdp.phone_number" Both Sip;
+    SdpConnectionData "sdp.connection_data" Both Sip;
+    SdpBandwidth "sdp.bandwidth" Both Sip;
+    SdpTime "sdp.time" Both Sip;
+    SdpRepeatTime "sdp.repeat_time" Both Sip;
+    SdpTimezone "sdp.timezone" Both Sip;
+    SdpEncryptionKey "sdp.encryption_key" Both Sip;
+    SdpAttribute "sdp.attribute" Both Sip;
+    SdpMedia "sdp.media.media" Both Sip;
+    SdpMediaInfo "sdp.media.media_info" Both Sip;
+    SdpMediaConnectionData "sdp.media.connection_data" Both Sip;
+    SdpMediaEncryptionKey "sdp.media.encryption_key" Both Sip;
+    Krb5Cname "krb5.cname" ["krb5_cname"] Both Krb5;
+    Krb5Sname "krb5.sname" ["krb5_sname"] Both Krb5;
+    SnmpCommunity "snmp.community" Both Snmp;
+    SnmpUsm "snmp.usm" Both Snmp;
+    SnmpTrapOid "snmp.trap_oid" Both Snmp;
+    SnmpTrapAddress "snmp.trap_address" Both Snmp;
+    RfbName "rfb.name" ToClient Rfb;
+    LdapRequestDn "ldap.request.dn" ToServer Ldap;
+    LdapRequestAttributeType "ldap.request.attribute_type" ToServer Ldap;
+    LdapResponsesDn "ldap.responses.dn" ToClient Ldap;
+    LdapResponsesMessage "ldap.responses.message" ToClient Ldap;
+    LdapResponsesAttributeType "ldap.responses.attribute_type" ToClient Ldap;
+    NtpReferenceId "ntp.reference_id" Both Ntp;
 }
 
 impl Buffer {
     /// Its index in [`Buffer::ALL`].
     pub const fn index(self) -> usize {
         self as usize
+    }
+
+    /// Whether a transaction may have several of it: selected twice, it is looked for twice.
+    pub const fn is_multiple(self) -> bool {
+        matches!(
+            self,
+            Self::HttpRequestHeader
+                | Self::HttpResponseHeader
+                | Self::Http2HeaderName
+                | Self::DnsQuery
+                | Self::DnsQueryName
+                | Self::DnsAnswerName
+                | Self::DnsQueriesRrname
+                | Self::DnsAnswersRrname
+                | Self::DnsAuthoritiesRrname
+                | Self::DnsAdditionalsRrname
+                | Self::DnsResponseRrname
+                | Self::MdnsQueriesRrname
+                | Self::MdnsAnswersRrname
+                | Self::MdnsAuthoritiesRrname
+                | Self::MdnsAdditionalsRrname
+                | Self::MdnsResponseRrname
+                | Self::TlsAlpn
+                | Self::TlsCerts
+                | Self::TlsSubjectAltName
+                | Self::QuicCyuHash
+                | Self::QuicCyuString
+                | Self::SmtpRcptTo
+                | Self::EmailUrl
+                | Self::EmailReceived
+        )
     }
 }

@@ -57,7 +57,7 @@ pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Con
         return pass(subject.reason);
     }
     if seen & SIEVED != 0 {
-        if seen & CLEAR != 0 && !datagram::may_match(frame, walk, subject.app, settings) {
+        if seen & CLEAR != 0 && !datagram::may_match(frame, walk, settings) {
             return pass(subject.reason);
         }
         return hold(frame, walk, subject, control, settings);

@@ -17,16 +17,13 @@ use crate::{
 /// Bytes behind the last one that is looked at.
 pub const BEHIND: u32 = 8;
 
-/// Whether rules may match a packet of a flow that speaks `app`.
+/// Whether rules may match a packet.
 #[inline(always)]
-pub fn may_match(frame: &impl Frame, walk: &Walk, app: u8, settings: &Settings) -> bool {
+pub fn may_match(frame: &impl Frame, walk: &Walk, settings: &Settings) -> bool {
     if settings.flags & setting::DATAGRAMS == 0 {
         return false;
     }
     let Some(table) = DATAGRAMS.get(walk.slot & (SLOTS - 1)) else { return true };
-    if table.holds(app) {
-        return true;
-    }
     let groups = table.groups(walk.protocol, (walk.sport, walk.dport), walk.icmp_type);
     if groups == 0 {
         return false;
@@ -41,6 +38,12 @@ pub fn may_match(frame: &impl Frame, walk: &Walk, app: u8, settings: &Settings) 
     }
     let length = end - at;
     length > ROOM || !keep(frame, at, length) || dropgate_sift(walk.slot, groups.into(), length) != 0
+}
+
+/// Whether all of a flow is held that speaks this.
+#[inline(always)]
+pub fn holds(slot: u32, app: u8) -> bool {
+    DATAGRAMS.get(slot & (SLOTS - 1)).is_none_or(|table| table.holds(app))
 }
 
 /// Bytes between the beginning of the transport header and the payload.

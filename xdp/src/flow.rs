@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use dropgate_abi::{
     control::{Control, mode},
     flow::{Flow, TICK_SHIFT, expired, flag, tcp as state},
-    hold::{RELATED, SETTLED, sieved},
+    hold::{CLEAR, RELATED, SETTLED, SIEVED, sieved},
     policy::{
         FIRST_ZONE, PortKey, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, service, setting, side,
         timeout,
@@ -19,6 +19,7 @@ use crate::{
     atomic,
     content::{self, Subject},
     cursor::Frame,
+    datagram,
     maps::{CONTROL, SCRATCH, SETTINGS, SIDES, clear},
     parse::{self, protocol},
     policy::{self, Query},
@@ -217,8 +218,8 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
     walk.found = found::OLDER;
 }
 
-/// Packets of what is no TCP are shown to the rules of a later generation, though its flow had left inspection or never was
-/// under it.
+/// Packets of what is no TCP are shown to the rules of a later generation, though its flow had left inspection; those of
+/// protocols that are not identified, though it never was under it.
 #[inline(always)]
 fn show_to_rules(flow: &mut Flow, query: &Query, settings: &Settings) {
     if settings.flags & setting::DATAGRAMS == 0
@@ -230,11 +231,16 @@ fn show_to_rules(flow: &mut Flow, query: &Query, settings: &Settings) {
     let word = &raw mut flow.hold;
     // SAFETY: an aligned word of a map value.
     let seen = unsafe { word.read_volatile() };
-    if flow.flags & flag::INSPECT == 0 || seen & SETTLED != 0 {
-        // another packet that came at this moment has done it, or is the one that is held
-        atomic::exchange_if(word, seen, sieved(seen));
-        flow.flags |= flag::INSPECT;
+    let judged = flow.flags & flag::INSPECT != 0;
+    if judged && seen & (SETTLED | SIEVED) == 0 || !judged && flow.key.protocol == protocol::UDP {
+        return;
     }
+    // what was held is in front of it, or all of it is to be held
+    let held = judged && seen & (SETTLED | CLEAR) == 0 || datagram::holds(query.slot, flow.app);
+    let next = if held { sieved(seen) & !CLEAR } else { sieved(seen) };
+    // another packet that came at this moment has done it, or is the one that is held
+    atomic::exchange_if(word, seen, next);
+    flow.flags |= flag::INSPECT;
 }
 
 /// Judges the flow of this hash and identity as its next packet would be judged, and counts nothing. `None`: there is no such

@@ -4,9 +4,18 @@
 //! read becomes an event of the transaction ([`dropgate_signatures::subject::Transaction::events`]), and it goes on behind it, or
 //! is opaque from there on. Its memory is bounded by [`Limits`], its time by the bytes that it is fed.
 
+mod digits;
 pub mod dns;
 mod events;
+pub mod files;
 mod held;
+mod lines;
+pub mod mime;
+pub mod quic;
+#[cfg(test)]
+mod samples;
+pub mod smtp;
+pub mod ssh;
 pub mod tls;
 
 use std::fmt::Debug;
@@ -73,6 +82,11 @@ pub trait Exchange: Transaction {
     fn context(&self) -> Vec<Record> {
         self.records()
     }
+
+    /// Objects that stand in the event of a record beside its own: `email` beside `smtp`, `http` beside `fileinfo`.
+    fn beside(&self, _record: &Record) -> Vec<Record> {
+        Vec::new()
+    }
 }
 
 /// An object of an EVE event.
@@ -83,18 +97,50 @@ pub struct Record {
     pub object: serde_json::Map<String, serde_json::Value>,
 }
 
-/// The parser of what was found to be spoken, if there is one. `udp`: it is fed datagrams.
-pub fn parser(_protocol: Protocol, _udp: bool, _limits: &Limits) -> Option<Box<dyn Parser>> {
-    None
+/// Bytes as EVE shows them: UTF-8 as it is; anything else byte by byte, those that are not printable as `\\x` and two digits.
+pub fn text(bytes: &[u8]) -> serde_json::Value {
+    use std::fmt::Write as _;
+
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.into();
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        match byte {
+            b' '..=b'~' | b'\r' | b'\n' | b'\t' => text.push(char::from(byte)),
+            // writing to a string cannot fail
+            _ => _ = write!(text, "\\x{byte:02x}"),
+        }
+    }
+    text.into()
 }
 
-/// What rules call what was found to be spoken.
-pub fn app(protocol: Protocol) -> App {
+/// Multicast DNS (RFC 6762) and LLMNR (RFC 4795) are DNS on these ports.
+pub const MDNS_PORT: u16 = 5353;
+pub const LLMNR_PORT: u16 = 5355;
+
+/// What rules call what was found to be spoken, over UDP or TCP, to this port.
+pub fn app(protocol: Protocol, udp: bool, port: u16) -> App {
     match protocol {
         Protocol::Http => App::Http1,
         Protocol::FakeTls => App::Failed,
+        Protocol::Dns if udp && port == MDNS_PORT => App::Mdns,
+        Protocol::Dns if udp && port == LLMNR_PORT => App::Llmnr,
         other => App::named(other.name()).unwrap_or(App::Failed),
     }
+}
+
+/// The parser of a conversation, if there is one. `udp`: it is fed datagrams.
+pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
+    Some(match app {
+        App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
+        App::Dns => Box::new(dns::Dns::stream(*limits)),
+        App::Quic => Box::new(quic::Quic::new(*limits)),
+        App::Ssh => Box::new(ssh::Ssh::new()),
+        App::Tls => Box::new(tls::Tls::new()),
+        App::Smtp => Box::new(smtp::Smtp::new(limits)),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -103,7 +149,8 @@ mod tests {
 
     #[test]
     fn rules_have_a_name_for_what_is_found() {
-        let nameless: Vec<_> = Protocol::ALL.iter().filter(|protocol| app(**protocol) == App::Failed).collect();
+        let nameless: Vec<_> =
+            Protocol::ALL.iter().filter(|protocol| app(**protocol, false, 1) == App::Failed).collect();
         assert_eq!(nameless, [&Protocol::FakeTls]);
     }
 }

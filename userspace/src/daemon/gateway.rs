@@ -6,7 +6,7 @@ mod open;
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -87,6 +87,8 @@ pub struct Gateway {
     pub(super) holder: Option<Holder>,
     /// Where events go, once somebody writes them.
     pub(super) words: Option<Sender<Word>>,
+    /// Events of inspectors that found no room there.
+    pub(super) untold: Arc<AtomicU64>,
     ids: Ids,
     generation: u32,
     /// What signatures remember, whichever are in force.

@@ -21,7 +21,7 @@ use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 
 use self::{
     conclude::{conclude, settle},
-    packet::UDP,
+    packet::{TCP, UDP},
 };
 pub use self::{
     expect::{Expected, Generations, Rules, expected},
@@ -61,6 +61,8 @@ pub struct Judged {
     pub found: Vec<Finding>,
     /// Nothing more is wanted of the flow. With [`dropgate_abi::flow::Flow::app`].
     pub finished: Option<u8>,
+    /// That, but for packets that rules may match.
+    pub sieved: bool,
     /// Nothing more will be wanted of it as soon as the packets of this direction are acknowledged, by this number.
     pub awaited: Option<Awaited>,
     /// The flow ends here. With `app`, too.
@@ -120,6 +122,8 @@ pub struct Context<'a> {
     pub full: bool,
     /// Any clock that goes on.
     pub now_ns: u64,
+    /// The time of day, s since 1970.
+    pub unix_s: i64,
 }
 
 /// Judges a packet of a flow. `talk`: what is known of the flow so far.
@@ -144,12 +148,15 @@ pub fn judge_parts(
     out.found.clear();
     out.resets = Resets::default();
     (out.finished, out.awaited, out.condemned) = (None, None, None);
-    out.uninspected = false;
+    (out.uninspected, out.sieved) = (false, false);
     out.watched.clear();
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
     out.walk = packet.walk;
     if let Some(reason) = talk.condemned {
         return Answer::Drop(reason);
+    }
+    if packet.walk.protocol != TCP {
+        talk.resume(held, &packet, context);
     }
     talk.watching = rules.signatures.is_some() && !talk.watch.is_over();
     if talk.settled && !talk.watching && !talk.keeps() && talk.is_confirmed(rules) {
@@ -162,6 +169,8 @@ pub fn judge_parts(
         exhausted(direction, talk, context, out)
     } else if packet.walk.protocol == UDP {
         talk.datagram(direction, packet.payload(), rules);
+        Answer::Release
+    } else if packet.walk.protocol != TCP {
         Answer::Release
     } else {
         match Segment::read(direction, packet.source(), packet.destination(), packet.transport(), Checksum::Verify) {
@@ -178,7 +187,7 @@ pub fn judge_parts(
     let answer = if answer == Answer::Release && !talk.settled {
         let recalled = recall::recall(held, &packet, talk, context, out);
         recalled.unwrap_or_else(|| {
-            let answer = conclude(held, &packet, talk, rules, context.now_ns, out);
+            let answer = conclude(held, &packet, talk, context, out);
             recall::remember(held, &packet, talk, context, out);
             answer
         })
@@ -199,6 +208,9 @@ pub fn judge_parts(
     if talk.settled && !talk.watching && talk.is_confirmed(rules) {
         talk.leave();
         out.finished = (!rules.inspection.everything).then_some(talk.app);
+    }
+    if packet.walk.protocol != TCP && talk.is_sieved() && !rules.inspection.everything {
+        (out.finished, out.sieved) = (Some(talk.app), true);
     }
     if talk.settled && !talk.watching && out.finished.is_none() && !rules.inspection.everything {
         let awaits = talk.awaits();

@@ -1,13 +1,12 @@
 //! What a gateway has to do with those who inspect what is held.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{Gateway, GatewayError};
 use crate::{
     clock::now_ns,
     daemon::ring::Word,
-    events::{Clock, inspection, signatures},
-    hold::{self, Allowlist, Holder, Tell, Told},
+    hold::{self, Allowlist, Holder, Tell},
     inspect::Rules,
     policy::{Image, Policy},
 };
@@ -30,22 +29,13 @@ impl Gateway {
         Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
     }
 
-    /// What the inspector tells becomes events.
+    /// What the inspector tells becomes events, elsewhere.
     fn told(&self) -> Tell {
-        let (words, names) = (self.words.clone(), Arc::clone(&self.names));
+        let (words, untold) = (self.words.clone(), Arc::clone(&self.untold));
         Box::new(move |told| {
             let Some(words) = &words else { return };
-            let (now, names, clock) = (now_ns(), names.load(), Clock::system());
-            let events = match told {
-                Told::Dropped(held, walk, reason) => inspection::dropped(&held, &walk, reason, now, &names, &clock),
-                Told::Alert(held, walk, alert) => vec![signatures::alert(&held, &walk, &alert, now, &names, &clock)],
-                Told::Said(held, walk, said) => vec![signatures::said(&held, &walk, &said, now, &names, &clock)],
-                Told::Finding(held, walk, finding) => {
-                    vec![inspection::found(&held, &walk, &finding, now, &names, &clock)]
-                }
-            };
-            for event in events {
-                let _ = words.send(Word::Event(Box::new(event)));
+            if words.try_send(Word::Told(told, now_ns())).is_err() {
+                untold.fetch_add(1, Ordering::Relaxed);
             }
         })
     }

@@ -72,6 +72,7 @@ impl Gateway {
             adopted,
             holder: None,
             words: None,
+            untold: Arc::default(),
             ids,
             generation,
             remembered: Arc::default(),

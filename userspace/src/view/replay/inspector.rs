@@ -97,7 +97,13 @@ impl Inspector {
         let (now_ns, judged) = (outside.now_ns, &mut self.judged);
         let flow = subject(&mut self.flows, held, now_ns);
         // a capture may take what memory it needs: it is one
-        let context = Context { rules: outside.rules, peers: &self.peers, full: false, now_ns };
+        let context = Context {
+            rules: outside.rules,
+            peers: &self.peers,
+            full: false,
+            now_ns,
+            unix_s: outside.clock.unix_s(now_ns),
+        };
         let answer = judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
         // the flows that a packet announces are known before it leaves
         judged.announced.iter().for_each(|announced| outside.announcements.make_known(announced, now_ns));
@@ -133,7 +139,10 @@ impl Inspector {
             flow.talk.let_go().iter().for_each(|Waiting { frame, .. }| outside.lines.released(frame));
         }
         if let Some(app) = judged.finished.filter(|_| !flow.talk.keeps()) {
-            outside.settle(&Settle { hash: held.hash, flow: held.flow, held: flow.held, app, ..Settle::default() });
+            let sieved = judged.sieved.into();
+            let request =
+                Settle { hash: held.hash, flow: held.flow, held: flow.held, app, sieved, ..Settle::default() };
+            outside.settle(&request);
         }
     }
 

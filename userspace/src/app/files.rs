@@ -1,0 +1,259 @@
+//! Files that are transferred: name, size, digests, what is remembered of them, and the `fileinfo` that is told of them.
+
+use dropgate_signatures::subject::File;
+use md5::{Digest, Md5};
+use serde_json::{Map, Value};
+use sha1::Sha1;
+use sha2::Sha256;
+
+use super::{Record, text};
+
+/// How a transfer ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum State {
+    /// It goes on.
+    #[default]
+    Open,
+    Closed,
+    /// Not all of it was seen.
+    Truncated,
+}
+
+impl State {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "UNKNOWN",
+            Self::Closed => "CLOSED",
+            Self::Truncated => "TRUNCATED",
+        }
+    }
+}
+
+/// Digests in the making.
+#[derive(Clone, Debug, Default)]
+struct Running {
+    md5: Md5,
+    sha1: Sha1,
+    sha256: Sha256,
+}
+
+/// Digests of a file of which every byte was seen.
+#[derive(Clone, Debug)]
+struct Digests {
+    md5: [u8; 16],
+    sha1: [u8; 20],
+    sha256: [u8; 32],
+}
+
+/// The first bytes of something, and its length.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    bytes: Vec<u8>,
+    limit: usize,
+    size: u64,
+}
+
+impl Kept {
+    /// Remembers `limit` bytes at most.
+    pub const fn new(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit, size: 0 }
+    }
+
+    /// The next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let room = self.limit.saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.size += bytes.len() as u64;
+    }
+
+    /// What is remembered.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many bytes there were.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Bytes of memory.
+    pub fn footprint(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+/// A file that is being transferred, or was.
+#[derive(Clone, Debug)]
+pub struct Tracked {
+    name: Vec<u8>,
+    kept: Kept,
+    state: State,
+    gaps: bool,
+    running: Option<Box<Running>>,
+    digests: Option<Box<Digests>>,
+}
+
+impl Tracked {
+    /// A file begins. `keep`: how many bytes of it are remembered for `file.data`; 0, if they are remembered elsewhere.
+    pub fn new(name: &[u8], keep: usize) -> Self {
+        Self {
+            name: name.to_vec(),
+            kept: Kept::new(keep),
+            state: State::Open,
+            gaps: false,
+            running: Some(Box::default()),
+            digests: None,
+        }
+    }
+
+    /// The next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.kept.push(bytes);
+        if let Some(running) = &mut self.running {
+            running.md5.update(bytes);
+            running.sha1.update(bytes);
+            running.sha256.update(bytes);
+        }
+    }
+
+    /// So many bytes of it were never seen: it has no digests, and is truncated whatever comes.
+    pub fn lost(&mut self, bytes: u64) {
+        self.kept.size = self.kept.size.saturating_add(bytes);
+        self.gaps = true;
+        self.running = None;
+    }
+
+    /// That was all of it.
+    pub fn close(&mut self) {
+        if self.state != State::Open {
+            return;
+        }
+        if self.gaps {
+            self.state = State::Truncated;
+            return;
+        }
+        self.state = State::Closed;
+        self.digests = self.running.take().map(|running| {
+            let Running { md5, sha1, sha256 } = *running;
+            Box::new(Digests {
+                md5: md5.finalize().into(),
+                sha1: sha1.finalize().into(),
+                sha256: sha256.finalize().into(),
+            })
+        });
+    }
+
+    /// It ended early.
+    pub fn truncate(&mut self) {
+        if self.state == State::Open {
+            self.state = State::Truncated;
+            self.running = None;
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// What is remembered of it, from its first byte.
+    pub fn contents(&self) -> &[u8] {
+        self.kept.bytes()
+    }
+
+    /// Nothing more is added to it.
+    pub fn is_over(&self) -> bool {
+        self.state != State::Open
+    }
+
+    /// As rules see it.
+    pub fn file(&self) -> File<'_> {
+        let digests = self.digests.as_deref();
+        File {
+            name: &self.name,
+            size: self.kept.size(),
+            complete: self.is_over(),
+            md5: digests.map(|digests| &digests.md5[..]),
+            sha1: digests.map(|digests| &digests.sha1[..]),
+            sha256: digests.map(|digests| &digests.sha256[..]),
+        }
+    }
+
+    /// EVE's `fileinfo`, of the transaction of this number in its flow.
+    pub fn record(&self, transaction: u64) -> Record {
+        let mut object = Map::new();
+        if !self.name.is_empty() {
+            object.insert("filename".to_owned(), text(&self.name));
+        }
+        object.insert("gaps".to_owned(), self.gaps.into());
+        object.insert("state".to_owned(), self.state.name().into());
+        if let Some(digests) = &self.digests {
+            object.insert("md5".to_owned(), hex(&digests.md5));
+            object.insert("sha1".to_owned(), hex(&digests.sha1));
+            object.insert("sha256".to_owned(), hex(&digests.sha256));
+        }
+        object.insert("stored".to_owned(), false.into());
+        object.insert("size".to_owned(), self.kept.size().into());
+        object.insert("tx_id".to_owned(), transaction.into());
+        Record { event_type: "fileinfo", object }
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub fn footprint(&self) -> usize {
+        size_of::<Self>() + self.name.capacity() + self.kept.footprint() + self.running.as_ref().map_or(0, |_| 360)
+    }
+}
+
+fn hex(bytes: &[u8]) -> Value {
+    use std::fmt::Write as _;
+
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // writing to a string cannot fail
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_its_size_and_digests() {
+        let mut file = Tracked::new(b"a.txt", 2);
+        file.push(b"ab");
+        file.push(b"c");
+        assert!(file.file().md5.is_none(), "it goes on");
+        file.close();
+        let told = file.record(3).object;
+        assert_eq!(file.contents(), b"ab");
+        assert_eq!(told["size"], 3);
+        assert_eq!(told["tx_id"], 3);
+        assert_eq!(told["state"], "CLOSED");
+        assert_eq!(told["md5"], "900150983cd24fb0d6963f7d28e17f72");
+        assert_eq!(told["sha1"], "a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert_eq!(told["sha256"], "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn a_file_of_which_bytes_are_missing_has_none() {
+        let mut file = Tracked::new(b"", 10);
+        file.push(b"ab");
+        file.lost(5);
+        file.close();
+        let told = file.record(0).object;
+        assert_eq!((&told["size"], &told["state"], &told["gaps"]), (&7.into(), &"TRUNCATED".into(), &true.into()));
+        assert!(!told.contains_key("md5") && !told.contains_key("filename"));
+    }
+
+    #[test]
+    fn a_file_that_ends_early_is_truncated() {
+        let mut file = Tracked::new(b"x", 10);
+        file.push(b"ab");
+        file.truncate();
+        file.close();
+        assert_eq!(file.record(0).object["state"], "TRUNCATED");
+        assert!(file.file().sha256.is_none() && file.file().complete);
+    }
+}
