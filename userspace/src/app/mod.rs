@@ -127,8 +127,8 @@ pub fn text(bytes: &[u8]) -> serde_json::Value {
 }
 
 /// Multicast DNS (RFC 6762) and LLMNR (RFC 4795) are DNS on these ports.
-const MDNS_PORT: u16 = 5353;
-const LLMNR_PORT: u16 = 5355;
+pub const MDNS_PORT: u16 = 5353;
+pub const LLMNR_PORT: u16 = 5355;
 
 /// What rules call what was found to be spoken, over UDP or TCP, to this port.
 pub fn app(protocol: Protocol, udp: bool, port: u16) -> App {

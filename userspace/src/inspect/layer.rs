@@ -86,6 +86,15 @@ impl Layer {
         layer
     }
 
+    /// A conversation of datagrams to this port, of which it is known already what is spoken.
+    pub fn of(spoken: Spoken, port: u16) -> Self {
+        let mut layer = Self { spoken, stage: Stage::Over, ..Self::default() };
+        if let Spoken::Known(protocol, ..) = spoken {
+            layer.app = app::app(protocol, true, port);
+        }
+        layer
+    }
+
     /// Takes the next bytes of both directions.
     pub fn hear(&mut self, to_server: &[u8], to_client: &[u8], rules: &Rules) {
         let read = matches!(self.stage, Stage::Identify | Stage::Follow(_));
