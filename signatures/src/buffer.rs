@@ -205,8 +205,8 @@ buffers! {
     SdpMediaInfo "sdp.media.media_info" Both Sip;
     SdpMediaConnectionData "sdp.media.connection_data" Both Sip;
     SdpMediaEncryptionKey "sdp.media.encryption_key" Both Sip;
-    Krb5Cname "krb5.cname" ["krb5_cname"] Both Krb5;
-    Krb5Sname "krb5.sname" ["krb5_sname"] Both Krb5;
+    Krb5Cname "krb5.cname" ["krb5_cname"] ToClient Krb5;
+    Krb5Sname "krb5.sname" ["krb5_sname"] ToClient Krb5;
     SnmpCommunity "snmp.community" Both Snmp;
     SnmpUsm "snmp.usm" Both Snmp;
     SnmpTrapOid "snmp.trap_oid" Both Snmp;
