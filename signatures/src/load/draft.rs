@@ -43,8 +43,8 @@ pub(crate) struct Draft<'a> {
     pub threshold: Option<Threshold>,
     pub detection: Option<Detection>,
     pub fast_pattern: Option<Fast>,
-    /// Variables of `byte_extract` and `byte_math`, by index.
-    pub variables: Vec<Arc<str>>,
+    /// Variables of `byte_extract` and `byte_math`, by index, with the list that they are known in.
+    pub variables: Vec<(Arc<str>, usize)>,
     pub sticky: Option<Sticky>,
     /// What must be spoken, by keywords.
     pub apps: Option<&'static [App]>,
@@ -289,9 +289,13 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// The index of a variable that was defined.
+    /// The index of a variable that was defined in the buffer that is selected.
     pub fn variable(&self, name: &str) -> Option<u8> {
-        self.variables.iter().position(|known| **known == *name).map(|at| at as u8)
+        let list = match &self.sticky {
+            None => self.lists.iter().position(|list| list.selected == Selected::Payload)?,
+            Some(sticky) => sticky.list?,
+        };
+        self.variables.iter().position(|(known, of)| **known == *name && *of == list).map(|at| at as u8)
     }
 }
 

@@ -117,6 +117,10 @@ pub(super) fn action(word: &Word<'_>) -> Result<Action, Mistake> {
             let message = format!("rules that begin with `{known}` are not supported");
             return Err(Mistake::new(&codes::ACTION, message).at(word.span()));
         }
+        known if known.contains([':', ',']) => {
+            let message = format!("{}: what an action is about is not chosen, and there is one of it", quoted(known));
+            return Err(Mistake::new(&codes::ACTION, message).at(word.span()));
+        }
         other => {
             let mistake = Mistake::new(&codes::ACTION, format!("{} is no action", quoted(other))).at(word.span());
             let expected = "`alert`, `drop`, `reject`, `rejectsrc`, `rejectdst`, `rejectboth` or `pass`";

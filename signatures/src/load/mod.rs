@@ -5,6 +5,7 @@ mod classes;
 mod context;
 mod draft;
 mod finish;
+mod form;
 mod header;
 mod keyword;
 mod list;

@@ -147,8 +147,10 @@ fn place(draft: &Draft<'_>, value: &Value<'_>, least: i64, most: i64) -> Result<
 /// A variable that was defined before.
 pub(super) fn variable(draft: &Draft<'_>, name: &str) -> Result<Number, Mistake> {
     draft.variable(name).map(Number::Variable).ok_or_else(|| {
-        let message =
-            format!("{} is neither a number nor a variable that is defined before", crate::diagnostic::quoted(name));
+        let message = format!(
+            "{} is neither a number nor a variable that is defined before in this buffer",
+            crate::diagnostic::quoted(name)
+        );
         Mistake::new(&codes::BYTE_VARIABLE, message)
     })
 }
@@ -330,14 +332,13 @@ fn entropy(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
         match what {
             "value" => {
                 let rest = rest.trim();
+                if let Some((low, high)) = rest.split_once('-') {
+                    bounds = Some((thousandths(low)? + 1, thousandths(high)?.saturating_sub(1)));
+                    continue;
+                }
                 let digits = rest.trim_start_matches(['<', '>', '=', '!', ' ']);
                 let operator = rest[..rest.len() - digits.len()].trim();
-                let thousandths = digits
-                    .parse::<f64>()
-                    .ok()
-                    .filter(|number| (0.0..=8.0).contains(number))
-                    .map(|number| (number * 1000.0).round() as u32)
-                    .ok_or_else(|| Mistake::word(digits, "a number from 0 to 8"))?;
+                let thousandths = thousandths(digits)?;
                 bounds = Some(match operator {
                     "" | "=" => (thousandths, thousandths),
                     "<" => (0, thousandths.saturating_sub(1)),
@@ -355,4 +356,10 @@ fn entropy(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
         return Err(Mistake::word(&value.text, "`value` and a comparison"));
     };
     draft.check(Check::Entropy(least, most), value.span.clone())
+}
+
+/// Bits per byte, in thousandths.
+fn thousandths(text: &str) -> Result<u32, Mistake> {
+    let number = text.trim().parse::<f64>().ok().filter(|number| (0.0..=8.0).contains(number));
+    number.map(|number| (number * 1000.0).round() as u32).ok_or_else(|| Mistake::word(text, "a number from 0 to 8"))
 }
