@@ -43,7 +43,7 @@ pub(crate) struct Draft<'a> {
     pub threshold: Option<Threshold>,
     pub detection: Option<Detection>,
     pub fast_pattern: Option<Fast>,
-    /// Variables of `byte_extract` and `byte_math`, by index, with the list that they are known in.
+    /// Variables of `byte_extract` and `byte_math`, by index, with the list that they were defined in.
     pub variables: Vec<(Arc<str>, usize)>,
     pub sticky: Option<Sticky>,
     /// What must be spoken, by keywords.
@@ -289,13 +289,14 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// The index of a variable that was defined in the buffer that is selected.
+    /// The index of a variable that was defined: what is read from the payload is not known in buffers, nor the other way round.
     pub fn variable(&self, name: &str) -> Option<u8> {
-        let list = match &self.sticky {
-            None => self.lists.iter().position(|list| list.selected == Selected::Payload)?,
-            Some(sticky) => sticky.list?,
+        let selected = self.sticky.as_ref().map_or(&Selected::Payload, |sticky| &sticky.selected);
+        let payload = *selected == Selected::Payload;
+        let known = |(known, list): &(Arc<str>, usize)| {
+            **known == *name && payload == (self.lists[*list].selected == Selected::Payload)
         };
-        self.variables.iter().position(|(known, of)| **known == *name && *of == list).map(|at| at as u8)
+        self.variables.iter().position(known).map(|at| at as u8)
     }
 }
 

@@ -42,9 +42,6 @@ fn adapt_one(buffer: Buffer, content: &mut Content) -> Result<(), String> {
         Buffer::HttpMethod if content.bytes.iter().any(u8::is_ascii_whitespace) => {
             return Err(format!("`{name}` holds no spaces"));
         }
-        Buffer::HttpUserAgent if content.bytes.ends_with(b"\n") => {
-            return Err(format!("`{name}` holds no line end"));
-        }
         _ => {}
     }
     Ok(())
@@ -77,7 +74,6 @@ mod tests {
             ("http.host; content:\"Example.com\";", None),
             ("http.host; to_uppercase; content:\"EXAMPLE\";", Some("EXAMPLE")),
             ("http.method; content:\"GET \";", None),
-            ("http.user_agent; content:\"x|0d 0a|\";", None),
             ("http.uri; content:\"/A\";", Some("/A")),
         ] {
             assert_eq!(content(options).as_deref(), expected, "{options}");

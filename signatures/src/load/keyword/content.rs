@@ -147,10 +147,8 @@ fn place(draft: &Draft<'_>, value: &Value<'_>, least: i64, most: i64) -> Result<
 /// A variable that was defined before.
 pub(super) fn variable(draft: &Draft<'_>, name: &str) -> Result<Number, Mistake> {
     draft.variable(name).map(Number::Variable).ok_or_else(|| {
-        let message = format!(
-            "{} is neither a number nor a variable that is defined before in this buffer",
-            crate::diagnostic::quoted(name)
-        );
+        let message =
+            format!("{} is neither a number nor a variable that is defined before", crate::diagnostic::quoted(name));
         Mistake::new(&codes::BYTE_VARIABLE, message)
     })
 }
