@@ -4,12 +4,20 @@
 //! read becomes an event of the transaction ([`dropgate_signatures::subject::Transaction::events`]), and it goes on behind it, or
 //! is opaque from there on. Its memory is bounded by [`Limits`], its time by the bytes that it is fed.
 
+pub mod body;
+mod digits;
 pub mod dns;
 mod events;
 pub mod files;
 mod held;
+pub mod http;
+mod lines;
+pub mod mime;
+pub mod quic;
 #[cfg(test)]
 mod samples;
+pub mod smtp;
+pub mod ssh;
 pub mod tls;
 
 use std::fmt::Debug;
@@ -129,7 +137,11 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
     Some(match app {
         App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
         App::Dns => Box::new(dns::Dns::stream(*limits)),
+        App::Http1 => Box::new(http::Http1::new(*limits)),
+        App::Quic => Box::new(quic::Quic::new(*limits)),
+        App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
+        App::Smtp => Box::new(smtp::Smtp::new(limits)),
         _ => return None,
     })
 }

@@ -72,7 +72,7 @@ fn rev(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
 }
 
 fn classtype(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
-    let class = draft.context.options.classes.class(&value.text);
+    let class = draft.context.classes.class(&value.text);
     // Suricata keeps the last one
     draft.class = Some(class);
     Ok(())

@@ -15,7 +15,7 @@ mod transforms;
 
 use std::{borrow::Cow, collections::HashMap, ops::Range, sync::LazyLock};
 
-pub(super) use self::packet::protocol_number;
+pub(super) use self::{limits::Pairs, packet::protocol_number};
 use super::{
     draft::Draft,
     mistake::{Done, Mistake},
