@@ -1,6 +1,7 @@
 //! Rules made by hand, and flows that they are shown.
 
 mod packets;
+mod property;
 mod streams;
 mod transactions;
 
