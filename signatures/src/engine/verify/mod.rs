@@ -245,12 +245,13 @@ impl<'a> Search<'a> {
             self.missing = (!place.at_end).then_some(at);
             return failed;
         }
-        self.cut |= to > len || place.at_end;
         let open = place.within.is_none() && place.depth.is_none() && !place.at_end;
         if open && !self.steps.variables && self.steps.steps[at].behind_contents {
-            self.missing = Some(at);
+            // behind an earlier place of those in front something may yet come that does not need it once more
+            self.missing = (!self.cut).then_some(at);
             return Found::Never;
         }
+        self.cut |= to > len || place.at_end;
         failed
     }
 
