@@ -172,4 +172,35 @@ impl Buffer {
     pub const fn index(self) -> usize {
         self as usize
     }
+
+    /// Whether a transaction may have several of it: selected twice, it is looked for twice.
+    pub const fn is_multiple(self) -> bool {
+        matches!(
+            self,
+            Self::HttpRequestHeader
+                | Self::HttpResponseHeader
+                | Self::Http2HeaderName
+                | Self::DnsQuery
+                | Self::DnsQueryName
+                | Self::DnsAnswerName
+                | Self::DnsQueriesRrname
+                | Self::DnsAnswersRrname
+                | Self::DnsAuthoritiesRrname
+                | Self::DnsAdditionalsRrname
+                | Self::DnsResponseRrname
+                | Self::MdnsQueriesRrname
+                | Self::MdnsAnswersRrname
+                | Self::MdnsAuthoritiesRrname
+                | Self::MdnsAdditionalsRrname
+                | Self::MdnsResponseRrname
+                | Self::TlsAlpn
+                | Self::TlsCerts
+                | Self::TlsSubjectAltName
+                | Self::QuicCyuHash
+                | Self::QuicCyuString
+                | Self::SmtpRcptTo
+                | Self::EmailUrl
+                | Self::EmailReceived
+        )
+    }
 }

@@ -3,19 +3,23 @@
 macro_rules! protocols {
     ($($variant:ident $name:literal $(or $alias:literal)*),+ $(,)?) => {
         /// An application protocol, by Suricata's name for it.
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
         pub enum App {
-            $(#[doc = $name] $variant),+
+            $(#[doc = $name] $variant,)+
+            /// `unknown`: not known yet.
+            #[default]
+            Unknown,
         }
 
         impl App {
             /// Every one of them.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
+            pub const ALL: &[Self] = &[$(Self::$variant,)+ Self::Unknown];
 
             /// Its name in rules and events.
             pub const fn name(self) -> &'static str {
                 match self {
-                    $(Self::$variant => $name),+
+                    $(Self::$variant => $name,)+
+                    Self::Unknown => "unknown",
                 }
             }
 
@@ -23,6 +27,7 @@ macro_rules! protocols {
             pub fn named(name: &str) -> Option<Self> {
                 match name {
                     $($name $(| $alias)* => Some(Self::$variant),)+
+                    "unknown" => Some(Self::Unknown),
                     _ => None,
                 }
             }
@@ -81,5 +86,4 @@ protocols! {
     Openvpn "openvpn",
     Mssql "mssql",
     Failed "failed",
-    Unknown "unknown",
 }

@@ -34,7 +34,7 @@ enum Task {
     },
     /// Build a gateway in network namespaces, run Dropgate on it, drive real clients, print what happened.
     Demo(demo::Arguments),
-    /// Replay captures whose flows are named, and print how often Dropgate says the same.
+    /// Replay what others have collected to tell right from wrong, and print how often Dropgate is right.
     Corpus(corpus::Arguments),
     /// Measure; arguments go to the bench program.
     Bench {
@@ -72,7 +72,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Corpus(arguments) => {
             let arguments = arguments.from(&from)?;
             shell::cargo(&["build", "--release", "--package", "dropgate"])?;
-            corpus::run(&arguments)?;
+            return corpus::run(&arguments);
         }
         Task::Bench { arguments } => {
             setup::run()?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    Target,
     content::{Check, Transform},
     state::{Bits, Flowbits, Flowint, Xbits},
 };
@@ -52,10 +53,12 @@ pub enum Selected {
     Payload,
     /// `base64_data`
     Base64,
-    /// `ipv4.hdr`, `ipv6.hdr`, `tcp.hdr`, `udp.hdr`, `icmpv4.hdr`, `icmpv6.hdr`.
+    /// `ipv4.hdr`, `ipv6.hdr`, `tcp.hdr`, `udp.hdr`, `icmpv4.hdr`, `icmpv6.hdr`, `igmp.hdr`.
     PacketHeader(&'static str),
-    /// A buffer, what is done to it before, and which of those of the same name: `http.request_header` named twice may hold of
-    /// two headers.
+    /// `ip.src`, `ip.dst`: the packet's address, 4 or 16 bytes.
+    Address(Target),
+    /// A buffer. One that has several instances is a condition by itself each time that it is named:
+    /// `http.request_header` named twice may hold of two headers.
     Buffer(Buffer),
 }
 
@@ -119,6 +122,7 @@ pub enum Number {
     IcmpCode,
     IcmpId,
     IcmpSequence,
+    IgmpType,
     /// `icmpv6.mtu`
     Icmpv6Mtu,
     Sequence,

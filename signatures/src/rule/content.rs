@@ -186,6 +186,22 @@ pub struct Dataset {
     pub action: SetAction,
     /// Its index among the sets of the ruleset is the engine's to find.
     pub name: Arc<str>,
+    pub kind: SetKind,
+    /// What `load` or `state` name, sorted: bytes of the values, of digests and addresses themselves (addresses in 16 bytes, those
+    /// of IPv4 mapped). Rules of one set share it.
+    pub initial: Arc<[Box<[u8]>]>,
+}
+
+/// What a dataset holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SetKind {
+    String,
+    /// The digest of what is looked up.
+    Md5,
+    Sha256,
+    /// Either version, or IPv4 alone.
+    Ip,
+    Ipv4,
 }
 
 /// What is done with a dataset.

@@ -7,16 +7,18 @@ mod state;
 
 use std::sync::Arc;
 
+use crate::protocol::App;
+
 pub use self::{
-    condition::{Condition, Flags, FlagsTest, Inspect, Number, NumberTest, PacketTest, Selected, Unlisted},
+    condition::{Condition, Flags, FlagsTest, Inspect, Number, NumberTest, PacketTest, Selected, StreamSide, Unlisted},
     content::{
-        Base64, ByteExtract, ByteJump, ByteMath, ByteOp, ByteTest, Check, Content, From, IsDataAt, Pcre, Place, Size,
-        Transform, Value,
+        Base64, Base64Mode, ByteExtract, ByteJump, ByteMath, ByteOp, ByteTest, Check, Compare, Content, Dataset, From,
+        IsDataAt, JumpBase, MathOp, Pcre, Place, SetAction, SetKind, Size, Transform, Value,
     },
     header::{Addresses, Arrow, Header, Network, PortRange, Ports, Protocol},
     state::{
-        BitAction, BitScope, Bits, Detection, FlowKeyword, Flowbits, Flowint, FlowintOp, Threshold, ThresholdKind,
-        Track, Xbits,
+        BitAction, BitScope, Bits, Detection, Effect, FlowKeyword, Flowbits, Flowint, FlowintOp, IntValue, Suppress,
+        Threshold, ThresholdKind, Track, Xbits,
     },
 };
 
@@ -55,7 +57,7 @@ pub struct Class {
 }
 
 /// `target`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Target {
     Source,
     Destination,
@@ -69,6 +71,9 @@ pub struct Rule {
     pub rev: u32,
     pub action: Action,
     pub header: Header,
+    /// What must be spoken, by the header or by keywords (`http.uri` in a rule for `tcp`): one of these; empty: anything.
+    /// [`App::Http`] is all versions of it.
+    pub apps: Vec<App>,
     pub message: Arc<str>,
     pub class: Option<Class>,
     /// 1 is the highest. `priority`, else the class's, else 3.
@@ -87,6 +92,7 @@ pub struct Rule {
     pub effects: Vec<state::Effect>,
     pub threshold: Option<Threshold>,
     pub detection: Option<Detection>,
+    pub suppress: Vec<Suppress>,
     /// `fast_pattern` names one; else the engine chooses: the index of the condition and of the check in it.
     pub fast_pattern: Option<FastPattern>,
     /// Where it stands.
@@ -106,4 +112,3 @@ pub struct FastPattern {
     /// `fast_pattern:offset,length`.
     pub chop: Option<(u16, u16)>,
 }
-pub use self::state::Effect;

@@ -128,6 +128,14 @@ pub struct Detection {
     pub seconds: u32,
 }
 
+/// `suppress` of `threshold.config`: no alerts of these hosts; its action counts all the same.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Suppress {
+    /// Whose address; `None`: whoever.
+    pub track: Option<Track>,
+    pub addresses: super::Addresses,
+}
+
 /// What a match does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {
@@ -137,4 +145,6 @@ pub enum Effect {
     Flowint(Flowint),
     /// `tag`: nothing is done for it.
     Tag,
+    /// `bypass`: the flow needs no more inspection.
+    Bypass,
 }

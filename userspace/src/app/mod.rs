@@ -5,8 +5,17 @@
 //! is opaque from there on. Its memory is bounded by [`Limits`], its time by the bytes that it is fed.
 
 pub mod body;
+pub mod dns;
+mod events;
 pub mod files;
+mod held;
 pub mod http;
+mod lines;
+pub mod mime;
+#[cfg(test)]
+mod samples;
+pub mod smtp;
+pub mod tls;
 
 use std::fmt::Debug;
 
@@ -38,6 +47,9 @@ impl Default for Limits {
 
 /// A parser of one conversation.
 pub trait Parser: Debug + Send {
+    /// What time it is for what is heard from here on: of the capture, or of the clock; s since 1970.
+    fn tick(&mut self, _unix_s: i64) {}
+
     /// The next bytes of a direction.
     fn hear(&mut self, direction: Direction, said: &[u8]);
 
@@ -69,6 +81,11 @@ pub trait Exchange: Transaction {
     fn context(&self) -> Vec<Record> {
         self.records()
     }
+
+    /// Objects that stand in the event of a record beside its own: `email` beside `smtp`, `http` beside `fileinfo`.
+    fn beside(&self, _record: &Record) -> Vec<Record> {
+        Vec::new()
+    }
 }
 
 /// An object of an EVE event.
@@ -97,21 +114,31 @@ pub fn text(bytes: &[u8]) -> serde_json::Value {
     text.into()
 }
 
-/// The parser of what was found to be spoken, if there is one. `udp`: it is fed datagrams.
-pub fn parser(protocol: Protocol, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
-    match (protocol, udp) {
-        (Protocol::Http, false) => Some(Box::new(http::Http1::new(*limits))),
-        _ => None,
-    }
-}
+/// Multicast DNS (RFC 6762) and LLMNR (RFC 4795) are DNS on these ports.
+const MDNS_PORT: u16 = 5353;
+const LLMNR_PORT: u16 = 5355;
 
-/// What rules call what was found to be spoken.
-pub fn app(protocol: Protocol) -> App {
+/// What rules call what was found to be spoken, over UDP or TCP, to this port.
+pub fn app(protocol: Protocol, udp: bool, port: u16) -> App {
     match protocol {
         Protocol::Http => App::Http1,
         Protocol::FakeTls => App::Failed,
+        Protocol::Dns if udp && port == MDNS_PORT => App::Mdns,
+        Protocol::Dns if udp && port == LLMNR_PORT => App::Llmnr,
         other => App::named(other.name()).unwrap_or(App::Failed),
     }
+}
+
+/// The parser of a conversation, if there is one. `udp`: it is fed datagrams.
+pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
+    Some(match app {
+        App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
+        App::Dns => Box::new(dns::Dns::stream(*limits)),
+        App::Http1 => Box::new(http::Http1::new(*limits)),
+        App::Tls => Box::new(tls::Tls::new()),
+        App::Smtp => Box::new(smtp::Smtp::new(limits)),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -120,7 +147,8 @@ mod tests {
 
     #[test]
     fn rules_have_a_name_for_what_is_found() {
-        let nameless: Vec<_> = Protocol::ALL.iter().filter(|protocol| app(**protocol) == App::Failed).collect();
+        let nameless: Vec<_> =
+            Protocol::ALL.iter().filter(|protocol| app(**protocol, false, 1) == App::Failed).collect();
         assert_eq!(nameless, [&Protocol::FakeTls]);
     }
 }

@@ -6,7 +6,7 @@ mod open;
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use crossbeam::channel::Sender;
+use dropgate_signatures::engine::Shared;
 
 /// Why a push changed nothing, or a start came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +87,12 @@ pub struct Gateway {
     pub(super) holder: Option<Holder>,
     /// Where events go, once somebody writes them.
     pub(super) words: Option<Sender<Word>>,
+    /// Events of inspectors that found no room there.
+    pub(super) untold: Arc<AtomicU64>,
     ids: Ids,
     generation: u32,
+    /// What signatures remember, whichever are in force.
+    pub(super) remembered: Arc<Shared>,
 }
 
 /// What is in force.
@@ -195,9 +200,7 @@ impl Gateway {
         // a number is used up by the attempt: what failed half way must not share it with what comes next
         let generation = self.generation + 1;
         self.generation = generation;
-        if let Some(inspection) = policy.inspection {
-            self.hold(&image, inspection, policy.failure, generation)?;
-        }
+        self.hold(&policy, &image, generation)?;
         let committed = self.slots.commit(&self.object, &image, generation)?;
         self.ids = ids;
         self.names.store(Arc::new(subject::names(&image)));

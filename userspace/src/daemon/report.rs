@@ -64,6 +64,7 @@ impl Gateway {
     pub fn totals(&self, uptime_s: u64, unwritten: u64) -> Result<Totals, ObjectError> {
         let mut totals = Totals { uptime_s, generation: self.slots.generation(), ..Totals::default() };
         totals.events_unwritten = unwritten;
+        totals.events_lost += self.untold.load(Ordering::Relaxed);
         for limiter in counters::per_cpu::<Limiter>(&self.object, "LIMITERS", 0)? {
             totals.events_lost += limiter.lost;
         }

@@ -13,21 +13,27 @@ use std::{
 };
 
 use crate::{
-    events::{self, Clock, EveWriter, Names, eve::Event},
+    events::{self, Clock, EveWriter, Names, eve::Event, inspection, signatures},
+    hold::Told,
     view::filter::Filter,
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use aya::maps::{MapData, RingBuf};
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 
 /// A listener that does not read is cut off after this many bytes could not be written for it.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Words that may wait: an inspector whose word finds no room goes on, and its event is lost and counted.
+const WORDS: usize = 1 << 15;
 
 /// What the thread is told.
 pub enum Word {
     /// A made event, of the daemon's own.
     Event(Box<Event>),
+    /// What an inspector tells, at this time (ns).
+    Told(Told, u64),
     /// Send what the filter lets through to this listener.
     Listen(UnixStream, Filter),
     /// Open the file again: it was rotated away.
@@ -50,7 +56,7 @@ impl Ring {
             Some(path) => Some(EveWriter::open(&path).with_context(|| format!("`{}`", path.display()))?),
             None => None,
         };
-        let (words, heard) = unbounded();
+        let (words, heard) = bounded(WORDS);
         let (unwritten, done) = (Arc::default(), Arc::<AtomicBool>::default());
         let thread = {
             let (unwritten, done) = (Arc::clone(&unwritten), Arc::clone(&done));
@@ -88,6 +94,12 @@ impl Work {
             while let Ok(word) = self.heard.try_recv() {
                 match word {
                     Word::Event(event) => self.publish(&event),
+                    Word::Told(told, now_ns) => {
+                        let (names, clock) = (self.names.load_full(), Clock::system());
+                        for event in made(&told, now_ns, &names, &clock) {
+                            self.publish(&event);
+                        }
+                    }
                     Word::Listen(stream, filter) => {
                         let _ = stream.set_write_timeout(Some(PATIENCE));
                         self.listeners.push((stream, filter));
@@ -140,5 +152,15 @@ impl Work {
         let line = format!("{value}\n");
         self.listeners
             .retain_mut(|(stream, filter)| !filter.matches(&value) || stream.write_all(line.as_bytes()).is_ok());
+    }
+}
+
+/// The events of what an inspector tells.
+fn made(told: &Told, now_ns: u64, names: &Names, clock: &Clock) -> Vec<Event> {
+    match told {
+        Told::Dropped(held, walk, reason) => inspection::dropped(held, walk, *reason, now_ns, names, clock),
+        Told::Finding(held, walk, finding) => vec![inspection::found(held, walk, finding, now_ns, names, clock)],
+        Told::Alert(held, walk, alert) => vec![signatures::alert(held, walk, alert, now_ns, names, clock)],
+        Told::Said(held, walk, said) => vec![signatures::said(held, walk, said, now_ns, names, clock)],
     }
 }

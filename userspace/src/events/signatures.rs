@@ -9,8 +9,13 @@ use dropgate_signatures::{
     subject::Direction,
 };
 
+use serde_json::{Map, Value};
+
 use super::{Clock, Names, convert, eve, inspection::judged};
-use crate::inspect::{Alerted, Logged};
+use crate::{
+    app::Record,
+    inspect::{Alerted, Logged},
+};
 
 /// The alert of a rule that has matched.
 pub fn alert(held: &Held, walk: &Walk, alerted: &Alerted, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
@@ -50,11 +55,7 @@ pub fn alert(held: &Held, walk: &Walk, alerted: &Alerted, now_ns: u64, names: &N
             target,
             metadata: metadata(rule),
         }),
-        records: alerted
-            .context
-            .iter()
-            .map(|record| (record.event_type.to_owned(), record.object.clone().into()))
-            .collect(),
+        records: objects(None, &alerted.context),
         dropgate,
         ..base
     }
@@ -74,10 +75,23 @@ pub fn said(held: &Held, walk: &Walk, said: &Logged, now_ns: u64, names: &Names,
         pkt_src: Some("wire/pcap"),
         app_proto: app_proto(said.app),
         app_proto_orig: said.original_app.and_then(app_proto),
-        records: [(said.record.event_type.to_owned(), said.record.object.clone().into())].into_iter().collect(),
+        records: objects(Some(&said.record), &said.beside),
         dropgate,
         ..base
     }
+}
+
+/// Objects by their names: the event's own and those beside it, files among which stand in a list.
+fn objects(own: Option<&Record>, beside: &[Record]) -> Map<String, Value> {
+    let (files, beside): (Vec<_>, Vec<_>) = beside.iter().partition(|record| record.event_type == "fileinfo");
+    let named = own.into_iter().chain(beside);
+    let mut objects: Map<_, _> =
+        named.map(|record| (record.event_type.to_owned(), record.object.clone().into())).collect();
+    if !files.is_empty() {
+        let files: Vec<Value> = files.into_iter().map(|record| record.object.clone().into()).collect();
+        objects.insert("files".to_owned(), files.into());
+    }
+    objects
 }
 
 fn base(held: &Held, walk: &Walk, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {

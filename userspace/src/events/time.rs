@@ -28,6 +28,11 @@ impl Clock {
         i128::from(monotonic_ns) + self.offset_ns
     }
 
+    /// Seconds since 1970.
+    pub fn unix_s(&self, monotonic_ns: u64) -> i64 {
+        i64::try_from(self.wall_ns(monotonic_ns).div_euclid(1_000_000_000)).unwrap_or(i64::MAX)
+    }
+
     /// As EVE writes it.
     pub fn format(&self, monotonic_ns: u64) -> String {
         format_time(self.wall_ns(monotonic_ns))

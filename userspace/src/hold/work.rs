@@ -14,14 +14,15 @@ use xdp::slab::Slab as _;
 
 use super::{
     port::{Port, Receiver, Way},
-    shared::Handed,
+    shared::{Handed, Shared},
     socket::{BATCH, Socket},
     tell::Told,
     worker::Worker,
 };
 use crate::{
     clock::now_ns,
-    inspect::{self, Answer, Context, Generations, Waiting},
+    events::Clock,
+    inspect::{self, Answer, Context, Generations, Waiting, Watched},
 };
 
 /// How long a packet waits until it is known what is spoken: less than a sender waits for its answer (RFC 6298 has a second,
@@ -32,6 +33,8 @@ const WAIT: Duration = Duration::from_millis(100);
 pub(super) struct Batch {
     pub rules: Arc<Generations>,
     pub now_ns: u64,
+    /// The time of day, s since 1970.
+    pub unix_s: i64,
     /// Flows may have been held by an inspector before this one.
     pub new: bool,
     /// What was seen in batches of lower numbers has left.
@@ -50,7 +53,8 @@ impl Worker {
     /// Those that have come by now: the rules of their generations were there before them.
     pub(super) fn batch(&mut self) -> Batch {
         let (rules, number) = (self.shared.rules.load_full(), self.flows.next_batch());
-        Batch { rules, now_ns: now_ns(), new: self.is_new(), number }
+        let now_ns = now_ns();
+        Batch { rules, now_ns, unix_s: Clock::system().unix_s(now_ns), new: self.is_new(), number }
     }
 
     /// Moves what one socket received out by another, but for what must not leave and what is another worker's; whether
@@ -204,7 +208,7 @@ impl Worker {
         let flow = self.flows.seen(held, batch.new);
         let Some(rules) = batch.rules.of(held.generation) else { return };
         let full = shared.memory.is_full(rules.inspection.memory, flow.talk.keeps());
-        let context = Context { rules, peers: &shared.peers, full, now_ns: batch.now_ns };
+        let context = Context { rules, peers: &shared.peers, full, now_ns: batch.now_ns, unix_s: batch.unix_s };
         if let Some(way) = flow.watched
             && let Some(acknowledgement) = shared.kernel.acknowledged(held.hash, held.flow)
         {
@@ -264,12 +268,7 @@ impl Worker {
         for finding in &judged.found {
             (shared.tell)(Told::Finding(*held, judged.walk, finding.clone()));
         }
-        for alert in judged.watched.alerts.drain(..) {
-            (shared.tell)(Told::Alert(*held, judged.walk, Box::new(alert)));
-        }
-        for said in judged.watched.logged.drain(..) {
-            (shared.tell)(Told::Said(*held, judged.walk, Box::new(said)));
-        }
+        tell(shared, held, &judged.walk, &mut judged.watched);
         if let Some((reason, app)) = judged.condemned {
             let request =
                 Settle { hash: held.hash, flow: held.flow, drop_reason: reason.0 as u8, app, ..Settle::default() };
@@ -285,6 +284,19 @@ impl Worker {
         if let Some(reason) = ended {
             let walk = judged.walk;
             parts.iter().for_each(|part| self.dropped(held, reason, part.len(), &walk, batch.now_ns));
+        }
+    }
+
+    /// Tells what flows that were forgotten have left incomplete.
+    pub(super) fn tell_ends(&mut self) {
+        let batch = self.batch();
+        let (shared, watched) = (&self.shared, &mut self.judged.watched);
+        for mut flow in self.flows.untold.drain(..) {
+            let rules = batch.rules.of(flow.generation);
+            let Some(signatures) = rules.and_then(|rules| rules.signatures.as_ref()) else { continue };
+            if let Some((held, walk)) = inspect::finish(&mut flow.talk, signatures, batch.now_ns, watched) {
+                tell(shared, &held, &walk, watched);
+            }
         }
     }
 
@@ -332,5 +344,15 @@ impl Worker {
             }
             flow.charge();
         }
+    }
+}
+
+/// Tells what rules and parsers say.
+fn tell(shared: &Shared, held: &Held, walk: &Walk, watched: &mut Watched) {
+    for alert in watched.alerts.drain(..) {
+        (shared.tell)(Told::Alert(*held, *walk, Box::new(alert)));
+    }
+    for said in watched.logged.drain(..) {
+        (shared.tell)(Told::Said(*held, *walk, Box::new(said)));
     }
 }

@@ -10,7 +10,7 @@ use dropgate_abi::{
 use dropgate_signatures::rule::Ends;
 
 use super::{
-    Answer, Finding, Judged,
+    Answer, Context, Finding, Judged,
     expect::{Expected, Rules},
     follow::{Change, Follow, Step},
     layer::{Layer, Stage},
@@ -42,6 +42,7 @@ struct Flow<'a> {
     zone: u16,
     server_port: u16,
     now_ns: u64,
+    unix_s: i64,
 }
 
 impl Flow<'_> {
@@ -101,15 +102,15 @@ pub(super) fn conclude(
     held: &Held,
     packet: &Packet<'_>,
     talk: &mut Talk,
-    rules: &Rules,
-    now_ns: u64,
+    context: &Context<'_>,
     out: &mut Judged,
 ) -> Answer {
+    let Context { rules, now_ns, unix_s, .. } = *context;
     let walk = &packet.walk;
     let server_port = if held.direction == 0 { walk.dport } else { walk.sport };
     let service = Expected::Service { counter: held.service, udp: walk.protocol == UDP, port: server_port };
     let own = Protocol::numbered(held.announced).map_or(service, Expected::Announced);
-    let flow = Flow { rules, own, zone: held.zone, server_port, now_ns };
+    let flow = Flow { rules, own, zone: held.zone, server_port, now_ns, unix_s };
     loop {
         let fault = match next(talk, &flow) {
             Next::More => return Answer::Release,
@@ -153,7 +154,7 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
             Beginning::Seen => {
                 let next = compare(layer, flow, stalled);
                 if matches!(layer.stage, Stage::Compared) {
-                    talk.begin(flow.rules, flow.is_udp());
+                    talk.begin(flow.rules, flow.is_udp(), flow.server_port, flow.unix_s);
                 }
                 let layer = talk.layer();
                 if let (Stage::Compared, true) = (&layer.stage, outermost) {

@@ -1,5 +1,7 @@
 //! What is to be spoken on a flow, by the generation that judged it.
 
+use dropgate_abi::{flow::TICK_SHIFT, policy::timeout};
+use dropgate_signatures::engine::Shared;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -8,7 +10,11 @@ use std::{
 
 use super::{proxy::Targets, watch::Signatures};
 use crate::{
-    policy::model::{Expect, Failure, Inspection, Proxied, Reaction},
+    app::Limits,
+    policy::{
+        Image, Policy,
+        model::{Expect, Failure, Inspection, Proxied, Reaction},
+    },
     protocol::{self, Candidates, Protocol},
 };
 
@@ -47,6 +53,27 @@ pub enum Expected {
 }
 
 impl Rules {
+    /// Those of a policy that was compiled; `None` if it has nothing inspected. `shared`: what its signatures remember.
+    pub fn of(policy: &Policy, image: &Image, shared: &Arc<Shared>) -> Option<Self> {
+        let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
+        let signatures = policy.signatures.as_ref().map(|signatures| Signatures {
+            ruleset: Arc::clone(&signatures.ruleset),
+            shared: Arc::clone(shared),
+            log: signatures.log,
+            limits: Limits::default(),
+        });
+        Some(Self {
+            inspection: policy.inspection?,
+            failure: policy.failure,
+            fragments: Duration::from_nanos(fragments),
+            expect: image.names.expected(),
+            proxied: image.names.proxied(),
+            capture: false,
+            targets: None,
+            signatures,
+        })
+    }
+
     /// What may be spoken; `None`: anything.
     fn listed(&self, expected: Expected) -> Option<&[Protocol]> {
         match expected {

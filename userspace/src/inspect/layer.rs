@@ -1,5 +1,7 @@
 //! One conversation of a flow: what is said from its start on, what that is, and what is followed of it then.
 
+use dropgate_signatures::protocol::App;
+
 use super::{
     expect::{Expected, Rules},
     follow::Follow,
@@ -59,6 +61,8 @@ pub(super) struct Layer {
     pub asked: Option<(Asked, Access)>,
     /// Reads what is said for rules and events, from when it is known what is spoken.
     parser: Option<Box<dyn Parser>>,
+    /// What rules call it, once it is known.
+    app: App,
     /// What it lies in, for people: `STARTTLS`, `CONNECT www.example:443`.
     pub within: Option<String>,
 }
@@ -112,9 +116,17 @@ impl Layer {
     }
 
     /// It is known what is spoken, and nothing of what was said was taken out yet: whoever reads it for rules begins.
-    pub fn begin(&mut self, signatures: Option<&Signatures>, datagrams: Option<&[(Direction, Box<[u8]>)]>) {
+    pub fn begin(
+        &mut self,
+        port: u16,
+        datagrams: Option<&[(Direction, Box<[u8]>)]>,
+        signatures: Option<&Signatures>,
+        unix_s: i64,
+    ) {
         let (Some(signatures), Spoken::Known(protocol, ..)) = (signatures, self.spoken) else { return };
-        let Some(mut parser) = app::parser(protocol, datagrams.is_some(), &signatures.limits) else { return };
+        self.app = app::app(protocol, datagrams.is_some(), port);
+        let Some(mut parser) = app::parser(self.app, datagrams.is_some(), &signatures.limits) else { return };
+        parser.tick(unix_s);
         if let Some(datagrams) = datagrams {
             datagrams.iter().for_each(|(direction, said)| parser.hear(*direction, said));
         } else {
@@ -132,6 +144,15 @@ impl Layer {
     pub fn end(&mut self, direction: Direction) {
         if let Some(parser) = &mut self.parser {
             parser.end(direction);
+        }
+    }
+
+    /// What rules call it.
+    pub const fn app(&self) -> App {
+        match self.spoken {
+            Spoken::Known(..) => self.app,
+            Spoken::Unknown => App::Failed,
+            Spoken::Pending => App::Unknown,
         }
     }
 

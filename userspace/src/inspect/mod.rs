@@ -120,6 +120,8 @@ pub struct Context<'a> {
     pub full: bool,
     /// Any clock that goes on.
     pub now_ns: u64,
+    /// The time of day, s since 1970.
+    pub unix_s: i64,
 }
 
 /// Judges a packet of a flow. `talk`: what is known of the flow so far.
@@ -178,7 +180,7 @@ pub fn judge_parts(
     let answer = if answer == Answer::Release && !talk.settled {
         let recalled = recall::recall(held, &packet, talk, context, out);
         recalled.unwrap_or_else(|| {
-            let answer = conclude(held, &packet, talk, rules, context.now_ns, out);
+            let answer = conclude(held, &packet, talk, context, out);
             recall::remember(held, &packet, talk, context, out);
             answer
         })

@@ -287,10 +287,10 @@ impl Talk {
     }
 
     /// It is known what is spoken now: it is read for rules.
-    pub(super) fn begin(&mut self, rules: &Rules, udp: bool) {
+    pub(super) fn begin(&mut self, rules: &Rules, udp: bool, port: u16, unix_s: i64) {
         let (layers, datagrams) = (&mut self.layers, &self.datagrams);
         if let Some(layer) = layers.last_mut() {
-            layer.begin(rules.signatures.as_ref(), udp.then_some(datagrams));
+            layer.begin(port, udp.then_some(datagrams), rules.signatures.as_ref(), unix_s);
         }
     }
 
@@ -307,6 +307,11 @@ impl Talk {
     /// Whether both ends have spoken: of TCP, both have begun.
     pub(super) fn is_established(&self) -> bool {
         self.connection.as_ref().map_or_else(|| self.watch.is_answered(), |connection| connection.is_established())
+    }
+
+    /// Whether rules may yet say something of it, or there is something to tell.
+    pub const fn is_watched(&self) -> bool {
+        self.watching && !self.watch.is_over()
     }
 
     /// Rules have nothing more to say of it.

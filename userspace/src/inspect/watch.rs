@@ -18,7 +18,7 @@ use super::{
     talk::Talk,
 };
 use crate::{
-    app::{self, Exchange, Limits, Parser, Record},
+    app::{Exchange, Limits, Parser, Record},
     protocol::Spoken,
 };
 
@@ -54,6 +54,8 @@ pub struct Alerted {
 #[derive(Clone, Debug)]
 pub struct Logged {
     pub record: Record,
+    /// What stands in its event beside it.
+    pub beside: Vec<Record>,
     pub transaction: u64,
     pub app: App,
     pub original_app: Option<App>,
@@ -189,14 +191,14 @@ pub(super) fn watch(
     let over = [Direction::ToServer, Direction::ToClient].map(|way| talk.has_ended(way));
     let (layers, watch) = talk.watched();
     let innermost = layers.len().saturating_sub(1);
-    let original = layers.first().filter(|_| innermost > 0).map(name);
+    let original = layers.first().filter(|_| innermost > 0).map(Layer::app);
     let mut verdict = Verdict::Continue;
     for (at, layer) in layers.iter_mut().enumerate() {
         if at < innermost {
             let Some(mut parser) = layer.take_parser() else { continue };
             // what follows is another conversation
             end(&mut *parser);
-            (asked.flow.app, asked.flow.original_app) = (name(layer), original.filter(|_| at > 0));
+            (asked.flow.app, asked.flow.original_app) = (layer.app(), original.filter(|_| at > 0));
             verdict = strictest(verdict, ask(&asked, None, Some(&mut *parser), watch, &mut out.watched));
             watch.conversations += 1;
             watch.state.begin_conversation();
@@ -211,7 +213,7 @@ pub(super) fn watch(
             }
         }
     }
-    (asked.flow.app, asked.flow.original_app) = (name(layer), original);
+    (asked.flow.app, asked.flow.original_app) = (layer.app(), original);
     let stream = (tcp && said > 0).then_some(said);
     verdict = strictest(verdict, ask(&asked, stream, layer.parser(), watch, &mut out.watched));
     let wants = [Direction::ToServer, Direction::ToClient].map(|way| {
@@ -225,7 +227,8 @@ pub(super) fn watch(
     let pending = matches!(layer.spoken, Spoken::Pending);
     let reads = pending || layer.parser().is_some_and(|parser| !parser.is_opaque());
     let read = reads && (signatures.log || wants.iter().any(|wants| wants.transactions));
-    watch.over = !read && !wants.iter().any(|wants| wants.packets || wants.stream.is_some());
+    let closed = over.iter().all(|over| *over) && layer.parser().is_none_or(|parser| parser.transactions().is_empty());
+    watch.over = closed || !read && !wants.iter().any(|wants| wants.packets || wants.stream.is_some());
     follow(verdict, packet, talk, answer, out)
 }
 
@@ -241,9 +244,9 @@ pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut W
     let last = watch.last.take()?;
     let (held, walk) = &*last;
     let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
-    let original = layers.first().filter(|_| layers.len() > 1).map(name);
+    let original = layers.first().filter(|_| layers.len() > 1).map(Layer::app);
     let layer = layers.last_mut()?;
-    let app = name(layer);
+    let app = layer.app();
     let mut parser = layer.take_parser()?;
     end(&mut *parser);
     let age_s = watch.since_ns.map_or(0, |since| now_ns.saturating_sub(since) / 1_000_000_000);
@@ -357,6 +360,7 @@ fn tell(parser: Option<&mut (dyn Parser + 'static)>, Asked { signatures, flow, .
         if signatures.log {
             let records = exchange.records().into_iter();
             out.logged.extend(records.map(|record| Logged {
+                beside: exchange.beside(&record),
                 record,
                 transaction,
                 app,
@@ -396,15 +400,6 @@ const fn strictest(one: Verdict, other: Verdict) -> Verdict {
         (Verdict::Reject(..), _) | (Verdict::Drop(_), Verdict::Pass(_) | Verdict::Continue) => one,
         (Verdict::Pass(_), Verdict::Continue) => one,
         _ => other,
-    }
-}
-
-/// What rules call a conversation.
-fn name(layer: &Layer) -> App {
-    match layer.spoken {
-        Spoken::Known(protocol, ..) => app::app(protocol),
-        Spoken::Unknown => App::Failed,
-        Spoken::Pending => App::Unknown,
     }
 }
 

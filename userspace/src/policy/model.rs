@@ -1,6 +1,7 @@
 //! A checked policy: what the file says, with every name resolved and every number in range.
 
 mod inspection;
+mod signatures;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
@@ -9,7 +10,10 @@ use super::{
     source::{Location, Source},
 };
 
-pub use self::inspection::{Answer, Expect, Failure, Inspection, Midstream, Proxied, Reaction};
+pub use self::{
+    inspection::{Answer, Expect, Failure, Inspection, Midstream, Proxied, Reaction},
+    signatures::{FileName, Signatures},
+};
 
 /// Most zones a policy may have.
 pub const MAX_ZONES: usize = 4096;
@@ -40,6 +44,8 @@ pub struct Policy {
     /// `None`: nothing is inspected.
     pub inspection: Option<Inspection>,
     pub failure: Failure,
+    /// `None`: there are no rules, and what is said is not told of.
+    pub signatures: Option<Signatures>,
 }
 
 /// What the gateway does with addresses.

@@ -18,7 +18,7 @@ mod sip;
 mod snmp;
 mod stun;
 mod tftp;
-mod wire;
+pub(crate) mod wire;
 mod wireguard;
 
 use super::{Answer, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Protocol, Spoken, ask};

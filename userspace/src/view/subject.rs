@@ -8,18 +8,17 @@ use crate::{
     events::{Names, ServiceName},
     inspect::Rules,
     policy::{
-        self, Diagnostic, Environment, Ids, Image, Policy, Source,
+        self, Diagnostic, Environment, Ids, Image, Policy,
         compile::PrefixEntry,
         model::Kind,
-        source::{MAX_POLICY_BYTES, ReadError},
+        source::{self, MAX_POLICY_BYTES, ReadError},
     },
 };
 use dropgate_abi::{
-    flow::TICK_SHIFT,
-    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table, timeout, zone},
+    policy::{PortKey, PrefixKey, ZONE_OUTSIDE, ZONE_SELF, side, table, zone},
     tuple::{V4, V6},
 };
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc};
 
 /// A compiled policy with what is needed to place packets and to name what is found.
 #[derive(Clone, Debug)]
@@ -58,7 +57,7 @@ impl Subject {
     /// When the file cannot be read, or is no valid policy.
     pub fn load(path: &Path) -> Result<Self, SubjectError> {
         let name = path.display().to_string();
-        let source = Source::read(path, &name, MAX_POLICY_BYTES)?;
+        let source = source::read(path, &name, MAX_POLICY_BYTES)?;
         let text = PolicyText { path: name.clone(), text: source.text.clone() };
         let directory = path.parent().unwrap_or(Path::new("."));
         let (policy, mut diagnostics) = policy::parse(source, directory);
@@ -67,11 +66,7 @@ impl Subject {
         let image = policy::compile(&policy, &environment, &mut Ids::default())
             .map_err(|errors| SubjectError::Invalid { file: name, errors })?;
         diagnostics.extend(image.warnings.iter().cloned());
-        let rules = policy.inspection.map(|inspection| {
-            let (expect, proxied) = (image.names.expected(), image.names.proxied());
-            let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
-            Rules { inspection, expect, proxied, fragments: Duration::from_nanos(fragments), ..Rules::default() }
-        });
+        let rules = Rules::of(&policy, &image, &Arc::default());
         Ok(Self {
             ports: ports(&policy, &environment, &image),
             names: names(&image),

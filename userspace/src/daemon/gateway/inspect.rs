@@ -1,65 +1,41 @@
 //! What a gateway has to do with those who inspect what is held.
 
-use std::{sync::Arc, time::Duration};
-
-use dropgate_abi::{flow::TICK_SHIFT, policy::timeout};
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{Gateway, GatewayError};
 use crate::{
     clock::now_ns,
     daemon::ring::Word,
-    events::{Clock, inspection, signatures},
-    hold::{self, Allowlist, Holder, Tell, Told},
+    hold::{self, Allowlist, Holder, Tell},
     inspect::Rules,
-    policy::{
-        Image,
-        model::{Failure, Inspection},
-    },
+    policy::{Image, Policy},
 };
 
 impl Gateway {
     /// Somebody inspects before the first packet is held.
-    pub(super) fn hold(
-        &mut self,
-        image: &Image,
-        inspection: Inspection,
-        failure: Failure,
-        generation: u32,
-    ) -> Result<(), GatewayError> {
+    pub(super) fn hold(&mut self, policy: &Policy, image: &Image, generation: u32) -> Result<(), GatewayError> {
+        let Some(rules) = Rules::of(policy, image, &self.remembered) else { return Ok(()) };
         let holder = match &mut self.holder {
             Some(holder) => holder,
             None => {
-                let workers = Some(inspection.workers).filter(|workers| *workers > 0);
+                let workers = Some(rules.inspection.workers).filter(|workers| *workers > 0);
                 let workers = workers.unwrap_or_else(|| hold::workers(&image.interfaces));
                 self.holder.insert(Holder::start(&self.object, self.told(), workers)?)
             }
         };
         let control = self.slots.control().get(0).unwrap_or_default();
-        let (expect, proxied) = (image.names.expected(), image.names.proxied());
-        let fragments = u64::from(image.settings.timeouts[timeout::FRAGMENT]) << TICK_SHIFT;
         let targets = Some(Arc::new(Allowlist::new(&self.object)?) as _);
-        let fragments = Duration::from_nanos(fragments);
-        let rules =
-            Rules { inspection, failure, fragments, expect, proxied, targets, capture: false, signatures: None };
+        let rules = Rules { targets, ..rules };
         Ok(holder.follow(&mut self.object, &control, &image.interfaces, (generation, rules))?)
     }
 
-    /// What the inspector tells becomes events.
+    /// What the inspector tells becomes events, elsewhere.
     fn told(&self) -> Tell {
-        let (words, names) = (self.words.clone(), Arc::clone(&self.names));
+        let (words, untold) = (self.words.clone(), Arc::clone(&self.untold));
         Box::new(move |told| {
             let Some(words) = &words else { return };
-            let (now, names, clock) = (now_ns(), names.load(), Clock::system());
-            let events = match told {
-                Told::Dropped(held, walk, reason) => inspection::dropped(&held, &walk, reason, now, &names, &clock),
-                Told::Alert(held, walk, alert) => vec![signatures::alert(&held, &walk, &alert, now, &names, &clock)],
-                Told::Said(held, walk, said) => vec![signatures::said(&held, &walk, &said, now, &names, &clock)],
-                Told::Finding(held, walk, finding) => {
-                    vec![inspection::found(&held, &walk, &finding, now, &names, &clock)]
-                }
-            };
-            for event in events {
-                let _ = words.send(Word::Event(Box::new(event)));
+            if words.try_send(Word::Told(told, now_ns())).is_err() {
+                untold.fetch_add(1, Ordering::Relaxed);
             }
         })
     }

@@ -72,8 +72,10 @@ impl Gateway {
             adopted,
             holder: None,
             words: None,
+            untold: Arc::default(),
             ids,
             generation,
+            remembered: Arc::default(),
         })
     }
 }

@@ -157,7 +157,8 @@ impl Wire {
             ..Held::default()
         };
         self.sequence += 1;
-        let context = Context { rules: &self.rules, peers: &self.peers, full: self.full, now_ns: self.now_ns };
+        let context =
+            Context { rules: &self.rules, peers: &self.peers, full: self.full, now_ns: self.now_ns, unix_s: 0 };
         let answer = judge(&held, &frame, &mut self.talk, &context, &mut self.judged);
         self.found.extend(self.judged.found.clone());
         if answer == Answer::Wait {

@@ -6,6 +6,7 @@ mod inspection;
 mod lists;
 mod section;
 mod service;
+mod signatures;
 mod tables;
 mod value;
 mod zone;
@@ -119,6 +120,8 @@ impl Parser {
         let events = top.table(self, "events");
         let inspection = top.table(self, "inspection");
         let failure = top.table(self, "failure");
+        let signatures = top.table(self, "signatures");
+        let asks = signatures.as_ref().map(Section::at);
         if gateway.is_none() {
             self.missing(&top, "gateway", "[gateway]\nkind = \"route\"\noutside = [\"wan0\"]");
         }
@@ -149,9 +152,15 @@ impl Parser {
             events: events.map(|section| self.events(section)).unwrap_or_default(),
             inspection: inspection.map(|section| self.inspection(section)),
             failure: failure.map(|section| self.failure(section)).unwrap_or_default(),
+            signatures: signatures.map(|section| self.signatures(section)),
             // after everything else, so that a mistake there does not hide others
             gateway: gateway.flatten()?,
         };
+        if let (Some(at), None) = (asks, &policy.inspection) {
+            let help = "add `[inspection]`".to_owned();
+            let message = "signatures, where nothing is inspected";
+            self.add_full(&codes::UNINSPECTED, at, message, None, Some(help));
+        }
         for (name, (location, used)) in &self.lists {
             if !used {
                 let message = format!("no line uses the list {}", quoted(name));

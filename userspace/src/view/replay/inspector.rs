@@ -97,7 +97,13 @@ impl Inspector {
         let (now_ns, judged) = (outside.now_ns, &mut self.judged);
         let flow = subject(&mut self.flows, held, now_ns);
         // a capture may take what memory it needs: it is one
-        let context = Context { rules: outside.rules, peers: &self.peers, full: false, now_ns };
+        let context = Context {
+            rules: outside.rules,
+            peers: &self.peers,
+            full: false,
+            now_ns,
+            unix_s: outside.clock.unix_s(now_ns),
+        };
         let answer = judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
         // the flows that a packet announces are known before it leaves
         judged.announced.iter().for_each(|announced| outside.announcements.make_known(announced, now_ns));

@@ -1,0 +1,52 @@
+//! `[signatures]`.
+
+use std::collections::BTreeMap;
+
+use super::{Parser, section::Section, value::Value};
+use crate::policy::model::{FileName, Signatures};
+
+impl Parser {
+    pub(super) fn signatures(&mut self, mut section: Section<'_>) -> Signatures {
+        let mut signatures = Signatures { log: true, ..Signatures::default() };
+        if let Some(value) = section.get("files") {
+            for element in self.one_or_many(value) {
+                signatures.files.extend(self.file_name(element, "the path of a rule file"));
+            }
+        }
+        for (key, place, what) in [
+            ("classification", &mut signatures.classification, "the path of a `classification.config`"),
+            ("references", &mut signatures.references, "the path of a `reference.config`"),
+            ("thresholds", &mut signatures.thresholds, "the path of a `threshold.config`"),
+        ] {
+            *place = section.get(key).and_then(|value| self.file_name(value, what));
+        }
+        if let Some(log) = section.get("log").and_then(|value| self.boolean(value)) {
+            signatures.log = log;
+        }
+        if let Some(table) = section.table(self, "addresses") {
+            signatures.addresses =
+                self.variables(&table, "addresses as rules write them: `\"[10.0.0.0/8,!10.1.0.0/16]\"`");
+        }
+        if let Some(table) = section.table(self, "ports") {
+            signatures.ports = self.variables(&table, "ports as rules write them: `\"[80,8000:8100]\"`");
+        }
+        section.finish(self);
+        signatures
+    }
+
+    fn file_name(&mut self, value: Value<'_>, what: &str) -> Option<FileName> {
+        let (path, at) = self.string(value, what)?;
+        Some(FileName { path: path.to_owned(), location: self.location(at) })
+    }
+
+    /// Variables of rules by name.
+    fn variables(&mut self, section: &Section<'_>, what: &str) -> BTreeMap<String, String> {
+        let mut all = BTreeMap::new();
+        for (name, _, value) in section.entries() {
+            if let Some((text, _)) = self.string(value, what) {
+                all.insert(name.to_owned(), text.to_owned());
+            }
+        }
+        all
+    }
+}
