@@ -10,12 +10,14 @@ mod events;
 pub mod files;
 mod held;
 pub mod http;
+pub mod http2;
 mod lines;
 pub mod mime;
 #[cfg(test)]
 mod samples;
 pub mod smtp;
 pub mod tls;
+pub mod websocket;
 
 use std::fmt::Debug;
 
@@ -135,6 +137,8 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
         App::Dns => Box::new(dns::Dns::stream(*limits)),
         App::Http1 => Box::new(http::Http1::new(*limits)),
+        App::Http2 => Box::new(http2::Http2::new(*limits)),
+        App::Websocket => Box::new(websocket::WebSocket::new(*limits)),
         App::Tls => Box::new(tls::Tls::new()),
         App::Smtp => Box::new(smtp::Smtp::new(limits)),
         _ => return None,

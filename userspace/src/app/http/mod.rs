@@ -2,9 +2,9 @@
 //! doubt as browsers and servers do, and never refused.
 
 mod buffers;
-mod header;
+pub(super) mod header;
 mod line;
-mod message;
+pub(super) mod message;
 mod multipart;
 mod pair;
 mod record;
@@ -12,7 +12,7 @@ mod request;
 mod response;
 #[cfg(test)]
 mod tests;
-mod uri;
+pub(super) mod uri;
 
 use std::collections::VecDeque;
 
