@@ -92,8 +92,8 @@ buffers! {
     HttpLocation "http.location" ToClient Http;
     HttpServer "http.server" ToClient Http;
     HttpStart "http.start" ["http_start"] Both Http;
-    HttpRequestBody "http.request_body" ToServer Http1;
-    HttpResponseBody "http.response_body" ToClient Http1;
+    HttpRequestBody "http.request_body" ToServer Http;
+    HttpResponseBody "http.response_body" ToClient Http;
     HttpResponseLine "http.response_line" ["http_response_line"] ToClient Http;
     HttpStatCode "http.stat_code" ToClient Http;
     HttpStatMsg "http.stat_msg" ToClient Http;
@@ -224,5 +224,36 @@ impl Buffer {
     /// Its index in [`Buffer::ALL`].
     pub const fn index(self) -> usize {
         self as usize
+    }
+
+    /// Whether a transaction may have several of it: selected twice, it is looked for twice.
+    pub const fn is_multiple(self) -> bool {
+        matches!(
+            self,
+            Self::HttpRequestHeader
+                | Self::HttpResponseHeader
+                | Self::Http2HeaderName
+                | Self::DnsQuery
+                | Self::DnsQueryName
+                | Self::DnsAnswerName
+                | Self::DnsQueriesRrname
+                | Self::DnsAnswersRrname
+                | Self::DnsAuthoritiesRrname
+                | Self::DnsAdditionalsRrname
+                | Self::DnsResponseRrname
+                | Self::MdnsQueriesRrname
+                | Self::MdnsAnswersRrname
+                | Self::MdnsAuthoritiesRrname
+                | Self::MdnsAdditionalsRrname
+                | Self::MdnsResponseRrname
+                | Self::TlsAlpn
+                | Self::TlsCerts
+                | Self::TlsSubjectAltName
+                | Self::QuicCyuHash
+                | Self::QuicCyuString
+                | Self::SmtpRcptTo
+                | Self::EmailUrl
+                | Self::EmailReceived
+        )
     }
 }

@@ -77,6 +77,20 @@ pub struct Header {
     pub destination_ports: Ports,
 }
 
+impl Header {
+    /// Anyone to anyone, in any protocol.
+    pub fn any() -> Self {
+        Self {
+            protocol: Protocol::Ip,
+            source: Addresses::default(),
+            source_ports: Ports::default(),
+            arrow: Arrow::To,
+            destination: Addresses::default(),
+            destination_ports: Ports::default(),
+        }
+    }
+}
+
 impl std::hash::Hash for Arrow {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         (*self as u8).hash(state);

@@ -4,18 +4,23 @@
 //! read becomes an event of the transaction ([`dropgate_signatures::subject::Transaction::events`]), and it goes on behind it, or
 //! is opaque from there on. Its memory is bounded by [`Limits`], its time by the bytes that it is fed.
 
+pub mod body;
 mod digits;
 pub mod dns;
 mod events;
 mod facts;
 pub mod files;
 mod held;
+pub mod http;
+mod lines;
 mod messages;
+pub mod mime;
 pub mod mqtt;
 pub mod quic;
 #[cfg(test)]
 mod samples;
 mod small;
+pub mod smtp;
 pub mod ssh;
 pub mod tls;
 
@@ -136,8 +141,10 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
     Some(match app {
         App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
         App::Dns => Box::new(dns::Dns::stream(*limits)),
+        App::Http1 => Box::new(http::Http1::new(*limits)),
         App::Mqtt => Box::new(mqtt::Mqtt::new(*limits)),
         App::Quic => Box::new(quic::Quic::new(*limits)),
+        App::Smtp => Box::new(smtp::Smtp::new(limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
         other => Box::new(messages::Messages::new(small::protocol(other)?, udp, limits)),

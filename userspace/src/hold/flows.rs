@@ -32,7 +32,7 @@ pub struct Flow {
     /// By direction: the batch in which its latest packet was.
     batches: [u32; 2],
     /// The oldest generation that judged a packet of it which is with us.
-    generation: u32,
+    pub generation: u32,
     /// A later generation, and why it lets none of them leave.
     reviewed: (u32, Option<Reason>),
     /// The direction that passes while the other one is held until it is acknowledged.
@@ -85,6 +85,8 @@ pub struct Flows {
     old: Table,
     /// Number of the batch whose packets are seen now.
     batch: u32,
+    /// Flows that were forgotten and of which there may be something to tell, until somebody does.
+    pub untold: Vec<Flow>,
     /// Frames that were forgotten with their flows, until somebody counts them.
     pub discarded: u64,
     memory: Arc<Memory>,
@@ -173,10 +175,14 @@ impl Flows {
     /// proxies, which must not pass for something else after a pause, and for connections that were opened in advance.
     pub fn age(&mut self) {
         let mut idle = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-        let mut forgotten = 0;
+        let (mut forgotten, untold) = (0, &mut self.untold);
         let mut keep = |idle: &mut Table, stays: &dyn Fn(&Talk) -> bool| {
-            let gone = idle.extract_if(|_, flow| !stays(&flow.talk));
-            forgotten += gone.map(|(_, flow)| flow.talk.frames() as u64).sum::<u64>();
+            for (_, flow) in idle.extract_if(|_, flow| !stays(&flow.talk)) {
+                forgotten += flow.talk.frames() as u64;
+                if flow.talk.is_watched() {
+                    untold.push(flow);
+                }
+            }
         };
         keep(&mut idle, &|talk| talk.settled || talk.lasts());
         if idle.len() >= MANY {

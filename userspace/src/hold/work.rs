@@ -14,7 +14,7 @@ use xdp::slab::Slab as _;
 
 use super::{
     port::{Port, Receiver, Way},
-    shared::Handed,
+    shared::{Handed, Shared},
     socket::{BATCH, Socket},
     tell::Told,
     worker::Worker,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock::now_ns,
     events::Clock,
-    inspect::{self, Answer, Context, Generations, Waiting},
+    inspect::{self, Answer, Context, Generations, Waiting, Watched},
 };
 
 /// How long a packet waits until it is known what is spoken: less than a sender waits for its answer (RFC 6298 has a second,
@@ -268,12 +268,7 @@ impl Worker {
         for finding in &judged.found {
             (shared.tell)(Told::Finding(*held, judged.walk, finding.clone()));
         }
-        for alert in judged.watched.alerts.drain(..) {
-            (shared.tell)(Told::Alert(*held, judged.walk, Box::new(alert)));
-        }
-        for said in judged.watched.logged.drain(..) {
-            (shared.tell)(Told::Said(*held, judged.walk, Box::new(said)));
-        }
+        tell(shared, held, &judged.walk, &mut judged.watched);
         if let Some((reason, app)) = judged.condemned {
             let request =
                 Settle { hash: held.hash, flow: held.flow, drop_reason: reason.0 as u8, app, ..Settle::default() };
@@ -289,6 +284,19 @@ impl Worker {
         if let Some(reason) = ended {
             let walk = judged.walk;
             parts.iter().for_each(|part| self.dropped(held, reason, part.len(), &walk, batch.now_ns));
+        }
+    }
+
+    /// Tells what flows that were forgotten have left incomplete.
+    pub(super) fn tell_ends(&mut self) {
+        let batch = self.batch();
+        let (shared, watched) = (&self.shared, &mut self.judged.watched);
+        for mut flow in self.flows.untold.drain(..) {
+            let rules = batch.rules.of(flow.generation);
+            let Some(signatures) = rules.and_then(|rules| rules.signatures.as_ref()) else { continue };
+            if let Some((held, walk)) = inspect::finish(&mut flow.talk, signatures, batch.now_ns, watched) {
+                tell(shared, &held, &walk, watched);
+            }
         }
     }
 
@@ -336,5 +344,15 @@ impl Worker {
             }
             flow.charge();
         }
+    }
+}
+
+/// Tells what rules and parsers say.
+fn tell(shared: &Shared, held: &Held, walk: &Walk, watched: &mut Watched) {
+    for alert in watched.alerts.drain(..) {
+        (shared.tell)(Told::Alert(*held, *walk, Box::new(alert)));
+    }
+    for said in watched.logged.drain(..) {
+        (shared.tell)(Told::Said(*held, *walk, Box::new(said)));
     }
 }

@@ -105,6 +105,7 @@ impl Worker {
             if aged.elapsed() > IDLE {
                 aged = Instant::now();
                 self.flows.age();
+                self.tell_ends();
             }
             if looked.elapsed() > LOOK {
                 looked = Instant::now();
@@ -112,6 +113,9 @@ impl Worker {
             }
         }
         self.look();
+        self.flows.age();
+        self.flows.age();
+        self.tell_ends();
     }
 
     /// Serves every socket once; whether there was anything. `all`: nothing is to wait any longer.

@@ -309,6 +309,11 @@ impl Talk {
         self.connection.as_ref().map_or_else(|| self.watch.is_answered(), |connection| connection.is_established())
     }
 
+    /// Whether rules may yet say something of it, or there is something to tell.
+    pub const fn is_watched(&self) -> bool {
+        self.watching && !self.watch.is_over()
+    }
+
     /// Rules have nothing more to say of it.
     pub(super) fn unwatch(&mut self) {
         self.watching = false;

@@ -227,7 +227,8 @@ pub(super) fn watch(
     let pending = matches!(layer.spoken, Spoken::Pending);
     let reads = pending || layer.parser().is_some_and(|parser| !parser.is_opaque());
     let read = reads && (signatures.log || wants.iter().any(|wants| wants.transactions));
-    watch.over = !read && !wants.iter().any(|wants| wants.packets || wants.stream.is_some());
+    let closed = over.iter().all(|over| *over) && layer.parser().is_none_or(|parser| parser.transactions().is_empty());
+    watch.over = closed || !read && !wants.iter().any(|wants| wants.packets || wants.stream.is_some());
     follow(verdict, packet, talk, answer, out)
 }
 

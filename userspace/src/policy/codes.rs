@@ -1,36 +1,8 @@
-//! The one list of diagnostic codes. `docs/policy.md` carries a table generated from it. A code is never reused.
+//! The list of diagnostic codes of a policy. `docs/policy.md` carries a table generated from it. A code is never reused.
 
-use std::fmt::Write;
+pub use dropgate_signatures::diagnostic::{Code, Severity};
 
-/// How bad it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The policy cannot be put in force.
-    Error,
-    /// It can, but probably does not do what was meant.
-    Warning,
-}
-
-/// One line of the list.
-#[derive(Debug)]
-pub struct Code {
-    /// Stable: scripts may depend on it.
-    pub id: &'static str,
-    pub severity: Severity,
-    /// One line for people.
-    pub meaning: &'static str,
-}
-
-macro_rules! codes {
-    ($($name:ident = $id:literal $severity:ident $meaning:literal;)+) => {
-        $(#[doc = $meaning] pub static $name: Code = Code { id: $id, severity: Severity::$severity, meaning: $meaning };)+
-        /// The whole list, in order.
-        pub static ALL: &[&Code] = &[$(&$name),+];
-    };
-}
-
-codes! {
+dropgate_signatures::diagnostic_codes! {
     READ = "DG001" Error "a file cannot be read, is too large or is not UTF-8";
     SYNTAX = "DG002" Error "the file is not TOML";
     UNKNOWN_KEY = "DG003" Error "a key that has no meaning here";
@@ -74,16 +46,7 @@ codes! {
 
 /// The list as a Markdown table, as it stands in `docs/policy.md`.
 pub fn markdown() -> String {
-    let mut text = String::from("| code | severity | meaning |\n| --- | --- | --- |\n");
-    for code in ALL {
-        let severity = match code.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        // writing to a `String` cannot fail
-        let _ = writeln!(text, "| {} | {severity} | {} |", code.id, code.meaning);
-    }
-    text
+    dropgate_signatures::diagnostic::markdown(ALL)
 }
 
 #[cfg(test)]

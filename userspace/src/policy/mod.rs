@@ -14,12 +14,14 @@ mod lockout;
 pub mod model;
 mod parse;
 pub mod prefix;
-pub mod render;
+mod rules;
 pub mod source;
 mod tunnels;
 mod uninspected;
 
 use std::path::Path;
+
+pub use dropgate_signatures::diagnostic::{render, summary};
 
 pub use self::{
     codes::Severity,
@@ -28,7 +30,6 @@ pub use self::{
     diff::{Diff, diff},
     model::Policy,
     prefix::Prefix,
-    render::{render, summary},
     source::Source,
 };
 use self::{
@@ -41,7 +42,7 @@ use self::{
 /// The policy is `None` when some diagnostic is an error.
 pub fn load(path: &Path) -> (Option<Policy>, Vec<Diagnostic>) {
     let name = path.display().to_string();
-    match Source::read(path, &name, MAX_POLICY_BYTES) {
+    match source::read(path, &name, MAX_POLICY_BYTES) {
         Ok(source) => parse(source, path.parent().unwrap_or(Path::new(""))),
         Err(error) => {
             let place = Place::file(name);

@@ -8,10 +8,10 @@ use crate::{
     events::{Names, ServiceName},
     inspect::Rules,
     policy::{
-        self, Diagnostic, Environment, Ids, Image, Policy, Source,
+        self, Diagnostic, Environment, Ids, Image, Policy,
         compile::PrefixEntry,
         model::Kind,
-        source::{MAX_POLICY_BYTES, ReadError},
+        source::{self, MAX_POLICY_BYTES, ReadError},
     },
 };
 use dropgate_abi::{
@@ -57,7 +57,7 @@ impl Subject {
     /// When the file cannot be read, or is no valid policy.
     pub fn load(path: &Path) -> Result<Self, SubjectError> {
         let name = path.display().to_string();
-        let source = Source::read(path, &name, MAX_POLICY_BYTES)?;
+        let source = source::read(path, &name, MAX_POLICY_BYTES)?;
         let text = PolicyText { path: name.clone(), text: source.text.clone() };
         let directory = path.parent().unwrap_or(Path::new("."));
         let (policy, mut diagnostics) = policy::parse(source, directory);

@@ -44,7 +44,7 @@ impl Said {
     /// As events write it.
     fn version(&self) -> String {
         match self.version.to_be_bytes() {
-            name @ ([b'Q' | b'T', b'0', ..]) => String::from_utf8_lossy(&name).into_owned(),
+            name @ [b'Q' | b'T', b'0', ..] => String::from_utf8_lossy(&name).into_owned(),
             [0xff, 0, 0, draft] => format!("draft-{draft}"),
             _ if self.version == V2 => "v2".to_owned(),
             _ => format!("{:x}", self.version),

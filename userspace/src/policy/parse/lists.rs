@@ -8,7 +8,7 @@ use crate::policy::{
     diagnostic::{Diagnostic, Diagnostics, Place, quoted},
     model::List,
     prefix::Prefix,
-    source::{MAX_LIST_BYTES, MAX_LISTS_BYTES, ReadError, Source},
+    source::{self, MAX_LIST_BYTES, MAX_LISTS_BYTES, ReadError, Source},
 };
 
 /// Most entries of one list.
@@ -24,7 +24,7 @@ impl Parser {
             let Some((path, at)) = self.string(value, "the path of a file") else {
                 continue;
             };
-            match Source::read(&directory.join(path), path, MAX_LIST_BYTES.min(room)) {
+            match source::read(&directory.join(path), path, MAX_LIST_BYTES.min(room)) {
                 Ok(source) => {
                     room -= source.text.len() as u64;
                     let prefixes = entries(&source, &mut self.diagnostics).into();

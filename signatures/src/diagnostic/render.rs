@@ -2,10 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
 
-use super::{
-    codes::Severity,
-    diagnostic::{Diagnostic, Place},
-};
+use super::{Diagnostic, Place, Severity};
 
 /// Renders diagnostics one after another, each with an empty line behind it. `colour`: with terminal escapes.
 pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {

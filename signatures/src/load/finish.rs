@@ -1,0 +1,205 @@
+//! From a draft to a rule: what must hold of the rule as a whole.
+
+use std::sync::Arc;
+
+use super::{
+    classes::DEFAULT_PRIORITY,
+    draft::{Draft, Slot},
+    mistake::Mistake,
+};
+use crate::{
+    buffer::Way,
+    codes,
+    protocol::App,
+    rule::{Action, Arrow, Check, Condition, Content, FastPattern, Inspect, Protocol, Rule, Selected, Size, Value},
+};
+
+/// Where a rule stands.
+pub(super) struct Standing {
+    pub file: Arc<str>,
+    pub line: u32,
+    pub text: Arc<str>,
+    pub action: Action,
+}
+
+/// A keyword that a mistake of the whole rule is about, and the mistake.
+pub(super) type Whole = (&'static str, Mistake);
+
+/// Makes a rule of what its keywords said.
+pub(super) fn finish(mut draft: Draft<'_>, standing: Standing) -> Result<Rule, Vec<Whole>> {
+    let mut wrong = Vec::new();
+    if let Err(mistake) = draft.close() {
+        wrong.push(("content", mistake));
+    }
+    // one of nothing: the buffer had only contents that were wrong, or those of the payload were moved away
+    let sizes = draft.lists.iter().filter_map(|list| contradiction(list.items.iter().map(|item| &item.check)));
+    wrong.extend(sizes.map(|mistake| ("bsize", mistake)));
+    directions(&mut draft).unwrap_or_else(|mistake| wrong.push(("flow", mistake)));
+    wrong.extend(packets(&draft));
+    let sid = draft.sid.unwrap_or_else(|| {
+        let mistake = Mistake::new(&codes::NO_SID, "the rule has no `sid`").help("every rule has a number of its own");
+        wrong.push(("sid", mistake.follows()));
+        0
+    });
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let apps = apps(&draft);
+    let (conditions, fast_pattern) = conditions(&mut draft);
+    let class = draft.class;
+    let priority = draft.priority.or(class.as_ref().map(|class| class.priority)).unwrap_or(DEFAULT_PRIORITY);
+    Ok(Rule {
+        gid: draft.gid.unwrap_or(1),
+        sid,
+        rev: draft.rev.unwrap_or(0),
+        action: standing.action,
+        header: draft.header.clone(),
+        apps,
+        message: draft.message.unwrap_or_else(|| "".into()),
+        class,
+        priority,
+        metadata: draft.metadata,
+        references: draft.references,
+        target: draft.target,
+        noalert: draft.noalert,
+        flow: draft.flow.unwrap_or_default(),
+        conditions,
+        effects: draft.effects,
+        threshold: draft.threshold,
+        detection: draft.detection,
+        suppress: Vec::new(),
+        fast_pattern,
+        line: standing.line,
+        file: standing.file,
+        text: standing.text,
+    })
+}
+
+/// What must be spoken, by header and keywords: the narrower of both.
+fn apps(draft: &Draft<'_>) -> Vec<App> {
+    let header = match draft.header.protocol {
+        Protocol::App(app) => Some(app),
+        _ => None,
+    };
+    match (header, draft.apps) {
+        (None, None) => Vec::new(),
+        (None, Some(apps)) => apps.to_vec(),
+        (Some(App::Http), Some([App::Http1])) => vec![App::Http1],
+        (Some(App::Http), Some([App::Http2])) => vec![App::Http2],
+        (Some(app), _) => vec![app],
+    }
+}
+
+/// A rule has one direction, unless it is about both of a transaction.
+fn directions(draft: &mut Draft<'_>) -> Result<(), Mistake> {
+    let flow = draft.flow.unwrap_or_default();
+    let both = draft.header.arrow == Arrow::Transaction;
+    let (mut to_server, mut to_client) = (None, None);
+    for list in &draft.lists {
+        let (Selected::Buffer(buffer), Some(item)) = (&list.selected, list.items.first()) else { continue };
+        let (slot, other) = match buffer.way() {
+            Way::ToServer => (&mut to_server, flow.to_client),
+            Way::ToClient => (&mut to_client, flow.to_server),
+            Way::Both => continue,
+        };
+        slot.get_or_insert((*buffer, item.span.clone()));
+        if other && !both {
+            let said = if flow.to_client { "to_client" } else { "to_server" };
+            let message = format!("`{}` is never said `{said}`", buffer.name());
+            return Err(Mistake::new(&codes::BUFFER, message).at(item.span.clone()));
+        }
+    }
+    if both {
+        if flow.to_client || flow.to_server {
+            return Err(Mistake::new(&codes::CONFLICT, "`=>` is about both directions, and `flow` names one"));
+        }
+        return Ok(());
+    }
+    if let (Some((a, _)), Some((b, at))) = (&to_server, &to_client) {
+        let message = format!("`{}` and `{}` are of different directions", a.name(), b.name());
+        let mistake = Mistake::new(&codes::BUFFER, message).at(at.clone());
+        return Err(mistake.help("a rule with `=>` looks at both directions of a transaction"));
+    }
+    // keywords of one direction make the rule one of that direction
+    let flow = draft.flow.get_or_insert_default();
+    flow.to_server |= to_server.is_some() || draft.implied == Some(Way::ToServer);
+    flow.to_client |= to_client.is_some() || draft.implied == Some(Way::ToClient);
+    Ok(())
+}
+
+/// What only a packet has is not asked of transactions.
+fn packets(draft: &Draft<'_>) -> Option<Whole> {
+    let keyword = draft.packet_keyword?;
+    let buffer = draft.lists.iter().find_map(|list| match &list.selected {
+        Selected::Buffer(buffer) if !list.items.is_empty() => Some(buffer),
+        _ => None,
+    });
+    let buffer = buffer.filter(|_| PACKET_ONLY.contains(&keyword))?;
+    let message =
+        format!("`{keyword}` is about a packet, and `{}` about what a whole conversation says", buffer.name());
+    Some((keyword, Mistake::new(&codes::CONFLICT, message)))
+}
+
+/// Keywords that have no meaning beside a buffer of a transaction.
+const PACKET_ONLY: &[&str] = &["dsize"];
+
+/// A size of a buffer that one of its contents does not fit in.
+fn contradiction<'c>(checks: impl Iterator<Item = &'c Check> + Clone) -> Option<Mistake> {
+    let most = |size: &Size| match size {
+        Size::Equal(Value::Number(size)) | Size::LessOrEqual(Value::Number(size)) => Some(*size),
+        Size::Less(Value::Number(size)) => Some(size - 1),
+        Size::Between(_, high) => Some(*high as i64 - 1),
+        _ => None,
+    };
+    let sizes = checks.clone().filter_map(|check| match check {
+        Check::Size(size) => most(size),
+        _ => None,
+    });
+    let room = sizes.min()?;
+    let too_long = checks.filter_map(|check| match check {
+        Check::Content(content) if !content.negated => Some(needed(content)),
+        _ => None,
+    });
+    let needed = too_long.max().filter(|needed| *needed > room)?;
+    let message = format!("a buffer of at most {room} bytes has no room for a content that ends at {needed} or later");
+    Some(Mistake::new(&codes::IMPOSSIBLE, message))
+}
+
+/// Least size of a buffer that a content is in.
+fn needed(content: &Content) -> i64 {
+    let offset = match content.place.offset {
+        Some(Value::Number(offset)) => offset,
+        _ => 0,
+    };
+    offset + content.bytes.len() as i64
+}
+
+/// The conditions in order, lists that nothing is in left out, and the content that `fast_pattern` names.
+fn conditions(draft: &mut Draft<'_>) -> (Vec<Condition>, Option<FastPattern>) {
+    let fast = draft.fast_pattern.take();
+    let mut fast_pattern = None;
+    let mut conditions = Vec::with_capacity(draft.slots.len());
+    for slot in std::mem::take(&mut draft.slots) {
+        let list = match slot {
+            Slot::Condition(condition) => {
+                conditions.push(condition);
+                continue;
+            }
+            Slot::List(list) => &mut draft.lists[list],
+        };
+        if list.items.is_empty() {
+            continue;
+        }
+        if let Some(fast) = &fast
+            && let Some(check) = list.items.iter().position(|item| item.order == fast.order)
+        {
+            fast_pattern = Some(FastPattern { condition: conditions.len(), check, only: fast.only, chop: fast.chop });
+        }
+        conditions.push(Condition::Inspect(Inspect {
+            selected: list.selected.clone(),
+            transforms: std::mem::take(&mut list.transforms),
+            checks: std::mem::take(&mut list.items).into_iter().map(|item| item.check).collect(),
+        }));
+    }
+    (conditions, fast_pattern)
+}

@@ -1,0 +1,60 @@
+//! Events that packets, streams and parsers have: `decode-event`, `stream-event`, `app-layer-event`, and `app-layer-protocol`.
+
+use super::{Draft, Form, Keyword, Takes, Value, keyword};
+use crate::{
+    codes,
+    diagnostic::quoted,
+    load::mistake::{Done, Mistake},
+    protocol::App,
+    rule::Condition,
+};
+
+pub(super) const KEYWORDS: &[Keyword] = &[
+    keyword("decode-event", Takes::Value, Form::Plain, decode),
+    keyword("engine-event", Takes::Value, Form::Plain, decode),
+    keyword("stream-event", Takes::Value, Form::Plain, stream),
+    keyword("app-layer-event", Takes::Value, Form::Plain, app),
+    keyword("app-layer-protocol", Takes::Value, Form::Negatable, protocol),
+];
+
+fn decode(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
+    draft.packet_keyword.get_or_insert(value.keyword);
+    draft.condition(Condition::Event(draft.context.shared.name(&value.text)))
+}
+
+fn stream(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
+    draft.packet_keyword.get_or_insert(value.keyword);
+    let name = draft.context.shared.name(&format!("stream.{}", value.text));
+    draft.condition(Condition::Event(name))
+}
+
+fn app(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
+    let Some((protocol, event)) = value.text.split_once('.') else {
+        if value.text.starts_with("applayer_") {
+            return draft.condition(Condition::Event(draft.context.shared.name(&value.text)));
+        }
+        return Err(Mistake::word(&value.text, "a protocol and an event: `http.missing_host_header`"));
+    };
+    let app = App::named(protocol).ok_or_else(|| unknown(protocol))?;
+    draft.speak(one(app), value.keyword)?;
+    draft.condition(Condition::AppEvent(draft.context.shared.name(event)))
+}
+
+fn unknown(protocol: &str) -> Mistake {
+    Mistake::new(&codes::PROTOCOL, format!("there is no protocol {}", quoted(protocol)))
+}
+
+/// A protocol as a list that lives long enough.
+pub(crate) fn one(app: App) -> &'static [App] {
+    let at = App::ALL.iter().position(|other| *other == app).unwrap_or_default();
+    &App::ALL[at..=at]
+}
+
+fn protocol(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
+    let (name, mode) = value.text.split_once(',').unwrap_or((&value.text, ""));
+    if !mode.trim().is_empty() {
+        return Err(Mistake::unsupported(format!("`{}` of `app-layer-protocol` is not supported", mode.trim())));
+    }
+    let app = App::named(name.trim()).ok_or_else(|| unknown(name.trim()))?;
+    draft.condition(Condition::App(app, value.negated))
+}

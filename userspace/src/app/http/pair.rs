@@ -1,0 +1,122 @@
+//! A request and its response, as rules and events see them.
+
+use dropgate_signatures::{
+    buffer::Buffer,
+    protocol::App,
+    subject::{Direction, Field, File, Transaction},
+};
+
+use super::{
+    buffers,
+    line::{RequestLine, ResponseLine},
+    message::Message,
+    record,
+    uri::Uri,
+};
+use crate::app::{Exchange, Record};
+
+/// A request and its response.
+#[derive(Debug, Default)]
+pub struct Pair {
+    pub id: u64,
+    pub request: Message,
+    pub response: Message,
+    pub request_line: RequestLine,
+    pub response_line: ResponseLine,
+    pub uri: Uri,
+    /// Of the target, or else of `Host`: lower case, without a port.
+    pub host: Option<Vec<u8>>,
+    pub port: Option<u16>,
+    /// An interim response was seen.
+    pub continued: bool,
+    pub events: Vec<&'static str>,
+}
+
+impl Pair {
+    /// The first.
+    pub fn new(id: u64) -> Self {
+        Self { id, ..Self::default() }
+    }
+
+    /// One of both.
+    pub const fn message(&self, direction: Direction) -> &Message {
+        match direction {
+            Direction::ToServer => &self.request,
+            Direction::ToClient => &self.response,
+        }
+    }
+
+    /// One of both.
+    pub const fn message_mut(&mut self, direction: Direction) -> &mut Message {
+        match direction {
+            Direction::ToServer => &mut self.request,
+            Direction::ToClient => &mut self.response,
+        }
+    }
+
+    /// The request was HTTP/0.9, which has no fields, and so has its response.
+    pub fn is_plain(&self) -> bool {
+        self.request_line.target.is_some()
+            && self.request_line.protocol.is_none()
+            && self.request.headers.list().is_empty()
+            && !self.events.contains(&"request_line_missing_protocol")
+            && !self.events.contains(&"unable_to_match_response_to_request")
+    }
+
+    /// Something was noticed.
+    pub fn notice(&mut self, event: &'static str) {
+        if !self.events.contains(&event) {
+            self.events.push(event);
+        }
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub fn footprint(&self) -> usize {
+        let lines = self.request_line.line.capacity() * 2 + self.response_line.line.capacity() * 2;
+        let parts = lines + self.uri.footprint() + self.host.as_ref().map_or(0, Vec::capacity);
+        size_of::<Self>() + parts + self.request.footprint() + self.response.footprint()
+    }
+}
+
+impl Transaction for Pair {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn app(&self) -> App {
+        App::Http1
+    }
+
+    fn revision(&self, direction: Direction) -> u32 {
+        self.message(direction).revision
+    }
+
+    fn is_complete(&self, direction: Direction) -> bool {
+        self.message(direction).progress == super::message::Progress::Complete
+    }
+
+    fn buffer(&self, buffer: Buffer, direction: Direction, instance: usize) -> Field<'_> {
+        buffers::buffer(self, buffer, direction, instance)
+    }
+
+    fn events(&self) -> &[&'static str] {
+        &self.events
+    }
+
+    fn file(&self, direction: Direction, instance: usize) -> Option<File<'_>> {
+        self.message(direction).files().get(instance).map(super::super::files::Tracked::file)
+    }
+}
+
+impl Exchange for Pair {
+    fn records(&self) -> Vec<Record> {
+        let mut records = self.context();
+        let files = [&self.request, &self.response].into_iter().flat_map(Message::files);
+        records.extend(files.map(|file| file.record(self.id)));
+        records
+    }
+
+    fn context(&self) -> Vec<Record> {
+        vec![record::http(self)]
+    }
+}

@@ -1,0 +1,69 @@
+//! EVE's `http` object.
+
+use serde_json::{Map, Value};
+
+use super::pair::Pair;
+use crate::app::{Record, text};
+
+/// What is told of a request and its response.
+pub fn http(pair: &Pair) -> Record {
+    let mut object = Map::new();
+    let mut put = |key: &str, bytes: Option<&[u8]>| {
+        if let Some(bytes) = bytes {
+            object.insert(key.to_owned(), text(bytes));
+        }
+    };
+    let (request, response) = (&pair.request.headers, &pair.response.headers);
+    put("hostname", pair.host.as_deref());
+    put("url", pair.request_line.target.as_deref());
+    put("http_user_agent", request.get("user-agent"));
+    put("xff", request.get("x-forwarded-for"));
+    let kind = response.get("content-type").map(|value| value.split(|byte| *byte == b';').next().unwrap_or_default());
+    put("http_content_type", kind);
+    put("http_refer", request.get("referer"));
+    put("http_method", Some(&pair.request_line.method[..]).filter(|method| !method.is_empty()));
+    put("protocol", pair.request_line.protocol.as_deref());
+    if pair.response_line.code == 0 {
+        put("status_string", pair.response_line.status.as_deref());
+    }
+    put("redirect", response.get("location"));
+    if let Some(port) = pair.port {
+        object.insert("http_port".to_owned(), port.into());
+    }
+    if let Some(range) = response.get("content-range") {
+        object.insert("content_range".to_owned(), content_range(range));
+    }
+    if pair.response_line.code > 0 {
+        object.insert("status".to_owned(), pair.response_line.code.into());
+    }
+    object.insert("length".to_owned(), pair.response.length.into());
+    Record { event_type: "http", object }
+}
+
+/// `Content-Range` (RFC 9110 section 14.4).
+pub fn content_range(value: &[u8]) -> Value {
+    let mut object = Map::new();
+    object.insert("raw".to_owned(), text(value));
+    if let Some((range, size)) = range(value) {
+        if let Some((start, end)) = range {
+            object.insert("start".to_owned(), start.into());
+            object.insert("end".to_owned(), end.into());
+        }
+        if let Some(size) = size {
+            object.insert("size".to_owned(), size.into());
+        }
+    }
+    object.into()
+}
+
+/// First and last byte, and the size, as far as they are told.
+fn range(value: &[u8]) -> Option<(Option<(u64, u64)>, Option<u64>)> {
+    let value = std::str::from_utf8(value).ok()?.trim().strip_prefix("bytes")?.trim();
+    let (range, size) = value.split_once('/')?;
+    let size = if size == "*" { None } else { Some(size.parse().ok()?) };
+    if range == "*" {
+        return Some((None, size));
+    }
+    let (start, end) = range.split_once('-')?;
+    Some((Some((start.parse().ok()?, end.parse().ok()?)), size))
+}
