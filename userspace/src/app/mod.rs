@@ -17,6 +17,7 @@ mod messages;
 pub mod mime;
 pub mod mqtt;
 pub mod quic;
+pub mod rfb;
 #[cfg(test)]
 mod samples;
 mod small;
@@ -144,6 +145,7 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Http1 => Box::new(http::Http1::new(*limits)),
         App::Mqtt => Box::new(mqtt::Mqtt::new(*limits)),
         App::Quic => Box::new(quic::Quic::new(*limits)),
+        App::Rfb => Box::new(rfb::Rfb::new()),
         App::Smtp => Box::new(smtp::Smtp::new(limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
