@@ -15,7 +15,7 @@ use super::{
     fields::{Fields, Selector},
     groups::{Carrier, Group, Grouping, Member, Table},
     kind::{Kind, is_of_transaction},
-    matcher::Pattern,
+    matcher::{PACKET, Pattern, STREAM},
     order,
     verify::Steps,
 };
@@ -217,7 +217,7 @@ fn prepare(number: u32, rule: &Arc<Rule>, addresses: &mut AddressInterner, selec
     let variable = |steps: &Steps| steps.variables;
     let variables = contents.iter().any(|contents| variable(&contents.steps))
         || fields.iter().any(|field| matches!(&field.ask, FieldAsk::Buffer { steps, .. } if variable(steps)));
-    let pattern = fast(rule, kind == Kind::Transaction).map(|fast| pattern(number, &fast));
+    let pattern = fast(rule, kind == Kind::Transaction).map(|fast| pattern(number, kind, &fast));
     let header = &rule.header;
     Compiled {
         kind,
@@ -247,8 +247,17 @@ fn attach(to: Option<(bool, usize)>, checks: &[Check], contents: &mut [Contents]
     steps.decoded = Some(Arc::new(Steps::new(checks)));
 }
 
-fn pattern(rule: u32, fast: &Fast<'_>) -> Pattern {
-    Pattern { rule, bytes: fast.bytes.into(), nocase: fast.nocase, ends: fast.ends }
+fn pattern(rule: u32, kind: Kind, fast: &Fast<'_>) -> Pattern {
+    Pattern { rule, bytes: fast.bytes.into(), nocase: fast.nocase, ends: fast.ends, of: asked_of(kind) }
+}
+
+/// What a rule is asked about, of payloads and what parsers make of them.
+pub const fn asked_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::Stream | Kind::Transaction => STREAM,
+        Kind::PacketAndStream => PACKET | STREAM,
+        _ => PACKET,
+    }
 }
 
 /// Directions in which a rule can match: those it names, else those in which all of its buffers are said.
@@ -272,7 +281,7 @@ fn directions(rule: &Rule) -> [bool; 2] {
 fn member(number: u32, rule: &Compiled, carrier: Carrier, direction: usize) -> Option<Member> {
     let stream = carrier == Carrier::TcpStream;
     let asked = match rule.kind {
-        Kind::Packet | Kind::LikeAddresses | Kind::Application => !stream && event(rule).is_none(),
+        Kind::Packet | Kind::LikeAddresses | Kind::Application => event(rule).is_none(),
         Kind::PacketAndStream => true,
         Kind::Stream => stream || carrier != Carrier::TcpPacket,
         Kind::Event | Kind::Addresses | Kind::Spoken | Kind::Transaction => false,
@@ -301,6 +310,7 @@ fn member(number: u32, rule: &Compiled, carrier: Carrier, direction: usize) -> O
         source: header.source_ports.clone(),
         destination: header.destination_ports.clone(),
         both_ways: header.arrow == Arrow::Both,
+        of: asked_of(rule.kind),
     })
 }
 

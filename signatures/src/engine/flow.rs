@@ -40,10 +40,29 @@ pub(super) struct StreamState {
     pub seen: u64,
     /// By group.
     pub cursors: SmallVec<[(u32, Cursor); 3]>,
-    /// Rules whose fast pattern was seen, and where it ended last, that did not hold yet.
-    pub waiting: Vec<(u32, u64)>,
+    /// Rules whose fast pattern was seen and that did not hold yet, by number.
+    pub waiting: Vec<WaitingForMore>,
     /// Rules that have matched: what they are asked about begins here.
     pub matched: Vec<(u32, u64)>,
+}
+
+/// A rule that waits for more of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WaitingForMore {
+    pub rule: u32,
+    /// Where its fast pattern ended last.
+    pub end: u64,
+    pub missing: Option<Missing>,
+}
+
+/// Why a rule did not hold: a content that was not there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Missing {
+    /// Which of what the rule looks for, by index.
+    pub condition: u8,
+    pub step: u16,
+    /// Place behind the bytes in which it was not.
+    pub seen: u64,
 }
 
 /// What is known of a transaction.
@@ -81,6 +100,8 @@ pub(super) struct Waiting {
     pub rule: u32,
     /// Which of its conditions hold.
     pub met: u64,
+    /// Of a buffer that grows.
+    pub missing: Option<Missing>,
 }
 
 impl FlowState {

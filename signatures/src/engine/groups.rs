@@ -5,13 +5,15 @@ use std::{
     sync::Arc,
 };
 
-use super::matcher::{Matcher, Pattern};
+use super::matcher::{Matcher, Pattern, STREAM};
 use crate::rule::{PortRange, Ports};
 
 /// What carries a payload.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Carrier {
+    /// What is said on a connection, and the packets that say it.
     TcpStream,
+    /// Packets of a connection that add nothing to it.
     TcpPacket,
     Udp,
     Sctp,
@@ -49,6 +51,8 @@ pub struct Group {
     pub matcher: Option<Matcher>,
     /// Those without a fast pattern.
     pub always: Vec<u32>,
+    /// Some are asked about streams.
+    pub streams: bool,
 }
 
 /// Groups of one carrier and direction.
@@ -87,6 +91,8 @@ pub struct Member {
     pub destination: Ports,
     /// `<>`
     pub both_ways: bool,
+    /// What it is asked about: [`super::matcher::PACKET`], [`STREAM`].
+    pub of: u8,
 }
 
 /// Puts rules into groups. Groups of the same rules are one.
@@ -94,7 +100,7 @@ pub struct Member {
 pub struct Grouping {
     groups: Vec<Group>,
     known: HashMap<Vec<u32>, u32>,
-    patterns: HashMap<u32, Option<Arc<Pattern>>>,
+    members: HashMap<u32, (Option<Arc<Pattern>>, u8)>,
 }
 
 /// Ports beyond which a rule is for any port.
@@ -112,7 +118,7 @@ impl Grouping {
     pub fn table(&mut self, members: &[Member], has_ports: bool) -> Table {
         let (mut wide, mut by_destination, mut by_source) = (Vec::new(), Vec::new(), Vec::new());
         for member in members {
-            self.patterns.insert(member.rule, member.pattern.clone().map(Arc::new));
+            self.members.insert(member.rule, (member.pattern.clone().map(Arc::new), member.of));
             let key = [(true, &member.destination), (false, &member.source)]
                 .into_iter()
                 .find(|(_, ports)| has_ports && is_narrow(ports));
@@ -133,7 +139,7 @@ impl Grouping {
             by_destination: self.intervals(&by_destination),
             by_source: self.intervals(&by_source),
         };
-        self.patterns.clear();
+        self.members.clear();
         table
     }
 
@@ -179,9 +185,11 @@ impl Grouping {
         if let Some(known) = self.known.get(&rules) {
             return Some(*known);
         }
-        let (mut patterns, mut always) = (Vec::new(), Vec::new());
+        let (mut patterns, mut always, mut streams) = (Vec::new(), Vec::new(), false);
         for rule in &rules {
-            match self.patterns.get(rule).and_then(Option::as_deref) {
+            let Some((pattern, of)) = self.members.get(rule) else { continue };
+            streams |= of & STREAM != 0;
+            match pattern.as_deref() {
                 Some(pattern) => patterns.push(pattern.clone()),
                 None => always.push(*rule),
             }
@@ -191,7 +199,7 @@ impl Grouping {
             always.clone_from(&rules);
         }
         let number = self.groups.len() as u32;
-        self.groups.push(Group { matcher, always });
+        self.groups.push(Group { matcher, always, streams });
         self.known.insert(rules, number);
         Some(number)
     }
@@ -203,7 +211,7 @@ mod tests {
 
     fn member(rule: u32, source: &[PortRange], destination: &[PortRange], both_ways: bool) -> Member {
         let ports = |ports: &[PortRange]| if ports.is_empty() { Ports::default() } else { Ports(ports.to_vec()) };
-        Member { rule, pattern: None, source: ports(source), destination: ports(destination), both_ways }
+        Member { rule, pattern: None, source: ports(source), destination: ports(destination), both_ways, of: STREAM }
     }
 
     fn rules(grouping: &[Group], table: &Table, source: u16, destination: u16) -> Vec<u32> {

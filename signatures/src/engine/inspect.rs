@@ -1,17 +1,20 @@
 //! From a packet to what rules say of it.
 
 use super::{
-    FlowState, Outcome, Ruleset, Scratch, Shared, Verdict, Wants, compile::Index, groups::Carrier, kind::Kind, outcome,
-    round::Round, stream::Window,
+    FlowState, Outcome, Ruleset, Scratch, Shared, Verdict, Wants,
+    compile::Index,
+    explain::Failed,
+    groups::Carrier,
+    kind::Kind,
+    matcher::{PACKET, STREAM, Scanned},
+    outcome,
+    round::Round,
+    stream::Window,
 };
 use crate::{
     protocol::App,
     subject::{Flow, Subject},
 };
-
-/// What a candidate is asked about.
-pub(super) const PACKET: u8 = 1;
-pub(super) const STREAM: u8 = 2;
 
 impl Ruleset {
     /// Shows it a packet and what that has brought. Alerts come in the order in which rules are asked.
@@ -45,7 +48,9 @@ impl Round<'_> {
                 let rules = &self.ruleset.index.only_addresses[direction];
                 rules.iter().for_each(|rule| self.candidate(*rule, PACKET));
             }
-            self.payload(Carrier::of_packet(self.subject.packet.protocol));
+            if !self.is_said() {
+                self.payload(Carrier::of_packet(self.subject.packet.protocol));
+            }
         }
         if self.subject.flow.is_some() && app != App::Unknown && self.flow.apps_asked[direction] != Some(app) {
             self.flow.apps_asked[direction] = Some(app);
@@ -59,9 +64,6 @@ impl Round<'_> {
             self.ask(*rule, app, window.as_ref());
         }
         self.scratch.candidates = candidates;
-        if let Some(window) = window {
-            self.stream_ends(&window);
-        }
     }
 
     /// Makes a rule a candidate.
@@ -91,7 +93,8 @@ impl Round<'_> {
             group.always.iter().for_each(|rule| self.candidate(*rule, PACKET));
             let Some(matcher) = group.matcher.as_ref().filter(|_| !self.headers.payload.is_empty()) else { continue };
             if let Some(mut cursor) = matcher.start() {
-                matcher.scan(&mut cursor, self.headers.payload, 0, |rule, _| self.candidate(rule, PACKET));
+                let payload = self.headers.payload;
+                matcher.scan(&mut cursor, payload, 0, Scanned::Packet, |rule, _, _| self.candidate(rule, PACKET));
             }
         }
     }
@@ -110,7 +113,11 @@ impl Round<'_> {
             return;
         }
         if of & PACKET != 0 {
-            let holds = self.tests(rule, None).and_then(|()| self.contents(rule, None));
+            let compiled = self.compiled(rule);
+            let holds = self.tests(rule, None).and_then(|()| {
+                let of = |(at, _): (usize, _)| Failed::Condition(compiled.contents[at].condition);
+                self.contents(rule, None).map_err(of)
+            });
             match holds {
                 Ok(()) => self.matched(rule, None, false),
                 Err(failed) => {
@@ -136,7 +143,7 @@ impl Index {
         let packets = [Carrier::TcpPacket, Carrier::Udp, Carrier::Sctp]
             .into_iter()
             .any(|carrier| groups(carrier).next().is_some());
-        let stream = groups(Carrier::TcpStream).next().is_some().then_some(super::LOOK_BACK);
+        let stream = groups(Carrier::TcpStream).any(|group| group.streams).then_some(super::LOOK_BACK);
         let transactions = self.fields.of(flow.app, direction);
         let transactions = transactions.is_some_and(|of| !of.lists.is_empty() || !of.always.is_empty());
         Wants {

@@ -13,7 +13,10 @@ use aho_corasick::{
 };
 
 /// Bytes of patterns up to which the faster and bigger form is taken.
-const SMALL: usize = 4096;
+const SMALL: usize = 64 << 10;
+/// Hits are of a packet, of a stream or a buffer, or of either.
+pub const PACKET: u8 = 1;
+pub const STREAM: u8 = 2;
 
 /// A pattern of a rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +26,19 @@ pub struct Pattern {
     pub nocase: bool,
     /// Places where it may end: the least one and the greatest.
     pub ends: (u64, u64),
+    /// What it is looked for in: [`PACKET`], [`STREAM`].
+    pub of: u8,
+}
+
+/// What is scanned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scanned {
+    /// A packet, whatever is looked for.
+    Packet,
+    /// A stream or a buffer.
+    Stream,
+    /// A stream, of which what stands behind this place is a packet too.
+    Both(u64),
 }
 
 /// What a rule asks of a hit.
@@ -31,6 +47,7 @@ struct Hit {
     rule: u32,
     exact: Option<Box<[u8]>>,
     ends: (u64, u64),
+    of: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -91,7 +108,7 @@ impl Matcher {
             for pattern in rules {
                 let letters = pattern.bytes.iter().any(u8::is_ascii_alphabetic);
                 let exact = (letters && !pattern.nocase).then(|| pattern.bytes.clone());
-                hits.push(Hit { rule: pattern.rule, exact, ends: pattern.ends });
+                hits.push(Hit { rule: pattern.rule, exact, ends: pattern.ends, of: pattern.of });
             }
             ends.push(hits.len() as u32);
         }
@@ -108,11 +125,12 @@ impl Matcher {
         .map(Cursor)
     }
 
-    /// Goes through the next bytes, the first of which has the place `base`: tells which rules have hits, and where they end.
-    pub fn scan(&self, cursor: &mut Cursor, bytes: &[u8], base: u64, hit: impl FnMut(u32, u64)) {
+    /// Goes through the next bytes, the first of which has the place `base`: tells which rules have hits, where they end, and
+    /// of what they are.
+    pub fn scan(&self, cursor: &mut Cursor, bytes: &[u8], base: u64, what: Scanned, hit: impl FnMut(u32, u64, u8)) {
         match &self.machine {
-            Machine::Small(machine) => self.run(&**machine, cursor, bytes, base, hit),
-            Machine::Large(machine) => self.run(&**machine, cursor, bytes, base, hit),
+            Machine::Small(machine) => self.run(&**machine, cursor, bytes, base, what, hit),
+            Machine::Large(machine) => self.run(&**machine, cursor, bytes, base, what, hit),
         }
     }
 
@@ -122,7 +140,8 @@ impl Matcher {
         cursor: &mut Cursor,
         bytes: &[u8],
         base: u64,
-        mut hit: impl FnMut(u32, u64),
+        what: Scanned,
+        mut hit: impl FnMut(u32, u64, u8),
     ) {
         let mut state = cursor.0;
         for (at, byte) in bytes.iter().enumerate() {
@@ -130,7 +149,7 @@ impl Matcher {
             if machine.is_special(state) && machine.is_match(state) {
                 for index in 0..machine.match_len(state) {
                     let pattern = machine.match_pattern(state, index).as_usize();
-                    self.hits(pattern, &bytes[..=at], base + at as u64 + 1, &mut hit);
+                    self.hits(pattern, &bytes[..=at], base + at as u64 + 1, what, &mut hit);
                 }
             }
         }
@@ -138,15 +157,25 @@ impl Matcher {
     }
 
     /// Those of a pattern that ends here.
-    fn hits(&self, pattern: usize, so_far: &[u8], end: u64, hit: &mut impl FnMut(u32, u64)) {
+    fn hits(&self, pattern: usize, so_far: &[u8], end: u64, what: Scanned, hit: &mut impl FnMut(u32, u64, u8)) {
         let first = pattern.checked_sub(1).map_or(0, |before| self.ends[before]);
         for of in &self.hits[first as usize..self.ends[pattern] as usize] {
             let cased = |exact: &[u8]| {
                 // what began in bytes that are gone is looked at when the rule is verified
                 so_far.len() < exact.len() || so_far.ends_with(exact)
             };
-            if end >= of.ends.0 && end <= of.ends.1 && of.exact.as_deref().is_none_or(cased) {
-                hit(of.rule, end);
+            let may = |end: u64| end >= of.ends.0 && end <= of.ends.1;
+            let found = match what {
+                Scanned::Packet if may(end) => PACKET,
+                Scanned::Stream if may(end) => of.of & STREAM,
+                Scanned::Both(from) => {
+                    let packet = if may(end.saturating_sub(from)) { PACKET } else { 0 };
+                    of.of & (packet | if may(end) { STREAM } else { 0 })
+                }
+                _ => 0,
+            };
+            if found != 0 && of.exact.as_deref().is_none_or(cased) {
+                hit(of.rule, end, found);
             }
         }
     }
@@ -167,13 +196,13 @@ mod tests {
     use super::*;
 
     fn pattern(rule: u32, bytes: &str, nocase: bool) -> Pattern {
-        Pattern { rule, bytes: bytes.as_bytes().into(), nocase, ends: (0, u64::MAX) }
+        Pattern { rule, bytes: bytes.as_bytes().into(), nocase, ends: (0, u64::MAX), of: STREAM }
     }
 
     fn hits(matcher: &Matcher, parts: &[&[u8]]) -> Vec<(u32, u64)> {
         let (mut cursor, mut base, mut out) = (matcher.start().unwrap(), 0, Vec::new());
         for part in parts {
-            matcher.scan(&mut cursor, part, base, |rule, end| out.push((rule, end)));
+            matcher.scan(&mut cursor, part, base, Scanned::Stream, |rule, end, _| out.push((rule, end)));
             base += part.len() as u64;
         }
         out.sort_unstable();
@@ -201,8 +230,23 @@ mod tests {
     }
 
     #[test]
+    fn of_packets_and_of_streams() {
+        let patterns = [Pattern { ends: (2, 4), of: PACKET | STREAM, ..pattern(7, "ab", false) }];
+        let matcher = Matcher::new(&patterns).unwrap();
+        let scan = |what, base| {
+            let mut out = Vec::new();
+            matcher.scan(&mut matcher.start().unwrap(), b"ab....ab", base, what, |_, end, of| out.push((end, of)));
+            out
+        };
+        assert_eq!(scan(Scanned::Both(0), 0), [(2, PACKET | STREAM)]);
+        assert_eq!(scan(Scanned::Both(6), 0), [(2, STREAM), (8, PACKET)]);
+        assert_eq!(scan(Scanned::Packet, 0), [(2, PACKET)]);
+        assert_eq!(scan(Scanned::Stream, 10), []);
+    }
+
+    #[test]
     fn many_are_found_as_few() {
-        let many: Vec<_> = (0..2000).map(|rule| pattern(rule, &format!("pattern{rule}x"), rule % 2 == 0)).collect();
+        let many: Vec<_> = (0..8000).map(|rule| pattern(rule, &format!("pattern{rule}x"), rule % 2 == 0)).collect();
         let matcher = Matcher::new(&many).unwrap();
         assert!(matches!(matcher.machine, Machine::Large(_)));
         assert_eq!(hits(&matcher, &[b"..PATTERN12x..pattern13", b"x"]), [(12, 12), (13, 24)]);

@@ -8,7 +8,7 @@ use super::{
     packet::Headers,
     shared::Shared,
     transform,
-    verify::{Answer, Budget, Ending, Hay, verify},
+    verify::{Answer, Budget, Ending, Hay, Verified, verify},
 };
 use crate::{
     protocol::App,
@@ -210,19 +210,22 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Whether what is looked for in payloads and headers is there. `stream` is what was said on it.
-    pub fn contents(&mut self, number: u32, stream: Option<Hay<'_>>) -> Result<(), Failed> {
+    /// Whether what is looked for in payloads and headers is there. `stream` is what was said on it. What was not there is named
+    /// by its index, with what may be known of why.
+    pub fn contents(&mut self, number: u32, stream: Option<Hay<'_>>) -> Result<(), (usize, Verified)> {
         let compiled = self.compiled(number);
         self.scratch.variables.clear();
-        for contents in &compiled.contents {
-            if self.content(number, contents, stream) != Answer::Holds {
-                return Err(Failed::Condition(contents.condition));
+        for (at, contents) in compiled.contents.iter().enumerate() {
+            let verified = self.content(number, contents, stream);
+            if verified.answer != Answer::Holds {
+                return Err((at, verified));
             }
         }
         Ok(())
     }
 
-    fn content(&mut self, number: u32, contents: &Contents, stream: Option<Hay<'_>>) -> Answer {
+    fn content(&mut self, number: u32, contents: &Contents, stream: Option<Hay<'_>>) -> Verified {
+        const NEVER: Verified = Verified { answer: Answer::Never, missing: None };
         let packet = &self.subject.packet;
         let octets;
         let hay = match &contents.selected {
@@ -232,7 +235,7 @@ impl<'a> Round<'a> {
             },
             Selected::PacketHeader(keyword) => match self.headers.header(keyword) {
                 Some(bytes) => Hay::whole(bytes),
-                None => return Answer::Never,
+                None => return NEVER,
             },
             Selected::Address(end) => {
                 let address = if *end == Target::Source { packet.source } else { packet.destination };
@@ -242,22 +245,22 @@ impl<'a> Round<'a> {
                 };
                 Hay::whole(&octets)
             }
-            Selected::Base64 | Selected::Buffer(_) => return Answer::Never,
+            Selected::Base64 | Selected::Buffer(_) => return NEVER,
         };
         if contents.transforms.is_empty() {
             return self.verify(number, &contents.steps, hay);
         }
-        let Some(bytes) = transform::apply(&contents.transforms, hay.bytes) else { return Answer::Never };
+        let Some(bytes) = transform::apply(&contents.transforms, hay.bytes) else { return NEVER };
         self.verify(number, &contents.steps, Hay { bytes: &bytes, base: 0, ending: Ending::Whole })
     }
 
     /// Asks whether steps hold, and notes if that took too much work.
-    pub fn verify(&mut self, number: u32, steps: &super::verify::Steps, hay: Hay<'_>) -> Answer {
-        let answer = verify(steps, hay, &mut self.scratch.variables, &mut self.budget, self.shared);
+    pub fn verify(&mut self, number: u32, steps: &super::verify::Steps, hay: Hay<'_>) -> Verified {
+        let verified = verify(steps, hay, &mut self.scratch.variables, &mut self.budget, self.shared);
         if std::mem::take(&mut self.budget.limited) {
             self.scratch.limited.push(number);
         }
-        answer
+        verified
     }
 
     /// A rule has matched: what it does is done at once, so that those behind it see it.

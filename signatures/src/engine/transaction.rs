@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 use super::{
     compile::{Compiled, FieldAsk, FieldTest},
     explain::Failed,
-    flow::{Scan, TransactionState, Waiting},
+    flow::{Missing, Scan, TransactionState, Waiting},
+    matcher::Scanned,
     round::Round,
     transform,
     verify::{Answer, Ending, Hay, Steps},
@@ -105,7 +106,7 @@ impl<'a> Round<'a> {
             };
             let (new, base) = (bytes.get(scan.seen..).unwrap_or_default(), scan.seen as u64);
             let state = &mut self.flow.transactions[at];
-            of.matcher.scan(&mut scan.cursor, new, base, |rule, _| add(state, rule));
+            of.matcher.scan(&mut scan.cursor, new, base, Scanned::Stream, |rule, _, _| add(state, rule));
             scan.seen = bytes.len().max(scan.seen);
             if !whole {
                 break;
@@ -204,7 +205,11 @@ impl<'a> Round<'a> {
             let bits = std::mem::take(&mut self.flow.transactions[at].bits);
             let tests = self.tests(rule, Some(&bits));
             self.flow.transactions[at].bits = bits;
-            let holds = tests.and_then(|()| self.contents(rule, self.said()));
+            let said = self.said();
+            let holds = tests.and_then(|()| {
+                let of = |(at, _): (usize, _)| Failed::Condition(compiled.contents[at].condition);
+                self.contents(rule, said).map_err(of)
+            });
             if let Err(failed) = holds {
                 self.failed(rule, Some(id), failed);
                 return Answer::NotYet;
@@ -221,7 +226,7 @@ impl<'a> Round<'a> {
             if waiting.met & bit != 0 && number < 62 {
                 continue;
             }
-            match self.ask_field(rule, compiled, field, fields) {
+            match self.ask_field(waiting, number, compiled, field, fields) {
                 Answer::Holds if !compiled.variables && number < 62 => waiting.met |= bit,
                 Answer::Holds => {}
                 failed => {
@@ -245,10 +250,19 @@ impl<'a> Round<'a> {
         Some(Hay { bytes: stream.bytes, base: stream.offset, ending: Ending::Open })
     }
 
-    fn ask_field(&mut self, rule: u32, compiled: &Compiled, field: &FieldTest, fields: &mut Fields<'a>) -> Answer {
+    fn ask_field(
+        &mut self,
+        waiting: &mut Waiting,
+        number: usize,
+        compiled: &Compiled,
+        field: &FieldTest,
+        fields: &mut Fields<'a>,
+    ) -> Answer {
         let direction = field.direction.unwrap_or(self.direction);
         match &field.ask {
-            FieldAsk::Buffer { selector, steps } => self.ask_buffer(rule, *selector, direction, steps, fields),
+            FieldAsk::Buffer { selector, steps } => {
+                self.ask_buffer(waiting, number, (*selector, direction), steps, fields)
+            }
             FieldAsk::File(conditions) => self.ask_file(compiled, conditions, direction, fields.of),
             FieldAsk::Condition => {
                 let both = compiled.rule.header.arrow == Arrow::Transaction;
@@ -265,9 +279,9 @@ impl<'a> Round<'a> {
     /// Whether any instance of a buffer has what is looked for.
     fn ask_buffer(
         &mut self,
-        rule: u32,
-        selector: u16,
-        direction: Direction,
+        waiting: &mut Waiting,
+        number: usize,
+        (selector, direction): (u16, Direction),
         steps: &Steps,
         fields: &mut Fields<'a>,
     ) -> Answer {
@@ -283,13 +297,28 @@ impl<'a> Round<'a> {
             if steps.absent == Some(false) {
                 return Answer::Never;
             }
-            match self.verify(rule, steps, Hay { bytes, base: 0, ending }) {
+            let grows = instance == 0 && ending == Ending::Growing;
+            if grows
+                && let Some(missing) =
+                    waiting.missing.as_mut().filter(|missing| usize::from(missing.condition) == number)
+                && !steps.stands_behind(missing.step, bytes, missing.seen as usize)
+            {
+                missing.seen = bytes.len() as u64;
+                return Answer::NotYet;
+            }
+            let seen = bytes.len() as u64;
+            let verified = self.verify(waiting.rule, steps, Hay { bytes, base: 0, ending });
+            match verified.answer {
                 Answer::Holds => return Answer::Holds,
                 Answer::NotYet => growing = true,
                 Answer::Never => {}
             }
+            if grows {
+                let missing = verified.missing.zip(u8::try_from(number).ok());
+                waiting.missing = missing.map(|(step, condition)| Missing { condition, step, seen });
+            }
             if ending == Ending::Growing {
-                return Answer::NotYet;
+                return if verified.answer == Answer::Never { Answer::Never } else { Answer::NotYet };
             }
         }
         Answer::Never
@@ -318,7 +347,7 @@ impl<'a> Round<'a> {
 /// Adds a rule that was found, unless it has matched or waits already.
 fn add(state: &mut TransactionState, rule: u32) {
     if !state.matched.contains(&rule) && !state.waiting.iter().any(|waiting| waiting.rule == rule) {
-        state.waiting.push(Waiting { rule, met: 0 });
+        state.waiting.push(Waiting { rule, met: 0, missing: None });
     }
 }
 

@@ -10,12 +10,14 @@ pub mod dns;
 mod events;
 mod facts;
 pub mod files;
+pub mod ftp;
 mod held;
 pub mod http;
 mod lines;
 mod messages;
 pub mod mime;
 pub mod mqtt;
+pub mod pop3;
 pub mod quic;
 pub mod rfb;
 #[cfg(test)]
@@ -25,7 +27,7 @@ pub mod smtp;
 pub mod ssh;
 pub mod tls;
 
-use std::fmt::Debug;
+use std::{fmt::Debug, net::IpAddr};
 
 use dropgate_signatures::{
     protocol::App,
@@ -57,6 +59,9 @@ impl Default for Limits {
 pub trait Parser: Debug + Send {
     /// What time it is for what is heard from here on: of the capture, or of the clock; s since 1970.
     fn tick(&mut self, _unix_s: i64) {}
+
+    /// Who speaks: the client, the server.
+    fn between(&mut self, _client: IpAddr, _server: IpAddr) {}
 
     /// The next bytes of a direction.
     fn hear(&mut self, direction: Direction, said: &[u8]);
@@ -123,8 +128,8 @@ pub fn text(bytes: &[u8]) -> serde_json::Value {
 }
 
 /// Multicast DNS (RFC 6762) and LLMNR (RFC 4795) are DNS on these ports.
-const MDNS_PORT: u16 = 5353;
-const LLMNR_PORT: u16 = 5355;
+pub const MDNS_PORT: u16 = 5353;
+pub const LLMNR_PORT: u16 = 5355;
 
 /// What rules call what was found to be spoken, over UDP or TCP, to this port.
 pub fn app(protocol: Protocol, udp: bool, port: u16) -> App {
@@ -149,6 +154,8 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Smtp => Box::new(smtp::Smtp::new(limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
+        App::Ftp => Box::new(ftp::Ftp::new(limits)),
+        App::Pop3 => Box::new(pop3::Pop3::new(limits)),
         other => Box::new(messages::Messages::new(small::protocol(other)?, udp, limits)),
     })
 }

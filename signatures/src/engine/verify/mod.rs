@@ -99,15 +99,24 @@ enum Found {
     Never,
 }
 
+/// An answer, and if it is [`Answer::NotYet`], what may be known of why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Verified {
+    pub answer: Answer,
+    /// Nothing changes before the content of this step has ended in bytes that are not there yet.
+    pub missing: Option<u16>,
+}
+
 /// Asks whether all steps hold. `variables` are the rule's, and are set by it.
-pub fn verify(steps: &Steps, hay: Hay<'_>, variables: &mut Vec<u64>, budget: &mut Budget, shared: &Shared) -> Answer {
+pub fn verify(steps: &Steps, hay: Hay<'_>, variables: &mut Vec<u64>, budget: &mut Budget, shared: &Shared) -> Verified {
     budget.rule = RULE_STEPS;
-    let mut search = Search { steps, hay, variables, budget, shared, tried: HashSet::new() };
-    match search.from(0, 0) {
+    let mut search = Search::new(steps, hay, variables, budget, shared);
+    let answer = match search.from(0, 0) {
         Found::Yes => Answer::Holds,
-        _ if hay.ending == Ending::Whole => Answer::Never,
+        _ if hay.ending == Ending::Whole || search.hopeless => Answer::Never,
         _ => Answer::NotYet,
-    }
+    };
+    Verified { answer, missing: search.missing.and_then(|step| step.try_into().ok()) }
 }
 
 struct Search<'a> {
@@ -118,9 +127,26 @@ struct Search<'a> {
     shared: &'a Shared,
     /// Steps that failed behind an end of a match.
     tried: HashSet<(usize, usize)>,
+    /// The bytes end before a place where something that counts from the last match may stand.
+    cut: bool,
+    /// See [`Verified::missing`].
+    missing: Option<usize>,
+    /// More bytes change nothing.
+    hopeless: bool,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(
+        steps: &'a Steps,
+        hay: Hay<'a>,
+        variables: &'a mut Vec<u64>,
+        budget: &'a mut Budget,
+        shared: &'a Shared,
+    ) -> Self {
+        let tried = HashSet::new();
+        Self { steps, hay, variables, budget, shared, tried, cut: false, missing: None, hopeless: false }
+    }
+
     /// The steps from one on, behind the end of the last match. It calls itself at most once for each step.
     fn from(&mut self, mut at: usize, mut last: usize) -> Found {
         let steps = self.steps;
@@ -135,9 +161,19 @@ impl Search<'_> {
                     if step.leads {
                         return self.content(at, last, needle, place, failed);
                     }
-                    self.region(place, needle, last).and_then(|region| self.first(needle, place, region))
+                    let found = self.region(place, needle, last).and_then(|region| self.first(needle, place, region));
+                    if found.is_none() {
+                        return self.nowhere(at, last, needle, place, failed);
+                    }
+                    found
                 }
-                Prepared::Content { needle, negated: true, place } => self.lacks(needle, place, last).then_some(last),
+                Prepared::Content { needle, negated: true, place } => {
+                    let lacks = self.lacks(needle, place, last);
+                    // what must not be there is, and stays; or it may yet come
+                    let stands = !lacks && self.region(place, needle, last).is_some();
+                    self.hopeless = failed == Found::Never && stands && !place.at_end && self.stays();
+                    lacks.then_some(last)
+                }
                 Prepared::Pcre(expression) => {
                     let start = if expression.rule.relative { last.min(self.hay.bytes.len()) } else { 0 };
                     if step.leads && !expression.rule.negated {
@@ -190,15 +226,43 @@ impl Search<'_> {
                     (self.stays() && entropy >= *least && entropy <= *most).then_some(last)
                 }
             };
-            let Some(next) = next else { return failed };
+            let Some(next) = next else {
+                (self.cut, self.missing) = (true, None);
+                return failed;
+            };
             (at, last) = (at + 1, next);
         }
     }
 
+    /// A content was found nowhere, and is the first that was not.
+    fn nowhere(&mut self, at: usize, last: usize, needle: &Needle, place: &Place, failed: Found) -> Found {
+        let (_, to) = self.bounds(place, needle, last);
+        let len = self.hay.bytes.len() as i64;
+        (self.missing, self.hopeless) = (None, false);
+        if failed == Found::Never {
+            self.hopeless = to <= len && !place.at_end;
+            self.missing = (!place.at_end).then_some(at);
+            return failed;
+        }
+        self.cut |= to > len || place.at_end;
+        let open = place.within.is_none() && place.depth.is_none() && !place.at_end;
+        if open && !self.steps.variables && self.steps.steps[at].behind_contents {
+            self.missing = Some(at);
+            return Found::Never;
+        }
+        failed
+    }
+
     /// A content that others count from, at each of its places.
     fn content(&mut self, at: usize, last: usize, needle: &Needle, place: &Place, failed: Found) -> Found {
-        let Some((mut from, to)) = self.region(place, needle, last) else { return failed };
+        let Some((mut from, to)) = self.region(place, needle, last) else {
+            return self.nowhere(at, last, needle, place, failed);
+        };
         let remembers = !self.steps.variables;
+        let leads_all = failed == Found::Never;
+        if leads_all {
+            self.cut = false;
+        }
         if remembers && self.tried.contains(&(at, last)) {
             return Found::No;
         }
@@ -217,8 +281,19 @@ impl Search<'_> {
         if remembers && RULE_STEPS - self.budget.rule > UNREMEMBERED {
             self.tried.insert((at, last));
         }
-        let open = place.within.is_none() && place.depth.is_none() && !place.at_end;
-        if !any && open && remembers && self.steps.steps[at].behind_contents { Found::Never } else { failed }
+        if !any {
+            return self.nowhere(at, last, needle, place, failed);
+        }
+        let (_, end) = self.bounds(place, needle, last);
+        let seen = end <= self.hay.bytes.len() as i64;
+        if leads_all {
+            // wherever it stands, all of what is behind it was seen: only another place of it can change anything
+            self.missing = (!self.cut && !place.at_end).then_some(at);
+            self.hopeless = !self.cut && seen && !place.at_end;
+        } else {
+            self.cut |= !seen;
+        }
+        failed
     }
 
     /// An expression that others count from, at each of its places.
@@ -245,6 +320,7 @@ impl Search<'_> {
                 return Found::Never;
             }
         }
+        (self.cut, self.missing) = (true, None);
         failed
     }
 
@@ -329,8 +405,7 @@ impl Search<'_> {
         let Some(steps) = &self.steps.decoded else { return true };
         let hay = Hay { bytes, base: 0, ending: self.hay.ending };
         let (variables, budget) = (&mut *self.variables, &mut *self.budget);
-        let mut search = Search { steps, hay, variables, budget, shared: self.shared, tried: HashSet::new() };
-        search.from(0, 0) == Found::Yes
+        Search::new(steps, hay, variables, budget, self.shared).from(0, 0) == Found::Yes
     }
 }
 

@@ -80,6 +80,15 @@ impl Steps {
         out
     }
 
+    /// Whether what a step looks for ends in bytes behind a place, if it is a content.
+    pub fn stands_behind(&self, step: u16, bytes: &[u8], place: usize) -> bool {
+        let Some(Step { check: Prepared::Content { needle, .. }, .. }) = self.steps.get(usize::from(step)) else {
+            return true;
+        };
+        let from = (place + 1).saturating_sub(needle.len()).min(bytes.len());
+        needle.find(&bytes[from..]).is_some()
+    }
+
     /// Finds out which steps depend on which.
     fn relate(&mut self) {
         let mut contents = true;

@@ -25,8 +25,8 @@ fn near(distance: i64, within: i64) -> Place {
 
 fn ask(checks: &[Check], hay: Hay<'_>) -> (Answer, Budget) {
     let mut budget = Budget::new(1_000_000);
-    let answer = verify(&Steps::new(checks), hay, &mut Vec::new(), &mut budget, &Shared::default());
-    (answer, budget)
+    let verified = verify(&Steps::new(checks), hay, &mut Vec::new(), &mut budget, &Shared::default());
+    (verified.answer, budget)
 }
 
 fn holds(checks: &[Check], bytes: &str) -> bool {
@@ -161,8 +161,9 @@ fn decoded() {
     let base64 = crate::rule::Base64 { bytes: 0, offset: 1, from: From::LastMatch };
     let mut steps = Steps::new(&[plain("data:"), Check::Base64(base64)]);
     steps.decoded = Some(std::sync::Arc::new(Steps::new(&[plain("evil")])));
-    let ask =
-        |bytes: &[u8]| verify(&steps, Hay::whole(bytes), &mut Vec::new(), &mut Budget::new(1000), &Shared::default());
+    let ask = |bytes: &[u8]| {
+        verify(&steps, Hay::whole(bytes), &mut Vec::new(), &mut Budget::new(1000), &Shared::default()).answer
+    };
     assert_eq!(ask(b"data: YW4gZXZpbCBvbmU="), Answer::Holds);
     assert_eq!(ask(b"data: YSBnb29kIG9uZQ=="), Answer::Never);
 }
@@ -182,4 +183,41 @@ fn chains_take_no_more_than_their_share() {
     let (answer, budget) = ask(&checks, Hay::whole(&[b'a'; 100]));
     assert_eq!(answer, Answer::Never);
     assert!(!budget.limited, "what was tried is remembered");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let missing = |checks: &[Check], bytes: &str| {
+        let hay = Hay { ending: Ending::Open, ..Hay::whole(bytes.as_bytes()) };
+        let steps = Steps::new(checks);
+        let verified = verify(&steps, hay, &mut Vec::new(), &mut Budget::new(1000), &Shared::default());
+        (verified.answer, verified.missing)
+    };
+    let wait = |step| (Answer::NotYet, step);
+    assert_eq!(missing(&[plain("a"), plain("b")], "a"), wait(Some(1)));
+    assert_eq!(
+        missing(&[plain("a"), at("b", Place { distance: number(0), ..Place::default() })], "ba a"),
+        wait(Some(1))
+    );
+    // all that is behind "a" was seen
+    assert_eq!(missing(&[plain("a"), at("b", near(0, 2))], "a..."), wait(Some(0)));
+    // behind the second one it was not
+    assert_eq!(missing(&[plain("a"), at("b", near(0, 2))], "a..a"), wait(None));
+    // where it must stand was seen
+    let depth = Place { depth: number(2), ..Place::default() };
+    assert_eq!(missing(&[at("a", depth), plain("b")], "..ab").0, Answer::Never);
+    assert_eq!(missing(&[at("a", depth), plain("b")], ".").0, Answer::NotYet);
+    assert_eq!(missing(&[at("a", depth), at("b", near(0, 1))], "a.").0, Answer::Never);
+    assert_eq!(missing(&[at("a", depth), at("b", near(0, 2))], "a.").0, Answer::NotYet);
+    let not = Check::Content(Content { negated: true, ..content("b") });
+    assert_eq!(missing(&[plain("a"), not], "ab").0, Answer::Never);
+}
+
+#[test]
+fn steps_stand_behind() {
+    let steps = Steps::new(&[plain("abc")]);
+    assert!(steps.stands_behind(0, b"xxabc", 4));
+    assert!(steps.stands_behind(0, b"xxabc", 3));
+    assert!(!steps.stands_behind(0, b"abcxx", 3));
+    assert!(!steps.stands_behind(0, b"", 0));
 }
