@@ -20,6 +20,7 @@ pub mod mime;
 pub mod mqtt;
 pub mod pop3;
 pub mod quic;
+pub mod rfb;
 #[cfg(test)]
 mod samples;
 mod small;
@@ -154,6 +155,7 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Mqtt => Box::new(mqtt::Mqtt::new(*limits)),
         App::Pop3 => Box::new(pop3::Pop3::new(limits)),
         App::Quic => Box::new(quic::Quic::new(*limits)),
+        App::Rfb => Box::new(rfb::Rfb::new()),
         App::Smtp => Box::new(smtp::Smtp::new(limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
