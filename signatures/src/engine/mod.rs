@@ -28,7 +28,7 @@ mod table;
 mod threshold;
 mod transaction;
 mod transform;
-mod verify;
+pub(crate) mod verify;
 
 use std::sync::Arc;
 
