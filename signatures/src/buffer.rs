@@ -205,8 +205,8 @@ buffers! {
     SdpMediaInfo "sdp.media.media_info" Both Sip;
     SdpMediaConnectionData "sdp.media.connection_data" Both Sip;
     SdpMediaEncryptionKey "sdp.media.encryption_key" Both Sip;
-    Krb5Cname "krb5.cname" ["krb5_cname"] Both Krb5;
-    Krb5Sname "krb5.sname" ["krb5_sname"] Both Krb5;
+    Krb5Cname "krb5.cname" ["krb5_cname"] ToClient Krb5;
+    Krb5Sname "krb5.sname" ["krb5_sname"] ToClient Krb5;
     SnmpCommunity "snmp.community" Both Snmp;
     SnmpUsm "snmp.usm" Both Snmp;
     SnmpTrapOid "snmp.trap_oid" Both Snmp;
@@ -218,6 +218,26 @@ buffers! {
     LdapResponsesMessage "ldap.responses.message" ToClient Ldap;
     LdapResponsesAttributeType "ldap.responses.attribute_type" ToClient Ldap;
     NtpReferenceId "ntp.reference_id" Both Ntp;
+    LlmnrQueriesRrname "llmnr.queries.rrname" Both Llmnr;
+    LlmnrAnswersRrname "llmnr.answers.rrname" Both Llmnr;
+    LlmnrAuthoritiesRrname "llmnr.authorities.rrname" Both Llmnr;
+    LlmnrAdditionalsRrname "llmnr.additionals.rrname" Both Llmnr;
+    LlmnrResponseRrname "llmnr.response.rrname" Both Llmnr;
+    SmbNamedPipe "smb.named_pipe" ["smb_named_pipe"] Both Smb;
+    SmbShare "smb.share" ["smb_share"] Both Smb;
+    SmbNtlmsspUser "smb.ntlmssp_user" ["smb_ntlmssp_user"] Both Smb;
+    SmbNtlmsspDomain "smb.ntlmssp_domain" ["smb_ntlmssp_domain"] Both Smb;
+    PgsqlQuery "pgsql.query" ToServer Pgsql;
+    IkeInitSpi "ike.init_spi" Both Ike;
+    IkeRespSpi "ike.resp_spi" Both Ike;
+    IkeKeyExchangePayload "ike.key_exchange_payload" Both Ike;
+    IkeNoncePayload "ike.nonce_payload" Both Ike;
+    IkeVendor "ike.vendor" Both Ike;
+    EnipProductName "enip.product_name" Both Enip;
+    EnipServiceName "enip.service_name" Both Enip;
+    Dnp3Data "dnp3.data" ["dnp3_data"] Both Dnp3;
+    ModbusData "modbus.data" Both Modbus;
+    DceStubData "dcerpc.stub_data" ["dce_stub_data"] Both Dcerpc | Smb;
 }
 
 impl Buffer {
@@ -254,6 +274,35 @@ impl Buffer {
                 | Self::SmtpRcptTo
                 | Self::EmailUrl
                 | Self::EmailReceived
+                | Self::MqttSubscribeTopic
+                | Self::MqttUnsubscribeTopic
+                | Self::LdapRequestAttributeType
+                | Self::LdapResponsesDn
+                | Self::LdapResponsesAttributeType
+                | Self::LdapResponsesMessage
+                | Self::Krb5Cname
+                | Self::Krb5Sname
+                | Self::SipFrom
+                | Self::SipTo
+                | Self::SipVia
+                | Self::SipUserAgent
+                | Self::SipContentType
+                | Self::SipContentLength
+                | Self::IkeVendor
+                | Self::LlmnrQueriesRrname
+                | Self::LlmnrAnswersRrname
+                | Self::LlmnrAuthoritiesRrname
+                | Self::LlmnrAdditionalsRrname
+                | Self::LlmnrResponseRrname
+                | Self::SdpConnectionData
+                | Self::SdpBandwidth
+                | Self::SdpTime
+                | Self::SdpRepeatTime
+                | Self::SdpAttribute
+                | Self::SdpMedia
+                | Self::SdpMediaInfo
+                | Self::SdpMediaConnectionData
+                | Self::SdpMediaEncryptionKey
         )
     }
 }

@@ -5,6 +5,7 @@ mod classes;
 mod context;
 mod draft;
 mod finish;
+mod form;
 mod header;
 mod keyword;
 mod list;
@@ -12,6 +13,7 @@ mod mistake;
 mod number;
 mod port;
 mod sets;
+mod slow;
 mod thresholds;
 mod variables;
 
@@ -19,7 +21,8 @@ use std::{collections::HashMap, ops::Range, sync::Arc};
 
 pub use self::{
     classes::{Classes, References},
-    keyword::names as keywords,
+    keyword::{UNSUPPORTED, names as keywords},
+    list::ListError,
     variables::{DEFAULT_ADDRESSES, DEFAULT_PORTS, Variables},
 };
 use self::{
@@ -106,7 +109,7 @@ pub fn load(files: &[File<'_>], options: &Options<'_>) -> Loaded {
     let shared = Interned::default();
     let mut loader = Loader {
         loaded: Loaded::default(),
-        headers: Headers::new(&options.variables),
+        headers: Headers::new(&options.variables, &shared),
         known: HashMap::new(),
         replaced: Vec::new(),
         shown: [0; 2],
@@ -312,6 +315,8 @@ fn rule(line: &Line<'_>, context: &Context<'_>, headers: &Headers<'_>, found: &m
         found.push(Found { keyword: "requires".to_owned(), mistake, at });
         return (sid, None);
     }
+    let mut warnings = std::mem::take(&mut draft.warnings);
+    warnings.extend(slow::warnings(&draft));
     let standing = Standing {
         file: Arc::clone(&context.file),
         line: line.number,
@@ -331,7 +336,16 @@ fn rule(line: &Line<'_>, context: &Context<'_>, headers: &Headers<'_>, found: &m
             }
             (sid, None)
         }
-        Ok(rule) => (sid, Some(rule).filter(|_| found.is_empty())),
+        Ok(_) if !found.is_empty() => (sid, None),
+        Ok(rule) => {
+            let whole = statement.action.span().start..text.len();
+            let warnings = warnings.into_iter().map(|mistake| {
+                let at = mistake.at.clone().unwrap_or_else(|| whole.clone());
+                Found { keyword: String::new(), mistake, at }
+            });
+            found.extend(warnings);
+            (sid, Some(rule))
+        }
     }
 }
 

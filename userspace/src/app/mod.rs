@@ -8,19 +8,25 @@ pub mod body;
 mod digits;
 pub mod dns;
 mod events;
+mod facts;
 pub mod files;
+pub mod ftp;
 mod held;
 pub mod http;
 mod lines;
+mod messages;
 pub mod mime;
+pub mod mqtt;
+pub mod pop3;
 pub mod quic;
 #[cfg(test)]
 mod samples;
+mod small;
 pub mod smtp;
 pub mod ssh;
 pub mod tls;
 
-use std::fmt::Debug;
+use std::{fmt::Debug, net::IpAddr};
 
 use dropgate_signatures::{
     protocol::App,
@@ -52,6 +58,9 @@ impl Default for Limits {
 pub trait Parser: Debug + Send {
     /// What time it is for what is heard from here on: of the capture, or of the clock; s since 1970.
     fn tick(&mut self, _unix_s: i64) {}
+
+    /// Who speaks: the client, the server.
+    fn between(&mut self, _client: IpAddr, _server: IpAddr) {}
 
     /// The next bytes of a direction.
     fn hear(&mut self, direction: Direction, said: &[u8]);
@@ -118,8 +127,8 @@ pub fn text(bytes: &[u8]) -> serde_json::Value {
 }
 
 /// Multicast DNS (RFC 6762) and LLMNR (RFC 4795) are DNS on these ports.
-const MDNS_PORT: u16 = 5353;
-const LLMNR_PORT: u16 = 5355;
+pub const MDNS_PORT: u16 = 5353;
+pub const LLMNR_PORT: u16 = 5355;
 
 /// What rules call what was found to be spoken, over UDP or TCP, to this port.
 pub fn app(protocol: Protocol, udp: bool, port: u16) -> App {
@@ -138,11 +147,14 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
         App::Dns => Box::new(dns::Dns::stream(*limits)),
         App::Http1 => Box::new(http::Http1::new(*limits)),
+        App::Mqtt => Box::new(mqtt::Mqtt::new(*limits)),
         App::Quic => Box::new(quic::Quic::new(*limits)),
+        App::Smtp => Box::new(smtp::Smtp::new(limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
-        App::Smtp => Box::new(smtp::Smtp::new(limits)),
-        _ => return None,
+        App::Ftp => Box::new(ftp::Ftp::new(limits)),
+        App::Pop3 => Box::new(pop3::Pop3::new(limits)),
+        other => Box::new(messages::Messages::new(small::protocol(other)?, udp, limits)),
     })
 }
 

@@ -14,7 +14,7 @@ mod lockout;
 pub mod model;
 mod parse;
 pub mod prefix;
-mod rules;
+pub mod rules;
 pub mod source;
 mod tunnels;
 mod uninspected;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,7 +20,7 @@ use super::{
 };
 
 /// Largest file that rules are made of, bytes.
-const MAX_FILE: u64 = 64 << 20;
+pub const MAX_FILE: u64 = 64 << 20;
 /// Largest size of all of them together, bytes.
 const MAX_FILES: u64 = 256 << 20;
 
@@ -101,6 +102,17 @@ fn home(gateway: Option<&Gateway>, zones: &[Zone]) -> Option<String> {
     Some(format!("[{}]", all.join(",")))
 }
 
+/// The files of a directory whose names end in `.rules`, in the order of their names.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn in_directory(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(path)?.flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "rules")).collect();
+    found.sort();
+    Ok(found)
+}
+
 struct Reader<'a> {
     source: &'a Source,
     directory: &'a Path,
@@ -116,13 +128,10 @@ impl Reader<'_> {
             all.extend(self.file(file, &path).map(|bytes| (file.path.clone(), bytes)));
             return;
         }
-        let entries = match std::fs::read_dir(&path) {
-            Ok(entries) => entries.flatten().map(|entry| entry.path()),
+        let found = match in_directory(&path) {
+            Ok(found) => found,
             Err(error) => return self.fault(file, &ReadError::Io { name: file.path.clone(), error }),
         };
-        let mut found: Vec<PathBuf> =
-            entries.filter(|path| path.extension().is_some_and(|end| end == "rules")).collect();
-        found.sort();
         for path in found {
             let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             let name = format!("{}/{name}", file.path.trim_end_matches('/'));
