@@ -32,6 +32,8 @@ pub(crate) mod verify;
 
 use std::sync::Arc;
 
+#[doc(hidden)]
+pub use self::matcher::{Matcher, Pattern, Scanned};
 pub use self::{
     datagrams::{Datagram, Fast},
     explain::{Explained, Failed},

@@ -191,3 +191,22 @@ fn what_can_match_datagrams() {
     ];
     assert_eq!(told, expected);
 }
+
+#[test]
+fn what_can_still_be_said() {
+    let http = rule(1, Protocol::App(App::Http)).payload(vec![content("abc")]);
+    let syn = PacketTest::TcpFlags(Flags { test: FlagsTest::Exactly, bits: 2, ignored: 0 });
+    let rules = vec![http, rule(2, Protocol::Tcp).when(Condition::Packet(syn))];
+    let mut shown = Shown::new(rules);
+    shown.say(b"");
+    let wants = |app, established| {
+        let flow = Flow { app, established, ..shown.flow.unwrap() };
+        let wants = shown.ruleset.wants(&flow, Direction::ToServer, (40_000, 80), &shown.state);
+        (wants.packets, wants.stream.is_some())
+    };
+    assert_eq!(wants(App::Unknown, false), (true, true));
+    assert_eq!(wants(App::Unknown, true), (false, true));
+    assert_eq!(wants(App::Failed, true), (false, false));
+    assert_eq!(wants(App::Http1, true), (false, true));
+    assert_eq!(wants(App::Tls, true), (false, false));
+}
