@@ -92,8 +92,8 @@ buffers! {
     HttpLocation "http.location" ToClient Http;
     HttpServer "http.server" ToClient Http;
     HttpStart "http.start" ["http_start"] Both Http;
-    HttpRequestBody "http.request_body" ToServer Http1;
-    HttpResponseBody "http.response_body" ToClient Http1;
+    HttpRequestBody "http.request_body" ToServer Http;
+    HttpResponseBody "http.response_body" ToClient Http;
     HttpResponseLine "http.response_line" ["http_response_line"] ToClient Http;
     HttpStatCode "http.stat_code" ToClient Http;
     HttpStatMsg "http.stat_msg" ToClient Http;
@@ -165,6 +165,79 @@ buffers! {
     FtpReply "ftp.reply" ToClient Ftp;
     FtpDataCommand "ftpdata_command" Both FtpData;
     Pop3Command "pop3.command" ToServer Pop3;
+    MqttConnectClientId "mqtt.connect.clientid" ToServer Mqtt;
+    MqttConnectUsername "mqtt.connect.username" ToServer Mqtt;
+    MqttConnectPassword "mqtt.connect.password" ToServer Mqtt;
+    MqttConnectWillTopic "mqtt.connect.willtopic" ToServer Mqtt;
+    MqttConnectWillMessage "mqtt.connect.willmessage" ToServer Mqtt;
+    MqttConnectProtocolString "mqtt.connect.protocol_string" ToServer Mqtt;
+    MqttPublishTopic "mqtt.publish.topic" Both Mqtt;
+    MqttPublishMessage "mqtt.publish.message" Both Mqtt;
+    MqttSubscribeTopic "mqtt.subscribe.topic" ToServer Mqtt;
+    MqttUnsubscribeTopic "mqtt.unsubscribe.topic" ToServer Mqtt;
+    SipMethod "sip.method" ToServer Sip;
+    SipUri "sip.uri" ToServer Sip;
+    SipRequestLine "sip.request_line" ToServer Sip;
+    SipProtocol "sip.protocol" Both Sip;
+    SipStatCode "sip.stat_code" ToClient Sip;
+    SipStatMsg "sip.stat_msg" ToClient Sip;
+    SipResponseLine "sip.response_line" ToClient Sip;
+    SipFrom "sip.from" Both Sip;
+    SipTo "sip.to" Both Sip;
+    SipVia "sip.via" Both Sip;
+    SipUserAgent "sip.user_agent" Both Sip;
+    SipContentType "sip.content_type" Both Sip;
+    SipContentLength "sip.content_length" Both Sip;
+    SdpOrigin "sdp.origin" Both Sip;
+    SdpSessionName "sdp.session_name" Both Sip;
+    SdpSessionInfo "sdp.session_info" Both Sip;
+    SdpUri "sdp.uri" Both Sip;
+    SdpEmail "sdp.email" Both Sip;
+    SdpPhoneNumber "sdp.phone_number" Both Sip;
+    SdpConnectionData "sdp.connection_data" Both Sip;
+    SdpBandwidth "sdp.bandwidth" Both Sip;
+    SdpTime "sdp.time" Both Sip;
+    SdpRepeatTime "sdp.repeat_time" Both Sip;
+    SdpTimezone "sdp.timezone" Both Sip;
+    SdpEncryptionKey "sdp.encryption_key" Both Sip;
+    SdpAttribute "sdp.attribute" Both Sip;
+    SdpMedia "sdp.media.media" Both Sip;
+    SdpMediaInfo "sdp.media.media_info" Both Sip;
+    SdpMediaConnectionData "sdp.media.connection_data" Both Sip;
+    SdpMediaEncryptionKey "sdp.media.encryption_key" Both Sip;
+    Krb5Cname "krb5.cname" ["krb5_cname"] ToClient Krb5;
+    Krb5Sname "krb5.sname" ["krb5_sname"] ToClient Krb5;
+    SnmpCommunity "snmp.community" Both Snmp;
+    SnmpUsm "snmp.usm" Both Snmp;
+    SnmpTrapOid "snmp.trap_oid" Both Snmp;
+    SnmpTrapAddress "snmp.trap_address" Both Snmp;
+    RfbName "rfb.name" ToClient Rfb;
+    LdapRequestDn "ldap.request.dn" ToServer Ldap;
+    LdapRequestAttributeType "ldap.request.attribute_type" ToServer Ldap;
+    LdapResponsesDn "ldap.responses.dn" ToClient Ldap;
+    LdapResponsesMessage "ldap.responses.message" ToClient Ldap;
+    LdapResponsesAttributeType "ldap.responses.attribute_type" ToClient Ldap;
+    NtpReferenceId "ntp.reference_id" Both Ntp;
+    LlmnrQueriesRrname "llmnr.queries.rrname" Both Llmnr;
+    LlmnrAnswersRrname "llmnr.answers.rrname" Both Llmnr;
+    LlmnrAuthoritiesRrname "llmnr.authorities.rrname" Both Llmnr;
+    LlmnrAdditionalsRrname "llmnr.additionals.rrname" Both Llmnr;
+    LlmnrResponseRrname "llmnr.response.rrname" Both Llmnr;
+    SmbNamedPipe "smb.named_pipe" ["smb_named_pipe"] Both Smb;
+    SmbShare "smb.share" ["smb_share"] Both Smb;
+    SmbNtlmsspUser "smb.ntlmssp_user" ["smb_ntlmssp_user"] Both Smb;
+    SmbNtlmsspDomain "smb.ntlmssp_domain" ["smb_ntlmssp_domain"] Both Smb;
+    PgsqlQuery "pgsql.query" ToServer Pgsql;
+    IkeInitSpi "ike.init_spi" Both Ike;
+    IkeRespSpi "ike.resp_spi" Both Ike;
+    IkeKeyExchangePayload "ike.key_exchange_payload" Both Ike;
+    IkeNoncePayload "ike.nonce_payload" Both Ike;
+    IkeVendor "ike.vendor" Both Ike;
+    EnipProductName "enip.product_name" Both Enip;
+    EnipServiceName "enip.service_name" Both Enip;
+    Dnp3Data "dnp3.data" ["dnp3_data"] Both Dnp3;
+    ModbusData "modbus.data" Both Modbus;
+    DceStubData "dcerpc.stub_data" ["dce_stub_data"] Both Dcerpc | Smb;
 }
 
 impl Buffer {
@@ -201,6 +274,35 @@ impl Buffer {
                 | Self::SmtpRcptTo
                 | Self::EmailUrl
                 | Self::EmailReceived
+                | Self::MqttSubscribeTopic
+                | Self::MqttUnsubscribeTopic
+                | Self::LdapRequestAttributeType
+                | Self::LdapResponsesDn
+                | Self::LdapResponsesAttributeType
+                | Self::LdapResponsesMessage
+                | Self::Krb5Cname
+                | Self::Krb5Sname
+                | Self::SipFrom
+                | Self::SipTo
+                | Self::SipVia
+                | Self::SipUserAgent
+                | Self::SipContentType
+                | Self::SipContentLength
+                | Self::IkeVendor
+                | Self::LlmnrQueriesRrname
+                | Self::LlmnrAnswersRrname
+                | Self::LlmnrAuthoritiesRrname
+                | Self::LlmnrAdditionalsRrname
+                | Self::LlmnrResponseRrname
+                | Self::SdpConnectionData
+                | Self::SdpBandwidth
+                | Self::SdpTime
+                | Self::SdpRepeatTime
+                | Self::SdpAttribute
+                | Self::SdpMedia
+                | Self::SdpMediaInfo
+                | Self::SdpMediaConnectionData
+                | Self::SdpMediaEncryptionKey
         )
     }
 }

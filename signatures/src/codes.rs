@@ -22,7 +22,6 @@ crate::diagnostic_codes! {
     BUFFER = "DG218" Error "a buffer of another protocol or direction than the rest of the rule, or one without any condition";
     NO_SID = "DG219" Error "a rule without a `sid`";
     DUPLICATE = "DG220" Error "a `sid` that an earlier rule has";
-    EVENT = "DG221" Error "an event that does not exist";
     TOO_LONG = "DG222" Error "a rule that is too long, or has too many conditions";
     SET = "DG223" Error "a dataset or a list of digests that is not in order";
     CONFIGURATION = "DG230" Error "a line of `classification.config`, `reference.config` or `threshold.config` that has no meaning";
@@ -30,12 +29,13 @@ crate::diagnostic_codes! {
     NEVER = "DG250" Warning "a rule that can never match: nothing here reads what it asks for";
     NO_FAST_PATTERN = "DG251" Warning "a rule without a content to look for first: all of its traffic is verified";
     SHORT_FAST_PATTERN = "DG252" Warning "a fast pattern of one or two bytes: most traffic has it somewhere";
-    PCRE_ALONE = "DG253" Warning "a regular expression without a content in the same buffer";
+    PCRE_ALONE = "DG253" Warning "a regular expression without a content in the same large buffer";
     UNBOUNDED = "DG254" Warning "a regular expression with unbounded repetitions within each other";
     CLASS = "DG255" Warning "a `classtype` that no classification defines";
     REVISION = "DG256" Warning "a rule that takes the place of an older revision of it";
     RATE_FILTER = "DG257" Warning "a line of `threshold.config` that is not supported";
     UNUSED_THRESHOLD = "DG258" Warning "a line of `threshold.config` for a rule that there is not";
+    EVENT = "DG259" Warning "an event that no list has: it never happens";
     MORE_WARNINGS = "DG299" Warning "too many warnings; the rest is not shown";
 }
 

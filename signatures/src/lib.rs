@@ -11,6 +11,7 @@
 
 pub mod buffer;
 pub mod codes;
+pub mod datagrams;
 pub mod diagnostic;
 pub mod engine;
 pub mod load;

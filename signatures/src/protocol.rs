@@ -87,3 +87,35 @@ protocols! {
     Mssql "mssql",
     Failed "failed",
 }
+
+impl App {
+    /// Whether what is said in it is read here. Others are told apart at most: what only a parser tells is never known of them.
+    pub const fn is_read(self) -> bool {
+        matches!(
+            self,
+            Self::Http
+                | Self::Http1
+                | Self::Http2
+                | Self::Doh2
+                | Self::Tls
+                | Self::Dns
+                | Self::Mdns
+                | Self::Llmnr
+                | Self::Ssh
+                | Self::Smtp
+                | Self::Ftp
+                | Self::FtpData
+                | Self::Pop3
+                | Self::Websocket
+                | Self::Quic
+                | Self::Mqtt
+                | Self::Sip
+                | Self::Krb5
+                | Self::Snmp
+                | Self::Ntp
+                | Self::Dhcp
+                | Self::Rfb
+                | Self::Ldap
+        )
+    }
+}

@@ -42,6 +42,11 @@ pub fn lines(file: &[u8]) -> impl Iterator<Item = Line<'_>> {
     Lines { file, at: 0, number: 0 }
 }
 
+/// The lines of a file that are neither empty nor comments.
+pub fn statements(file: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    lines(file).filter(|line| !line.disabled)
+}
+
 struct Lines<'a> {
     file: &'a [u8],
     at: usize,

@@ -34,6 +34,8 @@ enum Command {
     Events(command::EventsArgs),
     /// Compile a policy and everything it names; report every mistake
     Check(command::CheckArgs),
+    /// Read rules without a policy: which load, and what stops the others
+    Rules(command::RulesArgs),
     /// Judge the packets of captures by a policy, offline
     Replay(cli::ReplayArgs),
     /// Show what each stage says to one packet
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Flows(args) => command::flows(args),
         Command::Events(args) => command::events(args),
         Command::Check(args) => command::check(args),
+        Command::Rules(args) => command::rules(args),
         Command::Replay(args) => cli::replay_main(args, |image| Ok(bench::open(image)?)),
         Command::Explain(args) if args.policy.is_none() => daemon::live::explain(args),
         Command::Explain(args) => cli::explain_main(args, |image| Ok(bench::open(image)?)),

@@ -1,6 +1,6 @@
 //! Atomic instructions of BPF (v3: exchange, compare-and-exchange, add), which `core::sync::atomic` does not offer there.
 
-use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg, atomic_xadd, atomic_xchg};
+use core::intrinsics::{AtomicOrdering::SeqCst, atomic_and, atomic_cxchg, atomic_xadd, atomic_xchg};
 
 /// Tries to take a lock before giving up: a holder works for well under a microsecond, and programs of one CPU do not
 /// interrupt each other.
@@ -45,6 +45,13 @@ pub fn set(word: *mut u32, value: u32) {
 pub fn fetch_add(word: *mut u32, change: u32) -> u32 {
     // SAFETY: callers pass an aligned word of a map value.
     unsafe { atomic_xadd::<u32, u32, { SeqCst }>(word, change) }
+}
+
+/// Takes bits away from a word.
+#[inline(always)]
+pub fn clear(word: *mut u32, bits: u32) {
+    // SAFETY: callers pass an aligned word of a map value.
+    unsafe { atomic_and::<u32, u32, { SeqCst }>(word, !bits) };
 }
 
 /// Sets a word that has the expected value; whether it had.

@@ -4,7 +4,7 @@
 use dropgate_abi::{
     control::{Control, mode},
     flow::flag,
-    hold::{HoldPort, ONE, RELATED, SETTLED, passes, token},
+    hold::{CLEAR, HoldPort, ONE, RELATED, SETTLED, SIEVED, passes, token},
     policy::{FIRST_ZONE, Settings, setting},
     reason::Reason,
     walk::{Walk, action, hook, parsed},
@@ -13,7 +13,7 @@ use dropgate_abi::{
 use crate::{
     atomic,
     cursor::Frame,
-    first, fragment,
+    datagram, first, fragment,
     maps::{CREDITS, HOLD_PORTS, SCRATCH, SOCKETS},
     opening,
     parse::protocol,
@@ -55,6 +55,12 @@ pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Con
     let seen = unsafe { subject.hold.read_volatile() };
     if seen & SETTLED != 0 {
         return pass(subject.reason);
+    }
+    if seen & SIEVED != 0 {
+        if seen & CLEAR != 0 && !datagram::may_match(frame, walk, settings) {
+            return pass(subject.reason);
+        }
+        return hold(frame, walk, subject, control, settings);
     }
     if seen & passes(walk.direction) != 0 {
         opening::watch(frame, walk, subject, control);
@@ -116,15 +122,18 @@ fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, s
         give_back(place.taken, segments);
         return pass(subject.reason);
     }
-    let announced = if sequence & RELATED != 0 { subject.app } else { 0 };
-    hand_over(walk, control, &place, (subject.hash, sequence / ONE, announced))
+    if sequence & CLEAR != 0 {
+        // what comes behind it does not overtake it
+        atomic::clear(subject.hold, CLEAR);
+    }
+    hand_over(walk, control, &place, Some((subject, sequence)))
 }
 
 /// Holds a fragment because others of its datagram are held, whatever its flow needs; [`Walk::part`] says so.
 #[inline(always)]
 pub fn beside(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Settings) -> Step {
     match credit(frame, walk, control, settings)? {
-        Some(place) => hand_over(walk, control, &place, (0, 0, 0)),
+        Some(place) => hand_over(walk, control, &place, None),
         None => HELD,
     }
 }
@@ -197,24 +206,31 @@ fn credit(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Setting
     Ok(Some(Place { taken, socket, device: port.device }))
 }
 
-/// Writes down what goes with a packet and where it goes, for the entry point. Of its flow: the hash of its key, the number
-/// that the packet has there, and what it was announced for.
+/// Writes down what goes with a packet and where it goes, for the entry point. Of its flow: what
+/// [`Flow::hold`](dropgate_abi::flow::Flow::hold) was before it.
 #[inline(always)]
-fn hand_over(walk: &Walk, control: &Control, place: &Place, (hash, sequence, announced): (u64, u32, u8)) -> Step {
+fn hand_over(walk: &Walk, control: &Control, place: &Place, flow: Option<(&Subject, u32)>) -> Step {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
     // SAFETY: this CPU's own, for the time of this packet.
     let held = unsafe { &mut (*scratch).held };
+    let (hash, hold, app, flags) = match flow {
+        Some((subject, hold)) => (subject.hash, hold, subject.app, subject.flags),
+        None => (0, 0, 0, 0),
+    };
     held.token = token(&control.secret);
     held.hash = hash;
     held.flow = walk.flow_id;
     held.generation = walk.generation;
-    held.sequence = sequence;
+    held.sequence = hold / ONE;
     held.service = walk.service;
     held.zone = walk.zone;
     held.direction = walk.direction;
     held.part = walk.part;
-    held.announced = announced;
-    held._pad = [0; 7];
+    held.announced = if hold & RELATED != 0 { app } else { 0 };
+    held.sieved = (hold & SIEVED != 0) as u8;
+    held.app = app;
+    held.flags = flags;
+    held._pad = [0; 4];
     held.opened = opening::of_flow(walk.flow_id, hash, control);
     // SAFETY: as above.
     unsafe {

@@ -6,6 +6,13 @@ pub trait Frame {
     /// A value at `offset`, in network order as it lies there; `None` beyond the end. `T` is an integer or an array of them.
     fn read<T: Copy>(&self, offset: usize) -> Option<T>;
 
+    /// Copies `len` bytes from `offset` on; whether there are so many.
+    ///
+    /// # Safety
+    /// There is room for them at `to`.
+    #[cfg(target_arch = "bpf")]
+    unsafe fn copy(&self, offset: usize, to: *mut u8, len: usize) -> bool;
+
     /// Whether the frame has at least `len` bytes.
     fn holds(&self, len: usize) -> bool;
 
@@ -44,7 +51,7 @@ pub use kernel::{Skb, Xdp};
 mod kernel {
     use aya_ebpf::{
         EbpfContext as _,
-        helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len},
+        helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
         programs::{TcContext, XdpContext},
     };
     use core::mem::{MaybeUninit, size_of};
@@ -71,6 +78,12 @@ mod kernel {
             // SAFETY: inside the packet, checked just now, as the verifier insists. Loads of any alignment are allowed on
             // architectures with efficient unaligned access; elsewhere the verifier refuses the program.
             Some(unsafe { *(at as *const T) })
+        }
+
+        #[inline(always)]
+        unsafe fn copy(&self, offset: usize, to: *mut u8, len: usize) -> bool {
+            // SAFETY: a live XDP context; the caller has room.
+            unsafe { bpf_xdp_load_bytes(self.0.ctx, offset as u32, to.cast(), len as u32) == 0 }
         }
 
         #[inline(always)]
@@ -127,6 +140,12 @@ mod kernel {
             };
             // SAFETY: filled by the helper when it did not fail; `T` is made of integers.
             (failed == 0).then(|| unsafe { value.assume_init() })
+        }
+
+        #[inline(always)]
+        unsafe fn copy(&self, offset: usize, to: *mut u8, len: usize) -> bool {
+            // SAFETY: a live socket buffer; the caller has room.
+            unsafe { bpf_skb_load_bytes(self.0.as_ptr(), offset as u32, to.cast(), len as u32) == 0 }
         }
 
         #[inline(always)]

@@ -4,8 +4,11 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use dropgate_abi::{
     control::{Control, mode},
     flow::{Flow, TICK_SHIFT, expired, flag, tcp as state},
-    hold::RELATED,
-    policy::{FIRST_ZONE, PortKey, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, side, timeout},
+    hold::{CLEAR, RELATED, SETTLED, SIEVED, sieved},
+    policy::{
+        FIRST_ZONE, PortKey, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, service, setting, side,
+        timeout,
+    },
     reason::Reason,
     tuple::{FlowKey, V4, V6, equal},
     walk::{Walk, found, hook, parsed},
@@ -13,8 +16,10 @@ use dropgate_abi::{
 
 use crate::{
     anomaly::tcp,
+    atomic,
     content::{self, Subject},
     cursor::Frame,
+    datagram,
     maps::{CONTROL, SCRATCH, SETTINGS, SIDES, clear},
     parse::{self, protocol},
     policy::{self, Query},
@@ -200,6 +205,7 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
         flow.zone = query.zone;
         flow.peer = query.peer;
         flow.service = query.service.counter;
+        show_to_rules(flow, query, settings);
         // what the inspector found stays true
         if flow.drop_reason == REVOKED {
             flow.drop_reason = 0;
@@ -210,6 +216,31 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
     }
     flow.generation = walk.generation;
     walk.found = found::OLDER;
+}
+
+/// Packets of what is no TCP are shown to the rules of a later generation, though its flow had left inspection; those of
+/// protocols that are not identified, though it never was under it.
+#[inline(always)]
+fn show_to_rules(flow: &mut Flow, query: &Query, settings: &Settings) {
+    if settings.flags & setting::DATAGRAMS == 0
+        || query.service.flags & service::INSPECT == 0
+        || flow.key.protocol == protocol::TCP
+    {
+        return;
+    }
+    let word = &raw mut flow.hold;
+    // SAFETY: an aligned word of a map value.
+    let seen = unsafe { word.read_volatile() };
+    let judged = flow.flags & flag::INSPECT != 0;
+    if judged && seen & (SETTLED | SIEVED) == 0 || !judged && flow.key.protocol == protocol::UDP {
+        return;
+    }
+    // what was held is in front of it, or all of it is to be held
+    let held = judged && seen & (SETTLED | CLEAR) == 0 || datagram::holds(query.slot, flow.app);
+    let next = if held { sieved(seen) & !CLEAR } else { sieved(seen) };
+    // another packet that came at this moment has done it, or is the one that is held
+    atomic::exchange_if(word, seen, next);
+    flow.flags |= flag::INSPECT;
 }
 
 /// Judges the flow of this hash and identity as its next packet would be judged, and counts nothing. `None`: there is no such

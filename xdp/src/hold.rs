@@ -17,7 +17,7 @@ use aya_ebpf::{
 };
 use dropgate_abi::{
     flow::{Bucket, Flow, GROUP, WAYS, place},
-    hold::{Held, ONE, SETTLED, Settle, settled, token},
+    hold::{Held, ONE, SETTLED, Settle, settled, sieved, token},
     opening::Opening,
     reason::Reason,
 };
@@ -195,20 +195,24 @@ fn settle(flow: &mut Flow, (home, first, tag, mask): (*mut Bucket, u32, u32, u32
     let seen = unsafe { word.read_volatile() };
     // the other bits say nothing about how many are held
     let all = seen / ONE == asked.held;
-    let open = if asked.only == 0 { SETTLED } else { u32::from(asked.only) };
+    let open = match (asked.sieved, asked.only) {
+        (0, 0) => seen | SETTLED,
+        (0, only) => seen | u32::from(only),
+        _ => sieved(seen),
+    };
     if asked.watches != 0 && opening.flow != flow.id {
         if !table::may_open(home, first, mask) {
             return settled::LATER;
         }
         *opening = Opening { flow: flow.id, tag, ..Opening::default() };
     }
-    if !all || !atomic::exchange_if(word, seen, seen | open) {
+    if !all || !atomic::exchange_if(word, seen, open) {
         return settled::LATER;
     }
     if asked.watches != 0 {
         opening.settles_at = asked.settles_at;
         // SAFETY: an aligned word of a map value, the last one to be written.
-        unsafe { (&raw mut opening.settles_if).write_volatile(seen | open) };
+        unsafe { (&raw mut opening.settles_if).write_volatile(open) };
     } else if asked.only == 0 {
         close(opening, flow);
     }

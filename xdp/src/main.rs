@@ -17,6 +17,8 @@ mod atomic;
 #[cfg(target_arch = "bpf")]
 mod content;
 #[cfg(target_arch = "bpf")]
+mod datagram;
+#[cfg(target_arch = "bpf")]
 mod first;
 #[cfg(target_arch = "bpf")]
 mod flow;

@@ -9,6 +9,7 @@ use aya_ebpf::{
 };
 use dropgate_abi::{
     control::{Asked, Control, Counter, Limiter},
+    datagrams::{Datagrams, ROOM},
     event::{PacketEvent, SAID},
     flow::{Bucket, Flow, FragmentBucket},
     hold::{Credit, Held, HoldPort, MAX_SOCKETS},
@@ -23,7 +24,7 @@ use dropgate_abi::{
     walk::Walk,
 };
 
-use crate::policy::Query;
+use crate::{datagram::BEHIND, policy::Query};
 
 /// `BPF_F_MMAPABLE`: userspace reads and fills these without a system call an entry.
 const MMAPABLE: usize = 1 << 10;
@@ -69,6 +70,10 @@ pub static CANDIDATES: Array<Service, 64, MMAPABLE> = Array::new();
 /// in neither may begin with anything.
 #[btf_map]
 pub static FIRST_BYTES: ArrayOfMaps<HashMap<FirstKey, FirstBytes, 64>, { SLOTS as usize }> = ArrayOfMaps::new();
+
+/// Which datagrams no rule can match, by slot. Daemon writes the idle one.
+#[btf_map]
+pub static DATAGRAMS: Array<Datagrams, { SLOTS as usize }, MMAPABLE> = Array::new();
 
 /// Live and recently ended flows. The programs write, the daemon reads. Full: `flow_table_full`.
 #[btf_map]
@@ -172,6 +177,8 @@ pub struct Scratch {
     pub said: [u8; SAID],
     pub said_len: u32,
     pub _pad: u32,
+    /// The payload of a datagram that rules may match: see [`crate::datagram`].
+    pub payload: [u64; (ROOM + BEHIND) as usize / 8],
     /// A number on its way past the verifier: see [`crate::table`].
     pub hidden: u64,
     /// What [`SIDES`] answered of late, by a few bits of the port: see [`crate::ingress`].

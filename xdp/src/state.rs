@@ -6,10 +6,10 @@ use aya_ebpf::helpers::{bpf_get_prandom_u32, generated::bpf_loop};
 use dropgate_abi::{
     control::Control,
     flow::{Flow, flag, tcp as state},
-    hold::RELATED,
+    hold::{RELATED, sieved},
     policy::{
-        MAX_ZONES, SLOTS, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, Zone, kind, service, side,
-        timeout, zone,
+        MAX_ZONES, SLOTS, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, Zone, kind, service, setting,
+        side, timeout, zone,
     },
     reason::Reason,
     tuple::V4,
@@ -199,11 +199,13 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
         (true, Start::First) => state::SYN_SENT,
         (true, _) => state::ESTABLISHED,
     };
+    // nothing but what rules say is wanted of other protocols
+    let identified = matches!(walk.protocol, protocol::TCP | protocol::UDP);
     new.flags = flags
         | if source_high != reversed { flag::INITIATOR_HIGH } else { 0 }
         | if start == Start::First { 0 } else { flag::ESTABLISHED }
         | if limit.flags & zone::LOOSE != 0 { flag::LOOSE } else { 0 }
-        | if query.service.flags & service::INSPECT != 0 && matches!(walk.protocol, protocol::TCP | protocol::UDP) {
+        | if query.service.flags & service::INSPECT != 0 && (identified || settings.flags & setting::DATAGRAMS != 0) {
             flag::INSPECT
         } else {
             0
@@ -217,6 +219,7 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
     new.to_client_port = if reversed { walk.port } else { u64::MAX };
     new.started = now;
     new.hold = if query.related { RELATED } else { 0 };
+    new.hold = if identified { new.hold } else { sieved(new.hold) };
     // SAFETY: no preconditions.
     new.id = (((unsafe { bpf_get_prandom_u32() } as u64) << 32) ^ hash) & ID_MASK;
     let (server, client) = if reversed { (0, 1) } else { (1, 0) };

@@ -2,36 +2,56 @@
 //!
 //! A [`Ruleset`] never changes and is shared by all threads. What is remembered from one packet to the next lies outside of
 //! it: for a flow in [`FlowState`], for all flows in [`Shared`]. [`Scratch`] is a thread's own working memory.
+//!
+//! Rules are sorted by what they are asked about ([`Kind`]), put into groups, and in each group found by their fast patterns;
+//! what is found is verified in the order in which Suricata asks rules.
+
+mod address;
+mod compile;
+mod explain;
+mod fast;
+mod fields;
+mod flow;
+mod groups;
+mod inspect;
+mod kind;
+mod matcher;
+mod order;
+mod outcome;
+mod packet;
+mod report;
+mod round;
+mod shared;
+mod stream;
+mod table;
+mod threshold;
+mod transaction;
+mod transform;
+mod verify;
 
 use std::sync::Arc;
 
+pub use self::{
+    explain::{Explained, Failed},
+    flow::FlowState,
+    kind::Kind,
+    report::Report,
+    round::Scratch,
+    shared::Shared,
+};
 use crate::{
     rule::{Ends, Rule},
-    subject::{Direction, Flow, Subject},
+    subject::{Direction, Flow},
 };
 
 /// Compiled rules.
 #[derive(Debug, Default)]
 pub struct Ruleset {
     rules: Vec<Arc<Rule>>,
+    index: compile::Index,
+    /// Unlike that of any other; 0: of no rules.
+    id: u64,
 }
-
-/// What rules have found out about a flow.
-#[derive(Debug, Default)]
-pub struct FlowState {}
-
-impl FlowState {
-    /// The conversation has changed into another one (STARTTLS, upgrades): numbers of transactions begin anew.
-    pub fn begin_conversation(&mut self) {}
-}
-
-/// What rules remember of hosts and of themselves: `xbits`, `hostbits`, thresholds, datasets. It outlives rulesets.
-#[derive(Debug, Default)]
-pub struct Shared {}
-
-/// Working memory of a thread.
-#[derive(Debug, Default)]
-pub struct Scratch {}
 
 /// A rule has matched.
 #[derive(Clone, Debug)]
@@ -77,28 +97,24 @@ pub struct Wants {
     pub transactions: bool,
 }
 
+/// Bytes of a stream that are remembered for rules that look back.
+const LOOK_BACK: usize = 8 << 10;
+
 impl Ruleset {
-    /// Its rules.
+    /// Its rules, in the order in which they are asked.
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
     }
 
-    /// Shows it a packet and what that has brought.
-    pub fn inspect(
-        &self,
-        _subject: &Subject<'_>,
-        _flow: &mut FlowState,
-        _shared: &Shared,
-        _scratch: &mut Scratch,
-        out: &mut Outcome,
-    ) {
-        out.alerts.clear();
-        out.limited.clear();
-        out.verdict = Verdict::Continue;
-    }
-
-    /// What rules can still say anything about, of one direction of a flow from here on.
-    pub fn wants(&self, _flow: &Flow, _direction: Direction, _ports: (u16, u16), _state: &FlowState) -> Wants {
-        Wants::default()
+    /// What rules can still say anything about, of one direction of a flow from here on. Ports are the packet's: source,
+    /// destination.
+    pub fn wants(&self, flow: &Flow, direction: Direction, ports: (u16, u16), state: &FlowState) -> Wants {
+        if state.ruleset == self.id && state.verdict != Verdict::Continue {
+            return Wants::default();
+        }
+        self.index.wants(flow, direction as usize, ports, state)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! `classtype` and `reference`: what their names stand for.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
-use crate::rule::Class;
+use crate::{rule::Class, text::statements};
 
 /// Classes by name.
 #[derive(Clone, Debug)]
@@ -72,14 +72,14 @@ impl Default for Classes {
     }
 }
 
-/// A line of a configuration that has no meaning: its number, and what should stand there.
-pub type WrongLine = (u32, &'static str);
+/// A line of a configuration that has no meaning: where in the file, and what should stand there.
+pub(super) type WrongLine = (Range<usize>, &'static str);
 
 impl Classes {
     /// Adds those of a `classification.config`, whose lines define one each: `config classification: name,description,priority`.
-    pub fn extend(&mut self, text: &str) -> Vec<WrongLine> {
+    pub(super) fn extend(&mut self, bytes: &[u8]) -> Vec<WrongLine> {
         const EXPECTED: &str = "`config classification: name,description,priority`";
-        entries(text, "classification", |rest| {
+        entries(bytes, "classification", |rest| {
             let (name, rest) = rest.split_once(',')?;
             let (description, priority) = rest.rsplit_once(',')?;
             let priority = priority.trim().parse().ok().filter(|priority| *priority > 0)?;
@@ -88,7 +88,8 @@ impl Classes {
             self.0.insert(name.into(), class);
             Some(())
         })
-        .map(|line| (line, EXPECTED))
+        .into_iter()
+        .map(|at| (at, EXPECTED))
         .collect()
     }
 
@@ -110,9 +111,9 @@ impl Classes {
 
 impl References {
     /// Adds those of a `reference.config`: `config reference: system prefix`.
-    pub fn extend(&mut self, text: &str) -> Vec<WrongLine> {
+    pub(super) fn extend(&mut self, bytes: &[u8]) -> Vec<WrongLine> {
         const EXPECTED: &str = "`config reference: system prefix`";
-        entries(text, "reference", |rest| {
+        entries(bytes, "reference", |rest| {
             let (system, prefix) = rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
             if system.is_empty() {
                 return None;
@@ -120,7 +121,8 @@ impl References {
             self.0.insert(system.to_ascii_lowercase().into(), prefix.trim().into());
             Some(())
         })
-        .map(|line| (line, EXPECTED))
+        .into_iter()
+        .map(|at| (at, EXPECTED))
         .collect()
     }
 
@@ -130,23 +132,20 @@ impl References {
     }
 }
 
-/// The lines `config WHAT: ...` that `take` does not take, and other lines that are no comments.
-fn entries(text: &str, what: &str, mut take: impl FnMut(&str) -> Option<()>) -> impl Iterator<Item = u32> {
+/// Hands out the lines `config WHAT: ...`; says where those are that are not taken, and any others.
+fn entries(bytes: &[u8], what: &str, mut take: impl FnMut(&str) -> Option<()>) -> Vec<Range<usize>> {
     let mut wrong = Vec::new();
-    for (at, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let rest = line
+    for line in statements(bytes) {
+        let text = String::from_utf8_lossy(&line.text);
+        let rest = text
             .strip_prefix("config")
             .and_then(|rest| rest.trim_start().strip_prefix(what))
             .and_then(|rest| rest.trim_start().strip_prefix(':'));
         if rest.and_then(&mut take).is_none() {
-            wrong.push(at as u32 + 1);
+            wrong.push(line.locate(0..line.text.len()));
         }
     }
-    wrong.into_iter()
+    wrong
 }
 
 #[cfg(test)]
@@ -157,8 +156,10 @@ mod tests {
     fn classes_are_defined_and_defined_anew() {
         let mut classes = Classes::default();
         assert_eq!(classes.class("trojan-activity").priority, 1);
-        let text = "# own\nconfig classification: own,Of our own, really,4\r\nconfig classification:trojan-activity,Bad,2\nconfig x\n";
-        assert_eq!(classes.extend(text).iter().map(|(line, _)| *line).collect::<Vec<_>>(), [4]);
+        let text = b"# own\nconfig classification: own,Of our own, really,4\r\nconfig classification:trojan-activity,Bad,2\nconfig x\n";
+        let wrong = classes.extend(text);
+        assert_eq!(wrong.len(), 1);
+        assert_eq!(&text[wrong[0].0.clone()], b"config x");
         assert_eq!(&*classes.class("OWN").description, "Of our own, really");
         assert_eq!(classes.class("trojan-activity").priority, 2);
         assert!(!classes.knows("none") && classes.class("none").priority == DEFAULT_PRIORITY);
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn references_are_defined() {
         let mut references = References::default();
-        assert!(references.extend("config reference: cve http://cve.example/?name=\nconfig reference:\n").len() == 1);
+        assert!(references.extend(b"config reference: cve http://cve.example/?name=\nconfig reference:\n").len() == 1);
         assert_eq!(references.url("cve", "2021-1").as_deref(), Some("http://cve.example/?name=2021-1"));
         assert_eq!(references.url("none", "1"), None);
     }

@@ -2,11 +2,12 @@
 
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
-use super::{Options, sets::SetTable};
+use super::{Classes, Options, sets::SetTable};
 
 /// What keywords look up outside of their rule.
 pub(crate) struct Context<'a> {
     pub options: &'a Options<'a>,
+    pub classes: &'a Classes,
     /// The name of the file that the rule is in.
     pub file: Arc<str>,
     pub shared: &'a Interned,

@@ -54,6 +54,8 @@ pub(crate) struct Draft<'a> {
     pub packet_keyword: Option<&'static str>,
     /// The keyword that is not met here, with what it wants: the rule is for others.
     pub unmet: Option<String>,
+    /// What is odd about it and no reason to leave it out.
+    pub warnings: Vec<Mistake>,
     order: u32,
 }
 
@@ -123,6 +125,7 @@ impl<'a> Draft<'a> {
             implied: None,
             packet_keyword: None,
             unmet: None,
+            warnings: Vec::new(),
             order: 0,
         }
     }

@@ -12,13 +12,16 @@ mod mistake;
 mod number;
 mod port;
 mod sets;
+mod slow;
+mod thresholds;
 mod variables;
 
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
 pub use self::{
-    classes::{Classes, References, WrongLine},
+    classes::{Classes, References},
     keyword::names as keywords,
+    list::ListError,
     variables::{DEFAULT_ADDRESSES, DEFAULT_PORTS, Variables},
 };
 use self::{
@@ -52,17 +55,21 @@ pub struct File<'a> {
 /// Reads a file that a rule names: the name of the rule's file, and what the rule says. The error is for people.
 pub type Read<'a> = &'a dyn Fn(&str, &str) -> Result<Vec<u8>, String>;
 
-/// What rules refer to.
+/// What stands beside the rules.
 pub struct Options<'a> {
     pub variables: Variables,
-    pub classes: Classes,
-    pub references: References,
+    /// `classification.config`, which adds to the classes that are well known.
+    pub classification: Option<File<'a>>,
+    /// `reference.config`
+    pub references: Option<File<'a>>,
+    /// `threshold.config`
+    pub thresholds: Option<File<'a>>,
     /// Reads datasets and lists of digests.
     pub read: Read<'a>,
 }
 
 /// What came of files of rules.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// Those that are sound, in order.
     pub rules: Vec<Rule>,
@@ -72,6 +79,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// Rules that are commented out.
     pub disabled: usize,
+    /// Where what rules refer to is found.
+    pub references: References,
 }
 
 /// What came of a rule.
@@ -102,11 +111,25 @@ pub fn load(files: &[File<'_>], options: &Options<'_>) -> Loaded {
         headers: Headers::new(&options.variables),
         known: HashMap::new(),
         replaced: Vec::new(),
-        left_out: [0; 2],
+        shown: [0; 2],
     };
+    let mut classes = Classes::default();
+    if let Some(file) = &options.classification {
+        loader.configuration(file, classes.extend(file.bytes));
+    }
+    if let Some(file) = &options.references {
+        let wrong = loader.loaded.references.extend(file.bytes);
+        loader.configuration(file, wrong);
+    }
     for file in files {
-        let context = Context { options, file: shared.name(file.name), shared: &shared };
+        let context = Context { options, classes: &classes, file: shared.name(file.name), shared: &shared };
         loader.file(file, &context);
+    }
+    loader.leave_out_replaced();
+    if let Some(file) = &options.thresholds {
+        let (thresholds, wrong) = thresholds::Thresholds::parse(file.bytes, &options.variables);
+        let unused = thresholds.apply(&mut loader.loaded.rules);
+        loader.misplaced(file, wrong.into_iter().chain(unused));
     }
     loader.done(files)
 }
@@ -118,8 +141,8 @@ struct Loader<'a> {
     known: HashMap<(u32, u32), (usize, usize)>,
     /// Rules that a newer revision took the place of.
     replaced: Vec<usize>,
-    /// Errors and warnings that are not shown.
-    left_out: [usize; 2],
+    /// Errors and warnings so far.
+    shown: [usize; 2],
 }
 
 /// A mistake and the keyword that it is about.
@@ -149,7 +172,7 @@ impl Loader<'_> {
                 .map(|first| Refused { keyword: first.keyword.clone(), error: first.mistake.message.clone() });
             self.loaded.outcomes.push(Outcome { file: Arc::clone(&context.file), line: line.number, sid, refused });
             for found in found {
-                self.show(file, &mut source, &line, found);
+                self.show(file, &mut source, found.mistake, line.locate(found.at));
             }
         }
     }
@@ -184,33 +207,48 @@ impl Loader<'_> {
         self.loaded.rules.push(rule);
     }
 
-    fn show(&mut self, file: &File<'_>, source: &mut Option<Source>, line: &Line<'_>, found: Found) {
-        let warning = usize::from(found.mistake.code.severity == Severity::Warning);
-        let errors = self.loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
-        let shown = if warning == 1 { self.loaded.diagnostics.len() - errors } else { errors };
-        if shown >= MAX_SHOWN {
-            self.left_out[warning] += 1;
+    fn show(&mut self, file: &File<'_>, source: &mut Option<Source>, mistake: Mistake, at: Range<usize>) {
+        let shown = &mut self.shown[usize::from(mistake.code.severity == Severity::Warning)];
+        *shown += 1;
+        if *shown > MAX_SHOWN {
             return;
         }
         let source = source.get_or_insert_with(|| Source::new(file.name, text_of(file.bytes)));
-        let place = Place::new(source, source.locate(line.locate(found.at)));
-        let mut diagnostic = Diagnostic::new(found.mistake.code, place, found.mistake.message);
-        diagnostic.expected = found.mistake.expected;
-        diagnostic.help = found.mistake.help;
+        let place = Place::new(source, source.locate(at));
+        let mut diagnostic = Diagnostic::new(mistake.code, place, mistake.message);
+        diagnostic.expected = mistake.expected;
+        diagnostic.help = mistake.help;
         self.loaded.diagnostics.push(diagnostic);
     }
 
-    fn done(mut self, files: &[File<'_>]) -> Loaded {
+    /// Mistakes of a file that is beside the rules.
+    fn misplaced(&mut self, file: &File<'_>, all: impl Iterator<Item = (Mistake, Range<usize>)>) {
+        let mut source = None;
+        for (mistake, at) in all {
+            self.show(file, &mut source, mistake, at);
+        }
+    }
+
+    fn configuration(&mut self, file: &File<'_>, wrong: Vec<(Range<usize>, &'static str)>) {
+        let mistake =
+            |expected: &str| Mistake::new(&codes::CONFIGURATION, "the line has no meaning here").expected(expected);
+        self.misplaced(file, wrong.into_iter().map(|(at, expected)| (mistake(expected), at)));
+    }
+
+    fn leave_out_replaced(&mut self) {
         self.replaced.sort_unstable();
         let mut index = 0;
         self.loaded.rules.retain(|_| {
             index += 1;
             self.replaced.binary_search(&(index - 1)).is_err()
         });
+    }
+
+    fn done(mut self, files: &[File<'_>]) -> Loaded {
         let name = files.last().map_or("", |file| file.name);
-        for (code, left_out) in [(&codes::MORE_ERRORS, self.left_out[0]), (&codes::MORE_WARNINGS, self.left_out[1])] {
-            if left_out > 0 {
-                let message = format!("{left_out} more are not shown");
+        for (code, shown) in [&codes::MORE_ERRORS, &codes::MORE_WARNINGS].into_iter().zip(self.shown) {
+            if shown > MAX_SHOWN {
+                let message = format!("{} more are not shown", shown - MAX_SHOWN);
                 self.loaded.diagnostics.push(Diagnostic::new(code, Place::file(name), message));
             }
         }
@@ -276,6 +314,8 @@ fn rule(line: &Line<'_>, context: &Context<'_>, headers: &Headers<'_>, found: &m
         found.push(Found { keyword: "requires".to_owned(), mistake, at });
         return (sid, None);
     }
+    let mut warnings = std::mem::take(&mut draft.warnings);
+    warnings.extend(slow::warnings(&draft));
     let standing = Standing {
         file: Arc::clone(&context.file),
         line: line.number,
@@ -295,7 +335,16 @@ fn rule(line: &Line<'_>, context: &Context<'_>, headers: &Headers<'_>, found: &m
             }
             (sid, None)
         }
-        Ok(rule) => (sid, Some(rule).filter(|_| found.is_empty())),
+        Ok(_) if !found.is_empty() => (sid, None),
+        Ok(rule) => {
+            let whole = statement.action.span().start..text.len();
+            let warnings = warnings.into_iter().map(|mistake| {
+                let at = mistake.at.clone().unwrap_or_else(|| whole.clone());
+                Found { keyword: String::new(), mistake, at }
+            });
+            found.extend(warnings);
+            (sid, Some(rule))
+        }
     }
 }
 
@@ -307,4 +356,22 @@ fn sid_of(text: &[u8]) -> u32 {
         std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
     };
     memchr::memmem::find_iter(text, b"sid").find_map(find).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rules of a file, with everything beside them as it is by default.
+    pub(super) fn loaded(bytes: &[u8]) -> Loaded {
+        let none = |_: &str, file: &str| Err(format!("there is no `{file}`"));
+        let options = Options {
+            variables: Variables::default(),
+            classification: None,
+            references: None,
+            thresholds: None,
+            read: &none,
+        };
+        load(&[File { name: "test.rules", bytes }], &options)
+    }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::{ListError, address::addresses, port::ports};
+use crate::rule::{Addresses, Ports};
+
 /// Names and texts of variables, for addresses and for ports. Names are without the dollar sign.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Variables {
@@ -60,5 +63,21 @@ impl Variables {
         let ports = self.ports.contains_key(&name) || (!self.addresses.contains_key(&name) && name.ends_with("_PORTS"));
         let table = if ports { &mut self.ports } else { &mut self.addresses };
         table.insert(name, text.to_owned());
+    }
+
+    /// The addresses of a list as rules write it.
+    ///
+    /// # Errors
+    /// [`ListError`]: it is none, or leaves no address.
+    pub fn addresses_of(&self, text: &str) -> Result<Addresses, ListError> {
+        addresses(text, &self.addresses)
+    }
+
+    /// The ports of a list as rules write it.
+    ///
+    /// # Errors
+    /// [`ListError`]: it is none, or leaves no port.
+    pub fn ports_of(&self, text: &str) -> Result<Ports, ListError> {
+        ports(text, &self.ports)
     }
 }

@@ -5,21 +5,30 @@
 //! is opaque from there on. Its memory is bounded by [`Limits`], its time by the bytes that it is fed.
 
 pub mod body;
+mod digits;
 pub mod dns;
 mod events;
+mod facts;
 pub mod files;
+pub mod ftp;
 mod held;
 pub mod http;
 pub mod http2;
 mod lines;
+mod messages;
 pub mod mime;
+pub mod mqtt;
+pub mod pop3;
+pub mod quic;
 #[cfg(test)]
 mod samples;
+mod small;
 pub mod smtp;
+pub mod ssh;
 pub mod tls;
 pub mod websocket;
 
-use std::fmt::Debug;
+use std::{fmt::Debug, net::IpAddr};
 
 use dropgate_signatures::{
     protocol::App,
@@ -51,6 +60,9 @@ impl Default for Limits {
 pub trait Parser: Debug + Send {
     /// What time it is for what is heard from here on: of the capture, or of the clock; s since 1970.
     fn tick(&mut self, _unix_s: i64) {}
+
+    /// Who speaks: the client, the server.
+    fn between(&mut self, _client: IpAddr, _server: IpAddr) {}
 
     /// The next bytes of a direction.
     fn hear(&mut self, direction: Direction, said: &[u8]);
@@ -117,8 +129,8 @@ pub fn text(bytes: &[u8]) -> serde_json::Value {
 }
 
 /// Multicast DNS (RFC 6762) and LLMNR (RFC 4795) are DNS on these ports.
-const MDNS_PORT: u16 = 5353;
-const LLMNR_PORT: u16 = 5355;
+pub const MDNS_PORT: u16 = 5353;
+pub const LLMNR_PORT: u16 = 5355;
 
 /// What rules call what was found to be spoken, over UDP or TCP, to this port.
 pub fn app(protocol: Protocol, udp: bool, port: u16) -> App {
@@ -139,9 +151,14 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Http1 => Box::new(http::Http1::new(*limits)),
         App::Http2 => Box::new(http2::Http2::new(*limits)),
         App::Websocket => Box::new(websocket::WebSocket::new(*limits)),
-        App::Tls => Box::new(tls::Tls::new()),
+        App::Mqtt => Box::new(mqtt::Mqtt::new(*limits)),
+        App::Quic => Box::new(quic::Quic::new(*limits)),
         App::Smtp => Box::new(smtp::Smtp::new(limits)),
-        _ => return None,
+        App::Ssh => Box::new(ssh::Ssh::new()),
+        App::Tls => Box::new(tls::Tls::new()),
+        App::Ftp => Box::new(ftp::Ftp::new(limits)),
+        App::Pop3 => Box::new(pop3::Pop3::new(limits)),
+        other => Box::new(messages::Messages::new(small::protocol(other)?, udp, limits)),
     })
 }
 

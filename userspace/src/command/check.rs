@@ -36,6 +36,9 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     } else {
         let mut err = std::io::stderr().lock();
         write!(err, "{}", policy::render(&diagnostics, std::io::stderr().is_terminal()))?;
+        if let Some(signatures) = policy.as_ref().and_then(|policy| policy.signatures.as_ref()) {
+            writeln!(err, "{signatures}")?;
+        }
         writeln!(err, "{}", policy::summary(&diagnostics))?;
     }
     Ok(if valid { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -153,6 +153,11 @@ impl Bench {
         }
     }
 
+    /// The generation in force.
+    pub fn generation(&self) -> u32 {
+        self.slots.generation()
+    }
+
     /// Puts `image` in force as `generation`.
     pub fn commit(&mut self, image: &Image, generation: u32) -> Result<(), BenchError> {
         self.slots.commit(&self.object, image, generation)?;

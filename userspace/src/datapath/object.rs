@@ -19,8 +19,18 @@ use super::{Mapped, counters::Raw, sys};
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("DROPGATE_OBJECT"));
 
 /// Maps that hold what generations decide. They outlive the daemon, and an explanation reads them.
-pub const POLICY_MAPS: &[&str] =
-    &["SETTINGS", "ZONES", "SIDES", "PREFIXES", "SERVICES", "FIRST_BYTES", "SIEVES", "LISTS", "CANDIDATES"];
+pub const POLICY_MAPS: &[&str] = &[
+    "SETTINGS",
+    "ZONES",
+    "SIDES",
+    "PREFIXES",
+    "SERVICES",
+    "FIRST_BYTES",
+    "SIEVES",
+    "DATAGRAMS",
+    "LISTS",
+    "CANDIDATES",
+];
 
 /// Maps that the programs change, or that steer them. They outlive the daemon too.
 pub const STATE_MAPS: &[&str] = &[

@@ -9,6 +9,7 @@ use std::{
 
 use dropgate_abi::{
     control::Control,
+    datagrams::Datagrams,
     policy::{MAX_ZONES, SLOTS, Service, ServiceList, Settings, Sieve, TrieKey, Zone, table},
 };
 
@@ -62,6 +63,7 @@ pub struct Slots {
     control: Mapped<Control>,
     zones: Mapped<Zone>,
     sieves: Mapped<Sieve>,
+    datagrams: Mapped<Datagrams>,
     lists: Mapped<ServiceList>,
     candidates: Mapped<Service>,
     /// Held so that the idle slot's maps are freed when they are replaced, off the packets' way.
@@ -76,6 +78,7 @@ impl Slots {
             control: object.mapped("CONTROL", 1)?,
             zones: object.mapped("ZONES", SLOTS * MAX_ZONES)?,
             sieves: object.mapped("SIEVES", SLOTS)?,
+            datagrams: object.mapped("DATAGRAMS", SLOTS)?,
             lists: object.mapped("LISTS", SLOTS * sizes.lists)?,
             candidates: object.mapped("CANDIDATES", SLOTS * sizes.candidates)?,
             installed: [None, None],
@@ -146,6 +149,10 @@ impl Slots {
         if let Some(sieve) = self.sieves.at(slot as usize) {
             // SAFETY: an entry of the mapping, aligned as the kernel aligns array values; no packet reads the idle slot.
             unsafe { std::ptr::copy_nonoverlapping(&raw const *image.sieve(), sieve, 1) };
+        }
+        if let (Some(sieve), Some(to)) = (&image.datagrams, self.datagrams.at(slot as usize)) {
+            // SAFETY: as above.
+            unsafe { std::ptr::copy_nonoverlapping(&raw const *sieve.table, to, 1) };
         }
         let settings = Settings { generation, ..image.settings };
         let fault = |what| move |source| SlotError::Fill { what, source };

@@ -9,7 +9,7 @@ use super::{
     shared::Handed,
     socket::Socket,
     work::Batch,
-    worker::Worker,
+    worker::{Finished, Worker},
 };
 use crate::defragment::{Ended, Whole};
 
@@ -89,8 +89,9 @@ impl Worker {
     pub(super) fn flow_ended(&mut self, held: &Held, batch: &Batch) {
         let flow = self.flows.seen(held, batch.new);
         let everything = batch.rules.of(held.generation).is_some_and(|rules| rules.inspection.everything);
-        if flow.talk.settled && !everything {
-            self.finished.push((held.flow, flow.talk.app));
+        if flow.talk.is_finished() && !everything {
+            let (app, sieved) = (flow.talk.app, flow.talk.is_sieved());
+            self.finished.push(Finished { id: held.flow, app, sieved });
         }
     }
 }

@@ -4,7 +4,10 @@ use std::sync::atomic::Ordering;
 
 use dropgate_abi::hold::{Settle, passes, settled};
 
-use super::{work::Batch, worker::Worker};
+use super::{
+    work::Batch,
+    worker::{Finished, Worker},
+};
 use crate::{clock::now_ns, inspect::Awaited};
 
 /// Time after which a flow is looked for that the programs settle when it is acknowledged, ns: several round trips.
@@ -21,7 +24,7 @@ impl Worker {
         for (id, awaited) in awaited {
             self.watch(id, &awaited, batch);
         }
-        for (id, app) in self.finished.iter() {
+        for Finished { id, app, .. } in self.finished.iter().filter(|finished| !finished.sieved) {
             let Some(flow) = self.flows.get(*id).filter(|flow| !flow.talk.keeps()) else { continue };
             if let (Some(way), Some(held)) = (flow.left(batch.number), flow.complete()) {
                 let only = passes(way) as u8;
@@ -78,11 +81,13 @@ impl Worker {
             return;
         }
         self.finished.dedup();
-        for (id, app) in std::mem::take(&mut self.finished) {
+        for Finished { id, app, sieved } in std::mem::take(&mut self.finished) {
             let Some(flow) = self.flows.get(id) else { continue };
             let Some(held) = flow.complete().filter(|_| !flow.talk.keeps()) else { continue };
-            let request = Settle { hash: flow.hash, flow: id, held, app, ..Settle::default() };
+            let request = Settle { hash: flow.hash, flow: id, held, app, sieved: sieved.into(), ..Settle::default() };
             match self.shared.kernel.settle(&request) {
+                // what rules know of it is needed for the next packet that they may match
+                settled::DONE if sieved => {}
                 settled::DONE => {
                     self.shared.totals.settled.fetch_add(1, Ordering::Relaxed);
                     self.flows.forget(id);

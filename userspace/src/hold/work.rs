@@ -17,7 +17,7 @@ use super::{
     shared::{Handed, Shared},
     socket::{BATCH, Socket},
     tell::Told,
-    worker::Worker,
+    worker::{Finished, Worker},
 };
 use crate::{
     clock::now_ns,
@@ -257,7 +257,7 @@ impl Worker {
         }
         flow.charge();
         if let Some(app) = judged.finished {
-            self.finished.push((held.flow, app));
+            self.finished.push(Finished { id: held.flow, app, sieved: judged.sieved });
         }
         if let Some(awaited) = judged.awaited {
             self.awaited.push((held.flow, awaited));

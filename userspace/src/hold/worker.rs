@@ -36,6 +36,16 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long a worker that ends waits for those that may hand it something.
 const LAST: Duration = Duration::from_secs(1);
 
+/// A flow of which nothing more is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Finished {
+    pub id: u64,
+    /// [`dropgate_abi::flow::Flow::app`].
+    pub app: u8,
+    /// But for packets that rules may match.
+    pub sieved: bool,
+}
+
 /// The thread's own.
 pub struct Worker {
     pub(super) number: usize,
@@ -48,7 +58,7 @@ pub struct Worker {
     pub(super) flows: Flows,
     pub(super) defragment: Defragment,
     /// Flows of this round that may leave inspection once it has left, and what they speak.
-    pub(super) finished: Vec<(u64, u8)>,
+    pub(super) finished: Vec<Finished>,
     /// Flows of this round that may leave once it is acknowledged.
     pub(super) awaited: Vec<(u64, Awaited)>,
     /// Flows that the programs let go when it is, and when to look whether they have (ns); in order of time.

@@ -13,7 +13,7 @@ use super::{
     Answer, Context, Finding, Judged,
     expect::{Expected, Rules},
     follow::{Change, Follow, Step},
-    layer::{Layer, Stage},
+    layer::{Layer, Parties, Stage},
     packet::{Packet, UDP},
     proxy::{Access, Asked, Host},
     reset::resets,
@@ -40,7 +40,7 @@ struct Flow<'a> {
     own: Expected,
     /// Zone of the initiator.
     zone: u16,
-    server_port: u16,
+    parties: Parties,
     now_ns: u64,
     unix_s: i64,
 }
@@ -107,10 +107,10 @@ pub(super) fn conclude(
 ) -> Answer {
     let Context { rules, now_ns, unix_s, .. } = *context;
     let walk = &packet.walk;
-    let server_port = if held.direction == 0 { walk.dport } else { walk.sport };
-    let service = Expected::Service { counter: held.service, udp: walk.protocol == UDP, port: server_port };
+    let parties = Parties::of(held, packet);
+    let service = Expected::Service { counter: held.service, udp: walk.protocol == UDP, port: parties.port };
     let own = Protocol::numbered(held.announced).map_or(service, Expected::Announced);
-    let flow = Flow { rules, own, zone: held.zone, server_port, now_ns, unix_s };
+    let flow = Flow { rules, own, zone: held.zone, parties, now_ns, unix_s };
     loop {
         let fault = match next(talk, &flow) {
             Next::More => return Answer::Release,
@@ -154,7 +154,7 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
             Beginning::Seen => {
                 let next = compare(layer, flow, stalled);
                 if matches!(layer.stage, Stage::Compared) {
-                    talk.begin(flow.rules, flow.is_udp(), flow.server_port, flow.unix_s);
+                    talk.begin(flow.rules, flow.is_udp(), flow.parties, flow.unix_s);
                 }
                 let layer = talk.layer();
                 if let (Stage::Compared, true) = (&layer.stage, outermost) {
@@ -410,7 +410,7 @@ fn finding(fault: &Fault, talk: &Talk, flow: &Flow<'_>) -> Finding {
         expected: flow.rules.expected(expected),
         found: fault.found,
         evidence,
-        server_port: flow.server_port,
+        server_port: flow.parties.port,
         within: within(talk),
         asked: fault.asked.clone(),
     }

@@ -1,10 +1,14 @@
 //! One conversation of a flow: what is said from its start on, what that is, and what is followed of it then.
 
+use std::net::IpAddr;
+
+use dropgate_abi::hold::Held;
 use dropgate_signatures::protocol::App;
 
 use super::{
     expect::{Expected, Rules},
     follow::Follow,
+    packet::Packet,
     proxy::{Access, Asked},
     related::Control,
     watch::Signatures,
@@ -18,6 +22,26 @@ use crate::{
 const PREFIX: usize = 16 << 10;
 /// Bytes of each direction that may wait to be read. What exceeds it comes with one packet.
 const UNREAD: usize = 64 << 10;
+
+/// Who speaks, and the server's port.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parties {
+    pub client: IpAddr,
+    pub server: IpAddr,
+    pub port: u16,
+}
+
+impl Parties {
+    /// Those of a held packet.
+    pub fn of(held: &Held, packet: &Packet<'_>) -> Self {
+        let (source, destination) = (packet.source(), packet.destination());
+        if held.direction == 0 {
+            Self { client: source, server: destination, port: packet.walk.dport }
+        } else {
+            Self { client: destination, server: source, port: packet.walk.sport }
+        }
+    }
+}
 
 /// How far it is with a conversation.
 #[derive(Debug, Default)]
@@ -76,6 +100,15 @@ impl Layer {
         layer
     }
 
+    /// A conversation of datagrams to this port, of which it is known already what is spoken.
+    pub fn of(spoken: Spoken, port: u16) -> Self {
+        let mut layer = Self { spoken, stage: Stage::Over, ..Self::default() };
+        if let Spoken::Known(protocol, ..) = spoken {
+            layer.app = app::app(protocol, true, port);
+        }
+        layer
+    }
+
     /// Takes the next bytes of both directions.
     pub fn hear(&mut self, to_server: &[u8], to_client: &[u8], rules: &Rules) {
         let read = matches!(self.stage, Stage::Identify | Stage::Follow(_));
@@ -118,15 +151,16 @@ impl Layer {
     /// It is known what is spoken, and nothing of what was said was taken out yet: whoever reads it for rules begins.
     pub fn begin(
         &mut self,
-        port: u16,
+        parties: Parties,
         datagrams: Option<&[(Direction, Box<[u8]>)]>,
         signatures: Option<&Signatures>,
         unix_s: i64,
     ) {
         let (Some(signatures), Spoken::Known(protocol, ..)) = (signatures, self.spoken) else { return };
-        self.app = app::app(protocol, datagrams.is_some(), port);
+        self.app = app::app(protocol, datagrams.is_some(), parties.port);
         let Some(mut parser) = app::parser(self.app, datagrams.is_some(), &signatures.limits) else { return };
         parser.tick(unix_s);
+        parser.between(parties.client, parties.server);
         if let Some(datagrams) = datagrams {
             datagrams.iter().for_each(|(direction, said)| parser.hear(*direction, said));
         } else {

@@ -21,7 +21,7 @@ use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 
 use self::{
     conclude::{conclude, settle},
-    packet::UDP,
+    packet::{TCP, UDP},
 };
 pub use self::{
     expect::{Expected, Generations, Rules, expected},
@@ -61,6 +61,8 @@ pub struct Judged {
     pub found: Vec<Finding>,
     /// Nothing more is wanted of the flow. With [`dropgate_abi::flow::Flow::app`].
     pub finished: Option<u8>,
+    /// That, but for packets that rules may match.
+    pub sieved: bool,
     /// Nothing more will be wanted of it as soon as the packets of this direction are acknowledged, by this number.
     pub awaited: Option<Awaited>,
     /// The flow ends here. With `app`, too.
@@ -146,12 +148,15 @@ pub fn judge_parts(
     out.found.clear();
     out.resets = Resets::default();
     (out.finished, out.awaited, out.condemned) = (None, None, None);
-    out.uninspected = false;
+    (out.uninspected, out.sieved) = (false, false);
     out.watched.clear();
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
     out.walk = packet.walk;
     if let Some(reason) = talk.condemned {
         return Answer::Drop(reason);
+    }
+    if packet.walk.protocol != TCP {
+        talk.resume(held, &packet, context);
     }
     talk.watching = rules.signatures.is_some() && !talk.watch.is_over();
     if talk.settled && !talk.watching && !talk.keeps() && talk.is_confirmed(rules) {
@@ -164,6 +169,8 @@ pub fn judge_parts(
         exhausted(direction, talk, context, out)
     } else if packet.walk.protocol == UDP {
         talk.datagram(direction, packet.payload(), rules);
+        Answer::Release
+    } else if packet.walk.protocol != TCP {
         Answer::Release
     } else {
         match Segment::read(direction, packet.source(), packet.destination(), packet.transport(), Checksum::Verify) {
@@ -201,6 +208,9 @@ pub fn judge_parts(
     if talk.settled && !talk.watching && talk.is_confirmed(rules) {
         talk.leave();
         out.finished = (!rules.inspection.everything).then_some(talk.app);
+    }
+    if packet.walk.protocol != TCP && talk.is_sieved() && !rules.inspection.everything {
+        (out.finished, out.sieved) = (Some(talk.app), true);
     }
     if talk.settled && !talk.watching && out.finished.is_none() && !rules.inspection.everything {
         let awaits = talk.awaits();

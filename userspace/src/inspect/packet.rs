@@ -9,6 +9,9 @@ use dropgate_abi::{
 
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+const SCTP: u8 = 132;
 
 /// A frame and where its parts are.
 #[derive(Clone, Debug)]
@@ -20,7 +23,7 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// Reads a frame; `None` for one that is not judged: a fragment alone, or what is neither TCP nor UDP.
+    /// Reads a frame; `None` for one that is not judged: a fragment alone.
     pub fn read(frame: &'a [u8]) -> Option<Self> {
         let (walk, _) = dropgate_xdp::read(frame);
         if walk.family == 0 || walk.l4 == 0 || walk.parsed & parsed::FRAGMENT != 0 {
@@ -30,8 +33,9 @@ impl<'a> Packet<'a> {
         let end = (usize::from(walk.l3) + usize::from(walk.ip_len)).min(frame.len());
         let header = match walk.protocol {
             TCP => usize::from(*frame.get(l4 + 12)? >> 4) * 4,
-            UDP => 8,
-            _ => return None,
+            UDP | ICMP | ICMPV6 => 8,
+            SCTP => 12,
+            _ => 0,
         };
         let start = l4 + header;
         (start <= end).then_some(Self { frame, walk, payload: start..end })
@@ -42,7 +46,7 @@ impl<'a> Packet<'a> {
         self.frame.get(usize::from(self.walk.l3)..usize::from(self.walk.l4)).unwrap_or_default()
     }
 
-    /// The transport's header.
+    /// The transport's header; nothing of protocols that have none here.
     pub fn transport_header(&self) -> &'a [u8] {
         self.frame.get(usize::from(self.walk.l4)..self.payload.start).unwrap_or_default()
     }

@@ -61,7 +61,7 @@ pub(super) fn remember(held: &Held, packet: &Packet<'_>, talk: &Talk, context: &
 }
 
 /// Protocols whose later datagrams do not tell what they are. Of the others each one does, and is asked.
-const fn is_session(protocol: Protocol) -> bool {
+pub(super) const fn is_session(protocol: Protocol) -> bool {
     matches!(
         protocol,
         Protocol::Quic

@@ -10,7 +10,7 @@ use dropgate_abi::{hold::Held, opening::Opened, reason::Reason};
 use super::{
     Announced, Answer, Judged,
     expect::Rules,
-    layer::{Layer, Stage},
+    layer::{Layer, Parties, Stage},
     packet::Packet,
     watch::Watch,
 };
@@ -287,10 +287,10 @@ impl Talk {
     }
 
     /// It is known what is spoken now: it is read for rules.
-    pub(super) fn begin(&mut self, rules: &Rules, udp: bool, port: u16, unix_s: i64) {
+    pub(super) fn begin(&mut self, rules: &Rules, udp: bool, parties: Parties, unix_s: i64) {
         let (layers, datagrams) = (&mut self.layers, &self.datagrams);
         if let Some(layer) = layers.last_mut() {
-            layer.begin(port, udp.then_some(datagrams), rules.signatures.as_ref(), unix_s);
+            layer.begin(parties, udp.then_some(datagrams), rules.signatures.as_ref(), unix_s);
         }
     }
 

@@ -114,6 +114,10 @@ pub struct Watch {
     ended: [bool; 2],
     /// Conversations that were read to their end.
     conversations: usize,
+    /// Both ends have sent something, as the programs know.
+    pub(super) answered: bool,
+    /// What is said is read, for rules or to tell of it.
+    pub(super) reads: bool,
     /// Nothing can match any more, and nothing is to be told.
     over: bool,
 }
@@ -126,7 +130,7 @@ impl Watch {
 
     /// Whether both ends have sent something.
     pub const fn is_answered(&self) -> bool {
-        self.packets[0] > 0 && self.packets[1] > 0
+        self.answered || self.packets[0] > 0 && self.packets[1] > 0
     }
 
     /// Bytes of memory that it takes, about.
@@ -189,6 +193,7 @@ pub(super) fn watch(
     };
     let mut asked = Asked { signatures, now_ns, packet: shown, flow };
     let over = [Direction::ToServer, Direction::ToClient].map(|way| talk.has_ended(way));
+    let settled = talk.settled;
     let (layers, watch) = talk.watched();
     let innermost = layers.len().saturating_sub(1);
     let original = layers.first().filter(|_| innermost > 0).map(Layer::app);
@@ -224,11 +229,14 @@ pub(super) fn watch(
     for (window, wants) in watch.windows.iter_mut().zip(&wants) {
         window.keep(wants.stream.unwrap_or(0));
     }
-    let pending = matches!(layer.spoken, Spoken::Pending);
+    let pending = matches!(layer.spoken, Spoken::Pending) && (tcp || !settled);
     let reads = pending || layer.parser().is_some_and(|parser| !parser.is_opaque());
     let read = reads && (signatures.log || wants.iter().any(|wants| wants.transactions));
     let closed = over.iter().all(|over| *over) && layer.parser().is_none_or(|parser| parser.transactions().is_empty());
-    watch.over = closed || !read && !wants.iter().any(|wants| wants.packets || wants.stream.is_some());
+    watch.reads = read;
+    let wanted = read || wants.iter().any(|wants| wants.packets || wants.stream.is_some());
+    // datagrams that no rule can match do not come here, once nothing else is wanted of them
+    watch.over = tcp && (closed || !wanted);
     follow(verdict, packet, talk, answer, out)
 }
 

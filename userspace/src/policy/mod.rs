@@ -14,6 +14,7 @@ mod lockout;
 pub mod model;
 mod parse;
 pub mod prefix;
+pub mod rules;
 pub mod source;
 mod tunnels;
 mod uninspected;

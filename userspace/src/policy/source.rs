@@ -29,6 +29,16 @@ pub enum ReadError {
 /// # Errors
 /// [`ReadError`]: it cannot be read, is no regular file, is too large or is not UTF-8.
 pub fn read(path: &Path, name: &str, limit: u64) -> Result<Source, ReadError> {
+    let text = String::from_utf8(read_bytes(path, name, limit)?)
+        .map_err(|error| ReadError::Encoding { name: name.to_owned(), offset: error.utf8_error().valid_up_to() + 1 })?;
+    Ok(Source::new(name, text))
+}
+
+/// A regular file of at most `limit` bytes.
+///
+/// # Errors
+/// [`ReadError`]: it cannot be read, is no regular file or is too large.
+pub fn read_bytes(path: &Path, name: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
     let io = |error| ReadError::Io { name: name.to_owned(), error };
     // looked at before it is opened: opening a FIFO would wait for a writer
     if !std::fs::metadata(path).map_err(io)?.is_file() {
@@ -39,7 +49,5 @@ pub fn read(path: &Path, name: &str, limit: u64) -> Result<Source, ReadError> {
     if bytes.len() as u64 > limit {
         return Err(ReadError::TooLarge { name: name.to_owned(), limit });
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|error| ReadError::Encoding { name: name.to_owned(), offset: error.utf8_error().valid_up_to() + 1 })?;
-    Ok(Source::new(name, text))
+    Ok(bytes)
 }

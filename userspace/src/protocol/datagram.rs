@@ -1,6 +1,6 @@
 //! Detectors of protocols that are spoken over UDP.
 
-mod ber;
+pub(crate) mod ber;
 mod bittorrent;
 mod dhcp;
 mod dns;

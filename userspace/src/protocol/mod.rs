@@ -9,7 +9,7 @@ mod first;
 mod registered;
 mod stream;
 
-pub(crate) use self::datagram::wire;
+pub(crate) use self::datagram::{ber, wire};
 #[cfg(test)]
 pub(crate) use self::stream::samples;
 pub use dropgate_signatures::subject::Direction;

@@ -49,8 +49,8 @@ pub struct Flow {
     pub to_client_port: u64,
     /// Tick of its first packet; see [`Flow::start_ns`].
     pub started: u32,
-    /// Of a flow with [`flag::INSPECT`]: packets held so far, times [`crate::hold::ONE`], [`crate::hold::SETTLED`] and
-    /// [`crate::hold::BEGUN`]. Of every flow: [`crate::hold::RELATED`].
+    /// Of a flow with [`flag::INSPECT`]: packets held so far, times [`crate::hold::ONE`], [`crate::hold::SETTLED`],
+    /// [`crate::hold::SIEVED`] and [`crate::hold::BEGUN`]. Of every flow: [`crate::hold::RELATED`].
     pub hold: u32,
     /// Random-looking identity, below 2^53 so that JSON readers keep it exact.
     pub id: u64,

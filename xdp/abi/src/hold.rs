@@ -26,7 +26,12 @@ pub struct Held {
     pub part: u8,
     /// Of a flow that another one announced: what is to be spoken, as [`crate::flow::Flow::app`] numbers it; else 0.
     pub announced: u8,
-    pub _pad: [u8; 7],
+    /// 1: the flow is [`SIEVED`].
+    pub sieved: u8,
+    /// [`crate::flow::Flow::app`] and [`crate::flow::Flow::flags`].
+    pub app: u8,
+    pub flags: u8,
+    pub _pad: [u8; 4],
     /// How its connection began, by direction, where those segments were not held.
     pub opened: [Opened; 2],
 }
@@ -88,13 +93,17 @@ pub struct Credit {
 }
 
 /// Adds one to the count of a flow's held packets, in [`crate::flow::Flow::hold`].
-pub const ONE: u32 = 32;
+pub const ONE: u32 = 128;
 /// In [`crate::flow::Flow::hold`]: nothing of the flow is held any more.
 pub const SETTLED: u32 = 1;
 /// In [`crate::flow::Flow::hold`], of every flow: allowed because another one announced it.
 pub const RELATED: u32 = 8;
 /// In [`crate::flow::Flow::hold`]: the client has said something that may be what is expected.
 pub const BEGUN: u32 = 16;
+/// In [`crate::flow::Flow::hold`], of what is no TCP: nothing but what rules say is wanted of it, packet by packet.
+pub const SIEVED: u32 = 32;
+/// In [`crate::flow::Flow::hold`], with [`SIEVED`]: nothing of the flow is held, and what no rule can match passes.
+pub const CLEAR: u32 = 64;
 /// The bits of [`Held::sequence`].
 pub const NUMBERS: u32 = u32::MAX / ONE;
 
@@ -102,6 +111,12 @@ pub const NUMBERS: u32 = u32::MAX / ONE;
 #[inline(always)]
 pub const fn passes(direction: u8) -> u32 {
     2 << (direction & 1)
+}
+
+/// A flow's word, once nothing but what rules say is wanted of it, and nothing of it is held.
+#[inline(always)]
+pub const fn sieved(word: u32) -> u32 {
+    word & !(SETTLED | passes(0) | passes(1)) | SIEVED | CLEAR
 }
 
 /// What the inspector asks of `dropgate_settle`: the frame of a test run.
@@ -123,7 +138,9 @@ pub struct Settle {
     pub note: u8,
     /// 1: as soon as the direction of `only` acknowledges `settles_at`, and nothing more was held until then, both pass.
     pub watches: u8,
-    pub _pad: [u8; 3],
+    /// 1: what rules may match is held on.
+    pub sieved: u8,
+    pub _pad: [u8; 2],
     pub settles_at: u32,
 }
 

@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod control;
+pub mod datagrams;
 pub mod event;
 pub mod flow;
 pub mod hold;
@@ -17,7 +18,7 @@ pub mod tuple;
 pub mod walk;
 
 /// Version of everything in this crate. A daemon refuses pinned maps of another version.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Types whose every bit pattern is valid and that hold no padding.
 ///
@@ -26,7 +27,7 @@ pub const VERSION: u32 = 5;
 pub unsafe trait Plain: Copy + 'static {}
 
 macro_rules! plain {
-    ($($type:ty = $size:literal),+ $(,)?) => {$(
+    ($($type:ty = $size:expr),+ $(,)?) => {$(
         // SAFETY: `repr(C)`, integers only; the size below leaves no room for implicit padding.
         unsafe impl $crate::Plain for $type {}
         const _: () = assert!(core::mem::size_of::<$type>() == $size);

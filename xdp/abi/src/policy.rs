@@ -340,6 +340,8 @@ pub mod setting {
     pub const FIRST_BYTES: u32 = 512;
     /// How connections begin is noted, and those segments are not held.
     pub const OPENINGS: u32 = 1024;
+    /// There are rules, and `DATAGRAMS` says what they can match.
+    pub const DATAGRAMS: u32 = 2048;
 }
 
 /// Classes of fragments: index into [`Settings::fragments`].

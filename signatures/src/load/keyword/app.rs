@@ -31,28 +31,89 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     test("ssl_state"),
     test("tls.cert_notbefore"),
     test("tls.cert_notafter"),
+    test("tls_cert_notbefore"),
+    test("tls_cert_notafter"),
     flag("tls_cert_valid"),
-    flag("tls_cert_notvalid"),
     flag("tls_cert_expired"),
-    content("tls.subject", Buffer::TlsSubject),
-    content("tls.issuerdn", Buffer::TlsIssuer),
-    content("tls.fingerprint", Buffer::TlsFingerprint),
+    content("tls.subject"),
+    content("tls.issuerdn"),
+    content("tls.fingerprint"),
     test("ssh.protoversion"),
     test("ssh.softwareversion"),
     flag("ftpbounce"),
     number("ftp.dynamic_port"),
     test("ftp.mode"),
     test("ftp.reply_received"),
-    test("ftpdata_command"),
+    number("mqtt.protocol_version"),
+    number("mqtt.type"),
+    number("mqtt.qos"),
+    number("mqtt.reason_code"),
+    number("mqtt.connack.session_present"),
+    test("mqtt.flags"),
+    test("mqtt.connect.flags"),
+    number("ntp.version"),
+    number("ntp.mode"),
+    number("ntp.stratum"),
+    number("rfb.secresult"),
+    number("rfb.sectype"),
+    number("snmp.version"),
+    number("snmp.pdu_type"),
+    number("snmp.trap_type"),
+    number("krb5_msg_type"),
+    number("krb5_err_code"),
+    test("krb5.ticket_encryption"),
+    number("ldap.request.operation"),
+    number("ldap.responses.operation"),
+    number("ldap.responses.count"),
+    number("ldap.responses.result_code"),
+    number("dhcp.leasetime"),
+    number("dhcp.rebinding_time"),
+    number("dhcp.renewal_time"),
+    number("nfs_version"),
+    test("nfs_procedure"),
+    number("rpc"),
+    number("smb.version"),
+    number("enip_command"),
+    test("cip_service"),
+    number("enip.status"),
+    number("enip.capabilities"),
+    number("enip.protocol_version"),
+    number("enip.revision"),
+    number("enip.identity_status"),
+    number("enip.state"),
+    number("enip.serial"),
+    number("enip.product_code"),
+    number("enip.device_type"),
+    number("enip.vendor_id"),
+    number("enip.cip_attribute"),
+    number("enip.cip_class"),
+    number("enip.cip_instance"),
+    number("enip.cip_status"),
+    number("enip.cip_extendedstatus"),
+    number("enip.command"),
+    test("modbus"),
+    test("dnp3_func"),
+    test("dnp3_ind"),
+    test("dnp3_obj"),
+    number("dcerpc.opnum"),
+    number("dce_opnum"),
+    test("dcerpc.iface"),
+    test("dce_iface"),
+    number("ike.exchtype"),
+    number("ike.key_exchange_payload_length"),
+    number("ike.nonce_payload_length"),
+    test("ike.chosen_sa_attribute"),
+    number("pgsql.message"),
 ];
 
-/// The protocols that have a keyword, by the part of its name before the dot.
+/// The protocols that have a keyword: the first part of its name says it, for most.
 fn apps(keyword: &str) -> &'static [App] {
     match keyword {
-        "ssl_version" | "ssl_state" | "tls_cert_valid" | "tls_cert_notvalid" | "tls_cert_expired" => one(App::Tls),
+        "ssl_version" | "ssl_state" | "tls_cert_valid" | "tls_cert_expired" => one(App::Tls),
         "ftpbounce" => one(App::Ftp),
-        "ftpdata_command" => one(App::FtpData),
+        "cip_service" => one(App::Enip),
         "dns.opcode" | "dns.rcode" | "dns.rrtype" => Buffer::DnsQuery.apps(),
+        "dcerpc.opnum" | "dce_opnum" | "dcerpc.iface" | "dce_iface" => Buffer::DceStubData.apps(),
         _ => {
             let name = keyword.split(['.', '_']).next().unwrap_or_default();
             App::named(name).map_or(&[], one)
@@ -94,6 +155,40 @@ fn words(keyword: &str) -> &'static [(&'static str, u64)] {
         "websocket.opcode" => {
             &[("continuation", 0), ("text", 1), ("binary", 2), ("connection_close", 8), ("ping", 9), ("pong", 10)]
         }
+        "dns.opcode" => &[("query", 0), ("iquery", 1), ("status", 2), ("notify", 4), ("update", 5), ("dso", 6)],
+        "dns.rrtype" => &[
+            ("a", 1),
+            ("ns", 2),
+            ("cname", 5),
+            ("soa", 6),
+            ("null", 10),
+            ("ptr", 12),
+            ("hinfo", 13),
+            ("mx", 15),
+            ("txt", 16),
+            ("aaaa", 28),
+            ("loc", 29),
+            ("srv", 33),
+            ("naptr", 35),
+            ("cert", 37),
+            ("dname", 39),
+            ("opt", 41),
+            ("ds", 43),
+            ("sshfp", 44),
+            ("rrsig", 46),
+            ("nsec", 47),
+            ("dnskey", 48),
+            ("nsec3", 50),
+            ("tlsa", 52),
+            ("svcb", 64),
+            ("https", 65),
+            ("spf", 99),
+            ("tsig", 250),
+            ("axfr", 252),
+            ("any", 255),
+            ("uri", 256),
+            ("caa", 257),
+        ],
         "dns.rcode" => &[
             ("noerror", 0),
             ("formerr", 1),
@@ -126,10 +221,21 @@ const fn number(name: &'static str) -> Keyword {
             let text = text.to_ascii_lowercase();
             words.iter().find(|(name, _)| *name == text).map(|(_, number)| *number)
         };
-        let test = number_test(&value.text, u64::MAX, &word).map_err(Mistake::value)?;
+        let test = match number_test(&value.text, u64::MAX, &word) {
+            Ok(test) => test,
+            // what other words mean the parser knows
+            Err(_) if words.is_empty() && is_words(&value.text) => return ask(draft, value),
+            Err(error) => return Err(Mistake::value(error)),
+        };
         draft.speak(apps(value.keyword), value.keyword)?;
         draft.condition(Condition::Number { keyword: value.keyword, test })
     })
+}
+
+/// Whether a value is made of words: names of numbers and flags, which of several, negations.
+fn is_words(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_,!-| ".contains(c);
+    text.contains(|c: char| c.is_ascii_alphabetic()) && text.chars().all(plain)
 }
 
 fn ask(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
@@ -147,14 +253,18 @@ const fn flag(name: &'static str) -> Keyword {
 }
 
 /// A keyword that has its content as its value.
-const fn content(name: &'static str, _: Buffer) -> Keyword {
+const fn content(name: &'static str) -> Keyword {
     keyword(name, Takes::Value, Form::Negatable, |draft, value| {
         let buffer = match value.keyword {
             "tls.subject" => Buffer::TlsSubject,
             "tls.issuerdn" => Buffer::TlsIssuer,
             _ => Buffer::TlsFingerprint,
         };
-        let content = plain(bytes(value)?, value.negated);
+        let mut content = plain(bytes(value)?, value.negated);
+        // of a fingerprint all is compared, of names a part
+        content.place.at_start = buffer == Buffer::TlsFingerprint;
+        content.place.at_end = buffer == Buffer::TlsFingerprint;
+        content.nocase = buffer == Buffer::TlsFingerprint;
         draft.check_of(buffer, value.keyword, Check::Content(content), value.span.clone())
     })
 }

@@ -1,9 +1,9 @@
 //! Events that packets, streams and parsers have: `decode-event`, `stream-event`, `app-layer-event`, and `app-layer-protocol`.
 
-use super::{Draft, Form, Keyword, Takes, Value, keyword};
+use super::{Draft, Form, Keyword, Takes, Value, keyword, names};
 use crate::{
     codes,
-    diagnostic::quoted,
+    diagnostic::{nearest, quoted},
     load::mistake::{Done, Mistake},
     protocol::App,
     rule::Condition,
@@ -19,25 +19,39 @@ pub(super) const KEYWORDS: &[Keyword] = &[
 
 fn decode(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     draft.packet_keyword.get_or_insert(value.keyword);
+    known(draft, value, names::DECODE, &value.text);
     draft.condition(Condition::Event(draft.context.shared.name(&value.text)))
 }
 
 fn stream(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     draft.packet_keyword.get_or_insert(value.keyword);
+    known(draft, value, names::STREAM, &value.text);
     let name = draft.context.shared.name(&format!("stream.{}", value.text));
     draft.condition(Condition::Event(name))
 }
 
 fn app(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     let Some((protocol, event)) = value.text.split_once('.') else {
-        if value.text.starts_with("applayer_") {
-            return draft.condition(Condition::Event(draft.context.shared.name(&value.text)));
-        }
-        return Err(Mistake::word(&value.text, "a protocol and an event: `http.missing_host_header`"));
+        known(draft, value, names::FLOW, &value.text);
+        return draft.condition(Condition::Event(draft.context.shared.name(&value.text)));
     };
     let app = App::named(protocol).ok_or_else(|| unknown(protocol))?;
     draft.speak(one(app), value.keyword)?;
+    let list = names::APP.iter().find(|(name, _)| *name == app.name()).map_or("", |(_, list)| list);
+    known(draft, value, list, event);
     draft.condition(Condition::AppEvent(draft.context.shared.name(event)))
+}
+
+/// Warns of an event that no list has: the rule can never match.
+fn known(draft: &mut Draft<'_>, value: &Value<'_>, list: &str, name: &str) {
+    if names::has(list, name) {
+        return;
+    }
+    let warning = Mistake::new(&codes::EVENT, format!("no event is called {}", quoted(name))).at(value.word.span());
+    draft.warnings.push(match nearest(name, list.split_ascii_whitespace()) {
+        Some(near) => warning.help(format!("did you mean `{near}`?")),
+        None => warning,
+    });
 }
 
 fn unknown(protocol: &str) -> Mistake {

@@ -3,6 +3,7 @@
 use super::{Draft, Form, Keyword, Takes, Value, keyword};
 use crate::{
     codes,
+    diagnostic::quoted,
     load::mistake::{Done, Mistake},
     rule::{Effect, Target},
 };
@@ -72,7 +73,12 @@ fn rev(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
 }
 
 fn classtype(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
-    let class = draft.context.options.classes.class(&value.text);
+    let classes = draft.context.classes;
+    if !classes.knows(&value.text) {
+        let message = format!("no classification defines {}", quoted(&value.text));
+        draft.warnings.push(Mistake::new(&codes::CLASS, message).at(value.word.span()));
+    }
+    let class = classes.class(&value.text);
     // Suricata keeps the last one
     draft.class = Some(class);
     Ok(())

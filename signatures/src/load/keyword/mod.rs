@@ -9,13 +9,14 @@ mod files;
 mod flow;
 mod limits;
 mod meta;
+mod names;
 mod packet;
 mod pcre;
 mod transforms;
 
 use std::{borrow::Cow, collections::HashMap, ops::Range, sync::LazyLock};
 
-pub(super) use self::packet::protocol_number;
+pub(super) use self::{limits::Pairs, packet::protocol_number};
 use super::{
     draft::Draft,
     mistake::{Done, Mistake},
@@ -143,7 +144,10 @@ pub(crate) fn apply(draft: &mut Draft<'_>, setting: &Setting<'_>) -> Done {
         return (keyword.apply)(draft, &value);
     }
     if let Some(buffer) = Buffer::named(&name) {
-        if let Some(value) = &setting.value {
+        if let Some(value) = setting.value.as_ref().filter(|value| !value.bytes.is_empty()) {
+            if matches!(&*value.text(), "to_client" | "to_server") {
+                return Err(Mistake::unsupported(format!("the direction of `{name}` is not chosen")).at(value.span()));
+            }
             let message = format!("`{name}` takes no value");
             return Err(Mistake::new(&codes::ARGUMENT, message).at(value.span()));
         }

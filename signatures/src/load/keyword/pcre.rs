@@ -12,7 +12,7 @@ use crate::{
     rule::{Check, Pcre},
 };
 
-pub(super) const KEYWORDS: &[Keyword] = &[keyword("pcre", Takes::Value, Form::NegatableQuoted, pcre)];
+pub(super) const KEYWORDS: &[Keyword] = &[keyword("pcre", Takes::Value, Form::Negatable, pcre)];
 
 /// The text of a part of a rule, for PCRE2, which is given bytes: those that are no UTF-8 are escaped.
 pub(super) fn pattern(bytes: &[u8]) -> String {

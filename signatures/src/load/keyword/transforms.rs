@@ -25,7 +25,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     plain("tld"),
     keyword("from_base64", Takes::Perhaps, Form::Plain, from_base64),
     keyword("xor", Takes::Value, Form::Quotable, xor),
-    keyword("pcrexform", Takes::Value, Form::Quoted, pcrexform),
+    keyword("pcrexform", Takes::Value, Form::Quotable, pcrexform),
     keyword("gunzip", Takes::Perhaps, Form::Plain, unpack),
     keyword("zlib_deflate", Takes::Perhaps, Form::Plain, unpack),
     keyword("subslice", Takes::Value, Form::Plain, subslice),
@@ -58,18 +58,15 @@ const fn plain(name: &'static str) -> Keyword {
 }
 
 fn add(draft: &mut Draft<'_>, value: &Value<'_>, transform: Transform) -> Done {
-    let keyword = value.keyword;
     let Some(sticky) = &mut draft.sticky else {
-        let message = format!("`{keyword}` changes a sticky buffer, and none is selected");
+        let message = format!("`{}` changes a sticky buffer, and none is selected", value.keyword);
         return Err(Mistake::new(&codes::NO_CONTENT, message).follows());
     };
-    if sticky.list.is_some() {
-        let message = format!("`{keyword}` stands before what is looked for in `{}`", sticky.keyword);
-        return Err(Mistake::new(&codes::CONFLICT, message));
-    }
     if sticky.transforms.len() >= MAX_TRANSFORMS {
         return Err(Mistake::new(&codes::TOO_LONG, format!("more than {MAX_TRANSFORMS} transforms of one buffer")));
     }
+    // what was looked for before was looked for in the buffer as it was
+    sticky.list = None;
     sticky.transforms.push(transform);
     Ok(())
 }

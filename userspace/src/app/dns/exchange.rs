@@ -11,7 +11,12 @@ use super::{
     message::{Answer, Data, Message, Name},
     names,
 };
-use crate::app::{Exchange, Record, events::Events};
+use crate::app::{
+    Exchange, Record,
+    digits::{colons, hex},
+    events::Events,
+    text,
+};
 
 /// One message.
 #[derive(Debug)]
@@ -208,16 +213,9 @@ fn values(data: &Data) -> Vec<Value> {
             json!({"priority": priority, "weight": weight, "port": port, "name": text(&target.text)})
         }
         Data::Fingerprint { algorithm, kind, bytes } => {
-            let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            json!({"fingerprint": digits.join(":"), "algo": algorithm, "type": kind})
+            json!({"fingerprint": colons(bytes), "algo": algorithm, "type": kind})
         }
-        Data::Options(all) => all
-            .iter()
-            .map(|(code, value)| {
-                let digits: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
-                json!({"code": code, "data": digits})
-            })
-            .collect(),
+        Data::Options(all) => all.iter().map(|(code, value)| json!({"code": code, "data": hex(value)})).collect(),
         Data::Other => return Vec::new(),
     }]
 }
@@ -232,8 +230,4 @@ fn address(bytes: &[u8]) -> String {
         }
         _ => String::new(),
     }
-}
-
-fn text(bytes: &[u8]) -> Value {
-    Value::String(String::from_utf8_lossy(bytes).into_owned())
 }

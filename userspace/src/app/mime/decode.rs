@@ -37,6 +37,7 @@ pub enum Decoder {
     /// What may still be the beginning of an escape, of a line that comes in pieces.
     QuotedPrintable {
         held: Vec<u8>,
+        ending: Vec<u8>,
     },
 }
 
@@ -46,7 +47,7 @@ impl Decoder {
         match encoding {
             Encoding::Identity => Self::Identity { ending: Vec::new() },
             Encoding::Base64 => Self::Base64(Base64::default()),
-            Encoding::QuotedPrintable => Self::QuotedPrintable { held: Vec::new() },
+            Encoding::QuotedPrintable => Self::QuotedPrintable { held: Vec::new(), ending: Vec::new() },
         }
     }
 
@@ -60,7 +61,14 @@ impl Decoder {
                 true
             }
             Self::Base64(base64) => base64.decode(line.bytes, out),
-            Self::QuotedPrintable { held } => quoted_printable(held, line, out),
+            Self::QuotedPrintable { held, ending } => {
+                out.append(ending);
+                let (sound, breaks) = quoted_printable(held, line, out);
+                if breaks {
+                    ending.extend_from_slice(line.ending);
+                }
+                sound
+            }
         }
     }
 }
@@ -119,7 +127,8 @@ const fn value(letter: u8) -> Option<u8> {
     }
 }
 
-fn quoted_printable(held: &mut Vec<u8>, line: Line<'_>, out: &mut Vec<u8>) -> bool {
+/// Whether all of a line could be read, and whether its ending counts.
+fn quoted_printable(held: &mut Vec<u8>, line: Line<'_>, out: &mut Vec<u8>) -> (bool, bool) {
     held.extend_from_slice(line.bytes);
     let ends = !line.ending.is_empty();
     let mut sound = true;
@@ -169,10 +178,7 @@ fn quoted_printable(held: &mut Vec<u8>, line: Line<'_>, out: &mut Vec<u8>) -> bo
     let kept = rest.len();
     let read = held.len() - kept;
     held.drain(..read);
-    if breaks {
-        out.extend_from_slice(line.ending);
-    }
-    sound
+    (sound, breaks)
 }
 
 /// Of a hexadecimal digit.
@@ -211,8 +217,8 @@ mod tests {
     #[test]
     fn quoted_printable_breaks_and_escapes() {
         let lines = [("a=3Db=", "\r\n"), ("c =  ", "\r\n"), ("d=e", "\n"), ("=4", ""), ("1", "\n")];
-        assert_eq!(decode(Encoding::QuotedPrintable, &lines), ("a=bc d=e\nA\n".into(), false));
-        assert_eq!(decode(Encoding::QuotedPrintable, &[("x=4", "\n"), ("=zz", "\n")]), ("x=4=zz\n".into(), false));
+        assert_eq!(decode(Encoding::QuotedPrintable, &lines), ("a=bc d=e\nA".into(), false));
+        assert_eq!(decode(Encoding::QuotedPrintable, &[("x=4", "\n"), ("=zz", "\n")]), ("x=4\n=zz".into(), false));
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Message {
         self.urls.found()
     }
 
-    /// MD5 of its body as it was said, in hexadecimal, once it is over.
+    /// MD5 of its body as it was said, in hexadecimal, once it is over. As Suricata has it, stuffing is part of that.
     pub fn body_md5(&self) -> Option<&str> {
         self.body_md5.as_deref()
     }
@@ -187,6 +187,13 @@ impl Message {
             + self.urls.footprint()
             + self.lines.footprint()
             + size_of::<Self>()
+    }
+
+    /// What stands in front of its next line, and is none of it: only the digest of its body has that.
+    pub fn stuffing(&mut self, bytes: &[u8]) {
+        if self.has_body {
+            self.body.update(bytes);
+        }
     }
 
     /// A line of it, where lines are told apart already.

@@ -64,7 +64,7 @@ fn parts_in_parts() {
     let mut message = message(NESTED);
     message.end(true);
     let expected = [
-        file("page.html", "<a href=\"http://html.test/\">\r\n"),
+        file("page.html", "<a href=\"http://html.test/\">"),
         file("a.bin", "hello world"),
         file("forwarded.eml", "Subject: inner\r\nContent-Type: application/x; name=\"in.exe\"\r\n\r\nMZ"),
         file("in.exe", "MZ"),

@@ -104,9 +104,14 @@ impl Mail {
         self.changed(ToServer);
     }
 
-    /// A line of its message.
-    pub fn line(&mut self, line: Line<'_>) {
-        self.say(|message| message.line(line));
+    /// A line of its message, and whether there was a dot in front of it that is not of the line.
+    pub fn line(&mut self, line: Line<'_>, stuffed: bool) {
+        self.say(|message| {
+            if stuffed {
+                message.stuffing(b".");
+            }
+            message.line(line);
+        });
     }
 
     /// Bytes of its message.

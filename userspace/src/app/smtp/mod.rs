@@ -252,13 +252,10 @@ impl Smtp {
             self.expect(Asked::End);
             return self.finish(true);
         }
-        let bytes = match line.bytes {
-            [b'.', rest @ ..] if line.starts => rest,
-            bytes => bytes,
-        };
+        let stuffed = line.bytes.strip_prefix(b".").filter(|_| line.starts);
         let current = self.current;
         if let Some(mail) = self.mail(current) {
-            mail.line(Line { bytes, ..line });
+            mail.line(Line { bytes: stuffed.unwrap_or(line.bytes), ..line }, stuffed.is_some());
         }
     }
 

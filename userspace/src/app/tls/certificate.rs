@@ -1,6 +1,6 @@
 //! What is read of a certificate (RFC 5280).
 
-use std::{fmt::Write, net::IpAddr};
+use std::net::IpAddr;
 
 use sha1::{Digest, Sha1};
 use x509_parser::{
@@ -9,6 +9,8 @@ use x509_parser::{
     nom,
     prelude::{FromDer, X509Certificate},
 };
+
+use crate::app::digits::colons;
 
 /// A certificate that could be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,7 +44,7 @@ impl Certificate {
         Ok(Self {
             subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
-            serial: colons(certificate.raw_serial(), |text, byte| write!(text, "{byte:02X}")),
+            serial: colons(certificate.raw_serial()).to_ascii_uppercase(),
             not_before: validity.not_before.timestamp(),
             not_after: validity.not_after.timestamp(),
             names: names.unwrap_or_default(),
@@ -52,18 +54,7 @@ impl Certificate {
 
 /// SHA-1 of a certificate in DER: `5b:40`.
 pub fn fingerprint(der: &[u8]) -> String {
-    colons(&Sha1::digest(der), |text, byte| write!(text, "{byte:02x}"))
-}
-
-fn colons(bytes: &[u8], digits: fn(&mut String, u8) -> std::fmt::Result) -> String {
-    let mut text = String::with_capacity(3 * bytes.len());
-    for (at, &byte) in bytes.iter().enumerate() {
-        if at > 0 {
-            text.push(':');
-        }
-        let _ = digits(&mut text, byte);
-    }
-    text
+    colons(&Sha1::digest(der))
 }
 
 fn general_name(name: &GeneralName<'_>) -> String {

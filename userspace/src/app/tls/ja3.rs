@@ -5,6 +5,7 @@ use std::fmt::Write;
 use md5::{Digest, Md5};
 
 use super::hello::{Hello, is_grease};
+use crate::app::digits::hex;
 
 /// A fingerprint.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,12 +46,4 @@ fn join(text: &mut String, numbers: &[u16]) {
     for (at, number) in known.enumerate() {
         let _ = write!(text, "{}{number}", if at > 0 { "-" } else { "" });
     }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -5,10 +5,8 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::{
-    hello::{Hello, is_grease},
-    ja3::hex,
-};
+use super::hello::{Hello, is_grease};
+use crate::app::digits::hex;
 
 const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;

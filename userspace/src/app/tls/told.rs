@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{date, handshake::Handshake, version};
-use crate::app::{Exchange, Record};
+use crate::app::{Exchange, Record, text};
 
 impl Exchange for Handshake {
     /// Told once the server has shown its certificate, or has agreed without one.
@@ -57,7 +57,7 @@ impl Handshake {
         }
         let hello = client.hello.as_ref();
         if let Some(name) = hello.and_then(|hello| hello.name.as_ref()) {
-            put("sni", json!(String::from_utf8_lossy(name)));
+            put("sni", text(name));
         }
         put("version", json!(version::title(self.version())));
         if let Some(certificate) = &server.certificate {
@@ -77,7 +77,7 @@ impl Handshake {
         }
         for (name, side) in [("client_alpns", client), ("server_alpns", server)] {
             let names = side.hello.iter().flat_map(|hello| &hello.alpn);
-            let names: Vec<_> = names.map(|name| String::from_utf8_lossy(name)).collect();
+            let names: Vec<_> = names.map(|name| text(name)).collect();
             if !names.is_empty() {
                 put(name, json!(names));
             }

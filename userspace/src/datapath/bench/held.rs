@@ -7,7 +7,7 @@ use dropgate_abi::{
     bytes_of,
     control::Control,
     flow::place,
-    hold::{Held, ONE, RELATED, Settle, part},
+    hold::{CLEAR, Held, ONE, RELATED, SIEVED, Settle, part},
     tuple::FlowKey,
     walk::Walk,
 };
@@ -37,9 +37,11 @@ impl Bench {
         let flow = bucket.ways.get_mut(way)?;
         let sequence = flow.hold / ONE;
         let announced = if flow.hold & RELATED != 0 { flow.app } else { 0 };
-        flow.hold = flow.hold.wrapping_add(ONE);
+        let sieved = u8::from(flow.hold & SIEVED != 0);
+        let (app, flags) = (flow.app, flow.flags);
+        flow.hold = flow.hold.wrapping_add(ONE) & !CLEAR;
         self.flows.set(index, bucket);
-        Some(Held { hash, sequence, announced, ..held })
+        Some(Held { hash, sequence, announced, sieved, app, flags, ..held })
     }
 
     /// What was announced here.

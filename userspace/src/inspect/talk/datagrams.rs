@@ -1,12 +1,52 @@
 //! Datagrams: what is spoken, however late that shows.
 
-use super::{Rules, Stage, Talk};
-use crate::protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Protocol, Spoken};
+use dropgate_abi::{
+    flow::{app, flag},
+    hold::Held,
+};
+
+use super::{Layer, Rules, Stage, Talk};
+use crate::{
+    inspect::{Context, layer::Parties, packet::Packet, recall::is_session},
+    protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Protocol, Spoken},
+};
 
 /// Bytes of a datagram that are kept.
 const DATAGRAM: usize = 2048;
 
 impl Talk {
+    /// What the programs know of a flow that is no connection: whether it was answered, and, where nothing is wanted of it but what
+    /// rules say, what it speaks.
+    pub(in crate::inspect) fn resume(&mut self, held: &Held, packet: &Packet<'_>, context: &Context<'_>) {
+        self.watch.answered |= held.flags & flag::ESTABLISHED != 0;
+        if held.sieved == 0 || self.settled {
+            return;
+        }
+        (self.settled, self.app) = (true, held.app);
+        let spoken = match (Protocol::numbered(held.app), held.app) {
+            (Some(protocol), _) => Spoken::Known(protocol, Direction::ToServer, 0),
+            (None, app::UNKNOWN) => Spoken::Unknown,
+            (None, _) => Spoken::Pending,
+        };
+        let parties = Parties::of(held, packet);
+        self.layers = vec![Layer::of(spoken, parties.port)];
+        self.datagrams.clear();
+        // of what goes on where its beginning was, nothing can be read
+        if !Protocol::numbered(held.app).is_some_and(is_session) {
+            self.begin(context.rules, true, parties, context.unix_s);
+        }
+    }
+
+    /// Whether nothing more is wanted of it, but packets that rules may match.
+    pub const fn is_finished(&self) -> bool {
+        self.settled && (!self.watching || !self.watch.reads)
+    }
+
+    /// Whether nothing is wanted of it but what rules say of packets by themselves.
+    pub const fn is_sieved(&self) -> bool {
+        self.settled && self.watching && !self.watch.reads
+    }
+
     /// A datagram.
     pub(in crate::inspect) fn datagram(&mut self, direction: Direction, payload: &[u8], rules: &Rules) {
         if self.settled && !self.watching && !rules.inspection.everything {

@@ -1,10 +1,11 @@
 //! A compiled policy: what the loader writes into the maps of a slot, and what it needs besides.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dropgate_abi::policy::{
     FirstBytes, FirstKey, PortKey, PrefixKey, Service, ServiceKey, ServiceList, Settings, Side, Zone, table,
 };
+use dropgate_signatures::datagrams::Sieve;
 
 use crate::policy::{
     diagnostic::Diagnostic,
@@ -24,6 +25,8 @@ pub struct Image {
     pub lists: Vec<ServiceList>,
     /// Entries of `FIRST_BYTES`, in key order.
     pub first_bytes: Vec<(FirstKey, FirstBytes)>,
+    /// What rules can match of datagrams, and `DATAGRAMS`; `None`: there are no rules.
+    pub datagrams: Option<Arc<Sieve>>,
     /// `CANDIDATES`, by index.
     pub candidates: Vec<Service>,
     /// Entries of `ZONES`: number and value.

@@ -1,5 +1,6 @@
 //! A checked policy to the tables that `xdp/abi/src/policy.rs` describes.
 
+mod datagrams;
 mod environment;
 mod first;
 mod groups;
@@ -10,7 +11,10 @@ mod settings;
 mod sides;
 mod sieve;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dropgate_abi::policy::{
     BLOCK_FROM, BLOCK_TO, DESTINATIONS_SCOPE, Service as Candidate, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, service,
@@ -119,8 +123,11 @@ fn compile_with(
     }
     let first_bytes = first::entries(policy, &names);
     settings.flags |= if first_bytes.is_empty() { 0 } else { setting::FIRST_BYTES };
+    let datagrams = datagrams::sieve(policy).map(Arc::new);
+    settings.flags |= if datagrams.is_some() { setting::DATAGRAMS } else { 0 };
     Some(Image {
         first_bytes,
+        datagrams,
         sides: sides.iter().map(|side| (side.port, side.side)).collect(),
         prefixes,
         services: tables.exact,

@@ -1,6 +1,6 @@
 //! `[signatures]`: the rules of a policy.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use dropgate_signatures::engine::Ruleset;
 
@@ -29,6 +29,20 @@ pub struct Signatures {
     /// Variables for addresses and for ports, as rules write them behind `$`.
     pub addresses: BTreeMap<String, String>,
     pub ports: BTreeMap<String, String>,
+    /// Rules that are commented out, and those that were left out by the keyword that stopped them.
+    pub disabled: usize,
+    pub left_out: BTreeMap<String, usize>,
     /// The rules, compiled.
     pub ruleset: Arc<Ruleset>,
+}
+
+impl fmt::Display for Signatures {
+    /// How many rules there are, and how many were left out by which keyword.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (loaded, left_out) = (self.ruleset.rules().len(), self.left_out.values().sum::<usize>());
+        write!(f, "signatures: {loaded} loaded, {left_out} left out, {} disabled", self.disabled)?;
+        let mut by_keyword: Vec<(&String, &usize)> = self.left_out.iter().collect();
+        by_keyword.sort_by_key(|(keyword, count)| (std::cmp::Reverse(**count), *keyword));
+        by_keyword.iter().try_for_each(|(keyword, count)| write!(f, "\n  left out by `{keyword}`: {count}"))
+    }
 }

@@ -21,6 +21,7 @@ use super::{
     codes::{self, Code},
     diagnostic::{Diagnostic, Diagnostics, Place, nearest, quoted},
     model::{Addresses, Policy},
+    rules,
     source::{Location, Source},
 };
 
@@ -137,6 +138,12 @@ impl Parser {
         let blocklist = blocklist.map(|section| self.blocklist(section)).unwrap_or_default();
         let fragments = fragments.map(|section| self.fragments(section));
         let (fragments, fragments_passed) = fragments.unwrap_or_default();
+        let mut signatures = signatures.map(|section| self.signatures(section));
+        if let Some(signatures) = &mut signatures {
+            let found =
+                rules::load(signatures, (&self.source, directory), (gateway.as_ref().and_then(Option::as_ref), &zones));
+            self.diagnostics.extend(found);
+        }
         let policy = Policy {
             source: Arc::clone(&self.source),
             zones,
@@ -152,7 +159,7 @@ impl Parser {
             events: events.map(|section| self.events(section)).unwrap_or_default(),
             inspection: inspection.map(|section| self.inspection(section)),
             failure: failure.map(|section| self.failure(section)).unwrap_or_default(),
-            signatures: signatures.map(|section| self.signatures(section)),
+            signatures,
             // after everything else, so that a mistake there does not hide others
             gateway: gateway.flatten()?,
         };

@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use dropgate_signatures::load::Variables;
+
 use super::{Parser, section::Section, value::Value};
-use crate::policy::model::{FileName, Signatures};
+use crate::policy::{
+    codes,
+    diagnostic::quoted,
+    model::{FileName, Signatures},
+};
 
 impl Parser {
     pub(super) fn signatures(&mut self, mut section: Section<'_>) -> Signatures {
@@ -23,12 +29,25 @@ impl Parser {
         if let Some(log) = section.get("log").and_then(|value| self.boolean(value)) {
             signatures.log = log;
         }
+        let mut variables = Variables::default();
         if let Some(table) = section.table(self, "addresses") {
             signatures.addresses =
                 self.variables(&table, "addresses as rules write them: `\"[10.0.0.0/8,!10.1.0.0/16]\"`");
+            variables.addresses.extend(signatures.addresses.clone());
+            for (name, at, _) in table.entries().iter().filter(|(name, ..)| signatures.addresses.contains_key(*name)) {
+                if let Err(error) = variables.addresses_of(&format!("${name}")) {
+                    self.add(&codes::ADDRESS, at.clone(), format!("{} is of no use: {error}", quoted(name)));
+                }
+            }
         }
         if let Some(table) = section.table(self, "ports") {
             signatures.ports = self.variables(&table, "ports as rules write them: `\"[80,8000:8100]\"`");
+            variables.ports.extend(signatures.ports.clone());
+            for (name, at, _) in table.entries().iter().filter(|(name, ..)| signatures.ports.contains_key(*name)) {
+                if let Err(error) = variables.ports_of(&format!("${name}")) {
+                    self.add(&codes::PORT, at.clone(), format!("{} is of no use: {error}", quoted(name)));
+                }
+            }
         }
         section.finish(self);
         signatures

@@ -4,10 +4,10 @@
 //! tag must be right and the ClientHello must be inside. Only where that packet was not seen do the two sides'
 //! connection ids have to agree instead.
 
-mod crypto;
-mod google;
-mod header;
-mod initial;
+pub(crate) mod crypto;
+pub(crate) mod google;
+pub(crate) mod header;
+pub(crate) mod initial;
 
 use self::{
     crypto::{Crypto, Hello},
@@ -18,6 +18,8 @@ use super::{Answer, Datagrams, Direction, Look, each, wire::Bytes};
 
 pub use self::crypto::server_name;
 
+/// Type of a handshake message.
+const CLIENT_HELLO: u8 = 1;
 /// Initial packets of one datagram that are opened.
 const OPENED_MAX: usize = 4;
 /// Shortest connection id that is believed when the other side repeats it.
@@ -38,7 +40,7 @@ pub fn client_hello(said: Datagrams<'_>) -> Option<Vec<u8>> {
             return None;
         }
     }
-    session.crypto.message()
+    session.crypto.message(CLIENT_HELLO)
 }
 
 /// What the datagrams so far have told.
@@ -137,4 +139,4 @@ impl<'a> Session<'a> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

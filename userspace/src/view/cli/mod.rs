@@ -1,5 +1,6 @@
 //! `dropgate replay` and `dropgate explain --policy`: arguments, and what is done with them.
 
+mod batch;
 mod explain;
 mod replay;
 

@@ -1,6 +1,6 @@
 //! `dropgate replay`.
 
-use super::{NO, load, programs};
+use super::{NO, USAGE, batch, load, programs};
 use crate::{
     capture::Capture,
     events::EveWriter,
@@ -22,11 +22,14 @@ use std::{
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReplayArgs {
     /// Policy file to judge by
-    #[arg(long, value_name = "FILE")]
-    pub policy: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "batch")]
+    pub policy: Option<PathBuf>,
     /// Captures: pcap or pcapng, plain or gzip
-    #[arg(required = true, value_name = "PCAP")]
+    #[arg(required_unless_present = "batch", value_name = "PCAP")]
     pub captures: Vec<PathBuf>,
+    /// Take jobs from standard input, one JSON object with `policy`, `capture` and `eve` a line, and print a line for each
+    #[arg(long, conflicts_with_all = ["policy", "captures", "json", "summary", "eve"])]
+    pub batch: bool,
     /// Place the side that starts each flow in the first zone, whatever its address
     #[arg(long)]
     pub initiator_inside: bool,
@@ -52,7 +55,11 @@ pub fn replay_main<J: Judge>(
     args: &ReplayArgs,
     load_programs: impl FnOnce(&Image) -> anyhow::Result<J>,
 ) -> anyhow::Result<ExitCode> {
-    let mut subject = match load(&args.policy, args.json) {
+    if args.batch {
+        return batch::run(io::stdin().lock(), args.initiator_inside, load_programs, &mut io::stdout().lock());
+    }
+    let Some(policy) = &args.policy else { return Ok(ExitCode::from(USAGE)) };
+    let mut subject = match load(policy, args.json) {
         Ok(subject) => subject,
         Err(code) => return Ok(code),
     };

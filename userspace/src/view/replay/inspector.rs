@@ -139,7 +139,10 @@ impl Inspector {
             flow.talk.let_go().iter().for_each(|Waiting { frame, .. }| outside.lines.released(frame));
         }
         if let Some(app) = judged.finished.filter(|_| !flow.talk.keeps()) {
-            outside.settle(&Settle { hash: held.hash, flow: held.flow, held: flow.held, app, ..Settle::default() });
+            let sieved = judged.sieved.into();
+            let request =
+                Settle { hash: held.hash, flow: held.flow, held: flow.held, app, sieved, ..Settle::default() };
+            outside.settle(&request);
         }
     }
 

@@ -37,6 +37,7 @@ use crate::{
     events::{self, Clock, Names, eve::Event},
     hold::Announcer,
     inspect::{Rules, Targets},
+    policy::Image,
 };
 use dropgate_abi::{
     bytes_of,
@@ -63,6 +64,14 @@ pub trait Judge {
     /// # Errors
     /// When a memory cannot be emptied.
     fn forget(&mut self) -> anyhow::Result<()>;
+
+    /// Judges by another policy from now on.
+    ///
+    /// # Errors
+    /// When it cannot be put in force.
+    fn replace(&mut self, _image: &Image) -> anyhow::Result<()> {
+        anyhow::bail!("there is one policy only")
+    }
 
     /// Takes a number for a packet that is held, and tells what an inspector is to know of it. `None`: nothing can be told.
     fn hold(&mut self, _walk: &Walk) -> Option<Held> {

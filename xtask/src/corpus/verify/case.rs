@@ -32,9 +32,10 @@ pub struct Case {
 }
 
 impl Case {
-    /// Its first folder: the group that it is counted with, if there are several of them.
-    pub fn group(&self) -> &str {
-        self.name.split('/').next().unwrap_or_default()
+    /// What it is counted with: its folder if there are several of a kind, else the first word of its name.
+    pub fn category(&self) -> &str {
+        let (group, word) = (self.name.split_once('/'), self.name.split_once('-'));
+        group.or(word).map_or(&*self.name, |(category, _)| category)
     }
 
     /// What the run has to end with: anything but 0 is that the rules or settings were refused.

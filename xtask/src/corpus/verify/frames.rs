@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::lists::{ETHERTYPES, IP_PROTOCOLS, LINK_TYPES, UDP_PORTS};
+use super::lists::{ETHERTYPES, IP_PROTOCOLS, LINK_TYPES, TUNNELS, Tunnel};
 
 /// What of a capture is out of Dropgate's sight, if that is a tenth of its frames or more: a link type that it does not
 /// read, or packets within packets, which it takes for what they are on the outside.
@@ -118,10 +118,11 @@ fn ip(packet: &[u8]) -> Option<&'static str> {
     }
     let ports = [payload.get(..2)?, payload.get(2..4)?].map(|port| u16::from_be_bytes([port[0], port[1]]));
     let said = payload.get(8..)?;
-    let wraps = |(port, (at, bytes), _): &&(u16, (usize, &[u8]), _)| {
-        ports.contains(port) && said.get(*at).is_some_and(|byte| bytes.contains(byte))
+    let wraps = |tunnel: &&Tunnel| {
+        let (at, values) = tunnel.byte;
+        ports.contains(&tunnel.port) && said.get(at).is_some_and(|byte| values.contains(byte))
     };
-    UDP_PORTS.iter().find(wraps).map(|(.., what)| *what)
+    TUNNELS.iter().find(wraps).map(|tunnel| tunnel.name)
 }
 
 /// Past hop-by-hop options, routing and destination options.

@@ -198,6 +198,18 @@ pub const ETHERTYPES: &[(u16, &str)] = &[
 /// by IP protocol,
 pub const IP_PROTOCOLS: &[(u8, &str)] = &[(4, "IP in IP"), (41, "IP in IP"), (47, "GRE")];
 
-/// and by port of UDP, as Suricata is set by default, with the place and the values of a byte that the wrapping begins with.
-pub const UDP_PORTS: &[(u16, (usize, &[u8]), &str)] =
-    &[(3544, (0, &[0x60, 0x00]), "Teredo"), (4789, (0, &[0x08]), "VXLAN"), (6081, (2, &[0x65, 0x08, 0x86]), "GENEVE")];
+/// What UDP wraps.
+pub struct Tunnel {
+    /// As Suricata is set by default.
+    pub port: u16,
+    /// A byte of the datagram, and the values of it that the wrapping has.
+    pub byte: (usize, &'static [u8]),
+    pub name: &'static str,
+}
+
+/// and by port of UDP.
+pub const TUNNELS: &[Tunnel] = &[
+    Tunnel { port: 3544, byte: (0, &[0x60, 0x00]), name: "Teredo" },
+    Tunnel { port: 4789, byte: (0, &[0x08]), name: "VXLAN" },
+    Tunnel { port: 6081, byte: (2, &[0x65, 0x08, 0x86]), name: "GENEVE" },
+];

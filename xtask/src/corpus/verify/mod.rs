@@ -3,20 +3,29 @@
 //! `docs/decisions/0014-suricata-verify.md` says which of them are in scope, and how they are counted.
 
 mod case;
+mod check;
+mod events;
 mod frames;
 mod lists;
+mod policy;
 mod rules;
+mod run;
 mod scope;
 mod settings;
 mod version;
 mod yaml;
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 
 use self::{
     case::Case,
+    run::Verdict,
     scope::{Reason, Scope},
 };
 
@@ -29,6 +38,15 @@ pub struct Choice {
     /// Say which tests are in scope, and of the others why not; run none
     #[arg(long)]
     scope: bool,
+    /// Print each test that fails, with the first check that does
+    #[arg(long)]
+    verbose: bool,
+    /// End with 1 if less than this share passes, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    least: f64,
+    /// Leave policies and events of the tests in this folder
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
 }
 
 /// Runs the tests below a folder and prints the share that passes.
@@ -37,23 +55,58 @@ pub fn run(folder: &Path, choice: &Choice) -> Result<ExitCode> {
     if let Some(pattern) = &choice.only {
         cases.retain(|case| case.name.contains(pattern));
     }
-    let judged: Vec<(&Case, Result<Scope<'_>, Reason>)> = cases.iter().map(|case| (case, scope::judge(case))).collect();
-    if choice.scope {
-        for (case, scope) in &judged {
-            match scope {
-                Ok(scope) => println!("in\t{}\t{} checks, {} left out", case.name, scope.filters.len(), scope.left_out),
-                Err(Reason(why, seen)) => println!("out\t{}\t{why}: {seen}", case.name),
+    let (mut tests, mut reasons) = (Vec::new(), BTreeMap::<_, usize>::new());
+    for case in &cases {
+        match scope::judge(case) {
+            Ok(scope) => tests.push((case, scope)),
+            Err(Reason(why, seen)) => {
+                *reasons.entry(why).or_default() += 1;
+                if choice.scope {
+                    println!("out\t{}\t{why}: {seen}", case.name);
+                }
             }
         }
     }
-    let mut reasons = BTreeMap::<_, usize>::new();
-    for Reason(why, _) in judged.iter().filter_map(|(_, scope)| scope.as_ref().err()) {
-        *reasons.entry(*why).or_default() += 1;
+    if choice.scope {
+        for (case, scope) in &tests {
+            println!("in\t{}\t{} checks, {} left out", case.name, scope.filters.len(), scope.left_out);
+        }
+    } else {
+        let verdicts = run::all(&tests, choice.keep.as_deref())?;
+        let share = report(&tests, &verdicts, choice.verbose);
+        if share < choice.least {
+            println!("{share:.1}% is less than {}%", choice.least);
+            return Ok(ExitCode::FAILURE);
+        }
     }
-    let left: usize = reasons.values().sum();
-    println!("{} tests, {} in scope; out of scope by", judged.len(), judged.len() - left);
+    println!("{} tests, {} in scope; out of scope by", cases.len(), tests.len());
     for (why, count) in reasons {
         println!("  {why:10} {count:5}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the figures; the share of tests that passed, in percent.
+fn report(tests: &[(&Case, Scope<'_>)], verdicts: &[Verdict], verbose: bool) -> f64 {
+    let mut categories = BTreeMap::<&str, [usize; 2]>::new();
+    for ((case, _), verdict) in tests.iter().zip(verdicts) {
+        let [passed, all] = categories.entry(case.category()).or_default();
+        *passed += usize::from(verdict.is_ok());
+        *all += 1;
+        if let (Err(what), true) = (verdict, verbose) {
+            println!("failed\t{}\t{what}", case.name);
+        }
+    }
+    println!("{:24} {:>6} {:>6} {:>8}", "category", "tests", "passed", "share");
+    for (category, [passed, all]) in &categories {
+        println!("{category:24} {all:6} {passed:6} {:7.1}%", share(*passed, *all));
+    }
+    let passed = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+    let share = share(passed, tests.len());
+    println!("{:24} {:6} {passed:6} {share:7.1}%", "all", tests.len());
+    share
+}
+
+fn share(passed: usize, all: usize) -> f64 {
+    if all == 0 { 100.0 } else { 100.0 * passed as f64 / all as f64 }
 }

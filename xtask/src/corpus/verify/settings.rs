@@ -98,17 +98,6 @@ impl Settings {
             || self.arguments.iter().any(|argument| argument == "--simulate-ips")
             || yaml::is_on(self.get("stream.inline"))
     }
-
-    /// Packets with a wrong checksum count: neither `-k none`, nor a setting, nor a capture in which many are wrong.
-    pub fn checks_checksums(&self) -> bool {
-        let mut arguments = self.arguments.iter();
-        while let Some(argument) = arguments.next() {
-            if argument == "-k" {
-                return arguments.next().is_some_and(|how| how == "all");
-            }
-        }
-        text(self.get("pcap-file.checksum-checks")) == "true" || text(self.get("pcap-file.checksum-checks")) == "yes"
-    }
 }
 
 fn fill(own: &mut Map<String, Value>, key: &str, included: &Value) {
@@ -152,7 +141,7 @@ mod tests {
         assert!(!settings.inline());
         let words = ["-k", "none", "--set", "stream.inline=true", "--set=a.b=\"c\"", "--runmode=single"];
         settings.arguments(&words.map(str::to_owned));
-        assert!(settings.inline() && !settings.checks_checksums());
+        assert!(settings.inline());
         assert_eq!(settings.get("a.b"), "c");
         assert_eq!(settings.arguments, ["-k", "none", "--runmode=single"]);
         let leaves = settings.leaves();

@@ -17,7 +17,7 @@ pub enum Hello {
 }
 
 /// Handshake bytes in their places.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Crypto {
     bytes: Vec<u8>,
     filled: Vec<bool>,
@@ -40,17 +40,22 @@ impl Crypto {
         }
     }
 
-    /// The ClientHello, once it is whole.
-    pub fn message(&self) -> Option<Vec<u8>> {
+    /// The first message, once it is whole, if it is of this type.
+    pub fn message(&self, kind: u8) -> Option<Vec<u8>> {
         let whole = self.bytes.get(..self.whole)?;
         let mut bytes = Bytes::new(whole);
-        must(bytes.u8()? == 1)?;
+        must(bytes.u8()? == kind)?;
         let length = usize::try_from(bytes.u24()?).ok()?;
         Some(whole.get(..4 + length)?.to_vec())
     }
 
+    /// Bytes of memory that it takes, about.
+    pub fn footprint(&self) -> usize {
+        self.bytes.capacity() + self.filled.capacity()
+    }
+
     /// Frames that an Initial packet may have (RFC 9000 table 3). Whether it answers: it acknowledges or closes.
-    fn take(&mut self, payload: &[u8]) -> Option<bool> {
+    pub fn take(&mut self, payload: &[u8]) -> Option<bool> {
         let mut bytes = Bytes::new(payload);
         let mut answers = false;
         while let Some(kind) = bytes.u8() {

@@ -18,6 +18,22 @@ pub fn told(datagram: &[u8]) -> bool {
     })
 }
 
+/// What stands behind `CHLO` in a client's hello.
+pub fn client_hello(datagram: &[u8]) -> Option<&[u8]> {
+    let rest = header(datagram)?;
+    let head = rest.get(..HELLO_WITHIN).unwrap_or(rest);
+    let at = head.windows(4).position(|tag| tag == b"CHLO")?;
+    rest.get(at + 4..)
+}
+
+/// The version that a datagram names.
+pub fn version_of(datagram: &[u8]) -> Option<u32> {
+    let first = *datagram.first()?;
+    let at = if first & 0xc0 == 0xc0 { 1 } else { 9 };
+    must(at == 1 || first & 1 != 0)?;
+    Some(u32::from_be_bytes(*datagram.get(at..)?.first_chunk()?))
+}
+
 fn header(datagram: &[u8]) -> Option<&[u8]> {
     let mut bytes = Bytes::new(datagram);
     let flags = bytes.u8()?;

@@ -13,7 +13,7 @@ const PACKET_MAX: usize = 1 << 14;
 const TAG: usize = 16;
 
 /// Keys of one side.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Keys {
     pub key: [u8; 16],
     pub iv: [u8; 12],
@@ -24,9 +24,18 @@ pub struct Keys {
 impl Keys {
     /// The client's, from the destination id of its first packet.
     pub fn of_client(version: u32, salt: &[u8; 20], destination: &[u8]) -> Option<Self> {
+        Self::of(b"client in", version, salt, destination)
+    }
+
+    /// The server's, from the same id.
+    pub fn of_server(version: u32, salt: &[u8; 20], destination: &[u8]) -> Option<Self> {
+        Self::of(b"server in", version, salt, destination)
+    }
+
+    fn of(side: &[u8], version: u32, salt: &[u8; 20], destination: &[u8]) -> Option<Self> {
         let initial = Hkdf::<Sha256>::new(Some(salt), destination);
         let mut secret = [0; 32];
-        expand(&initial, b"client in", &mut secret)?;
+        expand(&initial, side, &mut secret)?;
         let secret = Hkdf::<Sha256>::from_prk(&secret).ok()?;
         let labels: [&[u8]; 3] = if version == V2 {
             [b"quicv2 key", b"quicv2 iv", b"quicv2 hp"]

@@ -1,0 +1,159 @@
+//! From a packet to what rules say of it.
+
+use super::{
+    FlowState, Outcome, Ruleset, Scratch, Shared, Verdict, Wants,
+    compile::Index,
+    explain::Failed,
+    groups::Carrier,
+    kind::Kind,
+    matcher::{PACKET, STREAM, Scanned},
+    outcome,
+    round::Round,
+    stream::Window,
+};
+use crate::{
+    protocol::App,
+    subject::{Flow, Subject},
+};
+
+impl Ruleset {
+    /// Shows it a packet and what that has brought. Alerts come in the order in which rules are asked.
+    pub fn inspect(
+        &self,
+        subject: &Subject<'_>,
+        flow: &mut FlowState,
+        shared: &Shared,
+        scratch: &mut Scratch,
+        out: &mut Outcome,
+    ) {
+        let mut round = Round::new(self, subject, flow, shared, scratch, out);
+        if round.flow.verdict != Verdict::Continue {
+            out.verdict = round.flow.verdict;
+            return;
+        }
+        round.packet();
+        round.transactions();
+        outcome::conclude(&mut round, out);
+    }
+}
+
+impl Round<'_> {
+    /// Rules about the packet and about the stream.
+    fn packet(&mut self) {
+        let direction = self.direction as usize;
+        let app = self.subject.flow.map_or(App::Unknown, |flow| flow.app);
+        if !self.subject.packet.network.is_empty() {
+            self.events();
+            if self.subject.flow.is_none() || !std::mem::replace(&mut self.flow.addresses_asked[direction], true) {
+                let rules = &self.ruleset.index.only_addresses[direction];
+                rules.iter().for_each(|rule| self.candidate(*rule, PACKET));
+            }
+            if !self.is_said() {
+                self.payload(Carrier::of_packet(self.subject.packet.protocol));
+            }
+        }
+        if self.subject.flow.is_some() && app != App::Unknown && self.flow.apps_asked[direction] != Some(app) {
+            self.flow.apps_asked[direction] = Some(app);
+            let rules = &self.ruleset.index.spoken[direction];
+            rules.iter().for_each(|rule| self.candidate(*rule, PACKET));
+        }
+        let window = self.stream();
+        let mut candidates = std::mem::take(&mut self.scratch.candidates);
+        candidates.sort_unstable();
+        for rule in &candidates {
+            self.ask(*rule, app, window.as_ref());
+        }
+        self.scratch.candidates = candidates;
+    }
+
+    /// Makes a rule a candidate.
+    pub fn candidate(&mut self, rule: u32, of: u8) {
+        let mark = &mut self.scratch.marks[rule as usize];
+        if mark.0 != self.scratch.epoch {
+            *mark = (self.scratch.epoch, 0);
+            self.scratch.candidates.push(rule);
+        }
+        mark.1 |= of;
+    }
+
+    /// Rules about what was noticed.
+    fn events(&mut self) {
+        for event in self.subject.packet.events {
+            let rules = self.ruleset.index.events.get(*event);
+            rules.into_iter().flatten().for_each(|rule| self.candidate(*rule, PACKET));
+        }
+    }
+
+    /// Rules of the packet's groups.
+    fn payload(&mut self, carrier: Carrier) {
+        let (ruleset, packet) = (self.ruleset, &self.subject.packet);
+        let table = &ruleset.index.tables[carrier as usize][self.direction as usize];
+        for group in table.groups(packet.source_port, packet.destination_port) {
+            let group = &ruleset.index.groups[group as usize];
+            group.always.iter().for_each(|rule| self.candidate(*rule, PACKET));
+            let Some(matcher) = group.matcher.as_ref().filter(|_| !self.headers.payload.is_empty()) else { continue };
+            if let Some(mut cursor) = matcher.start() {
+                let payload = self.headers.payload;
+                matcher.scan(&mut cursor, payload, 0, Scanned::Packet, |rule, _, _| self.candidate(rule, PACKET));
+            }
+        }
+    }
+
+    /// Asks a candidate.
+    fn ask(&mut self, rule: u32, app: App, window: Option<&Window>) {
+        let of = self.scratch.marks[rule as usize].1;
+        if let Err(failed) = self.header(rule, app) {
+            self.failed(rule, None, failed);
+            return;
+        }
+        if of & STREAM != 0
+            && let Some(window) = window
+            && self.ask_stream(rule, window)
+        {
+            return;
+        }
+        if of & PACKET != 0 {
+            let compiled = self.compiled(rule);
+            let holds = self.tests(rule, None).and_then(|()| {
+                let of = |(at, _): (usize, _)| Failed::Condition(compiled.contents[at].condition);
+                self.contents(rule, None).map_err(of)
+            });
+            match holds {
+                Ok(()) => self.matched(rule, None, false),
+                Err(failed) => {
+                    self.failed(rule, None, failed);
+                }
+            }
+        }
+    }
+}
+
+impl Index {
+    /// See [`Ruleset::wants`].
+    pub(super) fn wants(&self, flow: &Flow, direction: usize, ports: (u16, u16), state: &FlowState) -> Wants {
+        let groups = |carrier: Carrier| {
+            let table = &self.tables[carrier as usize][direction];
+            table.groups(ports.0, ports.1).map(|group| &self.groups[group as usize])
+        };
+        if self.compiled.is_empty() {
+            return Wants::default();
+        }
+        let first = !state.addresses_asked[direction] && !self.only_addresses[direction].is_empty();
+        let spoken = !self.spoken[direction].is_empty() && state.apps_asked[direction] != Some(flow.app);
+        let packets = [Carrier::TcpPacket, Carrier::Udp, Carrier::Sctp]
+            .into_iter()
+            .any(|carrier| groups(carrier).next().is_some());
+        let stream = groups(Carrier::TcpStream).any(|group| group.streams).then_some(super::LOOK_BACK);
+        let transactions = self.fields.of(flow.app, direction);
+        let transactions = transactions.is_some_and(|of| !of.lists.is_empty() || !of.always.is_empty());
+        Wants {
+            packets: packets || first || spoken || !self.events.is_empty(),
+            stream,
+            transactions: transactions || matches!(flow.app, App::Unknown) && self.has_transactions(),
+        }
+    }
+
+    fn has_transactions(&self) -> bool {
+        self.compiled.iter().any(|compiled| compiled.kind == Kind::Transaction)
+    }
+}

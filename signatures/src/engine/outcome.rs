@@ -1,0 +1,55 @@
+//! From what has matched to alerts and a verdict.
+
+use super::{
+    Alert, Outcome, Verdict,
+    round::{Match, Round},
+    threshold::{Told, told},
+};
+use crate::rule::Action;
+
+/// Tells what has matched, in the order of rules, and what becomes of the packet: `pass` wins over all, then the first one that
+/// drops or rejects.
+pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
+    let mut matches = std::mem::take(&mut round.scratch.matches);
+    matches.sort_unstable();
+    matches.dedup_by_key(|matched| (matched.rule, matched.transaction));
+    for Match { rule, transaction, in_stream } in &matches {
+        let compiled = round.compiled(*rule);
+        let rule = &compiled.rule;
+        let of_flow = round.subject.flow.is_some() && compiled.kind.is_of_flow(*in_stream);
+        let told = told(rule, &round.subject.packet, round.flow, round.shared, round.subject.now_ns);
+        if told == Told::No {
+            continue;
+        }
+        if rule.action == Action::Pass {
+            out.alerts.clear();
+            out.verdict = Verdict::Pass(of_flow);
+            break;
+        }
+        out.verdict = stricter(out.verdict, rule.action, of_flow);
+        if !rule.noalert {
+            let silent = told == Told::Silent;
+            out.alerts.push(Alert { rule: rule.clone(), transaction: *transaction, in_stream: *in_stream, silent });
+        }
+    }
+    round.scratch.matches = matches;
+    if matches!(out.verdict, Verdict::Pass(true) | Verdict::Drop(true) | Verdict::Reject(_, true)) {
+        round.flow.verdict = out.verdict;
+    }
+    round.scratch.limited.sort_unstable();
+    round.scratch.limited.dedup();
+    out.limited.extend_from_slice(&round.scratch.limited);
+}
+
+/// What comes of one more match. A drop of the flow is never made one of the packet alone.
+const fn stricter(so_far: Verdict, action: Action, of_flow: bool) -> Verdict {
+    match (so_far, action) {
+        (Verdict::Continue, Action::Drop) => Verdict::Drop(of_flow),
+        (Verdict::Continue, Action::Reject(ends)) => Verdict::Reject(ends, of_flow),
+        (Verdict::Drop(flow), Action::Drop) => Verdict::Drop(flow || of_flow),
+        // who is rejected is told, also if another rule drops
+        (Verdict::Drop(flow), Action::Reject(ends)) => Verdict::Reject(ends, flow || of_flow),
+        (Verdict::Reject(ends, flow), Action::Drop | Action::Reject(_)) => Verdict::Reject(ends, flow || of_flow),
+        _ => so_far,
+    }
+}

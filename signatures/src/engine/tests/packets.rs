@@ -1,0 +1,167 @@
+//! Rules about packets, verdicts, and what is remembered.
+
+use super::*;
+use crate::rule::{
+    BitAction, BitScope, Bits, Ends, Flags, FlagsTest, Flowbits, Network, Number, NumberTest, PacketTest, Threshold,
+    ThresholdKind, Track,
+};
+
+fn udp(sid: u32, bytes: &str) -> Make {
+    rule(sid, Protocol::Udp).payload(vec![content(bytes)])
+}
+
+#[test]
+fn contents_of_datagrams() {
+    let mut shown = Shown::new(vec![udp(1, "evil"), udp(2, "EVIL"), udp(3, "other").to_port(80, 80)]).udp();
+    assert_eq!(shown.say(b"an evil datagram"), [1]);
+    assert_eq!(shown.say(b"other"), [3]);
+    assert_eq!(shown.say(b""), [0; 0]);
+    shown.ports.1 = 81;
+    assert_eq!(shown.say(b"other"), [0; 0]);
+}
+
+#[test]
+fn directions_and_addresses() {
+    let home = Addresses { any_of: vec![Network { address: [192, 0, 2, 0].into(), bits: 24 }], none_of: vec![] };
+    let from_home = udp(1, "x").with(|rule| rule.header.source = home.clone());
+    let to_home = udp(2, "x").with(|rule| rule.header.destination = home.clone());
+    let either = udp(3, "x").with(|rule| (rule.header.source, rule.header.arrow) = (home.clone(), Arrow::Both));
+    let mut shown =
+        Shown::new(vec![from_home, to_home, either, udp(4, "x").to_client(), udp(5, "x").to_server()]).udp();
+    assert_eq!(shown.say(b"x"), [1, 3, 5]);
+    assert_eq!(shown.reply(b"x"), [2, 3, 4]);
+    shown.flow = None;
+    assert_eq!(shown.say(b"x"), [1, 3]);
+}
+
+#[test]
+fn verdicts() {
+    let mut shown =
+        Shown::new(vec![udp(1, "a"), udp(2, "b").action(Action::Drop), udp(3, "c").action(Action::Pass)]).udp();
+    assert_eq!(shown.say(b"a"), [1]);
+    assert_eq!(shown.out.verdict, Verdict::Continue);
+    assert_eq!(shown.say(b"ab"), [2, 1]);
+    assert_eq!(shown.out.verdict, Verdict::Drop(false));
+    assert_eq!(shown.say(b"abc"), [0; 0]);
+    assert_eq!(shown.out.verdict, Verdict::Pass(false));
+    let reject = udp(4, "a").action(Action::Reject(Ends::Both));
+    let mut shown = Shown::new(vec![reject, udp(5, "a").action(Action::Drop)]).udp();
+    assert_eq!(shown.say(b"a"), [5, 4]);
+    assert_eq!(shown.out.verdict, Verdict::Reject(Ends::Both, false));
+}
+
+#[test]
+fn a_stream_that_is_dropped_stays_dropped() {
+    let drop = rule(1, Protocol::Tcp).payload(vec![content("evil")]).action(Action::Drop);
+    let mut shown = Shown::new(vec![drop]);
+    assert_eq!(shown.say(b"ev"), [0; 0]);
+    assert_eq!(shown.say(b"il"), [1]);
+    assert_eq!(shown.out.verdict, Verdict::Drop(true));
+    assert!(shown.out.alerts[0].in_stream);
+    assert_eq!(shown.reply(b"whatever"), [0; 0]);
+    assert_eq!(shown.out.verdict, Verdict::Drop(true));
+}
+
+#[test]
+fn bits_are_set_before_they_are_asked_for() {
+    let bits = |action| Flowbits { action, names: vec![shared_name("seen")] };
+    let asks = udp(1, "a").when(Condition::Flowbits(bits(BitAction::IsSet)));
+    let sets = udp(2, "b").then(Effect::Flowbits(bits(BitAction::Set))).with(|rule| rule.noalert = true);
+    let mut shown = Shown::new(vec![asks, sets]).udp();
+    assert_eq!(shown.say(b"a"), [0; 0]);
+    assert_eq!(shown.say(b"ab"), [1]);
+    assert_eq!(shown.say(b"a"), [1]);
+}
+
+#[test]
+fn bits_of_hosts() {
+    let bits = |action| Bits { action, name: shared_name("seen"), scope: BitScope::Source, expire_s: 60 };
+    let asks = udp(1, "a").when(Condition::Xbits(bits(BitAction::IsSet)));
+    let sets = udp(2, "b").then(Effect::Xbits(bits(BitAction::Set)));
+    let mut shown = Shown::new(vec![asks, sets]).udp();
+    assert_eq!(shown.say(b"b"), [2]);
+    shown.state = FlowState::default();
+    assert_eq!(shown.say(b"a"), [1]);
+    assert_eq!(shown.reply(b"a"), [0; 0]);
+    shown.now_ns += 60_000_000_000;
+    assert_eq!(shown.say(b"a"), [0; 0]);
+}
+
+#[test]
+fn thresholds_silence_and_filters_do_not_match() {
+    let limit = Threshold { kind: ThresholdKind::Limit, track: Track::Source, count: 1, seconds: 60 };
+    let limited = udp(1, "a").action(Action::Drop).with(|rule| rule.threshold = Some(limit));
+    let filter = crate::rule::Detection { track: Track::Source, count: 1, seconds: 60 };
+    let filtered = udp(2, "b").action(Action::Drop).with(|rule| rule.detection = Some(filter));
+    let mut shown = Shown::new(vec![limited, filtered]).udp();
+    assert_eq!(shown.say(b"a"), [1]);
+    assert_eq!(shown.say(b"a"), [0; 0]);
+    assert_eq!(shown.out.verdict, Verdict::Drop(false));
+    assert_eq!(shown.say(b"b"), [0; 0]);
+    assert_eq!(shown.out.verdict, Verdict::Continue);
+    assert_eq!(shown.say(b"b"), [2]);
+}
+
+#[test]
+fn headers() {
+    let flags = |test, bits, ignored| Condition::Packet(PacketTest::TcpFlags(Flags { test, bits, ignored }));
+    let tcp = |sid| rule(sid, Protocol::Tcp);
+    let size = |test| Condition::Packet(PacketTest::Number(Number::PayloadSize, test));
+    let mut shown = Shown::new(vec![
+        tcp(1).when(flags(FlagsTest::Exactly, 0x02, 0)),
+        tcp(2).when(flags(FlagsTest::Exactly, 0x02, 0xc0)),
+        tcp(3).when(flags(FlagsTest::All, 0x02, 0)),
+        tcp(4).when(flags(FlagsTest::Any, 0x03, 0)),
+        tcp(5).when(flags(FlagsTest::None, 0x02, 0)),
+        tcp(6).when(size(NumberTest::Greater(3))),
+        tcp(7).when(Condition::Packet(PacketTest::Number(Number::Ttl, NumberTest::Equal(64)))),
+    ]);
+    shown.transport[13] = 0x42;
+    assert_eq!(shown.say(b"four"), [2, 3, 4, 6, 7]);
+    shown.transport[13] = 0x10;
+    assert_eq!(shown.say(b"two"), [5, 7]);
+}
+
+#[test]
+fn addresses_alone_once_for_each_direction() {
+    let host = Addresses { any_of: vec![Network { address: [192, 0, 2, 1].into(), bits: 32 }], none_of: vec![] };
+    let mut shown = Shown::new(vec![rule(1, Protocol::Ip).with(|rule| rule.header.source = host)]);
+    assert_eq!(shown.ruleset.report().next().unwrap().kind, Kind::Addresses);
+    assert_eq!(shown.say(b"x"), [1]);
+    assert_eq!(shown.say(b"x"), [0; 0]);
+    assert_eq!(shown.reply(b"x"), [0; 0]);
+}
+
+#[test]
+fn what_is_spoken_is_asked_when_it_is_known() {
+    let not_http = rule(1, Protocol::Tcp).to_port(80, 80).when(Condition::App(App::Http, true));
+    let mut shown = Shown::new(vec![not_http]).app(App::Unknown);
+    assert_eq!(shown.say(b"x"), [0; 0]);
+    let mut shown = shown.app(App::Tls);
+    assert_eq!(shown.say(b"x"), [1]);
+    assert_eq!(shown.say(b"x"), [0; 0]);
+    let mut shown = shown.app(App::Http1);
+    assert_eq!(shown.say(b"x"), [0; 0]);
+}
+
+#[test]
+fn events() {
+    let event = |sid, name: &str| rule(sid, Protocol::PacketHeader).when(Condition::Event(name.into()));
+    let mut shown = Shown::new(vec![event(1, "ipv4.opt_pad"), event(2, "stream.pkt_invalid_ack")]);
+    assert_eq!(shown.say(b""), [0; 0]);
+    shown.events = &["ipv4.opt_pad"];
+    assert_eq!(shown.say(b""), [1]);
+    shown.events = &["stream.pkt_invalid_ack"];
+    assert_eq!(shown.say(b""), [2]);
+}
+
+#[test]
+fn an_explanation_names_what_failed() {
+    let size = Condition::Packet(PacketTest::Number(Number::PayloadSize, NumberTest::Less(3)));
+    let mut shown = Shown::new(vec![udp(1, "abc").when(size), udp(2, "x"), udp(3, "abc")]).udp();
+    shown.scratch.trace = Some(Vec::new());
+    assert_eq!(shown.say(b"abcd"), [3]);
+    let trace = shown.scratch.trace.take().unwrap();
+    let told: Vec<_> = trace.iter().map(|of| (shown.ruleset.rules()[of.rule as usize].sid, of.failed)).collect();
+    assert_eq!(told, [(1, Some(Failed::Condition(1))), (3, None)]);
+}

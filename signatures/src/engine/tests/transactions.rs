@@ -1,0 +1,173 @@
+//! Rules about transactions.
+
+use super::*;
+use crate::rule::NumberTest;
+
+fn http(sid: u32) -> Make {
+    rule(sid, Protocol::App(App::Http))
+}
+
+fn get(id: u64, uri: &str) -> Exchange {
+    let mut exchange = Exchange::http(id);
+    exchange.say(Buffer::HttpMethod, Direction::ToServer, b"GET");
+    exchange.say(Buffer::HttpUri, Direction::ToServer, uri.as_bytes());
+    exchange
+}
+
+#[test]
+fn all_in_the_same_transaction() {
+    let rules = vec![
+        http(1).buffer(Buffer::HttpMethod, vec![content("GET")]).buffer(Buffer::HttpUri, vec![content("/evil")]),
+        http(2).buffer(Buffer::HttpMethod, vec![content("POST")]).buffer(Buffer::HttpUri, vec![content("/evil")]),
+    ];
+    let mut shown = Shown::new(rules).app(App::Http1);
+    let one = get(0, "/evil?x");
+    assert_eq!(shown.asks(&one), [1]);
+    assert_eq!(shown.out.alerts[0].transaction, Some(0));
+    assert_eq!(shown.asks(&one), [0; 0]);
+    assert_eq!(shown.answers(&one), [0; 0]);
+    assert_eq!(shown.asks(&get(1, "/good")), [0; 0]);
+    assert_eq!(shown.asks(&get(2, "/evil")), [1]);
+}
+
+#[test]
+fn buffers_that_come_one_after_the_other() {
+    let rules = vec![
+        http(1).buffer(Buffer::HttpUri, vec![content("/evil")]).buffer(Buffer::HttpUserAgent, vec![content("bot")]),
+        http(2).buffer(Buffer::HttpUserAgent, vec![Content { negated: true, ..content("bot") }]),
+    ];
+    let mut shown = Shown::new(rules).app(App::Http1);
+    let mut one = get(0, "/evil");
+    assert_eq!(shown.asks(&one), [0; 0]);
+    one.say(Buffer::HttpUserAgent, Direction::ToServer, b"a bot");
+    assert_eq!(shown.asks(&one), [1]);
+    let mut other = get(1, "/evil");
+    other.complete(Direction::ToServer);
+    assert_eq!(shown.asks(&other), [0; 0]);
+}
+
+#[test]
+fn bodies_that_grow() {
+    let body = |sid, contents| http(sid).buffer(Buffer::HttpRequestBody, contents);
+    let rules = || {
+        vec![
+            body(1, vec![content("needle")]),
+            body(2, vec![content("hay"), Content { negated: true, ..content("straw") }]),
+            body(3, vec![content("hay"), Content { negated: true, ..content("other") }]),
+            body(4, vec![Content { place: Place { at_end: true, ..Place::default() }, ..content("hay") }]),
+            body(5, vec![Content { place: Place { at_end: true, ..Place::default() }, ..content("end") }]),
+        ]
+    };
+    let text = b"hay needle hay straw end";
+    for cut in 0..text.len() {
+        let mut shown = Shown::new(rules()).app(App::Http1);
+        let mut one = get(0, "/");
+        one.grow(Buffer::HttpRequestBody, Direction::ToServer, &text[..cut]);
+        let mut all = shown.asks(&one);
+        assert!(!all.contains(&3), "more may come");
+        one.grow(Buffer::HttpRequestBody, Direction::ToServer, &text[cut..]);
+        all.extend(shown.asks(&one));
+        one.complete(Direction::ToServer);
+        all.extend(shown.asks(&one));
+        all.sort_unstable();
+        assert_eq!(all, [1, 3, 5], "{cut}");
+    }
+}
+
+#[test]
+fn every_instance() {
+    let dns = |sid| rule(sid, Protocol::App(App::Dns));
+    let rules = vec![dns(1).buffer(Buffer::DnsQuery, vec![content("evil"), content("example")])];
+    let mut shown = Shown::new(rules).app(App::Dns).udp();
+    let mut one = Exchange { id: 1, app: Some(App::Dns), ..Exchange::default() };
+    one.say(Buffer::DnsQuery, Direction::ToServer, b"evil.test");
+    one.say(Buffer::DnsQuery, Direction::ToServer, b"good.example");
+    assert_eq!(shown.asks(&one), [0; 0]);
+    one.say(Buffer::DnsQuery, Direction::ToServer, b"evil.example");
+    assert_eq!(shown.asks(&one), [1]);
+}
+
+#[test]
+fn what_is_absent() {
+    let absent = |sid, or_else, checks: Vec<Check>| {
+        let checks = std::iter::once(Check::Absent(or_else)).chain(checks).collect();
+        http(sid).buffer(Buffer::HttpMethod, vec![content("GET")]).checks(Selected::Buffer(Buffer::HttpReferer), checks)
+    };
+    let rules = vec![absent(1, false, vec![]), absent(2, true, vec![Check::Content(content("evil"))])];
+    let mut shown = Shown::new(rules).app(App::Http1);
+    let mut without = get(0, "/");
+    assert_eq!(shown.asks(&without), [0; 0]);
+    without.complete(Direction::ToServer);
+    assert_eq!(shown.asks(&without), [1, 2]);
+    let mut with = get(1, "/");
+    with.say(Buffer::HttpReferer, Direction::ToServer, b"evil");
+    assert_eq!(shown.asks(&with), [2]);
+    let mut with = get(2, "/");
+    with.say(Buffer::HttpReferer, Direction::ToServer, b"good");
+    with.complete(Direction::ToServer);
+    assert_eq!(shown.asks(&with), [0; 0]);
+}
+
+#[test]
+fn both_directions() {
+    let rules = vec![
+        http(1)
+            .with(|rule| rule.header.arrow = Arrow::Transaction)
+            .buffer(Buffer::HttpUri, vec![content("/evil")])
+            .buffer(Buffer::HttpStatCode, vec![content("200")]),
+    ];
+    let mut shown = Shown::new(rules).app(App::Http1);
+    let mut one = get(0, "/evil");
+    assert_eq!(shown.asks(&one), [0; 0]);
+    one.say(Buffer::HttpStatCode, Direction::ToClient, b"200");
+    assert_eq!(shown.answers(&one), [1]);
+    let mut other = get(1, "/evil");
+    assert_eq!(shown.asks(&other), [0; 0]);
+    other.say(Buffer::HttpStatCode, Direction::ToClient, b"404");
+    other.complete(Direction::ToClient);
+    assert_eq!(shown.answers(&other), [0; 0]);
+}
+
+#[test]
+fn numbers_events_and_files() {
+    let rules = vec![
+        rule(1, Protocol::App(App::Dns)).when(Condition::Number { keyword: "dns.opcode", test: NumberTest::Equal(4) }),
+        rule(2, Protocol::App(App::Dns)).when(Condition::AppEvent("malformed_data".into())),
+        rule(3, Protocol::App(App::Dns))
+            .when(Condition::FileExtension("exe".into(), false))
+            .when(Condition::FileSize(NumberTest::Greater(10))),
+    ];
+    let mut shown = Shown::new(rules).app(App::Dns).udp();
+    let mut one = Exchange { id: 1, app: Some(App::Dns), ..Exchange::default() };
+    one.numbers.push(("dns.opcode", 0));
+    assert_eq!(shown.asks(&one), [0; 0]);
+    one.numbers.push(("dns.opcode", 4));
+    one.revisions[0] += 1;
+    assert_eq!(shown.asks(&one), [1]);
+    one.events.push("malformed_data");
+    assert_eq!(shown.asks(&one), [2]);
+    one.files = vec![(b"a.exe".to_vec(), 5, true), (b"b.txt".to_vec(), 50, true)];
+    one.revisions[0] += 1;
+    assert_eq!(shown.asks(&one), [0; 0]);
+    one.files.push((b"c.EXE".to_vec(), 50, true));
+    one.revisions[0] += 1;
+    assert_eq!(shown.asks(&one), [3]);
+}
+
+#[test]
+fn a_drop_is_of_the_flow() {
+    let rules = vec![http(1).buffer(Buffer::HttpUri, vec![content("/evil")]).action(Action::Drop)];
+    let mut shown = Shown::new(rules).app(App::Http1);
+    assert_eq!(shown.asks(&get(0, "/evil")), [1]);
+    assert_eq!(shown.out.verdict, Verdict::Drop(true));
+}
+
+#[test]
+fn another_protocol_is_not_asked() {
+    let rules = vec![
+        rule(1, Protocol::App(App::Http2)).buffer(Buffer::HttpUri, vec![content("/evil")]),
+        rule(2, Protocol::App(App::Http1)).buffer(Buffer::HttpUri, vec![content("/evil")]),
+    ];
+    let mut shown = Shown::new(rules).app(App::Http1);
+    assert_eq!(shown.asks(&get(0, "/evil")), [2]);
+}

@@ -1,0 +1,424 @@
+//! Rules about transactions. All conditions of a rule hold in the same one, each as soon as what it asks for is there; a rule
+//! matches a transaction once.
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use super::{
+    compile::{Compiled, FieldAsk, FieldTest},
+    explain::Failed,
+    flow::{Missing, Scan, TransactionState, Waiting},
+    matcher::Scanned,
+    round::Round,
+    transform,
+    verify::{Answer, Ending, Hay, Steps},
+};
+use crate::{
+    protocol::App,
+    rule::{Arrow, Condition},
+    subject::{Data, Direction, Field, Transaction},
+};
+
+/// Says in [`Waiting::met`] that the conditions about packets hold.
+const PACKET_MET: u64 = 1 << 63;
+/// Instances of a buffer that are looked through.
+const MOST_INSTANCES: usize = 1024;
+
+/// What was asked of a transaction so far, so that it is made once.
+struct Fields<'a> {
+    of: &'a dyn Transaction,
+    epoch: u64,
+    held: Vec<SmallVec<[Field<'a>; 1]>>,
+}
+
+impl<'a> Round<'a> {
+    /// Rules about transactions in which something has changed.
+    pub fn transactions(&mut self) {
+        let all = self.subject.transactions;
+        self.flow.transactions.retain(|state| all.iter().any(|of| of.id() == state.id));
+        for transaction in all {
+            let id = transaction.id();
+            let at = self.flow.transactions.iter().position(|state| state.id == id).unwrap_or_else(|| {
+                self.flow.transactions.push(TransactionState { id, ..TransactionState::default() });
+                self.flow.transactions.len() - 1
+            });
+            self.transaction(at, *transaction);
+        }
+    }
+
+    fn transaction(&mut self, at: usize, of: &'a dyn Transaction) {
+        let direction = self.direction as usize;
+        let state = &mut self.flow.transactions[at];
+        let revisions = [Direction::ToServer, Direction::ToClient].map(|way| of.revision(way));
+        let complete = [Direction::ToServer, Direction::ToClient].map(|way| of.is_complete(way));
+        let events = of.events().len();
+        let first = state.revisions[direction].is_none();
+        let same = state.revisions[direction] == Some(revisions[direction])
+            && state.events == events
+            && state.complete[direction] == complete[direction];
+        if same {
+            return;
+        }
+        state.revisions[direction] = Some(revisions[direction]);
+        (state.events, state.complete) = (events, complete);
+        let app = of.app();
+        let ruleset = self.ruleset;
+        let Some(asked) = ruleset.index.fields.of(app, direction) else { return };
+        if asked.lists.is_empty() && asked.always.is_empty() && state.waiting.is_empty() {
+            return;
+        }
+        if first {
+            for rule in &asked.always {
+                add(state, *rule);
+            }
+        }
+        self.scratch.epoch += 1;
+        let mut fields = Fields { of, epoch: self.scratch.epoch, held: Vec::new() };
+        for list in &asked.lists {
+            self.scan(at, *list, &mut fields);
+        }
+        self.ask_waiting(at, app, &mut fields);
+    }
+
+    /// Looks through what is new in a buffer.
+    fn scan(&mut self, at: usize, list: u16, fields: &mut Fields<'a>) {
+        let (word, bit) = (usize::from(list) / 64, 1_u64 << (list % 64));
+        let state = &self.flow.transactions[at];
+        if state.done.get(word).is_some_and(|done| done & bit != 0) {
+            return;
+        }
+        let held = state.scans.iter().position(|scan| scan.list == list);
+        let of = &self.ruleset.index.fields.lists[usize::from(list)];
+        let Some(start) = of.matcher.start() else { return };
+        let mut scan = held.map_or(Scan { list, instance: 0, seen: 0, cursor: start }, |held| state.scans[held]);
+        let mut done = false;
+        while scan.instance < MOST_INSTANCES {
+            let field = self.field(fields, of.selector, self.direction, scan.instance);
+            let (bytes, whole) = match field {
+                Field::Pending => break,
+                Field::Absent => {
+                    done = true;
+                    break;
+                }
+                Field::Part(data) => (&*data.bytes, false),
+                Field::Whole(data) => (&*data.bytes, true),
+            };
+            let (new, base) = (bytes.get(scan.seen..).unwrap_or_default(), scan.seen as u64);
+            let state = &mut self.flow.transactions[at];
+            of.matcher.scan(&mut scan.cursor, new, base, Scanned::Stream, |rule, _, _| add(state, rule));
+            scan.seen = bytes.len().max(scan.seen);
+            if !whole {
+                break;
+            }
+            scan = Scan { list, instance: scan.instance + 1, seen: 0, cursor: start };
+        }
+        let state = &mut self.flow.transactions[at];
+        match held {
+            Some(held) if done => {
+                state.scans.swap_remove(held);
+            }
+            Some(held) => state.scans[held] = scan,
+            None if done => {}
+            None => state.scans.push(scan),
+        }
+        if done {
+            if state.done.len() <= word {
+                state.done.resize(word + 1, 0);
+            }
+            state.done[word] |= bit;
+        }
+    }
+
+    /// A buffer's contents, made once.
+    fn field<'f>(
+        &mut self,
+        fields: &'f mut Fields<'a>,
+        selector: u16,
+        direction: Direction,
+        instance: usize,
+    ) -> &'f Field<'a> {
+        let slot = usize::from(selector) * 2 + direction as usize;
+        let (epoch, place) = &mut self.scratch.slots[slot];
+        if *epoch != fields.epoch {
+            (*epoch, *place) = (fields.epoch, fields.held.len() as u32);
+            fields.held.push(SmallVec::new());
+        }
+        let held = &mut fields.held[*place as usize];
+        while held.len() <= instance {
+            let of = &self.ruleset.index.fields.selectors[usize::from(selector)];
+            let field = fields.of.buffer(of.buffer, direction, held.len());
+            let field = settle(field, fields.of.is_complete(direction));
+            held.push(match field {
+                field if of.transforms.is_empty() => field,
+                Field::Whole(data) => match transform::apply(&of.transforms, &data.bytes) {
+                    Some(bytes) => Field::Whole(Data { bytes: Cow::Owned(bytes) }),
+                    None => Field::whole(b""),
+                },
+                // what more bytes do to it is not known
+                Field::Part(_) => Field::Pending,
+                field => field,
+            });
+        }
+        &held[instance]
+    }
+
+    /// Asks the rules that were found, in order.
+    fn ask_waiting(&mut self, at: usize, app: App, fields: &mut Fields<'a>) {
+        let mut waiting = std::mem::take(&mut self.flow.transactions[at].waiting);
+        waiting.sort_unstable_by_key(|waiting| waiting.rule);
+        waiting.retain_mut(|waiting| {
+            let compiled = self.compiled(waiting.rule);
+            match self.ask_rule(at, app, compiled, waiting, fields) {
+                Answer::Holds => {
+                    let id = self.flow.transactions[at].id;
+                    self.flow.transactions[at].matched.push(waiting.rule);
+                    self.matched(waiting.rule, Some(id), false);
+                    false
+                }
+                Answer::NotYet => true,
+                Answer::Never => false,
+            }
+        });
+        self.flow.transactions[at].waiting = waiting;
+    }
+
+    fn ask_rule(
+        &mut self,
+        at: usize,
+        app: App,
+        compiled: &Compiled,
+        waiting: &mut Waiting,
+        fields: &mut Fields<'a>,
+    ) -> Answer {
+        let (rule, id) = (waiting.rule, self.flow.transactions[at].id);
+        if !compiled.directions[self.direction as usize] {
+            return Answer::NotYet;
+        }
+        if waiting.met & PACKET_MET == 0 {
+            let header = self.header(rule, app);
+            let failed = header.err();
+            if let Some(failed) = failed {
+                self.failed(rule, Some(id), failed);
+                return if failed == Failed::Flow { Answer::NotYet } else { Answer::Never };
+            }
+            let bits = std::mem::take(&mut self.flow.transactions[at].bits);
+            let tests = self.tests(rule, Some(&bits));
+            self.flow.transactions[at].bits = bits;
+            let said = self.said();
+            let holds = tests.and_then(|()| {
+                let of = |(at, _): (usize, _)| Failed::Condition(compiled.contents[at].condition);
+                self.contents(rule, said).map_err(of)
+            });
+            if let Err(failed) = holds {
+                self.failed(rule, Some(id), failed);
+                return Answer::NotYet;
+            }
+            // what was remembered may be another when the rest holds: it is asked again then
+            if compiled.tests.is_empty() {
+                waiting.met |= PACKET_MET;
+            }
+        }
+        self.scratch.variables.clear();
+        let mut answer = Answer::Holds;
+        for (number, field) in compiled.fields.iter().enumerate() {
+            let bit = 1_u64 << number.min(62);
+            if waiting.met & bit != 0 && number < 62 {
+                continue;
+            }
+            match self.ask_field(waiting, number, compiled, field, fields) {
+                Answer::Holds if !compiled.variables && number < 62 => waiting.met |= bit,
+                Answer::Holds => {}
+                failed => {
+                    self.failed(rule, Some(id), Failed::Condition(field.condition));
+                    if failed == Answer::Never {
+                        return Answer::Never;
+                    }
+                    answer = Answer::NotYet;
+                    if compiled.variables {
+                        return answer;
+                    }
+                }
+            }
+        }
+        answer
+    }
+
+    /// What a rule about transactions that also looks into payloads is shown: the stream where there is one.
+    fn said(&self) -> Option<Hay<'a>> {
+        let stream = self.subject.stream.as_ref()?;
+        Some(Hay { bytes: stream.bytes, base: stream.offset, ending: Ending::Open })
+    }
+
+    fn ask_field(
+        &mut self,
+        waiting: &mut Waiting,
+        number: usize,
+        compiled: &Compiled,
+        field: &FieldTest,
+        fields: &mut Fields<'a>,
+    ) -> Answer {
+        let direction = field.direction.unwrap_or(self.direction);
+        match &field.ask {
+            FieldAsk::Buffer { selector, steps } => {
+                self.ask_buffer(waiting, number, (*selector, direction), steps, fields)
+            }
+            FieldAsk::File(conditions) => self.ask_file(compiled, conditions, direction, fields.of),
+            FieldAsk::Condition => {
+                let both = compiled.rule.header.arrow == Arrow::Transaction;
+                let condition = &compiled.rule.conditions[usize::from(field.condition)];
+                let answer = of_parser(condition, direction, fields.of);
+                if both && answer != Answer::Holds {
+                    return either(answer, of_parser(condition, direction.opposite(), fields.of));
+                }
+                answer
+            }
+        }
+    }
+
+    /// Whether any instance of a buffer has what is looked for.
+    fn ask_buffer(
+        &mut self,
+        waiting: &mut Waiting,
+        number: usize,
+        (selector, direction): (u16, Direction),
+        steps: &Steps,
+        fields: &mut Fields<'a>,
+    ) -> Answer {
+        let mut growing = false;
+        for instance in 0..MOST_INSTANCES {
+            let (bytes, ending) = match self.field(fields, selector, direction, instance) {
+                Field::Pending => return Answer::NotYet,
+                Field::Absent if instance == 0 && steps.absent.is_some() => return Answer::Holds,
+                Field::Absent => return if growing { Answer::NotYet } else { Answer::Never },
+                Field::Part(data) => (&data.bytes, Ending::Growing),
+                Field::Whole(data) => (&data.bytes, Ending::Whole),
+            };
+            if steps.absent == Some(false) {
+                return Answer::Never;
+            }
+            let grows = instance == 0 && ending == Ending::Growing;
+            if grows
+                && let Some(missing) =
+                    waiting.missing.as_mut().filter(|missing| usize::from(missing.condition) == number)
+                && !steps.stands_behind(missing.step, bytes, missing.seen as usize)
+            {
+                missing.seen = bytes.len() as u64;
+                return Answer::NotYet;
+            }
+            let seen = bytes.len() as u64;
+            let verified = self.verify(waiting.rule, steps, Hay { bytes, base: 0, ending });
+            match verified.answer {
+                Answer::Holds => return Answer::Holds,
+                Answer::NotYet => growing = true,
+                Answer::Never => {}
+            }
+            if grows {
+                let missing = verified.missing.zip(u8::try_from(number).ok());
+                waiting.missing = missing.map(|(step, condition)| Missing { condition, step, seen });
+            }
+            if ending == Ending::Growing {
+                return if verified.answer == Answer::Never { Answer::Never } else { Answer::NotYet };
+            }
+        }
+        Answer::Never
+    }
+
+    /// Whether any file has all of what is asked.
+    fn ask_file(&self, compiled: &Compiled, conditions: &[u16], direction: Direction, of: &dyn Transaction) -> Answer {
+        let mut answer = Answer::Never;
+        for instance in 0..MOST_INSTANCES {
+            let Some(file) = of.file(direction, instance) else { break };
+            let mut all = Answer::Holds;
+            for condition in conditions {
+                let one = of_file(&compiled.rule.conditions[usize::from(*condition)], &file);
+                all = match (all, one) {
+                    (Answer::Never, _) | (_, Answer::Never) => Answer::Never,
+                    (Answer::NotYet, _) | (_, Answer::NotYet) => Answer::NotYet,
+                    _ => Answer::Holds,
+                };
+            }
+            answer = either(answer, all);
+        }
+        if answer == Answer::Never && !of.is_complete(direction) { Answer::NotYet } else { answer }
+    }
+}
+
+/// Adds a rule that was found, unless it has matched or waits already.
+fn add(state: &mut TransactionState, rule: u32) {
+    if !state.matched.contains(&rule) && !state.waiting.iter().any(|waiting| waiting.rule == rule) {
+        state.waiting.push(Waiting { rule, met: 0, missing: None });
+    }
+}
+
+/// Of a direction that has ended, what is not there will not come, and what there is is all.
+fn settle(field: Field<'_>, complete: bool) -> Field<'_> {
+    match field {
+        Field::Pending if complete => Field::Absent,
+        Field::Part(data) if complete => Field::Whole(data),
+        field => field,
+    }
+}
+
+const fn either(one: Answer, other: Answer) -> Answer {
+    match (one, other) {
+        (Answer::Holds, _) | (_, Answer::Holds) => Answer::Holds,
+        (Answer::NotYet, _) | (_, Answer::NotYet) => Answer::NotYet,
+        _ => Answer::Never,
+    }
+}
+
+/// What the parser says of a condition.
+fn of_parser(condition: &Condition, direction: Direction, of: &dyn Transaction) -> Answer {
+    let unless_complete = |holds: bool| match holds {
+        true => Answer::Holds,
+        false if of.is_complete(direction) => Answer::Never,
+        false => Answer::NotYet,
+    };
+    match condition {
+        Condition::Number { keyword, test } => {
+            let mut numbers = (0..MOST_INSTANCES).map_while(|instance| of.number(keyword, direction, instance));
+            unless_complete(numbers.any(|number| test.holds(number)))
+        }
+        Condition::Test { keyword, argument, negated } => match of.test(keyword, argument, direction) {
+            None => unless_complete(false),
+            Some(holds) => unless_complete(holds != *negated),
+        },
+        Condition::AppEvent(event) => {
+            let raised = of.events().iter().any(|of| **of == **event);
+            // events of the other direction are told of here as well
+            if raised { Answer::Holds } else { Answer::NotYet }
+        }
+        _ => Answer::Never,
+    }
+}
+
+fn of_file(condition: &Condition, file: &crate::subject::File<'_>) -> Answer {
+    let now = |holds: bool| if holds { Answer::Holds } else { Answer::Never };
+    match condition {
+        Condition::FileSize(test) if file.complete => now(test.holds(file.size)),
+        Condition::FileSize(_) => Answer::NotYet,
+        Condition::FileExtension(extension, negated) => {
+            let extension = extension.as_bytes();
+            let start = file.name.len().checked_sub(extension.len());
+            let ends = start.is_some_and(|start| {
+                file.name[start..].eq_ignore_ascii_case(extension) && start > 0 && file.name[start - 1] == b'.'
+            });
+            now(ends != *negated)
+        }
+        Condition::FileHash(digests, negated) => {
+            let len = digests.first().map_or(0, Vec::len);
+            let digest = match len {
+                16 => file.md5,
+                20 => file.sha1,
+                _ => file.sha256,
+            };
+            match digest {
+                Some(digest) => now(digests.binary_search_by(|held| (**held).cmp(digest)).is_ok() != *negated),
+                None if file.complete => Answer::Never,
+                None => Answer::NotYet,
+            }
+        }
+        _ => Answer::Never,
+    }
+}

@@ -1,0 +1,184 @@
+//! `dropgate rules`.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufWriter, IsTerminal as _, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::Args;
+use dropgate_signatures::{
+    load::{self, File, Loaded, Options, Outcome, Variables},
+    rule::{Action, Ends, Header, Protocol, Rule},
+};
+
+use crate::policy::{
+    self,
+    rules::{MAX_FILE, in_directory},
+    source::{ReadError, read_bytes},
+};
+
+/// Arguments of `rules`.
+#[derive(Args, Debug)]
+pub struct RulesArgs {
+    /// File of rules, or a directory of `*.rules`
+    #[arg(long, required = true)]
+    pub file: Vec<String>,
+    /// A variable of the rules: `HOME_NET=10.0.0.0/8`
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub variable: Vec<String>,
+    /// Suricata's `classification.config`
+    #[arg(long, value_name = "FILE")]
+    pub classification: Option<String>,
+    /// Suricata's `threshold.config`
+    #[arg(long, value_name = "FILE")]
+    pub thresholds: Option<String>,
+    /// One JSON line a rule on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Reads rules and says of each whether it loads. 0: done; 1: none of them does; 3: a file cannot be read.
+pub fn rules(args: &RulesArgs) -> anyhow::Result<ExitCode> {
+    let mut variables = Variables::default();
+    for definition in &args.variable {
+        let Some((name, value)) = definition.split_once('=') else {
+            eprintln!("error: `--variable {definition}` is no definition: expected `NAME=VALUE`");
+            return Ok(ExitCode::from(2));
+        };
+        variables.set(name, value);
+    }
+    let mut files = Vec::new();
+    for name in &args.file {
+        let path = Path::new(name);
+        let io = |error| ReadError::Io { name: name.clone(), error };
+        let paths = if path.is_dir() { in_directory(path).map_err(io)? } else { vec![path.to_owned()] };
+        for path in paths {
+            files.push(read(&path.display().to_string())?);
+        }
+    }
+    let classification = args.classification.as_deref().map(read).transpose()?;
+    let thresholds = args.thresholds.as_deref().map(read).transpose()?;
+    let files: Vec<File<'_>> = files.iter().map(file).collect();
+    let loaded = load::load(
+        &files,
+        &Options {
+            variables,
+            classification: classification.as_ref().map(file),
+            references: None,
+            thresholds: thresholds.as_ref().map(file),
+            read: &|rules, name| {
+                let path = Path::new(rules).parent().unwrap_or(Path::new("")).join(name);
+                read_bytes(&path, name, MAX_FILE).map_err(|error| error.to_string())
+            },
+        },
+    );
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.json {
+        for outcome in &loaded.outcomes {
+            writeln!(out, "{}", line(outcome))?;
+        }
+    } else {
+        eprint!("{}", policy::render(&loaded.diagnostics, io::stderr().is_terminal()));
+        table(&mut out, &loaded)?;
+        summary(&mut out, &loaded)?;
+    }
+    out.flush()?;
+    let none = loaded.rules.is_empty() && !loaded.outcomes.is_empty();
+    Ok(if none { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn read(name: &str) -> Result<(String, Vec<u8>), ReadError> {
+    Ok((name.to_owned(), read_bytes(Path::new(name), name, MAX_FILE)?))
+}
+
+fn file((name, bytes): &(String, Vec<u8>)) -> File<'_> {
+    File { name, bytes }
+}
+
+/// What came of a rule, in JSON. A rule whose number could not be read is told by its place.
+fn line(outcome: &Outcome) -> serde_json::Value {
+    let mut object = match &outcome.refused {
+        None => serde_json::json!({ "sid": outcome.sid, "loaded": true }),
+        Some(refused) => serde_json::json!({
+            "sid": outcome.sid, "loaded": false, "keyword": refused.keyword, "error": refused.error,
+        }),
+    };
+    if outcome.sid == 0 {
+        object["file"] = (*outcome.file).into();
+        object["line"] = outcome.line.into();
+    }
+    object
+}
+
+/// A line for each rule that is loaded.
+fn table(out: &mut impl Write, loaded: &Loaded) -> io::Result<()> {
+    writeln!(out, "{:>10}  {:10}  {:10}  {:20}  MESSAGE", "SID", "ACTION", "PROTOCOL", "ATT&CK")?;
+    for rule in &loaded.rules {
+        let techniques = techniques(rule);
+        let shown: String = rule.message.chars().filter(|c| !c.is_control()).collect();
+        let (action, protocol) = (action(rule.action), protocol(&rule.header));
+        writeln!(out, "{:>10}  {action:10}  {protocol:10}  {techniques:20}  {shown}", rule.sid)?;
+    }
+    Ok(())
+}
+
+/// What metadata says of ATT&CK: tactics and techniques.
+fn techniques(rule: &Rule) -> String {
+    let ids = rule.metadata.iter().filter(|(key, _)| matches!(&**key, "mitre_tactic_id" | "mitre_technique_id"));
+    let ids: Vec<String> = ids.map(|(_, id)| id.chars().filter(|c| !c.is_control()).collect()).collect();
+    ids.join(",")
+}
+
+fn action(action: Action) -> &'static str {
+    match action {
+        Action::Alert => "alert",
+        Action::Drop => "drop",
+        Action::Pass => "pass",
+        Action::Reject(Ends::Source) => "reject",
+        Action::Reject(Ends::Destination) => "rejectdst",
+        Action::Reject(Ends::Both) => "rejectboth",
+    }
+}
+
+fn protocol(header: &Header) -> String {
+    match header.protocol {
+        Protocol::Ip => "ip",
+        Protocol::Ipv4 => "ipv4",
+        Protocol::Ipv6 => "ipv6",
+        Protocol::Tcp => "tcp",
+        Protocol::TcpPacket => "tcp-pkt",
+        Protocol::TcpStream => "tcp-stream",
+        Protocol::Udp => "udp",
+        Protocol::Icmp => "icmp",
+        Protocol::Icmpv4 => "icmpv4",
+        Protocol::Icmpv6 => "icmpv6",
+        Protocol::Sctp => "sctp",
+        Protocol::Igmp => "igmp",
+        Protocol::PacketHeader => "pkthdr",
+        Protocol::Number(number) => return number.to_string(),
+        Protocol::App(app) => app.name(),
+    }
+    .to_owned()
+}
+
+/// How many rules there are, and what stopped the others, by keyword and what was said most.
+fn summary(out: &mut impl Write, loaded: &Loaded) -> io::Result<()> {
+    let (all, sound) = (loaded.outcomes.len(), loaded.rules.len());
+    let share = if all == 0 { 100.0 } else { 100.0 * sound as f64 / all as f64 };
+    writeln!(out, "\n{sound} of {all} rules load ({share:.2}%), {} are commented out", loaded.disabled)?;
+    let mut keywords: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+    for refused in loaded.outcomes.iter().filter_map(|outcome| outcome.refused.as_ref()) {
+        *keywords.entry(&refused.keyword).or_default().entry(&refused.error).or_default() += 1;
+    }
+    let mut keywords: Vec<_> =
+        keywords.into_iter().map(|(name, why)| (why.values().sum::<usize>(), name, why)).collect();
+    keywords.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
+    for (count, keyword, why) in keywords {
+        let most = why.iter().max_by_key(|(_, count)| **count).map_or("", |(error, _)| error);
+        let others = if why.len() > 1 { format!(" (and {} other reasons)", why.len() - 1) } else { String::new() };
+        writeln!(out, "{count:>8} left out by `{keyword}`: {most}{others}")?;
+    }
+    Ok(())
+}

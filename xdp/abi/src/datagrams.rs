@@ -1,0 +1,202 @@
+//! Which datagrams no rule can match. `DATAGRAMS`, one entry a slot.
+//!
+//! Of each rule that can match a datagram by itself a few bytes are known that its payload must hold: a *gram*. Rules are put into
+//! groups by protocol and ports. A datagram whose payload holds no gram of its groups cannot match; one that holds any may.
+//!
+//! The table is a filter of two levels. A bit of [`Datagrams::seen`] says that any group has a gram; two words of
+//! [`Datagrams::masks`] say which ones may. All bytes of grams and payloads are folded: bit 5 is set, so that letters of either
+//! case are alike.
+//!
+//! The look-up is written once, for the kernel and for userspace.
+
+use crate::plain;
+
+/// Bytes of the longest payload that is looked through.
+pub const ROOM: u32 = 2048;
+/// Most groups of rules.
+pub const GROUPS: u32 = 16;
+/// Places at the beginning of a payload where [`tier::HEAD`] grams are looked for.
+pub const HEAD: u32 = 64;
+
+/// How a gram is looked for: index into [`Datagrams::tiers`].
+pub mod tier {
+    /// Eight bytes, at every fourth place: of patterns of eleven bytes or more.
+    pub const LONG: usize = 0;
+    /// Four bytes, at every fourth place: of patterns of seven bytes or more.
+    pub const MEDIUM: usize = 1;
+    /// Four bytes, at every place.
+    pub const SHORT: usize = 2;
+    /// Two bytes, at every place.
+    pub const TINY: usize = 3;
+    /// Four bytes, at one place among the first [`super::HEAD`].
+    pub const HEAD: usize = 4;
+    /// Two bytes, at one such place. Behind the last byte of a payload there are zeros.
+    pub const HEAD_TINY: usize = 5;
+    pub const TIERS: usize = 6;
+}
+
+/// See the module. Every bit that is on may be on for another reason; none is off that should be on.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub struct Datagrams {
+    /// What is spoken by flows that are held whatever they say, a bit for each [`crate::flow::Flow::app`].
+    pub apps: [u64; 4],
+    /// By IP protocol: the groups that have it.
+    pub protocols: [u16; 256],
+    /// By type: those that have it of ICMP and of ICMPv6.
+    pub types: [[u16; 256]; 2],
+    /// Groups with grams, by [`tier`].
+    pub tiers: [u16; tier::TIERS],
+    /// Groups with a rule of which no gram is known.
+    pub always: u16,
+    pub _pad: u16,
+    /// By port of UDP and SCTP: groups that have it as source, as destination.
+    pub sources: [u16; 1 << 16],
+    pub destinations: [u16; 1 << 16],
+    /// A bit for each gram, by [`place`].
+    pub seen: [u64; SEEN_WORDS],
+    /// The groups that have it, by [`masks`].
+    pub masks: [u16; 1 << 16],
+}
+
+const SEEN_BITS: u32 = 20;
+const SEEN_WORDS: usize = 1 << (SEEN_BITS - 6);
+
+/// A payload, zeros behind its end.
+pub trait Payload {
+    /// Eight bytes from a place below [`ROOM`] on, the first one lowest.
+    fn word(&self, at: u32) -> u64;
+}
+
+/// Letters of either case as one. So are other bytes, which makes it say more often that a rule may match.
+#[inline(always)]
+pub const fn fold(word: u64) -> u64 {
+    word | 0x2020_2020_2020_2020
+}
+
+/// A gram as a key of the table. `bytes`: folded, the first one lowest; `at`: its place, where that is fixed.
+#[inline(always)]
+pub const fn key(of: usize, bytes: u64, at: u32) -> u64 {
+    // of the folded bytes of a long gram none is below 0x20, so that it is no other one's key
+    match of {
+        tier::LONG => bytes,
+        tier::MEDIUM | tier::SHORT => bytes & 0xffff_ffff | (of as u64) << 56,
+        tier::TINY => bytes & 0xffff | (of as u64) << 56,
+        tier::HEAD => bytes & 0xffff_ffff | (at as u64) << 40 | (of as u64) << 56,
+        _ => bytes & 0xffff | (at as u64) << 40 | (of as u64) << 56,
+    }
+}
+
+/// Word and bit of a key in [`Datagrams::seen`].
+#[inline(always)]
+pub const fn place(key: u64) -> (usize, u32) {
+    let bit = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SEEN_BITS);
+    ((bit >> 6) as usize, bit as u32 & 63)
+}
+
+/// The two words of a key in [`Datagrams::masks`].
+#[inline(always)]
+pub const fn masks(key: u64) -> (usize, usize) {
+    let mixed = (key ^ key >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    ((mixed >> 48) as usize, (mixed >> 32 & 0xffff) as usize)
+}
+
+impl Datagrams {
+    /// Whether flows that speak this are held whatever they say.
+    #[inline(always)]
+    pub const fn holds(&self, app: u8) -> bool {
+        self.apps[(app >> 6) as usize & 3] >> (app & 63) & 1 != 0
+    }
+
+    /// The groups whose rules can match a packet by its protocol and ports; of ICMP, by its type.
+    #[inline(always)]
+    pub const fn groups(&self, protocol: u8, (source, destination): (u16, u16), kind: u8) -> u16 {
+        let groups = self.protocols[protocol as usize];
+        match protocol {
+            17 | 132 => groups & self.sources[source as usize] & self.destinations[destination as usize],
+            1 => groups & self.types[0][kind as usize],
+            58 => groups & self.types[1][kind as usize],
+            _ => groups,
+        }
+    }
+
+    /// Whether a payload of so many bytes, [`ROOM`] at most, may hold what a rule of these groups looks for.
+    #[inline(always)]
+    pub fn may_match(&self, payload: &impl Payload, length: u32, groups: u16) -> bool {
+        if groups & self.always != 0 {
+            return true;
+        }
+        self.in_head(payload, length, groups)
+            || self.at_every_fourth(payload, length, groups)
+            || self.anywhere(payload, length, groups)
+    }
+
+    #[inline(always)]
+    fn in_head(&self, payload: &impl Payload, length: u32, groups: u16) -> bool {
+        let (four, two) = (groups & self.tiers[tier::HEAD], groups & self.tiers[tier::HEAD_TINY]);
+        let mut at = 0;
+        while four | two != 0 && at < HEAD && at < length {
+            let bytes = fold(payload.word(at));
+            if self.has(key(tier::HEAD, bytes, at), four) || self.has(key(tier::HEAD_TINY, bytes, at), two) {
+                return true;
+            }
+            at += 1;
+        }
+        false
+    }
+
+    #[inline(always)]
+    fn at_every_fourth(&self, payload: &impl Payload, length: u32, groups: u16) -> bool {
+        let (eight, four) = (groups & self.tiers[tier::LONG], groups & self.tiers[tier::MEDIUM]);
+        let mut at = 0;
+        while eight | four != 0 && at < ROOM && at < length {
+            let bytes = fold(payload.word(at));
+            if self.has(key(tier::LONG, bytes, 0), eight) || self.has(key(tier::MEDIUM, bytes, 0), four) {
+                return true;
+            }
+            at += 4;
+        }
+        false
+    }
+
+    #[inline(always)]
+    fn anywhere(&self, payload: &impl Payload, length: u32, groups: u16) -> bool {
+        let (four, two) = (groups & self.tiers[tier::SHORT], groups & self.tiers[tier::TINY]);
+        let mut at = 0;
+        while four | two != 0 && at < ROOM && at < length {
+            let bytes = fold(payload.word(at));
+            if self.has(key(tier::SHORT, bytes, 0), four) || self.has(key(tier::TINY, bytes, 0), two) {
+                return true;
+            }
+            at += 1;
+        }
+        false
+    }
+
+    /// Whether any of these groups may have a gram.
+    #[inline(always)]
+    fn has(&self, key: u64, groups: u16) -> bool {
+        if groups == 0 {
+            return false;
+        }
+        let (word, bit) = place(key);
+        if self.seen[word] >> bit & 1 == 0 {
+            return false;
+        }
+        let (one, other) = masks(key);
+        self.masks[one] & self.masks[other] & groups != 0
+    }
+
+    /// Groups get a gram.
+    pub const fn enter(&mut self, of: usize, bytes: u64, at: u32, groups: u16) {
+        let key = key(of, fold(bytes), at);
+        let (word, bit) = place(key);
+        let (one, other) = masks(key);
+        self.tiers[of] |= groups;
+        self.seen[word] |= 1 << bit;
+        self.masks[one] |= groups;
+        self.masks[other] |= groups;
+    }
+}
+
+plain!(Datagrams = 32 + 3 * 512 + 16 + 2 * 131_072 + 131_072 + 131_072);

@@ -1,0 +1,135 @@
+//! Filters over events, as the tests' own runner has them.
+
+use serde_json::{Map, Value};
+
+use super::yaml::text;
+
+/// Counts the events that a filter matches; the error is what was expected and what came instead.
+pub fn count(filter: &Value, events: &[Value]) -> Result<(), String> {
+    let empty = Map::new();
+    let matched = filter["match"].as_object().unwrap_or(&empty);
+    let got = events.iter().filter(|event| matches(matched, event)).count() as u64;
+    let expected = filter["count"].as_u64().unwrap_or_default();
+    if got == expected {
+        return Ok(());
+    }
+    Err(format!("expected {expected}, got {got} of {}", Value::Object(matched.clone())))
+}
+
+fn matches(filter: &Map<String, Value>, event: &Value) -> bool {
+    filter.iter().all(|(key, expected)| match key.as_str() {
+        "has-key" => !find(&text(expected), event).is_null(),
+        "not-has-key" => find(&text(expected), event).is_null(),
+        _ => one(key, expected, event),
+    })
+}
+
+fn one(key: &str, expected: &Value, event: &Value) -> bool {
+    let Some((path, how)) = key.rsplit_once(".__").or_else(|| key.rsplit_once("__")) else {
+        return equal(&find(key, event), expected);
+    };
+    let found = find(path, event);
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let strings = |test: fn(&str, &str) -> bool| match (text(&found), text(expected)) {
+        (Some(found), Some(expected)) => test(&found, &expected),
+        _ => false,
+    };
+    match how {
+        "find" => strings(|found, expected| found.contains(expected)),
+        "startswith" => strings(|found, expected| found.starts_with(expected)),
+        "endswith" => strings(|found, expected| found.ends_with(expected)),
+        // one of a list, a key of an object, or part of a text
+        "contains" => match &found {
+            Value::Array(all) => all.iter().any(|one| equal(one, expected)),
+            Value::Object(map) => text(expected).is_some_and(|key| map.contains_key(&key)),
+            _ => strings(|found, expected| found.contains(expected)),
+        },
+        "len" => equal(&length(&found), expected),
+        _ => equal(&find(key, event), expected),
+    }
+}
+
+/// Of what has none it is -1.
+fn length(value: &Value) -> Value {
+    match value {
+        Value::Array(all) => all.len().into(),
+        Value::Object(map) => map.len().into(),
+        Value::String(text) => text.chars().count().into(),
+        _ => (-1).into(),
+    }
+}
+
+/// Numbers are equal by value, and switches are numbers.
+fn equal(found: &Value, expected: &Value) -> bool {
+    let number = |value: &Value| match value {
+        Value::Bool(on) => Some(f64::from(u8::from(*on))),
+        value => value.as_f64(),
+    };
+    match (number(found), number(expected)) {
+        (Some(_), Some(_)) if found.is_u64() && expected.is_u64() => found == expected,
+        (Some(found), Some(expected)) => found == expected,
+        _ => found == expected,
+    }
+}
+
+/// The value at a path such as `smtp.rcpt_to[0]`; null if there is none.
+fn find(path: &str, event: &Value) -> Value {
+    let mut at = event;
+    for part in path.split('.') {
+        let (name, index) = match part.strip_suffix(']').and_then(|part| part.rsplit_once('[')) {
+            Some((name, index)) if !index.is_empty() => (name, index.parse::<usize>().ok()),
+            _ => (part, None),
+        };
+        let whole = at.get(name);
+        let indexed = index.map_or(whole, |index| whole.and_then(|whole| whole.get(index)));
+        match indexed {
+            Some(value) => at = value,
+            None => return Value::Null,
+        }
+    }
+    at.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn filters() {
+        let event = json!({
+            "event_type": "alert", "proto": "TCP", "alert": {"signature_id": 7, "metadata": {"tag": ["a", "b"]}},
+            "smtp": {"rcpt_to": ["<x@y>"]}, "tcp": {"syn": true}, "vlan": [10]
+        });
+        let tables = [
+            (json!({"event_type": "alert", "alert.signature_id": 7}), true),
+            (json!({"alert.signature_id": "7"}), false),
+            (json!({"alert.signature_id": 7.0, "tcp.syn": true}), true),
+            (json!({"smtp.rcpt_to[0]": "<x@y>", "vlan[0]": 10}), true),
+            (json!({"smtp.rcpt_to[1]": "<x@y>"}), false),
+            (json!({"has-key": "alert.metadata.tag", "not-has-key": "flow"}), true),
+            (json!({"not-has-key": "alert"}), false),
+            (json!({"alert.metadata.tag.__len": 2, "proto.__len": 3, "nothing.__len": -1}), true),
+            (
+                json!({"alert.metadata.tag.__contains": "b", "alert.__contains": "metadata", "proto.__contains": "C"}),
+                true,
+            ),
+            (json!({"alert.metadata.tag.__contains": "c"}), false),
+            (json!({"proto.__find": "CP", "proto.__startswith": "T", "proto.__endswith": "P"}), true),
+            (json!({"proto.__startswith": "C"}), false),
+            (json!({"nothing": null}), true),
+        ];
+        for (filter, expected) in tables {
+            assert_eq!(matches(filter.as_object().unwrap(), &event), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn what_came_instead() {
+        let filter = json!({"count": 2, "match": {"event_type": "alert"}});
+        let events = [json!({"event_type": "alert"}), json!({"event_type": "flow"})];
+        assert_eq!(count(&filter, &events), Err("expected 2, got 1 of {\"event_type\":\"alert\"}".to_owned()));
+        assert_eq!(count(&json!({"count": 0, "match": {"event_type": "drop"}}), &events), Ok(()));
+    }
+}
