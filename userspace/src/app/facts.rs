@@ -4,6 +4,7 @@ use dropgate_signatures::{
     buffer::Buffer,
     protocol::App,
     subject::{Direction, Field, Transaction},
+    words::words,
 };
 use serde_json::{Map, Value};
 
@@ -88,8 +89,7 @@ pub struct Plain {
 impl Plain {
     /// One that is complete.
     pub fn new(id: u64, app: App, direction: Direction, facts: Facts, events: Events) -> Self {
-        let names: Names = |_| &[];
-        Self { id, app, direction: Some(direction), facts, events, complete: true, revision: 1, names }
+        Self { id, app, direction: Some(direction), facts, events, complete: true, revision: 1, names: words }
     }
 
     pub fn footprint(&self) -> usize {
@@ -134,8 +134,18 @@ impl Transaction for Plain {
 
     fn test(&self, keyword: &str, argument: &str, direction: Direction) -> Option<bool> {
         let names = (self.names)(keyword);
-        let mut numbers = (0..).map_while(|instance| self.number(keyword, direction, instance));
-        if numbers.any(|number| holds(argument, number, names)) {
+        let numbers: Vec<u64> = (0..).map_while(|instance| self.number(keyword, direction, instance)).collect();
+        let holds = |argument, number: &u64| holds(argument, *number, names);
+        let held = match which(keyword, argument) {
+            None => numbers.iter().any(|number| holds(argument, number)),
+            Some((argument, "any")) => numbers.iter().any(|number| holds(argument, number)),
+            Some((argument, "all")) => numbers.iter().all(|number| holds(argument, number)),
+            Some((argument, at)) => at.parse().is_ok_and(|at: isize| {
+                let at = if at < 0 { numbers.len().checked_add_signed(at) } else { usize::try_from(at).ok() };
+                at.and_then(|at| numbers.get(at)).is_some_and(|number| holds(argument, number))
+            }),
+        };
+        if held {
             return Some(true);
         }
         if self.complete { Some(false) } else { None }
@@ -162,6 +172,13 @@ const fn event_type(app: App) -> &'static str {
         App::FtpData => "ftp_data",
         other => other.name(),
     }
+}
+
+/// A value, and which of several numbers must have it: a place, from the end if it is negative, `any` or `all`.
+fn which<'a>(keyword: &str, argument: &'a str) -> Option<(&'a str, &'a str)> {
+    let several = keyword.starts_with("ldap.responses.") || matches!(keyword, "mqtt.type" | "mqtt.reason_code");
+    let (argument, place) = argument.rsplit_once(',').filter(|_| several)?;
+    Some((argument, place.trim()))
 }
 
 /// Whether a number is what an argument says: names or numbers, any of those joined by `,` (flags, which are named behind a `+`: all of them, or with `!` none), or a

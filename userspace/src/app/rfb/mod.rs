@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use dropgate_signatures::{buffer::Buffer, protocol::App, subject::Direction};
+use dropgate_signatures::{buffer::Buffer, protocol::App, subject::Direction, words::RFB_RESULTS};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -65,7 +65,6 @@ impl Rfb {
         let mut transaction = Plain::new(0, App::Rfb, Direction::ToServer, Facts::default(), Events::default());
         transaction.direction = None;
         transaction.complete = false;
-        transaction.names = names;
         Self {
             kept: Default::default(),
             ended: [false; 2],
@@ -116,7 +115,7 @@ impl Rfb {
             }),
             Turn::Result => bytes.u32().map(|result| {
                 facts.number("rfb.secresult", result);
-                let name = RESULTS.get(result as usize).map_or("UNKNOWN", |(name, _)| name);
+                let name = RFB_RESULTS.get(result as usize).map_or("UNKNOWN", |(name, _)| name);
                 self.authentication.insert("security_result".to_owned(), json!(name.to_ascii_uppercase()));
                 match result {
                     0 => Turn::ClientInit,
@@ -236,13 +235,6 @@ fn framebuffer(bytes: &mut Bytes<'_>, facts: &mut Facts) -> Option<()> {
         }),
     );
     Some(())
-}
-
-/// Results of authentication, by their numbers.
-const RESULTS: &[(&str, u64)] = &[("ok", 0), ("fail", 1), ("toomany", 2)];
-
-fn names(keyword: &str) -> &'static [(&'static str, u64)] {
-    if keyword == "rfb.secresult" { RESULTS } else { &[] }
 }
 
 impl Parser for Rfb {

@@ -1,6 +1,10 @@
 //! LDAP (RFC 4511): a request and what answers it are one transaction.
 
-use dropgate_signatures::{buffer::Buffer, subject::Direction};
+use dropgate_signatures::{
+    buffer::Buffer,
+    subject::Direction,
+    words::{LDAP_OPERATIONS, LDAP_RESULTS},
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -20,82 +24,6 @@ const SET: u8 = 0x31;
 const BOOLEAN: u8 = 1;
 /// Longest header of a message: a tag, and a length in its long form.
 const HEADER_MAX: usize = 6;
-
-/// Operations, by their application tags, as rules and events name them.
-const OPERATIONS: &[(&str, u64)] = &[
-    ("bind_request", 0),
-    ("bind_response", 1),
-    ("unbind_request", 2),
-    ("search_request", 3),
-    ("search_result_entry", 4),
-    ("search_result_done", 5),
-    ("modify_request", 6),
-    ("modify_response", 7),
-    ("add_request", 8),
-    ("add_response", 9),
-    ("del_request", 10),
-    ("del_response", 11),
-    ("mod_dn_request", 12),
-    ("mod_dn_response", 13),
-    ("compare_request", 14),
-    ("compare_response", 15),
-    ("abandon_request", 16),
-    ("search_result_reference", 19),
-    ("extended_request", 23),
-    ("extended_response", 24),
-    ("intermediate_response", 25),
-];
-
-/// Result codes (RFC 4511 section 4.1.9).
-const RESULTS: &[(&str, u64)] = &[
-    ("success", 0),
-    ("operations_error", 1),
-    ("protocol_error", 2),
-    ("time_limit_exceeded", 3),
-    ("size_limit_exceeded", 4),
-    ("compare_false", 5),
-    ("compare_true", 6),
-    ("auth_method_not_supported", 7),
-    ("stronger_auth_required", 8),
-    ("referral", 10),
-    ("admin_limit_exceeded", 11),
-    ("unavailable_critical_extension", 12),
-    ("confidentiality_required", 13),
-    ("sasl_bind_in_progress", 14),
-    ("no_such_attribute", 16),
-    ("undefined_attribute_type", 17),
-    ("inappropriate_matching", 18),
-    ("constraint_violation", 19),
-    ("attribute_or_value_exists", 20),
-    ("invalid_attribute_syntax", 21),
-    ("no_such_object", 32),
-    ("alias_problem", 33),
-    ("invalid_dns_syntax", 34),
-    ("alias_dereferencing_problem", 36),
-    ("inappropriate_authentication", 48),
-    ("invalid_credentials", 49),
-    ("insufficient_access_rights", 50),
-    ("busy", 51),
-    ("unavailable", 52),
-    ("unwilling_to_perform", 53),
-    ("loop_detect", 54),
-    ("naming_violation", 64),
-    ("object_class_violation", 65),
-    ("not_allowed_on_non_leaf", 66),
-    ("not_allowed_on_rdn", 67),
-    ("entry_already_exists", 68),
-    ("object_class_mods_prohibited", 69),
-    ("affects_multiple_dsas", 71),
-    ("other", 80),
-];
-
-pub fn names(keyword: &str) -> &'static [(&'static str, u64)] {
-    match keyword {
-        "ldap.request.operation" | "ldap.responses.operation" => OPERATIONS,
-        "ldap.responses.result_code" => RESULTS,
-        _ => &[],
-    }
-}
 
 /// Messages are sequences.
 pub fn measure(said: &[u8], _: &mut usize) -> Length {
@@ -140,7 +68,7 @@ fn message(bytes: &mut Bytes<'_>, facts: &mut Facts, responses: &mut Vec<Value>)
     let id = integer(&mut message)?;
     let (tag, contents) = element(&mut message)?;
     let number = u64::from(tag & 0x1f);
-    let (name, _) = OPERATIONS.iter().find(|(_, known)| *known == number && tag & 0xc0 == 0x40)?;
+    let (name, _) = LDAP_OPERATIONS.iter().find(|(_, known)| *known == number && tag & 0xc0 == 0x40)?;
     let mut object = Map::from_iter([("message_id".to_owned(), json!(id)), ("operation".to_owned(), json!(name))]);
     let mut body = Bytes::new(contents);
     let key = id.cast_unsigned();
@@ -309,7 +237,7 @@ fn answer(name: &str, body: &mut Bytes<'_>, facts: &mut Facts) -> Option<Map<Str
     }
     let code = enumerated(body)?;
     facts.number("ldap.responses.result_code", code);
-    let result = RESULTS.iter().find(|(_, known)| *known == code);
+    let result = LDAP_RESULTS.iter().find(|(_, known)| *known == code);
     let result = result.map_or_else(|| format!("unknown({code})"), |(name, _)| (*name).to_owned());
     let matched = dn(octets(body)?, Buffer::LdapResponsesDn, facts);
     let message = dn(octets(body)?, Buffer::LdapResponsesMessage, facts);

@@ -318,6 +318,16 @@ fn ldap_is_read() {
     assert_eq!(all[0].number("ldap.responses.count", ToClient, 1), None);
     assert_eq!(all[0].test("ldap.responses.operation", "search_result_done", ToClient), Some(true));
     assert_eq!(all[0].test("ldap.responses.result_code", "size_limit_exceeded", ToClient), Some(true));
+    for (argument, answer) in [
+        ("search_result_done,1", true),
+        ("search_result_done,-1", true),
+        ("search_result_done,any", true),
+        ("search_result_done,0", false),
+        ("search_result_done,-3", false),
+        ("search_result_done,all", false),
+    ] {
+        assert_eq!(all[0].test("ldap.responses.operation", argument, ToClient), Some(answer), "{argument}");
+    }
     let event = object(all[0]);
     assert_eq!(event["request"]["search_request"]["attributes"], json!(["cn", "sn"]));
     assert_eq!(event["responses"][0]["search_result_entry"]["attributes"][0]["values"], json!(["one", "two"]));
