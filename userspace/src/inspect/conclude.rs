@@ -1,7 +1,5 @@
 //! Compares what is spoken with what is expected, and says what follows for the flow.
 
-use std::net::IpAddr;
-
 use dropgate_abi::{
     flow::app,
     hold::Held,
@@ -42,9 +40,7 @@ struct Flow<'a> {
     own: Expected,
     /// Zone of the initiator.
     zone: u16,
-    client: IpAddr,
-    server: IpAddr,
-    server_port: u16,
+    parties: Parties,
     now_ns: u64,
     unix_s: i64,
 }
@@ -111,12 +107,10 @@ pub(super) fn conclude(
 ) -> Answer {
     let Context { rules, now_ns, unix_s, .. } = *context;
     let walk = &packet.walk;
-    let server_port = if held.direction == 0 { walk.dport } else { walk.sport };
-    let service = Expected::Service { counter: held.service, udp: walk.protocol == UDP, port: server_port };
+    let parties = Parties::of(held, packet);
+    let service = Expected::Service { counter: held.service, udp: walk.protocol == UDP, port: parties.port };
     let own = Protocol::numbered(held.announced).map_or(service, Expected::Announced);
-    let ends = [packet.source(), packet.destination()];
-    let [client, server] = if held.direction == 0 { ends } else { [ends[1], ends[0]] };
-    let flow = Flow { rules, own, zone: held.zone, client, server, server_port, now_ns, unix_s };
+    let flow = Flow { rules, own, zone: held.zone, parties, now_ns, unix_s };
     loop {
         let fault = match next(talk, &flow) {
             Next::More => return Answer::Release,
@@ -160,8 +154,7 @@ fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
             Beginning::Seen => {
                 let next = compare(layer, flow, stalled);
                 if matches!(layer.stage, Stage::Compared) {
-                    let parties = Parties { client: flow.client, server: flow.server, port: flow.server_port };
-                    talk.begin(flow.rules, flow.is_udp(), parties, flow.unix_s);
+                    talk.begin(flow.rules, flow.is_udp(), flow.parties, flow.unix_s);
                 }
                 let layer = talk.layer();
                 if let (Stage::Compared, true) = (&layer.stage, outermost) {
@@ -417,7 +410,7 @@ fn finding(fault: &Fault, talk: &Talk, flow: &Flow<'_>) -> Finding {
         expected: flow.rules.expected(expected),
         found: fault.found,
         evidence,
-        server_port: flow.server_port,
+        server_port: flow.parties.port,
         within: within(talk),
         asked: fault.asked.clone(),
     }

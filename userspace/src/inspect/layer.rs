@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
+use dropgate_abi::hold::Held;
 use dropgate_signatures::protocol::App;
 
 use super::{
     expect::{Expected, Rules},
     follow::Follow,
+    packet::Packet,
     proxy::{Access, Asked},
     related::Control,
     watch::Signatures,
@@ -27,6 +29,18 @@ pub(super) struct Parties {
     pub client: IpAddr,
     pub server: IpAddr,
     pub port: u16,
+}
+
+impl Parties {
+    /// Those of a held packet.
+    pub fn of(held: &Held, packet: &Packet<'_>) -> Self {
+        let (source, destination) = (packet.source(), packet.destination());
+        if held.direction == 0 {
+            Self { client: source, server: destination, port: packet.walk.dport }
+        } else {
+            Self { client: destination, server: source, port: packet.walk.sport }
+        }
+    }
 }
 
 /// How far it is with a conversation.

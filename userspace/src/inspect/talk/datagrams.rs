@@ -6,8 +6,10 @@ use dropgate_abi::{
 };
 
 use super::{Layer, Rules, Stage, Talk};
-use crate::inspect::{Context, packet::Packet, recall::is_session};
-use crate::protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Protocol, Spoken};
+use crate::{
+    inspect::{Context, layer::Parties, packet::Packet, recall::is_session},
+    protocol::{self, Candidates, Datagrams, Direction, MOST_DATAGRAMS, Protocol, Spoken},
+};
 
 /// Bytes of a datagram that are kept.
 const DATAGRAM: usize = 2048;
@@ -26,12 +28,12 @@ impl Talk {
             (None, app::UNKNOWN) => Spoken::Unknown,
             (None, _) => Spoken::Pending,
         };
-        let port = if held.direction == 0 { packet.walk.dport } else { packet.walk.sport };
-        self.layers = vec![Layer::of(spoken, port)];
+        let parties = Parties::of(held, packet);
+        self.layers = vec![Layer::of(spoken, parties.port)];
         self.datagrams.clear();
         // of what goes on where its beginning was, nothing can be read
         if !Protocol::numbered(held.app).is_some_and(is_session) {
-            self.begin(context.rules, true, port, context.unix_s);
+            self.begin(context.rules, true, parties, context.unix_s);
         }
     }
 
