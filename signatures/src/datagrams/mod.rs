@@ -11,7 +11,7 @@ mod tests;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use dropgate_abi::datagrams::{Datagrams, GROUPS, Payload, ROOM, tier};
+use dropgate_abi::datagrams::{Datagrams, GROUPS, PART, Payload, ROOM, tier};
 
 use self::{groups::Groups, pattern::Pattern};
 use crate::{
@@ -81,7 +81,12 @@ impl Sieve {
         }
         let always = groups & self.table.always != 0;
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        always || length > 0 && (length > ROOM || self.table.may_match(&Bytes(payload), length, groups))
+        let (table, payload) = (&self.table, Bytes(payload));
+        let may_hold = |start: u32| {
+            table.may_hold(&payload, start, groups)
+                && (start..start + PART).any(|at| table.may_begin(&payload, at, groups))
+        };
+        always || length > ROOM || (0..length).step_by(PART as usize).any(may_hold)
     }
 }
 

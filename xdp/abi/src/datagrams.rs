@@ -13,10 +13,12 @@ use crate::plain;
 
 /// Bytes of the longest payload that is looked through.
 pub const ROOM: u32 = 2048;
+/// Bytes of a payload that are looked through at a time.
+pub const PART: u32 = 64;
 /// Most groups of rules.
 pub const GROUPS: u32 = 16;
 /// Places at the beginning of a payload where [`tier::HEAD`] grams are looked for.
-pub const HEAD: u32 = 64;
+pub const HEAD: u32 = PART;
 
 /// How a gram is looked for: index into [`Datagrams::tiers`].
 pub mod tier {
@@ -120,71 +122,82 @@ impl Datagrams {
         }
     }
 
-    /// Whether a payload of so many bytes, [`ROOM`] at most, may hold what a rule of these groups looks for.
+    /// Whether any place of a part of a payload, the [`PART`] bytes from `start` on, may begin a gram that these groups look for
+    /// there. If so, [`Datagrams::may_begin`] says more.
+    ///
+    /// There is no branch for each place: the verifier would walk every combination of them.
     #[inline(always)]
-    pub fn may_match(&self, payload: &impl Payload, length: u32, groups: u16) -> bool {
-        if groups & self.always != 0 {
-            return true;
-        }
-        self.in_head(payload, length, groups)
-            || self.at_every_fourth(payload, length, groups)
-            || self.anywhere(payload, length, groups)
-    }
-
-    #[inline(always)]
-    fn in_head(&self, payload: &impl Payload, length: u32, groups: u16) -> bool {
-        let (four, two) = (groups & self.tiers[tier::HEAD], groups & self.tiers[tier::HEAD_TINY]);
-        let mut at = 0;
-        while four | two != 0 && at < HEAD && at < length {
-            let bytes = fold(payload.word(at));
-            if self.has(key(tier::HEAD, bytes, at), four) || self.has(key(tier::HEAD_TINY, bytes, at), two) {
-                return true;
+    pub fn may_hold(&self, payload: &impl Payload, start: u32, groups: u16) -> bool {
+        let has = |of: usize| groups & self.tiers[of] != 0;
+        let mut seen = 0;
+        if has(tier::LONG) {
+            let mut at = 0;
+            while at < PART {
+                seen |= self.seen(key(tier::LONG, fold(payload.word(start + at)), 0));
+                at += 4;
             }
-            at += 1;
         }
-        false
-    }
-
-    #[inline(always)]
-    fn at_every_fourth(&self, payload: &impl Payload, length: u32, groups: u16) -> bool {
-        let (eight, four) = (groups & self.tiers[tier::LONG], groups & self.tiers[tier::MEDIUM]);
-        let mut at = 0;
-        while eight | four != 0 && at < ROOM && at < length {
-            let bytes = fold(payload.word(at));
-            if self.has(key(tier::LONG, bytes, 0), eight) || self.has(key(tier::MEDIUM, bytes, 0), four) {
-                return true;
+        if has(tier::MEDIUM) {
+            let mut at = 0;
+            while at < PART {
+                seen |= self.seen(key(tier::MEDIUM, fold(payload.word(start + at)), 0));
+                at += 4;
             }
-            at += 4;
         }
-        false
-    }
-
-    #[inline(always)]
-    fn anywhere(&self, payload: &impl Payload, length: u32, groups: u16) -> bool {
-        let (four, two) = (groups & self.tiers[tier::SHORT], groups & self.tiers[tier::TINY]);
-        let mut at = 0;
-        while four | two != 0 && at < ROOM && at < length {
-            let bytes = fold(payload.word(at));
-            if self.has(key(tier::SHORT, bytes, 0), four) || self.has(key(tier::TINY, bytes, 0), two) {
-                return true;
+        if has(tier::SHORT) {
+            let mut at = 0;
+            while at < PART {
+                seen |= self.seen(key(tier::SHORT, fold(payload.word(start + at)), 0));
+                at += 1;
             }
-            at += 1;
         }
-        false
+        if has(tier::TINY) {
+            let mut at = 0;
+            while at < PART {
+                seen |= self.seen(key(tier::TINY, fold(payload.word(start + at)), 0));
+                at += 1;
+            }
+        }
+        if start == 0 && (has(tier::HEAD) || has(tier::HEAD_TINY)) {
+            let mut at = 0;
+            while at < HEAD {
+                let bytes = fold(payload.word(at));
+                seen |= self.seen(key(tier::HEAD, bytes, at)) | self.seen(key(tier::HEAD_TINY, bytes, at));
+                at += 1;
+            }
+        }
+        seen != 0
     }
 
-    /// Whether any of these groups may have a gram.
+    /// Whether a place of a payload may begin a gram that these groups look for there.
     #[inline(always)]
-    fn has(&self, key: u64, groups: u16) -> bool {
-        if groups == 0 {
-            return false;
+    pub fn may_begin(&self, payload: &impl Payload, at: u32, groups: u16) -> bool {
+        let bytes = fold(payload.word(at));
+        let mut found = self.groups_of(key(tier::SHORT, bytes, 0)) & self.tiers[tier::SHORT];
+        found |= self.groups_of(key(tier::TINY, bytes, 0)) & self.tiers[tier::TINY];
+        if at & 3 == 0 {
+            found |= self.groups_of(key(tier::LONG, bytes, 0)) & self.tiers[tier::LONG];
+            found |= self.groups_of(key(tier::MEDIUM, bytes, 0)) & self.tiers[tier::MEDIUM];
         }
+        if at < HEAD {
+            found |= self.groups_of(key(tier::HEAD, bytes, at)) & self.tiers[tier::HEAD];
+            found |= self.groups_of(key(tier::HEAD_TINY, bytes, at)) & self.tiers[tier::HEAD_TINY];
+        }
+        found & groups != 0
+    }
+
+    /// 1 if any group may have a gram.
+    #[inline(always)]
+    fn seen(&self, key: u64) -> u64 {
         let (word, bit) = place(key);
-        if self.seen[word] >> bit & 1 == 0 {
-            return false;
-        }
+        self.seen[word] >> bit & 1
+    }
+
+    /// The groups that may have a gram.
+    #[inline(always)]
+    fn groups_of(&self, key: u64) -> u16 {
         let (one, other) = masks(key);
-        self.masks[one] & self.masks[other] & groups != 0
+        self.masks[one] & self.masks[other] & (self.seen(key) as u16).wrapping_neg()
     }
 
     /// Groups get a gram.
