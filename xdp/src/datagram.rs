@@ -27,11 +27,19 @@ pub fn may_match(frame: &impl Frame, walk: &Walk, settings: &Settings) -> bool {
         return false;
     }
     let Some(table) = DATAGRAMS.get(walk.slot & (SLOTS - 1)) else { return true };
-    let groups = table.groups(walk.protocol, (walk.sport, walk.dport), walk.icmp_type);
+    let ports = (walk.sport, walk.dport);
+    let always = &table.always;
+    if always.by_header(walk.protocol, ports, walk.icmp_type)
+        || always.any != 0
+            && (always.by_address(walk.family, &walk.src, 0) || always.by_address(walk.family, &walk.dst, 1))
+    {
+        return true;
+    }
+    let groups = table.groups(walk.protocol, ports, walk.icmp_type);
     if groups == 0 {
         return false;
     }
-    if groups & table.always != 0 || walk.parsed & (parsed::FRAGMENT | parsed::MERGED) != 0 {
+    if walk.parsed & (parsed::FRAGMENT | parsed::MERGED) != 0 {
         return true;
     }
     let at = walk.l4 as u32 + header(walk.protocol);
