@@ -8,7 +8,7 @@ use std::{borrow::Cow, env, fs, time::Instant};
 use dropgate_signatures::{
     buffer::Buffer,
     engine::{FlowState, Outcome, Ruleset, Scratch, Shared},
-    load::{Classes, File, Options, References, Variables, load},
+    load::{File, Options, Variables, load},
     protocol::App,
     subject::{Data, Direction, Field, Flow, Packet, Stream, Subject, Transaction},
 };
@@ -69,8 +69,9 @@ fn main() {
     let files: Vec<File<'_>> = read.iter().map(|(name, bytes)| File { name, bytes }).collect();
     let options = Options {
         variables: Variables::default(),
-        classes: Classes::default(),
-        references: References::default(),
+        classification: None,
+        references: None,
+        thresholds: None,
         read: &|_, name| Err(format!("`{name}` is not read here")),
     };
     let start = Instant::now();

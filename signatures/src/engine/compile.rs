@@ -17,12 +17,13 @@ use super::{
     kind::{Kind, is_of_transaction},
     matcher::{PACKET, Pattern, STREAM},
     order,
+    transform::Prepared,
     verify::Steps,
 };
 use crate::{
     buffer::{Buffer, Way},
     protocol::App,
-    rule::{Arrow, Check, Condition, Inspect, Protocol, Rule, Selected, Transform},
+    rule::{Arrow, Check, Condition, Inspect, Rule, Selected, Transform},
     subject::Direction,
 };
 
@@ -56,7 +57,7 @@ pub struct Contents {
     /// The condition, by index.
     pub condition: u16,
     pub selected: Selected,
-    pub transforms: Box<[Transform]>,
+    pub transforms: Box<[Prepared]>,
     pub steps: Steps,
 }
 
@@ -165,7 +166,7 @@ impl Selectors {
     fn intern(&mut self, buffer: Buffer, transforms: &[Transform]) -> u16 {
         let next = self.all.len() as u16;
         *self.known.entry((buffer, transforms.to_vec())).or_insert_with(|| {
-            self.all.push(Selector { buffer, transforms: transforms.into() });
+            self.all.push(Selector { buffer, transforms: Prepared::all(transforms) });
             next
         })
     }
@@ -198,7 +199,7 @@ fn prepare(number: u32, rule: &Arc<Rule>, addresses: &mut AddressInterner, selec
                     });
                     decoding = if decodes { Some((true, fields.len() - 1)) } else { decoding };
                 } else {
-                    let (selected, transforms) = (inspect.selected.clone(), inspect.transforms.clone().into());
+                    let (selected, transforms) = (inspect.selected.clone(), Prepared::all(&inspect.transforms));
                     contents.push(Contents { condition: condition_at, selected, transforms, steps });
                     decoding = if decodes { Some((false, contents.len() - 1)) } else { decoding };
                 }
@@ -287,22 +288,7 @@ fn member(number: u32, rule: &Compiled, carrier: Carrier, direction: usize) -> O
         Kind::Event | Kind::Addresses | Kind::Spoken | Kind::Transaction => false,
     };
     let header = &rule.rule.header;
-    let of = match header.protocol {
-        Protocol::Ip | Protocol::Ipv4 | Protocol::Ipv6 | Protocol::PacketHeader => true,
-        Protocol::Tcp | Protocol::TcpPacket | Protocol::TcpStream => {
-            matches!(carrier, Carrier::TcpStream | Carrier::TcpPacket)
-        }
-        Protocol::Udp => carrier == Carrier::Udp,
-        Protocol::Icmp => matches!(carrier, Carrier::Icmp | Carrier::Icmpv6),
-        Protocol::Icmpv4 => carrier == Carrier::Icmp,
-        Protocol::Icmpv6 => carrier == Carrier::Icmpv6,
-        Protocol::Sctp => carrier == Carrier::Sctp,
-        Protocol::Igmp => carrier == Carrier::Other,
-        Protocol::Number(number) => {
-            Carrier::of_packet(number) == carrier || number == 6 && carrier == Carrier::TcpStream
-        }
-        Protocol::App(_) => matches!(carrier, Carrier::TcpStream | Carrier::TcpPacket | Carrier::Udp | Carrier::Sctp),
-    };
+    let of = carrier.may_carry(header.protocol);
     // what is asked of the stream where there is one is asked of datagrams as they come
     (asked && of && rule.directions[direction]).then(|| Member {
         rule: number,

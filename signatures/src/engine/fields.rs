@@ -6,14 +6,15 @@ use super::{
     compile::{Compiled, FieldAsk, is_spoken},
     kind::Kind,
     matcher::{Matcher, Pattern},
+    transform::Prepared,
 };
-use crate::{buffer::Buffer, protocol::App, rule::Transform};
+use crate::{buffer::Buffer, protocol::App};
 
 /// A buffer, and what is done to it before anything is looked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Selector {
     pub buffer: Buffer,
-    pub transforms: Box<[Transform]>,
+    pub transforms: Box<[Prepared]>,
 }
 
 /// A buffer that is looked through.

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Verdict, matcher::Cursor, threshold::Counter};
+use super::{Verdict, threshold::Counter};
 use crate::{
     protocol::App,
     rule::{BitAction, Flowbits, Flowint, FlowintOp, IntValue},
@@ -38,8 +38,6 @@ type Kept = (((u32, u32), bool), Counter);
 pub(super) struct StreamState {
     /// Place behind the last byte.
     pub seen: u64,
-    /// By group.
-    pub cursors: SmallVec<[(u32, Cursor); 3]>,
     /// Rules whose fast pattern was seen and that did not hold yet, by number.
     pub waiting: Vec<WaitingForMore>,
     /// Rules that have matched: what they are asked about begins here.
@@ -91,7 +89,6 @@ pub(super) struct Scan {
     pub list: u16,
     pub instance: usize,
     pub seen: usize,
-    pub cursor: Cursor,
 }
 
 /// A rule that waits for more of a transaction.

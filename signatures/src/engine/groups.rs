@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::matcher::{Matcher, Pattern, STREAM};
-use crate::rule::{PortRange, Ports};
+use crate::rule::{PortRange, Ports, Protocol};
 
 /// What carries a payload.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -36,6 +36,22 @@ impl Carrier {
             1 => Self::Icmp,
             58 => Self::Icmpv6,
             _ => Self::Other,
+        }
+    }
+
+    /// Whether it may carry what a rule asks for.
+    pub const fn may_carry(self, protocol: Protocol) -> bool {
+        let tcp = matches!(self, Self::TcpStream | Self::TcpPacket);
+        match protocol {
+            Protocol::Ip | Protocol::Ipv4 | Protocol::Ipv6 | Protocol::PacketHeader => true,
+            Protocol::Tcp | Protocol::TcpPacket | Protocol::TcpStream | Protocol::Number(6) => tcp,
+            Protocol::Udp | Protocol::Number(17) => matches!(self, Self::Udp),
+            Protocol::Icmp => matches!(self, Self::Icmp | Self::Icmpv6),
+            Protocol::Icmpv4 | Protocol::Number(1) => matches!(self, Self::Icmp),
+            Protocol::Icmpv6 | Protocol::Number(58) => matches!(self, Self::Icmpv6),
+            Protocol::Sctp | Protocol::Number(132) => matches!(self, Self::Sctp),
+            Protocol::Igmp | Protocol::Number(_) => matches!(self, Self::Other),
+            Protocol::App(_) => tcp || matches!(self, Self::Udp | Self::Sctp),
         }
     }
 

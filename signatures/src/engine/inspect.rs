@@ -92,10 +92,7 @@ impl Round<'_> {
             let group = &ruleset.index.groups[group as usize];
             group.always.iter().for_each(|rule| self.candidate(*rule, PACKET));
             let Some(matcher) = group.matcher.as_ref().filter(|_| !self.headers.payload.is_empty()) else { continue };
-            if let Some(mut cursor) = matcher.start() {
-                let payload = self.headers.payload;
-                matcher.scan(&mut cursor, payload, 0, Scanned::Packet, |rule, _, _| self.candidate(rule, PACKET));
-            }
+            matcher.scan(self.headers.payload, 0, 0, Scanned::Packet, |rule, _, _| self.candidate(rule, PACKET));
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod address;
 mod compile;
+mod datagrams;
 mod explain;
 mod fast;
 mod fields;
@@ -32,6 +33,7 @@ mod verify;
 use std::sync::Arc;
 
 pub use self::{
+    datagrams::{Datagram, Fast},
     explain::{Explained, Failed},
     flow::FlowState,
     kind::Kind,

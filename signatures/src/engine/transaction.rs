@@ -90,8 +90,7 @@ impl<'a> Round<'a> {
         }
         let held = state.scans.iter().position(|scan| scan.list == list);
         let of = &self.ruleset.index.fields.lists[usize::from(list)];
-        let Some(start) = of.matcher.start() else { return };
-        let mut scan = held.map_or(Scan { list, instance: 0, seen: 0, cursor: start }, |held| state.scans[held]);
+        let mut scan = held.map_or(Scan { list, instance: 0, seen: 0 }, |held| state.scans[held]);
         let mut done = false;
         while scan.instance < MOST_INSTANCES {
             let field = self.field(fields, of.selector, self.direction, scan.instance);
@@ -104,14 +103,13 @@ impl<'a> Round<'a> {
                 Field::Part(data) => (&*data.bytes, false),
                 Field::Whole(data) => (&*data.bytes, true),
             };
-            let (new, base) = (bytes.get(scan.seen..).unwrap_or_default(), scan.seen as u64);
             let state = &mut self.flow.transactions[at];
-            of.matcher.scan(&mut scan.cursor, new, base, Scanned::Stream, |rule, _, _| add(state, rule));
+            of.matcher.scan(bytes, scan.seen.min(bytes.len()), 0, Scanned::Stream, |rule, _, _| add(state, rule));
             scan.seen = bytes.len().max(scan.seen);
             if !whole {
                 break;
             }
-            scan = Scan { list, instance: scan.instance + 1, seen: 0, cursor: start };
+            scan = Scan { list, instance: scan.instance + 1, seen: 0 };
         }
         let state = &mut self.flow.transactions[at];
         match held {
@@ -151,10 +149,9 @@ impl<'a> Round<'a> {
             let field = settle(field, fields.of.is_complete(direction));
             held.push(match field {
                 field if of.transforms.is_empty() => field,
-                Field::Whole(data) => match transform::apply(&of.transforms, &data.bytes) {
-                    Some(bytes) => Field::Whole(Data { bytes: Cow::Owned(bytes) }),
-                    None => Field::whole(b""),
-                },
+                Field::Whole(data) => {
+                    Field::Whole(Data { bytes: Cow::Owned(transform::apply(&of.transforms, &data.bytes)) })
+                }
                 // what more bytes do to it is not known
                 Field::Part(_) => Field::Pending,
                 field => field,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     classes::DEFAULT_PRIORITY,
     draft::{Draft, Slot},
+    form::adapt,
     mistake::Mistake,
 };
 use crate::{
@@ -31,7 +32,9 @@ pub(super) fn finish(mut draft: Draft<'_>, standing: Standing) -> Result<Rule, V
     if let Err(mistake) = draft.close() {
         wrong.push(("content", mistake));
     }
-    // one of nothing: the buffer had only contents that were wrong, or those of the payload were moved away
+    for list in &mut draft.lists {
+        adapt(list).unwrap_or_else(|mistake| wrong.push(("content", mistake)));
+    }
     let sizes = draft.lists.iter().filter_map(|list| contradiction(list.items.iter().map(|item| &item.check)));
     wrong.extend(sizes.map(|mistake| ("bsize", mistake)));
     directions(&mut draft).unwrap_or_else(|mistake| wrong.push(("flow", mistake)));

@@ -12,9 +12,19 @@ use super::{Exchange, Record, events::Events};
 /// Values that have names in rules, by keyword.
 pub type Names = fn(&str) -> &'static [(&'static str, u64)];
 
+/// How a message belongs to others, by a number that they share.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tie {
+    /// Answers are awaited.
+    Opens(u64),
+    /// An answer; with `true`: the last one.
+    Answers(u64, bool),
+}
+
 /// What was read.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    pub tie: Option<Tie>,
     /// In the order in which they were said; of the same buffer there may be several.
     pub buffers: Vec<(Buffer, Vec<u8>)>,
     /// By keyword.
@@ -36,10 +46,28 @@ impl Facts {
         self.object.insert(name.to_owned(), value.into());
     }
 
+    /// Adds what an answer says. Lists that both tell become one, and counts a sum.
+    pub fn join(&mut self, answer: Self) {
+        self.buffers.extend(answer.buffers);
+        for (keyword, number) in answer.numbers {
+            let count = self.numbers.iter_mut().find(|(named, _)| *named == keyword && keyword.ends_with(".count"));
+            match count {
+                Some((_, count)) => *count += number,
+                None => self.numbers.push((keyword, number)),
+            }
+        }
+        for (name, value) in answer.object {
+            match (self.object.get_mut(&name), value) {
+                (Some(Value::Array(all)), Value::Array(more)) => all.extend(more),
+                (_, value) => _ = self.object.insert(name, value),
+            }
+        }
+    }
+
     fn footprint(&self) -> usize {
         // the object repeats what the buffers have
         let buffers: usize = self.buffers.iter().map(|(_, bytes)| 64 + 3 * bytes.len()).sum();
-        buffers + 16 * self.numbers.len() + 128 * self.object.len()
+        buffers + 16 * self.numbers.len() + 256 * (1 + self.object.len())
     }
 }
 

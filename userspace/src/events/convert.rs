@@ -56,6 +56,7 @@ pub(super) fn base(walk: &Walk, info: Option<&Info>, names: &Names, clock: &Cloc
         timestamp: clock.format(walk.now_ns),
         flow_id: (walk.flow_id != 0).then_some(walk.flow_id),
         in_iface: names.interface(inbound),
+        pcap_cnt: clock.packet(),
         vlan: walk.vlan.into_iter().filter(|&id| id != 0).collect(),
         src_ip: known.then(|| address(walk.family, walk.src)),
         src_port: ports.then_some(walk.sport),
@@ -100,7 +101,8 @@ fn dropped(walk: &Walk) -> eve::Drop {
             ack: bit(4),
             urg: bit(5),
         }),
-        reason: walk.reason.name(),
+        // a packet that the programs drop for a signature belongs to a flow that was condemned for it
+        reason: if walk.reason == Reason::signature { "flow drop" } else { walk.reason.name() },
     }
 }
 
@@ -139,6 +141,7 @@ pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock
             state: state(flow),
             reason,
             alerted: false,
+            action: why.map(|_| "drop"),
         }),
         tcp: tcp_state(flow.tcp_state).map(|state| eve::Tcp { state }),
         dropgate: Some(eve::Own {

@@ -12,6 +12,9 @@ pub struct Event {
     pub flow_id: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_iface: Option<String>,
+    /// Number of the packet in the capture, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pcap_cnt: Option<u64>,
     /// `alert`, `drop`, `anomaly`, `flow` or `stats`.
     pub event_type: &'static str,
     /// Identifiers, outer tag first.
@@ -186,6 +189,9 @@ pub struct Flow {
     /// `timeout`, `forced` or `shutdown`.
     pub reason: &'static str,
     pub alerted: bool,
+    /// `drop`: no more of it passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<&'static str>,
 }
 
 /// State of a TCP flow.

@@ -17,7 +17,12 @@ const UDP: u8 = 17;
 
 /// The events of a held packet that ended with the inspector.
 pub fn dropped(held: &Held, walk: &Walk, reason: Reason, now_ns: u64, names: &Names, clock: &Clock) -> Vec<eve::Event> {
-    convert::packet(&judged(held, walk, reason, now_ns), names, clock)
+    let mut events = convert::packet(&judged(held, walk, reason, now_ns), names, clock);
+    if reason == Reason::signature {
+        // Suricata's word for it
+        events.iter_mut().filter_map(|event| event.drop.as_mut()).for_each(|drop| drop.reason = "rules");
+    }
+    events
 }
 
 /// The alert about what a flow speaks. The action is `blocked` where the flow ends, else `allowed`.

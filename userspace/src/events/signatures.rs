@@ -63,7 +63,11 @@ pub fn alert(held: &Held, walk: &Walk, alerted: &Alerted, now_ns: u64, names: &N
 
 /// What was said, when it is complete.
 pub fn said(held: &Held, walk: &Walk, said: &Logged, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
-    let base = base(held, walk, now_ns, names, clock);
+    let mut base = base(held, walk, now_ns, names, clock);
+    if (said.direction == Direction::ToServer) != (held.direction == 0) {
+        std::mem::swap(&mut base.src_ip, &mut base.dest_ip);
+        std::mem::swap(&mut base.src_port, &mut base.dest_port);
+    }
     let mut dropgate = base.dropgate.clone();
     if let Some(own) = &mut dropgate {
         (own.reason, own.stage) = (None, None);

@@ -9,18 +9,31 @@ use jiff::{Timestamp, tz::TimeZone};
 pub struct Clock {
     /// Time of day less monotonic time, ns.
     offset_ns: i128,
+    /// Number of the packet in a capture that is told of.
+    packet: Option<u64>,
 }
 
 impl Clock {
     /// A clock in which monotonic time `monotonic_ns` is `wall_ns` after 1970: for captures and tests.
     pub const fn fixed(monotonic_ns: u64, wall_ns: u64) -> Self {
-        Self { offset_ns: wall_ns as i128 - monotonic_ns as i128 }
+        Self { offset_ns: wall_ns as i128 - monotonic_ns as i128, packet: None }
+    }
+
+    /// The same at a packet of a capture, by its number.
+    #[must_use]
+    pub const fn at_packet(self, number: u64) -> Self {
+        Self { packet: Some(number), ..self }
+    }
+
+    /// The packet of a capture that is told of; `None`: there is no capture.
+    pub const fn packet(&self) -> Option<u64> {
+        self.packet
     }
 
     /// This machine's clocks. The wall clock may be set at any time: take a new one now and then.
     pub fn system() -> Self {
         // between the two readings a few hundred nanoseconds pass, less than an event's microsecond
-        Self { offset_ns: read(libc::CLOCK_REALTIME) - read(libc::CLOCK_MONOTONIC) }
+        Self { offset_ns: read(libc::CLOCK_REALTIME) - read(libc::CLOCK_MONOTONIC), packet: None }
     }
 
     /// Nanoseconds since 1970.

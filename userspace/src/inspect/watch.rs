@@ -57,6 +57,8 @@ pub struct Logged {
     /// What stands in its event beside it.
     pub beside: Vec<Record>,
     pub transaction: u64,
+    /// Whose words it is about: its event has the end that spoke as source.
+    pub direction: Direction,
     pub app: App,
     pub original_app: Option<App>,
 }
@@ -366,9 +368,10 @@ fn tell(parser: Option<&mut (dyn Parser + 'static)>, Asked { signatures, flow, .
         let (transaction, app) = (exchange.id(), exchange.app());
         forgotten.push(transaction);
         if signatures.log {
-            let records = exchange.records().into_iter();
+            let records = exchange.records().into_iter().chain(anomalies(exchange));
             out.logged.extend(records.map(|record| Logged {
                 beside: exchange.beside(&record),
+                direction: speaker(exchange, &record),
                 record,
                 transaction,
                 app,
@@ -377,6 +380,48 @@ fn tell(parser: Option<&mut (dyn Parser + 'static)>, Asked { signatures, flow, .
         }
     }
     forgotten.into_iter().for_each(|id| parser.forget(id));
+}
+
+/// What was noticed about a transaction, in the words of Suricata's events: those of its older parsers are in capitals.
+fn anomalies(exchange: &dyn Exchange) -> impl Iterator<Item = Record> {
+    let app = exchange.app();
+    let capitals = matches!(app, App::Http | App::Http1 | App::Smtp | App::Tls | App::Ftp);
+    exchange.events().iter().map(move |name| {
+        let event = if capitals { name.to_ascii_uppercase() } else { (*name).to_owned() };
+        let told = [("app_proto", app_name(app)), ("type", "applayer"), ("event", &event), ("layer", "proto_parser")];
+        let object = told.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        Record { event_type: "anomaly", object }
+    })
+}
+
+/// As events have it: both versions of HTTP that rules tell apart by name are one.
+const fn app_name(app: App) -> &'static str {
+    match app {
+        App::Http1 => App::Http.name(),
+        app => app.name(),
+    }
+}
+
+/// Whose words a record is about: a request, unless it is an answer, or a file that the server sends.
+fn speaker(exchange: &dyn Exchange, record: &Record) -> Direction {
+    let text = |key: &str| record.object.get(key).and_then(|value| value.as_str());
+    match record.event_type {
+        "dns" | "mdns" | "llmnr" if matches!(text("type"), Some("response" | "answer")) => Direction::ToClient,
+        "fileinfo" => {
+            let name = text("filename").unwrap_or_default();
+            let has = |direction| {
+                (0..)
+                    .map_while(|at| exchange.file(direction, at))
+                    .any(|file| name == String::from_utf8_lossy(file.name))
+            };
+            if !has(Direction::ToServer) && has(Direction::ToClient) {
+                Direction::ToClient
+            } else {
+                Direction::ToServer
+            }
+        }
+        _ => Direction::ToServer,
+    }
 }
 
 /// What a verdict means for the packet and its flow.

@@ -2,6 +2,7 @@
 
 mod dhcp;
 mod kerberos;
+mod ldap;
 mod ntp;
 mod sdp;
 mod sip;
@@ -20,6 +21,7 @@ pub fn protocol(app: App) -> Option<Protocol> {
     Some(match app {
         App::Dhcp => usual(dhcp::read),
         App::Krb5 => Protocol { names: kerberos::names, measure: kerberos::measure, ..usual(kerberos::read) },
+        App::Ldap => Protocol { names: ldap::names, measure: ldap::measure, ..usual(ldap::read) },
         App::Ntp => Protocol { names: ntp::names, ..usual(ntp::read) },
         App::Sip => Protocol { measure: sip::measure, ..usual(sip::read) },
         App::Snmp => Protocol { names: snmp::names, ..usual(snmp::read) },

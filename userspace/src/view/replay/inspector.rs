@@ -46,6 +46,8 @@ pub struct Known {
     pub app: u8,
     /// [`Held::announced`].
     pub announced: u8,
+    /// A rule has matched.
+    pub alerted: bool,
 }
 
 /// A flow under inspection, and what is known of one that was.
@@ -125,6 +127,7 @@ impl Inspector {
         }
         judged.let_go.drain(..).for_each(|frame| outside.lines.released(&frame));
         judged.discarded.drain(..).for_each(|(reason, frame)| outside.lines.dropped(&frame, reason));
+        flow.known.alerted |= !judged.watched.alerts.is_empty();
         outside.watched(held, &judged.walk, &mut judged.watched);
         for finding in &judged.found {
             flow.known.found = Some((finding.reason, finding.reaction));
@@ -218,6 +221,7 @@ impl Known {
             found: self.found.or(before.found),
             app: number(self.app, before.app),
             announced: number(self.announced, before.announced),
+            alerted: self.alerted || before.alerted,
         }
     }
 }
@@ -227,6 +231,7 @@ impl Subject {
     fn finish<J: Judge>(&mut self, out: &mut Watched, outside: &mut Outside<'_, '_, J>) {
         let Some(signatures) = &outside.rules.signatures else { return };
         let Some((held, walk)) = inspect::finish(&mut self.talk, signatures, outside.now_ns, out) else { return };
+        self.known.alerted |= !out.alerts.is_empty();
         outside.watched(&held, &walk, out);
     }
 

@@ -239,7 +239,7 @@ impl<'a, J: Judge> Replay<'a, J> {
     /// Judges a packet and, if it is held, lets the inspector do so.
     fn packet(&mut self, packet: &Packet, capture: &mut OneCapture) {
         self.now_ns = capture.clock.at(packet.timestamp_ns);
-        let clock = Clock::fixed(self.now_ns, packet.timestamp_ns);
+        let clock = Clock::fixed(self.now_ns, packet.timestamp_ns).at_packet(packet.number);
         // a packet that was captured before the one shown last says nothing about the time of flows
         if capture.wall.is_none_or(|before| clock.wall_ns(0) >= before.wall_ns(0)) {
             capture.wall = Some(clock);
@@ -382,7 +382,11 @@ impl<'a, J: Judge> Replay<'a, J> {
             (flow.app, flow.hold) = (known.app, flow.hold & !RELATED);
         }
         if let Some(events) = &mut self.events {
-            events(&events::ended(&flow, now_ns, otherwise, self.names, clock));
+            let mut event = events::ended(&flow, now_ns, otherwise, self.names, clock);
+            if let Some(account) = &mut event.flow {
+                account.alerted |= known.alerted;
+            }
+            events(&event);
         }
         let mut line = FlowLine::new(&flow, now_ns, (self.names, clock), self.rules.as_ref(), known);
         line.file = file.map(str::to_owned);

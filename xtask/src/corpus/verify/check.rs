@@ -18,10 +18,15 @@ pub fn count(filter: &Value, events: &[Value]) -> Result<(), String> {
 
 fn matches(filter: &Map<String, Value>, event: &Value) -> bool {
     filter.iter().all(|(key, expected)| match key.as_str() {
-        "has-key" => !find(&text(expected), event).is_null(),
-        "not-has-key" => find(&text(expected), event).is_null(),
+        "has-key" => keys(expected).iter().all(|key| !find(key, event).is_null()),
+        "not-has-key" => keys(expected).iter().all(|key| find(key, event).is_null()),
         _ => one(key, expected, event),
     })
+}
+
+/// One key, or several.
+fn keys(value: &Value) -> Vec<String> {
+    value.as_array().map_or_else(|| vec![text(value)], |keys| keys.iter().map(text).collect())
 }
 
 fn one(key: &str, expected: &Value, event: &Value) -> bool {
@@ -110,6 +115,8 @@ mod tests {
             (json!({"smtp.rcpt_to[1]": "<x@y>"}), false),
             (json!({"has-key": "alert.metadata.tag", "not-has-key": "flow"}), true),
             (json!({"not-has-key": "alert"}), false),
+            (json!({"has-key": ["alert", "flow"]}), false),
+            (json!({"not-has-key": ["flow", "tls"]}), true),
             (json!({"alert.metadata.tag.__len": 2, "proto.__len": 3, "nothing.__len": -1}), true),
             (
                 json!({"alert.metadata.tag.__contains": "b", "alert.__contains": "metadata", "proto.__contains": "C"}),
