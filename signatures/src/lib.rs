@@ -20,3 +20,4 @@ pub mod rule;
 pub mod subject;
 pub mod syntax;
 pub mod text;
+pub mod words;

@@ -17,12 +17,13 @@ use super::{
     kind::{Kind, is_of_transaction},
     matcher::{PACKET, Pattern, STREAM},
     order,
+    transform::Prepared,
     verify::Steps,
 };
 use crate::{
     buffer::{Buffer, Way},
     protocol::App,
-    rule::{Arrow, Check, Condition, Inspect, Protocol, Rule, Selected, Transform},
+    rule::{Arrow, Check, Condition, FlagsTest, Inspect, PacketTest, Rule, Selected, Transform},
     subject::Direction,
 };
 
@@ -56,7 +57,7 @@ pub struct Contents {
     /// The condition, by index.
     pub condition: u16,
     pub selected: Selected,
-    pub transforms: Box<[Transform]>,
+    pub transforms: Box<[Prepared]>,
     pub steps: Steps,
 }
 
@@ -165,7 +166,7 @@ impl Selectors {
     fn intern(&mut self, buffer: Buffer, transforms: &[Transform]) -> u16 {
         let next = self.all.len() as u16;
         *self.known.entry((buffer, transforms.to_vec())).or_insert_with(|| {
-            self.all.push(Selector { buffer, transforms: transforms.into() });
+            self.all.push(Selector { buffer, transforms: Prepared::all(transforms) });
             next
         })
     }
@@ -198,7 +199,7 @@ fn prepare(number: u32, rule: &Arc<Rule>, addresses: &mut AddressInterner, selec
                     });
                     decoding = if decodes { Some((true, fields.len() - 1)) } else { decoding };
                 } else {
-                    let (selected, transforms) = (inspect.selected.clone(), inspect.transforms.clone().into());
+                    let (selected, transforms) = (inspect.selected.clone(), Prepared::all(&inspect.transforms));
                     contents.push(Contents { condition: condition_at, selected, transforms, steps });
                     decoding = if decodes { Some((false, contents.len() - 1)) } else { decoding };
                 }
@@ -287,22 +288,7 @@ fn member(number: u32, rule: &Compiled, carrier: Carrier, direction: usize) -> O
         Kind::Event | Kind::Addresses | Kind::Spoken | Kind::Transaction => false,
     };
     let header = &rule.rule.header;
-    let of = match header.protocol {
-        Protocol::Ip | Protocol::Ipv4 | Protocol::Ipv6 | Protocol::PacketHeader => true,
-        Protocol::Tcp | Protocol::TcpPacket | Protocol::TcpStream => {
-            matches!(carrier, Carrier::TcpStream | Carrier::TcpPacket)
-        }
-        Protocol::Udp => carrier == Carrier::Udp,
-        Protocol::Icmp => matches!(carrier, Carrier::Icmp | Carrier::Icmpv6),
-        Protocol::Icmpv4 => carrier == Carrier::Icmp,
-        Protocol::Icmpv6 => carrier == Carrier::Icmpv6,
-        Protocol::Sctp => carrier == Carrier::Sctp,
-        Protocol::Igmp => carrier == Carrier::Other,
-        Protocol::Number(number) => {
-            Carrier::of_packet(number) == carrier || number == 6 && carrier == Carrier::TcpStream
-        }
-        Protocol::App(_) => matches!(carrier, Carrier::TcpStream | Carrier::TcpPacket | Carrier::Udp | Carrier::Sctp),
-    };
+    let of = carrier.may_carry(header.protocol);
     // what is asked of the stream where there is one is asked of datagrams as they come
     (asked && of && rule.directions[direction]).then(|| Member {
         rule: number,
@@ -311,7 +297,35 @@ fn member(number: u32, rule: &Compiled, carrier: Carrier, direction: usize) -> O
         destination: header.destination_ports.clone(),
         both_ways: header.arrow == Arrow::Both,
         of: asked_of(rule.kind),
+        apps: apps(&rule.rule),
     })
+}
+
+/// What may be spoken where a rule can match once both ends have spoken: a bit for each protocol.
+fn apps(rule: &Rule) -> u64 {
+    let begins = |condition: &Condition| match condition {
+        // SYN, which is behind us
+        Condition::Packet(PacketTest::TcpFlags(flags)) => {
+            matches!(flags.test, FlagsTest::Exactly | FlagsTest::All) && flags.bits & !flags.ignored & 2 != 0
+        }
+        _ => false,
+    };
+    if rule.flow.not_established || rule.conditions.iter().any(begins) {
+        return 0;
+    }
+    let may = |app: &App| {
+        is_spoken(&rule.apps, *app)
+            && rule.conditions.iter().all(|condition| match condition {
+                Condition::App(of, negated) => is_spoken(&[*of], *app) != *negated,
+                _ => true,
+            })
+    };
+    App::ALL.iter().filter(|app| may(app)).fold(0, |bits, app| bits | bit(*app))
+}
+
+/// A protocol's bit.
+pub const fn bit(app: App) -> u64 {
+    1 << (app as u64 % 64)
 }
 
 /// Whether what is spoken is what a rule asks for: one of these.

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Verdict, matcher::Cursor, threshold::Counter};
+use super::{Verdict, threshold::Counter};
 use crate::{
     protocol::App,
     rule::{BitAction, Flowbits, Flowint, FlowintOp, IntValue},
@@ -17,6 +17,8 @@ pub(super) const MOST_WAITING: usize = 512;
 pub struct FlowState {
     /// Which ruleset the rest is of.
     pub(super) ruleset: u64,
+    /// IANA's number of its protocol; 0: not known yet.
+    pub(super) protocol: u8,
     bits: SmallVec<[u64; 4]>,
     numbers: SmallVec<[(u64, u32); 1]>,
     pub(super) counters: SmallVec<[Kept; 1]>,
@@ -38,8 +40,6 @@ type Kept = (((u32, u32), bool), Counter);
 pub(super) struct StreamState {
     /// Place behind the last byte.
     pub seen: u64,
-    /// By group.
-    pub cursors: SmallVec<[(u32, Cursor); 3]>,
     /// Rules whose fast pattern was seen and that did not hold yet, by number.
     pub waiting: Vec<WaitingForMore>,
     /// Rules that have matched: what they are asked about begins here.
@@ -71,7 +71,8 @@ pub(super) struct TransactionState {
     pub id: u64,
     /// Of either direction when it was asked about last; `None`: never.
     pub revisions: [Option<u32>; 2],
-    pub events: usize,
+    /// Events that were looked at, by direction.
+    pub events: [usize; 2],
     pub complete: [bool; 2],
     /// How far buffers were looked at.
     pub scans: SmallVec<[Scan; 4]>,
@@ -91,7 +92,6 @@ pub(super) struct Scan {
     pub list: u16,
     pub instance: usize,
     pub seen: usize,
-    pub cursor: Cursor,
 }
 
 /// A rule that waits for more of a transaction.

@@ -1,22 +1,27 @@
 //! Many patterns at once: the prefilter.
 //!
-//! Letters are of either case in the automaton; what asks for one of them is looked at again at the place of the hit. Where a
-//! pattern may stand at all is known to it, so that hits elsewhere are no hits.
+//! Of each pattern four bytes that are rare in traffic stand for it. A bitmap says of any four bytes whether they may stand for
+//! one; it is small enough for the first level of cache, and asking it at one place does not wait for the answer at another, as
+//! the states of an automaton do. Where it says yes, a table has the patterns, which are compared. Patterns of one to three
+//! bytes have bitmaps of their own. There is no state: bytes that come later are scanned with the few in front of them in which
+//! a pattern may have begun. docs/decisions/0010-matcher.md has what was measured.
+//!
+//! Letters are of either case; what asks for one of them is compared once more. Where a pattern may stand at all is known to it,
+//! so that hits elsewhere are no hits.
 
 use std::collections::HashMap;
 
-use aho_corasick::{
-    Anchored, MatchKind, StartKind,
-    automaton::{Automaton, StateID},
-    dfa::DFA,
-    nfa::contiguous::NFA,
-};
-
-/// Bytes of patterns up to which the faster and bigger form is taken.
-const SMALL: usize = 64 << 10;
 /// Hits are of a packet, of a stream or a buffer, or of either.
 pub const PACKET: u8 = 1;
 pub const STREAM: u8 = 2;
+/// Bytes of a pattern that are looked for; the rest of longer ones is seen when their rules are verified.
+const LONGEST: usize = 32;
+/// Bits of a bitmap for each pattern.
+const BITS_EACH: usize = 32;
+/// Least and most bits of a bitmap, as powers of two.
+const BITS: (u32, u32) = (12, 20);
+/// Sets the bit in which letters of either case differ. That it makes more bytes alike is found out when they are compared.
+const FOLD: u32 = 0x2020_2020;
 
 /// A pattern of a rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,125 +50,210 @@ pub enum Scanned {
 #[derive(Clone, Debug)]
 struct Hit {
     rule: u32,
+    /// Letters as they stand in it, as many bytes as are looked for.
     exact: Option<Box<[u8]>>,
+    /// Of the whole pattern, from the end of what is looked for.
     ends: (u64, u64),
     of: u8,
 }
 
+/// A pattern, as it is looked for.
 #[derive(Clone, Debug)]
-enum Machine {
-    Small(Box<DFA>),
-    Large(Box<NFA>),
+struct Needle {
+    /// In lower case.
+    bytes: Box<[u8]>,
+    /// Where the four bytes stand in it.
+    offset: u8,
+    /// Its hits, from here to the next one's.
+    hits: u32,
 }
 
 /// Finds patterns.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Matcher {
-    machine: Machine,
-    /// Of each pattern of the automaton, which hits are its own: the end of them, which is the beginning of the next one's.
-    ends: Vec<u32>,
-    hits: Vec<Hit>,
+    /// Of four bytes.
+    bitmap: Box<[u64]>,
+    /// By how much a hash is shifted, to be a place in the bitmap and in the table.
+    shifts: (u32, u32),
+    /// Where the needles of a place in the table begin.
+    table: Box<[u32]>,
+    /// Needles of four bytes and more, by place in the table, and then the others.
+    needles: Box<[Needle]>,
+    short: Option<Box<Short>>,
+    hits: Box<[Hit]>,
+    longest: usize,
 }
 
-/// How far the automaton has come. It goes on where the last bytes have ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Cursor(StateID);
+/// Needles of less than four bytes.
+#[derive(Clone, Debug)]
+struct Short {
+    /// Whether two bytes begin any.
+    begins: [u64; 1024],
+    /// Those of more than one byte, by the first of them, with letters of either case alike.
+    by_byte: [Vec<u32>; 256],
+    /// Those of one byte, by it.
+    single: [Vec<u32>; 256],
+    any_single: bool,
+}
+
+impl Short {
+    fn add(&mut self, bytes: &[u8], needle: u32) {
+        let Some(pair) = bytes.first_chunk() else {
+            self.any_single = true;
+            let forms = [bytes[0].to_ascii_lowercase(), bytes[0].to_ascii_uppercase()];
+            self.single[usize::from(forms[0])].push(needle);
+            if forms[0] != forms[1] {
+                self.single[usize::from(forms[1])].push(needle);
+            }
+            return;
+        };
+        let pair = Self::pair(*pair);
+        self.begins[pair / 64] |= 1 << (pair % 64);
+        self.by_byte[pair & 0xff].push(needle);
+    }
+
+    const fn pair(bytes: [u8; 2]) -> usize {
+        (u16::from_le_bytes(bytes) | FOLD as u16) as usize
+    }
+}
 
 impl Matcher {
-    /// An automaton of patterns; `None`: there are none, or they are too big for one.
+    /// Of these patterns; `None`: there are none.
     pub fn new(patterns: &[Pattern]) -> Option<Self> {
         let mut by_bytes: HashMap<Vec<u8>, Vec<&Pattern>> = HashMap::new();
         for pattern in patterns.iter().filter(|pattern| !pattern.bytes.is_empty()) {
-            by_bytes.entry(pattern.bytes.to_ascii_lowercase()).or_default().push(pattern);
+            let bytes = &pattern.bytes[..pattern.bytes.len().min(LONGEST)];
+            by_bytes.entry(bytes.to_ascii_lowercase()).or_default().push(pattern);
         }
         if by_bytes.is_empty() {
             return None;
         }
-        let mut distinct: Vec<(Vec<u8>, Vec<&Pattern>)> = by_bytes.into_iter().collect();
-        distinct.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let total: usize = distinct.iter().map(|(bytes, _)| bytes.len()).sum();
-        let bytes = distinct.iter().map(|(bytes, _)| bytes);
-        let machine = if total <= SMALL {
-            Machine::Small(Box::new(
-                DFA::builder()
-                    .match_kind(MatchKind::Standard)
-                    .start_kind(StartKind::Unanchored)
-                    .ascii_case_insensitive(true)
-                    .prefilter(false)
-                    .build(bytes)
-                    .ok()?,
-            ))
-        } else {
-            Machine::Large(Box::new(
-                NFA::builder()
-                    .match_kind(MatchKind::Standard)
-                    .ascii_case_insensitive(true)
-                    .prefilter(false)
-                    .build(bytes)
-                    .ok()?,
-            ))
+        let bits = (by_bytes.len() * BITS_EACH).next_power_of_two().trailing_zeros().clamp(BITS.0, BITS.1);
+        let places = by_bytes.len().next_power_of_two().trailing_zeros().clamp(4, 24);
+        let mut out = Self {
+            bitmap: vec![0; 1 << (bits - 6)].into(),
+            shifts: (32 - bits, 32 - places),
+            longest: by_bytes.keys().map(Vec::len).max().unwrap_or(0),
+            ..Self::default()
         };
-        let (mut ends, mut hits) = (Vec::with_capacity(distinct.len()), Vec::with_capacity(patterns.len()));
-        for (_, rules) in distinct {
-            for pattern in rules {
-                let letters = pattern.bytes.iter().any(u8::is_ascii_alphabetic);
-                let exact = (letters && !pattern.nocase).then(|| pattern.bytes.clone());
-                hits.push(Hit { rule: pattern.rule, exact, ends: pattern.ends, of: pattern.of });
+        let mut uses: HashMap<u32, u32> = HashMap::new();
+        let mut distinct: Vec<_> = by_bytes
+            .into_iter()
+            .map(|(bytes, patterns)| {
+                let offset = rarest(&bytes, &uses);
+                let gram = offset.map(|offset| gram(&bytes[offset..]));
+                gram.into_iter().for_each(|gram| *uses.entry(gram).or_default() += 1);
+                let place = gram.map_or(u32::MAX, |gram| hash(gram) >> out.shifts.1);
+                (place, bytes, offset.unwrap_or(0), patterns)
+            })
+            .collect();
+        distinct.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        let (mut needles, mut hits) = (Vec::with_capacity(distinct.len()), Vec::with_capacity(patterns.len()));
+        let mut table = vec![0_u32; (1 << places) + 1];
+        let empty = || std::array::from_fn(|_| Vec::new());
+        let mut short = Box::new(Short { begins: [0; 1024], by_byte: empty(), single: empty(), any_single: false });
+        let mut any_short = false;
+        for (place, bytes, offset, patterns) in distinct {
+            let number = needles.len() as u32;
+            if place == u32::MAX {
+                short.add(&bytes, number);
+                any_short = true;
+            } else {
+                let bit = hash(gram(&bytes[offset..])) >> out.shifts.0;
+                out.bitmap[bit as usize / 64] |= 1 << (bit % 64);
+                table[place as usize + 1] += 1;
             }
-            ends.push(hits.len() as u32);
+            let first = hits.len() as u32;
+            for pattern in patterns {
+                let exact = !pattern.nocase && bytes.iter().any(u8::is_ascii_lowercase);
+                let exact = exact.then(|| pattern.bytes[..bytes.len()].into());
+                let behind = (pattern.bytes.len() - bytes.len()) as u64;
+                let ends = (pattern.ends.0.saturating_sub(behind), pattern.ends.1.saturating_sub(behind));
+                hits.push(Hit { rule: pattern.rule, exact, ends, of: pattern.of });
+            }
+            needles.push(Needle { bytes: bytes.into(), offset: offset as u8, hits: first });
         }
-        Some(Self { machine, ends, hits })
+        for place in 1..table.len() {
+            table[place] += table[place - 1];
+        }
+        out.short = any_short.then_some(short);
+        (out.table, out.needles, out.hits) = (table.into(), needles.into(), hits.into());
+        Some(out)
     }
 
-    /// At the beginning.
-    pub fn start(&self) -> Option<Cursor> {
-        match &self.machine {
-            Machine::Small(machine) => machine.start_state(Anchored::No),
-            Machine::Large(machine) => machine.start_state(Anchored::No),
+    /// Looks for patterns that end behind the first `from` bytes, the first of which has the place `base`: tells which rules have
+    /// hits, where what was looked for ends, and of what they are.
+    pub fn scan(&self, bytes: &[u8], from: usize, base: u64, what: Scanned, mut hit: impl FnMut(u32, u64, u8)) {
+        let start = from.saturating_sub(self.longest - 1);
+        let (shift, end) = (self.shifts.0, bytes.len().saturating_sub(3));
+        for at in start..end {
+            let gram = gram(&bytes[at..]);
+            let bit = hash(gram) >> shift;
+            if self.bitmap[bit as usize / 64] >> (bit % 64) & 1 != 0 {
+                self.compare(gram, bytes, at, from, base, what, &mut hit);
+            }
         }
-        .ok()
-        .map(Cursor)
-    }
-
-    /// Goes through the next bytes, the first of which has the place `base`: tells which rules have hits, where they end, and
-    /// of what they are.
-    pub fn scan(&self, cursor: &mut Cursor, bytes: &[u8], base: u64, what: Scanned, hit: impl FnMut(u32, u64, u8)) {
-        match &self.machine {
-            Machine::Small(machine) => self.run(&**machine, cursor, bytes, base, what, hit),
-            Machine::Large(machine) => self.run(&**machine, cursor, bytes, base, what, hit),
-        }
-    }
-
-    fn run<M: Automaton>(
-        &self,
-        machine: &M,
-        cursor: &mut Cursor,
-        bytes: &[u8],
-        base: u64,
-        what: Scanned,
-        mut hit: impl FnMut(u32, u64, u8),
-    ) {
-        let mut state = cursor.0;
-        for (at, byte) in bytes.iter().enumerate() {
-            state = machine.next_state(Anchored::No, state, *byte);
-            if machine.is_special(state) && machine.is_match(state) {
-                for index in 0..machine.match_len(state) {
-                    let pattern = machine.match_pattern(state, index).as_usize();
-                    self.hits(pattern, &bytes[..=at], base + at as u64 + 1, what, &mut hit);
+        let Some(short) = &self.short else { return };
+        let start = from.saturating_sub(2);
+        for (at, two) in bytes.windows(2).enumerate().skip(start) {
+            let pair = Short::pair([two[0], two[1]]);
+            if short.begins[pair / 64] >> (pair % 64) & 1 != 0 {
+                for number in &short.by_byte[pair & 0xff] {
+                    self.compare_one(*number, bytes, at, from, base, what, &mut hit);
                 }
             }
         }
-        cursor.0 = state;
+        if short.any_single {
+            for (at, byte) in bytes.iter().enumerate().skip(from) {
+                for number in &short.single[usize::from(*byte)] {
+                    self.compare_one(*number, bytes, at, from, base, what, &mut hit);
+                }
+            }
+        }
     }
 
-    /// Those of a pattern that ends here.
-    fn hits(&self, pattern: usize, so_far: &[u8], end: u64, what: Scanned, hit: &mut impl FnMut(u32, u64, u8)) {
-        let first = pattern.checked_sub(1).map_or(0, |before| self.ends[before]);
-        for of in &self.hits[first as usize..self.ends[pattern] as usize] {
-            let cased = |exact: &[u8]| {
-                // what began in bytes that are gone is looked at when the rule is verified
-                so_far.len() < exact.len() || so_far.ends_with(exact)
-            };
+    /// Compares the patterns for which four bytes stand.
+    #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "the inner part of one loop")]
+    fn compare(
+        &self,
+        gram: u32,
+        bytes: &[u8],
+        at: usize,
+        from: usize,
+        base: u64,
+        what: Scanned,
+        hit: &mut impl FnMut(u32, u64, u8),
+    ) {
+        let place = (hash(gram) >> self.shifts.1) as usize;
+        for number in self.table[place]..self.table[place + 1] {
+            let offset = usize::from(self.needles[number as usize].offset);
+            if let Some(start) = at.checked_sub(offset) {
+                self.compare_one(number, bytes, start, from, base, what, hit);
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the inner part of one loop")]
+    fn compare_one(
+        &self,
+        number: u32,
+        bytes: &[u8],
+        start: usize,
+        from: usize,
+        base: u64,
+        what: Scanned,
+        hit: &mut impl FnMut(u32, u64, u8),
+    ) {
+        let needle = &self.needles[number as usize];
+        let end = start + needle.bytes.len();
+        let Some(here) = bytes.get(start..end).filter(|_| end > from) else { return };
+        if !here.eq_ignore_ascii_case(&needle.bytes) {
+            return;
+        }
+        let last = self.needles.get(number as usize + 1).map_or(self.hits.len(), |next| next.hits as usize);
+        let end = base + end as u64;
+        for of in &self.hits[needle.hits as usize..last] {
             let may = |end: u64| end >= of.ends.0 && end <= of.ends.1;
             let found = match what {
                 Scanned::Packet if may(end) => PACKET,
@@ -174,7 +264,7 @@ impl Matcher {
                 }
                 _ => 0,
             };
-            if found != 0 && of.exact.as_deref().is_none_or(cased) {
+            if found != 0 && of.exact.as_deref().is_none_or(|exact| *exact == *here) {
                 hit(of.rule, end, found);
             }
         }
@@ -182,12 +272,41 @@ impl Matcher {
 
     /// Bytes of memory that it takes, about.
     pub fn footprint(&self) -> usize {
-        let machine = match &self.machine {
-            Machine::Small(machine) => machine.memory_usage(),
-            Machine::Large(machine) => machine.memory_usage(),
-        };
+        let needles: usize = self.needles.iter().map(|needle| size_of::<Needle>() + needle.bytes.len()).sum();
         let exact: usize = self.hits.iter().filter_map(|hit| hit.exact.as_deref()).map(<[u8]>::len).sum();
-        machine + self.hits.len() * size_of::<Hit>() + self.ends.len() * 4 + exact
+        self.bitmap.len() * 8 + self.table.len() * 4 + needles + self.hits.len() * size_of::<Hit>() + exact
+    }
+}
+
+/// Four bytes, with letters of either case alike.
+fn gram(bytes: &[u8]) -> u32 {
+    bytes.first_chunk().map_or(0, |four| u32::from_le_bytes(*four) | FOLD)
+}
+
+const fn hash(gram: u32) -> u32 {
+    (gram ^ gram >> 15).wrapping_mul(0x9e37_79b1)
+}
+
+/// Where the four bytes stand that are to stand for a pattern: the rarest, of those by which fewest are found already.
+fn rarest(bytes: &[u8], uses: &HashMap<u32, u32>) -> Option<usize> {
+    let last = bytes.len().checked_sub(4)?;
+    (0..=last).max_by_key(|at| {
+        let four = &bytes[*at..at + 4];
+        let rarity: i32 = four.iter().map(|byte| rarity(*byte)).sum();
+        let alike = four.iter().all(|byte| *byte == four[0]);
+        rarity - uses.get(&gram(four)).map_or(0, |uses| 4 * (*uses).min(8) as i32) - if alike { 20 } else { 0 }
+    })
+}
+
+/// How rarely a byte stands in text, headers and binary protocols, roughly.
+const fn rarity(byte: u8) -> i32 {
+    match byte {
+        0 => -2,
+        b' ' | b'e' | b't' | b'a' | 0xff => 0,
+        b'o' | b'i' | b'n' | b's' | b'r' | b'\r' | b'\n' | b'/' | b'.' | b'0' | b'1' => 1,
+        b'j' | b'q' | b'x' | b'z' => 5,
+        b'a'..=b'z' | b'0'..=b'9' | b'-' | b':' | b'=' => 3,
+        _ => 6,
     }
 }
 
@@ -199,11 +318,13 @@ mod tests {
         Pattern { rule, bytes: bytes.as_bytes().into(), nocase, ends: (0, u64::MAX), of: STREAM }
     }
 
+    /// Hits in bytes that come in parts.
     fn hits(matcher: &Matcher, parts: &[&[u8]]) -> Vec<(u32, u64)> {
-        let (mut cursor, mut base, mut out) = (matcher.start().unwrap(), 0, Vec::new());
+        let (mut all, mut out) = (Vec::new(), Vec::new());
         for part in parts {
-            matcher.scan(&mut cursor, part, base, Scanned::Stream, |rule, end, _| out.push((rule, end)));
-            base += part.len() as u64;
+            let from = all.len();
+            all.extend_from_slice(part);
+            matcher.scan(&all, from, 0, Scanned::Stream, |rule, end, _| out.push((rule, end)));
         }
         out.sort_unstable();
         out
@@ -211,14 +332,22 @@ mod tests {
 
     #[test]
     fn overlapping_and_cut() {
-        let patterns = [pattern(0, "he", false), pattern(1, "she", true), pattern(2, "hers", false)];
+        let patterns = [
+            pattern(0, "he", false),
+            pattern(1, "she", true),
+            pattern(2, "hers", false),
+            pattern(3, "ushers", true),
+            pattern(4, "s", false),
+        ];
         let matcher = Matcher::new(&patterns).unwrap();
-        let all = [(0, 4), (1, 4), (2, 6)];
+        let all = [(0, 4), (1, 4), (2, 6), (3, 6), (4, 2), (4, 6)];
         assert_eq!(hits(&matcher, &[b"ushers"]), all);
         for cut in 1..6 {
             assert_eq!(hits(&matcher, &[&b"ushers"[..cut], &b"ushers"[cut..]]), all, "{cut}");
         }
-        assert_eq!(hits(&matcher, &[b"uSHErs"]), [(1, 4)]);
+        let single: Vec<&[u8]> = b"ushers".chunks(1).collect();
+        assert_eq!(hits(&matcher, &single), all);
+        assert_eq!(hits(&matcher, &[b"uSHErs"]), [(1, 4), (3, 6), (4, 6)]);
     }
 
     #[test]
@@ -227,6 +356,11 @@ mod tests {
         let matcher = Matcher::new(&patterns).unwrap();
         assert_eq!(hits(&matcher, &[b"ab"]), []);
         assert_eq!(hits(&matcher, &[b"xabxabab"]), [(7, 3)]);
+        let long = "x".repeat(40);
+        let patterns = [Pattern { ends: (40, 40), ..pattern(7, &long, false) }];
+        let matcher = Matcher::new(&patterns).unwrap();
+        assert_eq!(hits(&matcher, &[long.as_bytes()]), [(7, 32)]);
+        assert_eq!(hits(&matcher, &[b".", &long.as_bytes()[..39]]), []);
     }
 
     #[test]
@@ -235,7 +369,7 @@ mod tests {
         let matcher = Matcher::new(&patterns).unwrap();
         let scan = |what, base| {
             let mut out = Vec::new();
-            matcher.scan(&mut matcher.start().unwrap(), b"ab....ab", base, what, |_, end, of| out.push((end, of)));
+            matcher.scan(b"ab....ab", 0, base, what, |_, end, of| out.push((end, of)));
             out
         };
         assert_eq!(scan(Scanned::Both(0), 0), [(2, PACKET | STREAM)]);
@@ -245,11 +379,35 @@ mod tests {
     }
 
     #[test]
-    fn many_are_found_as_few() {
+    fn many() {
         let many: Vec<_> = (0..8000).map(|rule| pattern(rule, &format!("pattern{rule}x"), rule % 2 == 0)).collect();
         let matcher = Matcher::new(&many).unwrap();
-        assert!(matches!(matcher.machine, Machine::Large(_)));
         assert_eq!(hits(&matcher, &[b"..PATTERN12x..pattern13", b"x"]), [(12, 12), (13, 24)]);
         assert!(Matcher::new(&[]).is_none());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn finds_what_is_there(
+            patterns in proptest::collection::vec("[aAbB%]{1,7}", 1..12),
+            nocase in proptest::collection::vec(proptest::bool::ANY, 12),
+            text in "[aAbB%]{0,60}",
+            cut in 0_usize..60,
+        ) {
+            let made: Vec<_> =
+                patterns.iter().enumerate().map(|(at, bytes)| pattern(at as u32, bytes, nocase[at])).collect();
+            let mut expected = Vec::new();
+            for (at, of) in made.iter().enumerate() {
+                for end in of.bytes.len()..=text.len() {
+                    let here = &text.as_bytes()[end - of.bytes.len()..end];
+                    if *here == *of.bytes || of.nocase && here.eq_ignore_ascii_case(&of.bytes) {
+                        expected.push((at as u32, end as u64));
+                    }
+                }
+            }
+            expected.sort_unstable();
+            let (one, other) = text.as_bytes().split_at(cut.min(text.len()));
+            proptest::prop_assert_eq!(hits(&Matcher::new(&made).unwrap(), &[one, other]), expected);
+        }
     }
 }

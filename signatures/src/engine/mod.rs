@@ -8,6 +8,7 @@
 
 mod address;
 mod compile;
+mod datagrams;
 mod explain;
 mod fast;
 mod fields;
@@ -27,11 +28,14 @@ mod table;
 mod threshold;
 mod transaction;
 mod transform;
-mod verify;
+pub(crate) mod verify;
 
 use std::sync::Arc;
 
+#[doc(hidden)]
+pub use self::matcher::{Matcher, Pattern, Scanned};
 pub use self::{
+    datagrams::{Datagram, Fast},
     explain::{Explained, Failed},
     flow::FlowState,
     kind::Kind,

@@ -1,5 +1,5 @@
-//! Rules about streams. Bytes are scanned once: the automaton goes on where it stood. What it finds is verified on what is
-//! remembered of the stream, and asked again with every byte that may change the answer, until it holds or is forgotten.
+//! Rules about streams. Bytes are scanned once. What is found is verified on what is remembered of the stream, and asked
+//! again with every byte that may change the answer, until it holds or is forgotten.
 
 use super::{
     compile::asked_of,
@@ -44,12 +44,9 @@ impl<'a> Round<'a> {
         let direction = self.direction as usize;
         let state = &mut self.flow.streams[direction];
         let fresh = window.end() - stream.new.min(stream.bytes.len()) as u64;
-        // what was not seen yet, as far as it is remembered; behind bytes that were missed, matchers begin anew
+        // what was not seen yet, as far as it is remembered
         let missed = state.seen < window.offset || state.seen > window.end();
         let from = if missed { window.offset } else { state.seen };
-        if missed {
-            state.cursors.clear();
-        }
         state.seen = window.end();
         state.waiting.retain(|waiting| waiting.end > window.offset);
         state.matched.retain(|(_, from)| *from > window.offset);
@@ -68,20 +65,12 @@ impl<'a> Round<'a> {
                 }
             }
             let Some(matcher) = &group.matcher else { continue };
-            let cursors = &self.flow.streams[direction].cursors;
-            let at = cursors.iter().position(|(of, _)| *of == number);
-            let Some(mut cursor) = at.map(|at| cursors[at].1).or_else(|| matcher.start()) else { continue };
-            matcher.scan(&mut cursor, &window.bytes[window.index(from)..], from, what, |rule, end, of| {
+            matcher.scan(window.bytes, window.index(from), window.offset, what, |rule, end, of| {
                 self.candidate(rule, of);
                 if of & STREAM != 0 {
                     self.wait(rule, end);
                 }
             });
-            let cursors = &mut self.flow.streams[direction].cursors;
-            match at {
-                Some(at) => cursors[at].1 = cursor,
-                None => cursors.push((number, cursor)),
-            }
         }
         Some(window)
     }

@@ -43,8 +43,8 @@ pub(crate) struct Draft<'a> {
     pub threshold: Option<Threshold>,
     pub detection: Option<Detection>,
     pub fast_pattern: Option<Fast>,
-    /// Variables of `byte_extract` and `byte_math`, by index.
-    pub variables: Vec<Arc<str>>,
+    /// Variables of `byte_extract` and `byte_math`, by index, with the list that they were defined in.
+    pub variables: Vec<(Arc<str>, usize)>,
     pub sticky: Option<Sticky>,
     /// What must be spoken, by keywords.
     pub apps: Option<&'static [App]>,
@@ -289,9 +289,14 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// The index of a variable that was defined.
+    /// The index of a variable that was defined: what is read from the payload is not known in buffers, nor the other way round.
     pub fn variable(&self, name: &str) -> Option<u8> {
-        self.variables.iter().position(|known| **known == *name).map(|at| at as u8)
+        let selected = self.sticky.as_ref().map_or(&Selected::Payload, |sticky| &sticky.selected);
+        let payload = *selected == Selected::Payload;
+        let known = |(known, list): &(Arc<str>, usize)| {
+            **known == *name && payload == (self.lists[*list].selected == Selected::Payload)
+        };
+        self.variables.iter().position(known).map(|at| at as u8)
     }
 }
 

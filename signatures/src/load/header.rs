@@ -1,13 +1,17 @@
 //! The header of a rule: who speaks to whom, and what.
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
 
 use super::{
-    address::addresses, keyword::protocol_number, list::ListError, mistake::Mistake, port::ports, variables::Variables,
+    address::addresses, context::Interned, keyword::protocol_number, list::ListError, mistake::Mistake, port::ports,
+    variables::Variables,
 };
 use crate::{
     codes,
-    diagnostic::{Code, nearest, quoted},
+    diagnostic::{Code, quoted},
     protocol::App,
     rule::{Action, Addresses, Arrow, Ends, Header, Ports, Protocol},
     syntax::{Statement, Word},
@@ -16,6 +20,7 @@ use crate::{
 /// Headers are made of few different sets: each is resolved once.
 pub(super) struct Headers<'a> {
     variables: &'a Variables,
+    shared: &'a Interned,
     addresses: Known<Addresses>,
     ports: Known<Ports>,
 }
@@ -27,8 +32,8 @@ type Known<T> = RefCell<HashMap<Box<[u8]>, Result<T, ListError>>>;
 pub(super) type Part = (&'static str, Mistake);
 
 impl<'a> Headers<'a> {
-    pub fn new(variables: &'a Variables) -> Self {
-        Self { variables, addresses: RefCell::default(), ports: RefCell::default() }
+    pub fn new(variables: &'a Variables, shared: &'a Interned) -> Self {
+        Self { variables, shared, addresses: RefCell::default(), ports: RefCell::default() }
     }
 
     /// Reads the header of a rule; all that is wrong with it.
@@ -41,7 +46,7 @@ impl<'a> Headers<'a> {
         let mut ports =
             |word: &Word<'_>| self.ports(word).map_err(|mistake| wrong.push(("port", mistake))).unwrap_or_default();
         let (source_ports, destination_ports) = (ports(&statement.source_ports), ports(&statement.destination_ports));
-        let protocol = protocol(&statement.protocol).map_err(|mistake| wrong.push(("protocol", mistake)));
+        let protocol = protocol(&statement.protocol, self.shared).map_err(|mistake| wrong.push(("protocol", mistake)));
         let arrow = arrow(&statement.arrow).map_err(|mistake| wrong.push(("direction", mistake)));
         match (protocol, arrow) {
             (Ok(protocol), Ok(arrow)) if wrong.is_empty() => {
@@ -58,7 +63,7 @@ impl<'a> Headers<'a> {
         }
         match &known[word.bytes] {
             Ok(set) => Ok(set.clone()),
-            Err(error) => Err(list_mistake(error, word, &codes::ADDRESS, &self.variables.addresses)),
+            Err(error) => Err(list_mistake(error, word, &codes::ADDRESS, &self.variables.addresses, self.shared)),
         }
     }
 
@@ -69,7 +74,7 @@ impl<'a> Headers<'a> {
         }
         match &known[word.bytes] {
             Ok(set) => Ok(set.clone()),
-            Err(error) => Err(list_mistake(error, word, &codes::PORT, &self.variables.ports)),
+            Err(error) => Err(list_mistake(error, word, &codes::PORT, &self.variables.ports, self.shared)),
         }
     }
 }
@@ -78,7 +83,8 @@ fn list_mistake(
     error: &ListError,
     word: &Word<'_>,
     code: &'static Code,
-    variables: &std::collections::BTreeMap<String, String>,
+    variables: &BTreeMap<String, String>,
+    shared: &Interned,
 ) -> Mistake {
     let ListError::Undefined(name) = error else {
         let code = if *error == ListError::Depth { &codes::VARIABLE } else { code };
@@ -89,10 +95,12 @@ fn list_mistake(
         at = word.start + start..word.start + start + name.len();
     }
     let mistake = Mistake::new(&codes::VARIABLE, format!("the variable {} is not defined", quoted(name))).at(at);
-    match nearest(name.trim_start_matches('$'), variables.keys().map(String::as_str)) {
-        Some(near) => mistake.help(format!("did you mean `${near}`?")),
-        None => mistake.help("the policy defines variables under `[signatures.addresses]` and `[signatures.ports]`"),
+    let known = || variables.keys().map(String::as_str);
+    let mistake = shared.suggest(name.trim_start_matches('$'), known, mistake);
+    if mistake.help.is_some() {
+        return mistake;
     }
+    mistake.help("the policy defines variables under `[signatures.addresses]` and `[signatures.ports]`")
 }
 
 /// What is done with a match.
@@ -107,6 +115,10 @@ pub(super) fn action(word: &Word<'_>) -> Result<Action, Mistake> {
         "pass" => Action::Pass,
         known @ ("config" | "accept") => {
             let message = format!("rules that begin with `{known}` are not supported");
+            return Err(Mistake::new(&codes::ACTION, message).at(word.span()));
+        }
+        known if known.contains([':', ',']) => {
+            let message = format!("{}: what an action is about is not chosen, and there is one of it", quoted(known));
             return Err(Mistake::new(&codes::ACTION, message).at(word.span()));
         }
         other => {
@@ -129,7 +141,7 @@ fn arrow(word: &Word<'_>) -> Result<Arrow, Mistake> {
     }
 }
 
-fn protocol(word: &Word<'_>) -> Result<Protocol, Mistake> {
+fn protocol(word: &Word<'_>, shared: &Interned) -> Result<Protocol, Mistake> {
     let text = word.text().to_ascii_lowercase();
     Ok(match text.as_str() {
         "ip" => Protocol::Ip,
@@ -145,7 +157,7 @@ fn protocol(word: &Word<'_>) -> Result<Protocol, Mistake> {
         "sctp" => Protocol::Sctp,
         "igmp" => Protocol::Igmp,
         "pkthdr" => Protocol::PacketHeader,
-        "failed" | "unknown" => return Err(unknown_protocol(word, &text)),
+        "failed" | "unknown" => return Err(unknown_protocol(word, &text, shared)),
         other => match (App::named(other), protocol_number(other)) {
             (Some(app), _) => Protocol::App(app),
             (None, Some(number)) => Protocol::Number(number),
@@ -153,15 +165,12 @@ fn protocol(word: &Word<'_>) -> Result<Protocol, Mistake> {
                 let message = format!("{}: rules do not hook into states", quoted(other));
                 return Err(Mistake::new(&codes::PROTOCOL, message).at(word.span()));
             }
-            (None, None) => return Err(unknown_protocol(word, other)),
+            (None, None) => return Err(unknown_protocol(word, other, shared)),
         },
     })
 }
 
-fn unknown_protocol(word: &Word<'_>, text: &str) -> Mistake {
+fn unknown_protocol(word: &Word<'_>, text: &str, shared: &Interned) -> Mistake {
     let mistake = Mistake::new(&codes::PROTOCOL, format!("there is no protocol {}", quoted(text))).at(word.span());
-    match nearest(text, App::ALL.iter().map(|app| app.name())) {
-        Some(near) => mistake.help(format!("did you mean `{near}`?")),
-        None => mistake,
-    }
+    shared.suggest(text, || App::ALL.iter().map(|app| app.name()), mistake)
 }

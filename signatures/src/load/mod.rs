@@ -5,6 +5,7 @@ mod classes;
 mod context;
 mod draft;
 mod finish;
+mod form;
 mod header;
 mod keyword;
 mod list;
@@ -20,7 +21,7 @@ use std::{collections::HashMap, ops::Range, sync::Arc};
 
 pub use self::{
     classes::{Classes, References},
-    keyword::names as keywords,
+    keyword::{UNSUPPORTED, names as keywords},
     list::ListError,
     variables::{DEFAULT_ADDRESSES, DEFAULT_PORTS, Variables},
 };
@@ -108,7 +109,7 @@ pub fn load(files: &[File<'_>], options: &Options<'_>) -> Loaded {
     let shared = Interned::default();
     let mut loader = Loader {
         loaded: Loaded::default(),
-        headers: Headers::new(&options.variables),
+        headers: Headers::new(&options.variables, &shared),
         known: HashMap::new(),
         replaced: Vec::new(),
         shown: [0; 2],

@@ -33,6 +33,9 @@ pub(crate) fn number_test(text: &str, max: u64, name: &dyn Fn(&str) -> Option<u6
     let text = text.trim();
     let value = |part: &str| {
         let part = part.trim();
+        if part.is_empty() {
+            return Err("a number is missing".to_owned());
+        }
         let number = name(part).or_else(|| sized(part)).ok_or_else(|| format!("{} is not a number", quoted(part)))?;
         if number > max { Err(format!("{number} is more than {max}")) } else { Ok(number) }
     };

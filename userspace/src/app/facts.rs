@@ -4,6 +4,7 @@ use dropgate_signatures::{
     buffer::Buffer,
     protocol::App,
     subject::{Direction, Field, Transaction},
+    words::words,
 };
 use serde_json::{Map, Value};
 
@@ -12,9 +13,19 @@ use super::{Exchange, Record, events::Events};
 /// Values that have names in rules, by keyword.
 pub type Names = fn(&str) -> &'static [(&'static str, u64)];
 
+/// How a message belongs to others, by a number that they share.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tie {
+    /// Answers are awaited.
+    Opens(u64),
+    /// An answer; with `true`: the last one.
+    Answers(u64, bool),
+}
+
 /// What was read.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    pub tie: Option<Tie>,
     /// In the order in which they were said; of the same buffer there may be several.
     pub buffers: Vec<(Buffer, Vec<u8>)>,
     /// By keyword.
@@ -36,10 +47,28 @@ impl Facts {
         self.object.insert(name.to_owned(), value.into());
     }
 
+    /// Adds what an answer says. Lists that both tell become one, and counts a sum.
+    pub fn join(&mut self, answer: Self) {
+        self.buffers.extend(answer.buffers);
+        for (keyword, number) in answer.numbers {
+            let count = self.numbers.iter_mut().find(|(named, _)| *named == keyword && keyword.ends_with(".count"));
+            match count {
+                Some((_, count)) => *count += number,
+                None => self.numbers.push((keyword, number)),
+            }
+        }
+        for (name, value) in answer.object {
+            match (self.object.get_mut(&name), value) {
+                (Some(Value::Array(all)), Value::Array(more)) => all.extend(more),
+                (_, value) => _ = self.object.insert(name, value),
+            }
+        }
+    }
+
     fn footprint(&self) -> usize {
         // the object repeats what the buffers have
         let buffers: usize = self.buffers.iter().map(|(_, bytes)| 64 + 3 * bytes.len()).sum();
-        buffers + 16 * self.numbers.len() + 128 * self.object.len()
+        buffers + 16 * self.numbers.len() + 256 * (1 + self.object.len())
     }
 }
 
@@ -60,8 +89,7 @@ pub struct Plain {
 impl Plain {
     /// One that is complete.
     pub fn new(id: u64, app: App, direction: Direction, facts: Facts, events: Events) -> Self {
-        let names: Names = |_| &[];
-        Self { id, app, direction: Some(direction), facts, events, complete: true, revision: 1, names }
+        Self { id, app, direction: Some(direction), facts, events, complete: true, revision: 1, names: words }
     }
 
     pub fn footprint(&self) -> usize {
@@ -106,8 +134,18 @@ impl Transaction for Plain {
 
     fn test(&self, keyword: &str, argument: &str, direction: Direction) -> Option<bool> {
         let names = (self.names)(keyword);
-        let mut numbers = (0..).map_while(|instance| self.number(keyword, direction, instance));
-        if numbers.any(|number| holds(argument, number, names)) {
+        let numbers: Vec<u64> = (0..).map_while(|instance| self.number(keyword, direction, instance)).collect();
+        let holds = |argument, number: &u64| holds(argument, *number, names);
+        let held = match which(keyword, argument) {
+            None => numbers.iter().any(|number| holds(argument, number)),
+            Some((argument, "any")) => numbers.iter().any(|number| holds(argument, number)),
+            Some((argument, "all")) => numbers.iter().all(|number| holds(argument, number)),
+            Some((argument, at)) => at.parse().is_ok_and(|at: isize| {
+                let at = if at < 0 { numbers.len().checked_add_signed(at) } else { usize::try_from(at).ok() };
+                at.and_then(|at| numbers.get(at)).is_some_and(|number| holds(argument, number))
+            }),
+        };
+        if held {
             return Some(true);
         }
         if self.complete { Some(false) } else { None }
@@ -134,6 +172,13 @@ const fn event_type(app: App) -> &'static str {
         App::FtpData => "ftp_data",
         other => other.name(),
     }
+}
+
+/// A value, and which of several numbers must have it: a place, from the end if it is negative, `any` or `all`.
+fn which<'a>(keyword: &str, argument: &'a str) -> Option<(&'a str, &'a str)> {
+    let several = keyword.starts_with("ldap.responses.") || matches!(keyword, "mqtt.type" | "mqtt.reason_code");
+    let (argument, place) = argument.rsplit_once(',').filter(|_| several)?;
+    Some((argument, place.trim()))
 }
 
 /// Whether a number is what an argument says: names or numbers, any of those joined by `,` (flags, which are named behind a `+`: all of them, or with `!` none), or a

@@ -1,11 +1,11 @@
-//! A parser of protocols whose messages stand by themselves: each one is a transaction.
+//! A parser of protocols whose messages stand by themselves: each one is a transaction, or a question with its answers is.
 
 use dropgate_signatures::{protocol::App, subject::Direction};
 
 use super::{
     Exchange, Limits, Parser,
     events::Events,
-    facts::{Facts, Names, Plain},
+    facts::{Facts, Names, Plain, Tie},
     held::Held,
 };
 
@@ -26,6 +26,9 @@ pub type Read = fn(Direction, &[u8], &mut Events, &mut u32) -> Option<Facts>;
 
 /// What tells messages on a stream apart. The number is what was said the last time: how far it has looked.
 pub type Measure = fn(&[u8], &mut usize) -> Length;
+
+/// Answers of one question.
+const ANSWERS_MAX: u32 = 256;
 
 /// A protocol.
 #[derive(Clone, Copy, Debug)]
@@ -54,13 +57,21 @@ pub struct Messages {
     stream: Option<[Side; 2]>,
     transactions: Held<Plain>,
     remembered: u32,
+    ended: [bool; 2],
     most: usize,
 }
 
 impl Messages {
     pub fn new(protocol: Protocol, udp: bool, limits: &Limits) -> Self {
         let stream = (!udp).then(Default::default);
-        Self { protocol, stream, transactions: Held::new(limits.transactions), remembered: 0, most: limits.header }
+        Self {
+            protocol,
+            stream,
+            transactions: Held::new(limits.transactions),
+            remembered: 0,
+            ended: [false; 2],
+            most: limits.header,
+        }
     }
 
     fn message(&mut self, direction: Direction, said: &[u8]) {
@@ -71,13 +82,39 @@ impl Messages {
         }
         let Protocol { app, names, .. } = self.protocol;
         let facts = facts.unwrap_or_default();
-        self.transactions.add(|id| Plain { names, ..Plain::new(id, app, direction, facts, events) });
+        let open = match facts.tie {
+            Some(Tie::Answers(key, over)) => {
+                let open = self
+                    .transactions
+                    .iter_mut()
+                    .rfind(|one| !one.complete && one.facts.tie == Some(Tie::Opens(key)) && one.direction.is_none());
+                if let Some(open) = open {
+                    events.names().iter().for_each(|event| _ = open.events.note(event));
+                    if open.revision <= ANSWERS_MAX {
+                        open.facts.join(facts);
+                    } else {
+                        open.events.note("too_many_responses");
+                    }
+                    open.revision += 1;
+                    open.complete = over;
+                    return;
+                }
+                events.note("request_not_found");
+                false
+            }
+            Some(Tie::Opens(_)) => !self.ended[0] || !self.ended[1],
+            None => false,
+        };
+        self.transactions.add(|id| {
+            let plain = Plain { names, complete: !open, ..Plain::new(id, app, direction, facts, events) };
+            Plain { direction: plain.direction.filter(|_| !open), ..plain }
+        });
     }
 
     /// What of a stream is not a message any more.
     fn confused(&mut self, direction: Direction) {
         let mut events = Events::default();
-        events.note(if self.protocol.app == App::Sip { "invalid_data" } else { "malformed_data" });
+        events.note(if matches!(self.protocol.app, App::Sip | App::Ldap) { "invalid_data" } else { "malformed_data" });
         let (app, facts) = (self.protocol.app, Facts::default());
         self.transactions.add(|id| Plain::new(id, app, direction, facts, events));
         self.end(direction);
@@ -135,6 +172,14 @@ impl Parser for Messages {
     fn end(&mut self, direction: Direction) {
         if let Some(stream) = &mut self.stream {
             stream[direction as usize] = Side { closed: true, ..Side::default() };
+        }
+        self.ended[direction as usize] = true;
+        if self.ended == [true; 2] {
+            // no answers will come
+            self.transactions.iter_mut().filter(|one| !one.complete).for_each(|one| {
+                one.complete = true;
+                one.revision += 1;
+            });
         }
     }
 

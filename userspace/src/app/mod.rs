@@ -13,18 +13,21 @@ pub mod files;
 pub mod ftp;
 mod held;
 pub mod http;
+pub mod http2;
 mod lines;
 mod messages;
 pub mod mime;
 pub mod mqtt;
 pub mod pop3;
 pub mod quic;
+pub mod rfb;
 #[cfg(test)]
 mod samples;
 mod small;
 pub mod smtp;
 pub mod ssh;
 pub mod tls;
+pub mod websocket;
 
 use std::{fmt::Debug, net::IpAddr};
 
@@ -146,14 +149,17 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
     Some(match app {
         App::Dns | App::Mdns | App::Llmnr if udp => Box::new(dns::Dns::datagrams(app, *limits)),
         App::Dns => Box::new(dns::Dns::stream(*limits)),
+        App::Ftp => Box::new(ftp::Ftp::new(limits)),
         App::Http1 => Box::new(http::Http1::new(*limits)),
+        App::Http2 => Box::new(http2::Http2::new(*limits)),
         App::Mqtt => Box::new(mqtt::Mqtt::new(*limits)),
+        App::Pop3 => Box::new(pop3::Pop3::new(limits)),
         App::Quic => Box::new(quic::Quic::new(*limits)),
+        App::Rfb => Box::new(rfb::Rfb::new()),
         App::Smtp => Box::new(smtp::Smtp::new(limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
-        App::Ftp => Box::new(ftp::Ftp::new(limits)),
-        App::Pop3 => Box::new(pop3::Pop3::new(limits)),
+        App::Websocket => Box::new(websocket::WebSocket::new(*limits)),
         other => Box::new(messages::Messages::new(small::protocol(other)?, udp, limits)),
     })
 }

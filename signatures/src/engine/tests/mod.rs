@@ -1,6 +1,7 @@
 //! Rules made by hand, and flows that they are shown.
 
 mod packets;
+mod property;
 mod streams;
 mod transactions;
 
@@ -12,7 +13,7 @@ use crate::{
     protocol::App,
     rule::{
         Action, Addresses, Arrow, Check, Condition, Content, Effect, FlowKeyword, Header, Inspect, Place, Ports,
-        Protocol, Selected, Transform, Value,
+        Protocol, Selected, Value,
     },
     subject::{Data, Direction, Field, File, Flow, Packet, Stream, Subject, Transaction},
 };
@@ -108,10 +109,6 @@ impl Make {
 
     pub fn buffer(self, buffer: Buffer, contents: Vec<Content>) -> Self {
         self.checks(Selected::Buffer(buffer), contents.into_iter().map(Check::Content).collect())
-    }
-
-    pub fn transformed(self, buffer: Buffer, transforms: Vec<Transform>, checks: Vec<Check>) -> Self {
-        self.when(Condition::Inspect(Inspect { selected: Selected::Buffer(buffer), transforms, checks }))
     }
 }
 

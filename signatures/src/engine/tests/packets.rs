@@ -165,3 +165,48 @@ fn an_explanation_names_what_failed() {
     let told: Vec<_> = trace.iter().map(|of| (shown.ruleset.rules()[of.rule as usize].sid, of.failed)).collect();
     assert_eq!(told, [(1, Some(Failed::Condition(1))), (3, None)]);
 }
+
+#[test]
+fn what_can_match_datagrams() {
+    let rules = vec![
+        udp(1, "abc").to_port(53, 53),
+        rule(2, Protocol::Tcp).payload(vec![content("abc")]),
+        rule(3, Protocol::Ip).payload(vec![Content { nocase: true, ..content("xyz") }]),
+        rule(4, Protocol::Icmpv4).when(Condition::Packet(PacketTest::Number(Number::IcmpType, NumberTest::Equal(5)))),
+        rule(5, Protocol::App(App::Dns)).buffer(Buffer::DnsQuery, vec![content("evil")]),
+    ];
+    let shown = Shown::new(rules);
+    let sid = |of: &Datagram<'_>| shown.ruleset.rules()[of.rule as usize].sid;
+    let mut told: Vec<_> = shown
+        .ruleset
+        .datagrams()
+        .map(|of| (sid(&of), of.protocols.clone(), of.pattern.map(|pattern| pattern.bytes.to_vec()), of.kind))
+        .collect();
+    told.sort_by_key(|(sid, ..)| *sid);
+    let expected = [
+        (1, vec![17], Some(b"abc".to_vec()), Kind::Packet),
+        (3, vec![], Some(b"xyz".to_vec()), Kind::Stream),
+        (4, vec![1], None, Kind::Packet),
+        (5, vec![17, 132], None, Kind::Transaction),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn what_can_still_be_said() {
+    let http = rule(1, Protocol::App(App::Http)).payload(vec![content("abc")]);
+    let syn = PacketTest::TcpFlags(Flags { test: FlagsTest::Exactly, bits: 2, ignored: 0 });
+    let rules = vec![http, rule(2, Protocol::Tcp).when(Condition::Packet(syn))];
+    let mut shown = Shown::new(rules);
+    shown.say(b"");
+    let wants = |app, established| {
+        let flow = Flow { app, established, ..shown.flow.unwrap() };
+        let wants = shown.ruleset.wants(&flow, Direction::ToServer, (40_000, 80), &shown.state);
+        (wants.packets, wants.stream.is_some())
+    };
+    assert_eq!(wants(App::Unknown, false), (true, true));
+    assert_eq!(wants(App::Unknown, true), (false, true));
+    assert_eq!(wants(App::Failed, true), (false, false));
+    assert_eq!(wants(App::Http1, true), (false, true));
+    assert_eq!(wants(App::Tls, true), (false, false));
+}

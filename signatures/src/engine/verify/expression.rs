@@ -1,6 +1,9 @@
 //! `pcre`: compiled when it is first needed, bounded in work.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use pcre2::bytes::{Regex, RegexBuilder};
 
@@ -34,6 +37,31 @@ impl Expression {
     /// Not compiled yet.
     pub fn new(rule: &Pcre) -> Self {
         Self { rule: rule.clone(), compiled: Arc::default() }
+    }
+
+    /// Without modifiers.
+    pub fn plain(pattern: &str) -> Self {
+        Self::new(&Pcre {
+            pattern: pattern.into(),
+            caseless: false,
+            dotall: false,
+            multiline: false,
+            extended: false,
+            anchored: false,
+            dollar_end_only: false,
+            ungreedy: false,
+            relative: false,
+            negated: false,
+            captures: Vec::new(),
+        })
+    }
+
+    /// Where its first group stands.
+    pub fn capture(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        let regex = self.compiled.get_or_init(|| compile(&self.rule)).as_ref()?;
+        let mut locations = regex.capture_locations();
+        regex.captures_read(&mut locations, bytes).ok().flatten()?;
+        locations.get(1).map(|(start, end)| start..end)
     }
 
     /// Looks for it from a place on.
@@ -101,19 +129,7 @@ mod tests {
     use super::*;
 
     fn rule(pattern: &str) -> Pcre {
-        Pcre {
-            pattern: pattern.into(),
-            caseless: false,
-            dotall: false,
-            multiline: false,
-            extended: false,
-            anchored: false,
-            dollar_end_only: false,
-            ungreedy: false,
-            relative: false,
-            negated: false,
-            captures: Vec::new(),
-        }
+        Expression::plain(pattern).rule
     }
 
     fn found(rule: &Pcre, bytes: &[u8]) -> Option<(usize, usize)> {

@@ -3,7 +3,7 @@
 //! Contents that count from the last match are tried at every place where that one stands, in order, as Suricata does. Work is
 //! counted in steps: see [`Budget`].
 
-mod base64;
+pub(crate) mod base64;
 mod expression;
 mod needle;
 mod number;
@@ -13,6 +13,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 pub use self::{
     base64::{decode, decode_rfc2045, decode_strict},
+    expression::Expression,
     step::{Prepared, Steps},
 };
 use self::{expression::Searched, needle::Needle, number::operand};
@@ -244,12 +245,13 @@ impl<'a> Search<'a> {
             self.missing = (!place.at_end).then_some(at);
             return failed;
         }
-        self.cut |= to > len || place.at_end;
         let open = place.within.is_none() && place.depth.is_none() && !place.at_end;
         if open && !self.steps.variables && self.steps.steps[at].behind_contents {
-            self.missing = Some(at);
+            // behind an earlier place of those in front something may yet come that does not need it once more
+            self.missing = (!self.cut).then_some(at);
             return Found::Never;
         }
+        self.cut |= to > len || place.at_end;
         failed
     }
 

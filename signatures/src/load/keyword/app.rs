@@ -49,8 +49,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     number("mqtt.qos"),
     number("mqtt.reason_code"),
     number("mqtt.connack.session_present"),
-    test("mqtt.flags"),
-    test("mqtt.connect.flags"),
+    flags("mqtt.flags"),
+    flags("mqtt.connect.flags"),
     number("ntp.version"),
     number("ntp.mode"),
     number("ntp.stratum"),
@@ -210,7 +210,7 @@ fn words(keyword: &str) -> &'static [(&'static str, u64)] {
             ("badalg", 21),
             ("badtrunc", 22),
         ],
-        _ => &[],
+        _ => crate::words::words(keyword),
     }
 }
 
@@ -223,8 +223,10 @@ const fn number(name: &'static str) -> Keyword {
         };
         let test = match number_test(&value.text, u64::MAX, &word) {
             Ok(test) => test,
-            // what other words mean the parser knows
-            Err(_) if words.is_empty() && is_words(&value.text) => return ask(draft, value),
+            // what other words mean the parser knows, and which of several is meant
+            Err(_) if (words.is_empty() || value.text.contains(',')) && is_words(&value.text) => {
+                return ask(draft, value);
+            }
             Err(error) => return Err(Mistake::value(error)),
         };
         draft.speak(apps(value.keyword), value.keyword)?;
@@ -246,6 +248,11 @@ fn ask(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
 
 const fn test(name: &'static str) -> Keyword {
     keyword(name, Takes::Value, Form::Negatable, ask)
+}
+
+/// A set of flags, each of which may be negated.
+const fn flags(name: &'static str) -> Keyword {
+    keyword(name, Takes::Value, Form::Plain, ask)
 }
 
 const fn flag(name: &'static str) -> Keyword {

@@ -205,7 +205,8 @@ fn define(draft: &mut Draft<'_>, name: &str) -> Result<u8, Mistake> {
         let message = format!("the rule has more than {MAX_VARIABLES} variables");
         return Err(Mistake::new(&codes::BYTE_VARIABLE, message));
     }
-    draft.variables.push(Arc::from(name));
+    let list = draft.list();
+    draft.variables.push((Arc::from(name), list));
     Ok((draft.variables.len() - 1) as u8)
 }
 

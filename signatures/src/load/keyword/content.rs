@@ -330,14 +330,13 @@ fn entropy(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
         match what {
             "value" => {
                 let rest = rest.trim();
+                if let Some((low, high)) = rest.split_once('-') {
+                    bounds = Some((thousandths(low)? + 1, thousandths(high)?.saturating_sub(1)));
+                    continue;
+                }
                 let digits = rest.trim_start_matches(['<', '>', '=', '!', ' ']);
                 let operator = rest[..rest.len() - digits.len()].trim();
-                let thousandths = digits
-                    .parse::<f64>()
-                    .ok()
-                    .filter(|number| (0.0..=8.0).contains(number))
-                    .map(|number| (number * 1000.0).round() as u32)
-                    .ok_or_else(|| Mistake::word(digits, "a number from 0 to 8"))?;
+                let thousandths = thousandths(digits)?;
                 bounds = Some(match operator {
                     "" | "=" => (thousandths, thousandths),
                     "<" => (0, thousandths.saturating_sub(1)),
@@ -355,4 +354,10 @@ fn entropy(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
         return Err(Mistake::word(&value.text, "`value` and a comparison"));
     };
     draft.check(Check::Entropy(least, most), value.span.clone())
+}
+
+/// Bits per byte, in thousandths.
+fn thousandths(text: &str) -> Result<u32, Mistake> {
+    let number = text.trim().parse::<f64>().ok().filter(|number| (0.0..=8.0).contains(number));
+    number.map(|number| (number * 1000.0).round() as u32).ok_or_else(|| Mistake::word(text, "a number from 0 to 8"))
 }

@@ -3,7 +3,7 @@
 use super::{Draft, Form, Keyword, Takes, Value, keyword, names};
 use crate::{
     codes,
-    diagnostic::{nearest, quoted},
+    diagnostic::quoted,
     load::mistake::{Done, Mistake},
     protocol::App,
     rule::Condition,
@@ -48,10 +48,7 @@ fn known(draft: &mut Draft<'_>, value: &Value<'_>, list: &str, name: &str) {
         return;
     }
     let warning = Mistake::new(&codes::EVENT, format!("no event is called {}", quoted(name))).at(value.word.span());
-    draft.warnings.push(match nearest(name, list.split_ascii_whitespace()) {
-        Some(near) => warning.help(format!("did you mean `{near}`?")),
-        None => warning,
-    });
+    draft.warnings.push(draft.context.shared.suggest(name, || list.split_ascii_whitespace(), warning));
 }
 
 fn unknown(protocol: &str) -> Mistake {

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     buffer::Buffer,
     codes,
-    diagnostic::{nearest, quoted},
+    diagnostic::quoted,
     rule::Selected,
     syntax::{Setting, Word},
 };
@@ -93,7 +93,7 @@ static KEYWORDS: LazyLock<HashMap<&'static str, &'static Keyword>> = LazyLock::n
 });
 
 /// Keywords that Suricata has and Dropgate has not, with what stands in the way.
-const UNSUPPORTED: &[(&str, &str)] = &[
+pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("lua", "scripts are not run"),
     ("luaxform", "scripts are not run"),
     ("config", "rules do not configure anything here"),
@@ -158,10 +158,7 @@ pub(crate) fn apply(draft: &mut Draft<'_>, setting: &Setting<'_>) -> Done {
         return Err(Mistake::unsupported(format!("`{name}` is not supported: {why}")).at(at));
     }
     let mistake = Mistake::new(&codes::UNKNOWN_KEYWORD, format!("there is no keyword {}", quoted(&name))).at(at);
-    Err(match nearest(&name, names()) {
-        Some(near) => mistake.help(format!("did you mean `{near}`?")),
-        None => mistake,
-    })
+    Err(draft.context.shared.suggest(&name, names, mistake))
 }
 
 impl Keyword {

@@ -25,7 +25,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     plain("tld"),
     keyword("from_base64", Takes::Perhaps, Form::Plain, from_base64),
     keyword("xor", Takes::Value, Form::Quotable, xor),
-    keyword("pcrexform", Takes::Value, Form::Quotable, pcrexform),
+    keyword("pcrexform", Takes::Value, Form::Quoted, pcrexform),
     keyword("gunzip", Takes::Perhaps, Form::Plain, unpack),
     keyword("zlib_deflate", Takes::Perhaps, Form::Plain, unpack),
     keyword("subslice", Takes::Value, Form::Plain, subslice),

@@ -26,6 +26,8 @@ const WINDOW: u8 = 22;
 pub enum Packing {
     /// gzip or deflate: the bytes tell which.
     Deflate,
+    /// Deflate by itself (RFC 1951).
+    Raw,
     Brotli,
 }
 
@@ -242,7 +244,8 @@ impl Layer {
             let codec = || Codec::Brotli(Box::new(DecompressorWriter::new(Vec::new(), STEP)));
             return Some((if sound { codec() } else { Codec::Plain }, 0));
         }
-        match framed(head) {
+        let frame = if self.packing == Packing::Raw { Frame::None } else { framed(head) };
+        match frame {
             Frame::Unknown if !last && head.len() <= HEAD => None,
             Frame::Unknown => Some((Codec::Plain, 0)),
             Frame::Behind(start) => Some((Codec::Inflate(Box::new(Decompress::new(false)), true), start)),

@@ -95,11 +95,6 @@ impl Message {
         self.target = Target::Multipart(Box::new(multipart), Vec::new());
     }
 
-    /// Whether it is known what the body is.
-    pub const fn is_described(&self) -> bool {
-        !matches!(self.target, Target::None)
-    }
-
     /// The next bytes of the body, out of their chunks. Gives what has gone wrong with it, once.
     pub fn push(&mut self, bytes: &[u8], limits: &Limits) -> Option<Trouble> {
         self.length += bytes.len() as u64;
@@ -177,7 +172,7 @@ impl Message {
         match &self.target {
             Target::None => &[],
             // a body of no bytes is no file
-            Target::File(_) if self.body.size() == 0 && self.length == 0 => &[],
+            Target::File(file) if file.file().size == 0 => &[],
             Target::File(file) => std::slice::from_ref(file),
             Target::Multipart(_, files) => files,
         }

@@ -2,9 +2,9 @@
 //! doubt as browsers and servers do, and never refused.
 
 mod buffers;
-mod header;
+pub(super) mod header;
 mod line;
-mod message;
+pub(super) mod message;
 mod multipart;
 mod pair;
 mod record;
@@ -12,7 +12,7 @@ mod request;
 mod response;
 #[cfg(test)]
 mod tests;
-mod uri;
+pub(super) mod uri;
 
 use std::collections::VecDeque;
 
@@ -36,12 +36,21 @@ pub struct Http1 {
     next: u64,
     client: Client,
     server: Server,
+    /// What is said of a pair that is not there any more.
+    spare: Pair,
 }
 
 impl Http1 {
     /// A connection of which nothing was said.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, pairs: VecDeque::new(), next: 0, client: Client::default(), server: Server::default() }
+        Self {
+            limits,
+            pairs: VecDeque::new(),
+            next: 0,
+            client: Client::default(),
+            server: Server::default(),
+            spare: Pair::default(),
+        }
     }
 
     fn client(&mut self, said: &[u8]) {
@@ -58,7 +67,7 @@ impl Http1 {
                     self.client.current = self.begin();
                 }
             }
-            let pair = find(&mut self.pairs, self.client.current);
+            let pair = find(&mut self.pairs, self.client.current).unwrap_or(&mut self.spare);
             rest = &rest[self.client.step(rest, pair, &self.limits)..];
         }
         // what follows in another feed begins a request
@@ -97,7 +106,7 @@ impl Http1 {
                     self.server.begin_content(pair, &self.limits);
                 }
             }
-            let pair = self.server.current.and_then(|id| find(&mut self.pairs, id));
+            let pair = self.server.current.and_then(|id| find(&mut self.pairs, id)).unwrap_or(&mut self.spare);
             rest = &rest[self.server.step(rest, pair, &self.limits)..];
             self.agreed();
         }
@@ -153,10 +162,11 @@ impl Http1 {
         }
     }
 
-    /// Those that are too many make room: they are over.
+    /// Those that are too many make room. What is still said of them is read, but told to nobody.
     fn crowd(&mut self) {
         while self.pairs.len() > self.limits.transactions.max(1) {
             self.pairs.pop_front();
+            self.spare = Pair::default();
         }
     }
 }
@@ -207,7 +217,7 @@ impl Parser for Http1 {
 
     fn transactions(&self) -> Vec<&dyn Exchange> {
         // a request of which nothing is known says nothing
-        let known = |pair: &&Pair| pair.request.progress != Progress::Nothing || !pair.events.is_empty();
+        let known = |pair: &&Pair| pair.request.progress != Progress::Nothing || !pair.events().is_empty();
         self.pairs.iter().filter(known).map(|pair| pair as &dyn Exchange).collect()
     }
 
@@ -223,7 +233,7 @@ impl Parser for Http1 {
 
     fn footprint(&self) -> usize {
         let held = self.client.held.capacity() + self.server.held.capacity();
-        size_of::<Self>() + held + self.pairs.iter().map(Pair::footprint).sum::<usize>()
+        size_of::<Self>() + held + self.spare.footprint() + self.pairs.iter().map(Pair::footprint).sum::<usize>()
     }
 }
 
@@ -250,13 +260,11 @@ fn lost_by_client(client: &mut Client, pair: Option<&mut Pair>, bytes: u64, limi
         }
         State::Length(_) | State::Chunked(_) | State::Rest => {
             pair.request.lose(bytes);
-            client.held.clear();
             client.end(pair, limits);
             client.state = State::Line;
         }
         State::Over => {}
         _ => {
-            client.held.clear();
             client.end(pair, limits);
             client.state = State::Line;
         }
@@ -284,7 +292,6 @@ fn lost_by_server(server: &mut Server, pair: Option<&mut Pair>, bytes: u64, limi
             if matches!(state, State::Length(_) | State::Chunked(_)) {
                 pair.response.lose(bytes);
             }
-            server.held.clear();
             server.end(pair, limits);
             server.state = State::Line;
             server.current = None;

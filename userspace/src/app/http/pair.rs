@@ -13,7 +13,7 @@ use super::{
     record,
     uri::Uri,
 };
-use crate::app::{Exchange, Record};
+use crate::app::{Exchange, Record, events::Events};
 
 /// A request and its response.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub struct Pair {
     pub port: Option<u16>,
     /// An interim response was seen.
     pub continued: bool,
-    pub events: Vec<&'static str>,
+    events: Events,
 }
 
 impl Pair {
@@ -59,15 +59,13 @@ impl Pair {
         self.request_line.target.is_some()
             && self.request_line.protocol.is_none()
             && self.request.headers.list().is_empty()
-            && !self.events.contains(&"request_line_missing_protocol")
-            && !self.events.contains(&"unable_to_match_response_to_request")
+            && !self.events().contains(&"request_line_missing_protocol")
+            && !self.events().contains(&"unable_to_match_response_to_request")
     }
 
     /// Something was noticed.
     pub fn notice(&mut self, event: &'static str) {
-        if !self.events.contains(&event) {
-            self.events.push(event);
-        }
+        self.events.note(event);
     }
 
     /// Bytes of memory that it takes, about.
@@ -100,7 +98,7 @@ impl Transaction for Pair {
     }
 
     fn events(&self) -> &[&'static str] {
-        &self.events
+        self.events.names()
     }
 
     fn file(&self, direction: Direction, instance: usize) -> Option<File<'_>> {
@@ -118,5 +116,9 @@ impl Exchange for Pair {
 
     fn context(&self) -> Vec<Record> {
         vec![record::http(self)]
+    }
+
+    fn beside(&self, record: &Record) -> Vec<Record> {
+        if record.event_type == "fileinfo" { self.context() } else { Vec::new() }
     }
 }

@@ -44,26 +44,30 @@ pub fn http(pair: &Pair) -> Record {
 pub fn content_range(value: &[u8]) -> Value {
     let mut object = Map::new();
     object.insert("raw".to_owned(), text(value));
-    if let Some((range, size)) = range(value) {
-        if let Some((start, end)) = range {
-            object.insert("start".to_owned(), start.into());
-            object.insert("end".to_owned(), end.into());
-        }
-        if let Some(size) = size {
-            object.insert("size".to_owned(), size.into());
+    let range = range(value).unwrap_or_default();
+    for (key, number) in [("start", range.start), ("end", range.end), ("size", range.size)] {
+        if let Some(number) = number {
+            object.insert(key.to_owned(), number.into());
         }
     }
     object.into()
 }
 
 /// First and last byte, and the size, as far as they are told.
-fn range(value: &[u8]) -> Option<(Option<(u64, u64)>, Option<u64>)> {
+#[derive(Default)]
+struct Range {
+    start: Option<u64>,
+    end: Option<u64>,
+    size: Option<u64>,
+}
+
+fn range(value: &[u8]) -> Option<Range> {
     let value = std::str::from_utf8(value).ok()?.trim().strip_prefix("bytes")?.trim();
     let (range, size) = value.split_once('/')?;
     let size = if size == "*" { None } else { Some(size.parse().ok()?) };
     if range == "*" {
-        return Some((None, size));
+        return Some(Range { size, ..Range::default() });
     }
     let (start, end) = range.split_once('-')?;
-    Some((Some((start.parse().ok()?, end.parse().ok()?)), size))
+    Some(Range { start: Some(start.parse().ok()?), end: Some(end.parse().ok()?), size })
 }

@@ -52,12 +52,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// The next bytes; gives how many were used. `None`: the request is not there any more.
-    pub fn step(&mut self, said: &[u8], pair: Option<&mut Pair>, limits: &Limits) -> usize {
-        let Some(pair) = pair else {
-            self.state = State::Over;
-            return said.len();
-        };
+    /// The next bytes; gives how many were used.
+    pub fn step(&mut self, said: &[u8], pair: &mut Pair, limits: &Limits) -> usize {
         match &mut self.state {
             State::Line => self.line(said, pair, limits),
             State::Nameless => {

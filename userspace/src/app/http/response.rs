@@ -48,11 +48,7 @@ pub struct Server {
 
 impl Server {
     /// The next bytes; gives how many were used.
-    pub fn step(&mut self, said: &[u8], pair: Option<&mut Pair>, limits: &Limits) -> usize {
-        let Some(pair) = pair else {
-            self.state = State::Over;
-            return said.len();
-        };
+    pub fn step(&mut self, said: &[u8], pair: &mut Pair, limits: &Limits) -> usize {
         match &mut self.state {
             State::Line => self.line(said, pair, limits),
             State::Headers(_) | State::Trailers(_) => self.section(said, pair, limits, false),

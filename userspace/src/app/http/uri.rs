@@ -1,6 +1,6 @@
 //! Targets of requests, taken apart and normalised as libhtp does it with the settings that Suricata gives it: percent escapes
-//! and `%u` decoded once, backslashes made slashes, several slashes one, dot segments removed (RFC 3986 section 5.2.4); escapes
-//! that are none stay as they are, and so does the case of letters.
+//! and `%u` decoded once, backslashes made slashes, several slashes one, dot segments removed (RFC 3986 section 5.2.4), UTF-8 in
+//! paths made one byte a character; escapes that are none stay as they are, and so does the case of letters.
 
 /// A target, in its parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Uri {
             Some(_) => (None, Some(&rest[1..])),
             None => (None, None),
         };
-        uri.path = (!path.is_empty()).then(|| without_dots(&decode(path, Part::Path)));
+        uri.path = (!path.is_empty()).then(|| without_dots(&one_byte(decode(path, Part::Path))));
         let mut normal = uri.path.clone().unwrap_or_default();
         for (mark, part) in [(b'?', query), (b'#', fragment)] {
             if let Some(part) = part {
@@ -190,6 +190,21 @@ fn decode(bytes: &[u8], part: Part) -> Vec<u8> {
     decoded
 }
 
+/// UTF-8 as bytes of such a character set; what is none is `?`.
+fn one_byte(path: Vec<u8>) -> Vec<u8> {
+    if path.is_ascii() {
+        return path;
+    }
+    let mut bytes = Vec::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        bytes.extend(chunk.valid().chars().map(|letter| best_fit(letter.into())));
+        if !chunk.invalid().is_empty() {
+            bytes.push(b'?');
+        }
+    }
+    bytes
+}
+
 /// Removes `.` and `..` segments (RFC 3986 section 5.2.4).
 fn without_dots(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
@@ -207,7 +222,7 @@ fn without_dots(path: &[u8]) -> Vec<u8> {
         };
         match kept {
             Some(segment) => {
-                if !first && !(out.is_empty() && !path.starts_with(b"/")) {
+                if !first && (!out.is_empty() || path.starts_with(b"/")) {
                     out.push(b'/');
                 }
                 out.extend_from_slice(segment);
@@ -242,7 +257,9 @@ mod tests {
             ("/a/b/../../../../c", "/c"),
             ("../a", "a"),
             ("/a...b/...", "/a...b/..."),
-            ("/%u0041%u00e4", "/A\u{e4}"),
+            ("/%u0041%u00e4", "/A?"),
+            ("/%c3%a4%E4%BD%A0%ff", "/\u{e4}??"),
+            ("/a?%e4", "/a?\u{e4}"),
             ("/%uff0e%uff0e/x", "/x"),
             ("/100%", "/100%"),
             ("/%zz%4", "/%zz%4"),

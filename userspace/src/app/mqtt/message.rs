@@ -1,6 +1,6 @@
 //! Control packets of MQTT 3.1, 3.1.1 and 5.
 
-use dropgate_signatures::buffer::Buffer;
+use dropgate_signatures::{buffer::Buffer, words::MQTT_TYPES};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -23,25 +23,6 @@ pub const PINGREQ: u8 = 12;
 pub const PINGRESP: u8 = 13;
 pub const DISCONNECT: u8 = 14;
 pub const AUTH: u8 = 15;
-
-/// Names in rules; those in events are the same in lower case.
-pub const TYPES: &[(&str, u64)] = &[
-    ("CONNECT", 1),
-    ("CONNACK", 2),
-    ("PUBLISH", 3),
-    ("PUBACK", 4),
-    ("PUBREC", 5),
-    ("PUBREL", 6),
-    ("PUBCOMP", 7),
-    ("SUBSCRIBE", 8),
-    ("SUBACK", 9),
-    ("UNSUBSCRIBE", 10),
-    ("UNSUBACK", 11),
-    ("PINGREQ", 12),
-    ("PINGRESP", 13),
-    ("DISCONNECT", 14),
-    ("AUTH", 15),
-];
 
 /// The version with properties and reason codes.
 const VERSION_5: u8 = 5;
@@ -72,8 +53,8 @@ pub fn read(first: u8, body: &[u8], version: u8, facts: &mut Facts, message: &mu
     object.insert("dup".to_owned(), json!(first >> 3 & 1 == 1));
     let mut reader = Reader { bytes: Bytes::new(body), five: version == VERSION_5, facts, object: &mut object };
     let read = reader.read(kind, first, message);
-    let named = TYPES.get(usize::from(kind).wrapping_sub(1));
-    let name = named.map_or_else(|| "unassigned".to_owned(), |(name, _)| name.to_ascii_lowercase());
+    let named = MQTT_TYPES.get(usize::from(kind).wrapping_sub(1));
+    let name = named.map_or_else(|| "unassigned".to_owned(), |(name, _)| (*name).to_owned());
     facts.number("mqtt.protocol_version", message.version.unwrap_or(version));
     facts.object.insert(name, Value::Object(object));
     read

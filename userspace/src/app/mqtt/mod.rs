@@ -4,11 +4,11 @@ mod message;
 #[cfg(test)]
 mod tests;
 
-use dropgate_signatures::{protocol::App, subject::Direction};
+use dropgate_signatures::{protocol::App, subject::Direction, words::words};
 
 use self::message::{
     AUTH, CONNACK, CONNECT, CONNECT_FLAGS, DISCONNECT, Message, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC,
-    PUBREL, SUBACK, SUBSCRIBE, TYPES, UNSUBACK, UNSUBSCRIBE,
+    PUBREL, SUBACK, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE,
 };
 use super::{
     Exchange, Limits, Parser,
@@ -152,11 +152,9 @@ impl Mqtt {
 
 fn names(keyword: &str) -> &'static [(&'static str, u64)] {
     match keyword {
-        "mqtt.type" => TYPES,
         "mqtt.flags" => FLAGS,
         "mqtt.connect.flags" => CONNECT_FLAGS,
-        "mqtt.connack.session_present" => &[("true", 1), ("yes", 1), ("false", 0), ("no", 0)],
-        _ => &[],
+        other => words(other),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod dhcp;
 mod kerberos;
+mod ldap;
 mod ntp;
 mod sdp;
 mod sip;
@@ -10,19 +11,20 @@ mod snmp;
 mod tests;
 mod tftp;
 
-use dropgate_signatures::protocol::App;
+use dropgate_signatures::{protocol::App, words::words};
 
 use super::messages::{Length, Protocol};
 
 /// How a protocol is read, if it is one of these.
 pub fn protocol(app: App) -> Option<Protocol> {
-    let usual = |read| Protocol { app, read, names: |_| &[], measure: |_, _| Length::Never };
+    let usual = |read| Protocol { app, read, names: words, measure: |_, _| Length::Never };
     Some(match app {
         App::Dhcp => usual(dhcp::read),
         App::Krb5 => Protocol { names: kerberos::names, measure: kerberos::measure, ..usual(kerberos::read) },
-        App::Ntp => Protocol { names: ntp::names, ..usual(ntp::read) },
+        App::Ldap => Protocol { measure: ldap::measure, ..usual(ldap::read) },
+        App::Ntp => usual(ntp::read),
         App::Sip => Protocol { measure: sip::measure, ..usual(sip::read) },
-        App::Snmp => Protocol { names: snmp::names, ..usual(snmp::read) },
+        App::Snmp => usual(snmp::read),
         App::Tftp => usual(tftp::read),
         _ => return None,
     })

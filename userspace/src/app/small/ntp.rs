@@ -7,22 +7,6 @@ use crate::app::{digits::colons, events::Events, facts::Facts};
 /// Header without extensions.
 const HEADER: usize = 48;
 
-/// Modes (RFC 5905 figure 10).
-const MODES: &[(&str, u64)] = &[
-    ("reserved", 0),
-    ("symmetric_active", 1),
-    ("symmetric_passive", 2),
-    ("client", 3),
-    ("server", 4),
-    ("broadcast", 5),
-    ("control", 6),
-    ("private", 7),
-];
-
-pub fn names(keyword: &str) -> &'static [(&'static str, u64)] {
-    if keyword == "ntp.mode" { MODES } else { &[] }
-}
-
 pub fn read(_: Direction, said: &[u8], events: &mut Events, _: &mut u32) -> Option<Facts> {
     let (&first, reference) = (said.first()?, said.get(12..16));
     let (version, mode) = (first >> 3 & 7, first & 7);

@@ -1,6 +1,6 @@
 //! SNMP 1, 2c and 3 (RFC 1157, RFC 3416, RFC 3412).
 
-use dropgate_signatures::{buffer::Buffer, subject::Direction};
+use dropgate_signatures::{buffer::Buffer, subject::Direction, words::SNMP_TYPES};
 use std::net::Ipv4Addr;
 
 use crate::{
@@ -14,22 +14,6 @@ use crate::{
 const IP_ADDRESS: u8 = 0x40;
 /// Variables that are told of.
 const VARIABLES_MAX: usize = 256;
-
-const TYPES: &[(&str, u64)] = &[
-    ("get_request", 0),
-    ("get_next_request", 1),
-    ("response", 2),
-    ("set_request", 3),
-    ("trap_v1", 4),
-    ("get_bulk_request", 5),
-    ("inform_request", 6),
-    ("trap_v2", 7),
-    ("report", 8),
-];
-
-pub fn names(keyword: &str) -> &'static [(&'static str, u64)] {
-    if keyword == "snmp.pdu_type" { TYPES } else { &[] }
-}
 
 pub fn read(_: Direction, said: &[u8], events: &mut Events, _: &mut u32) -> Option<Facts> {
     let mut facts = Facts::default();
@@ -81,7 +65,7 @@ fn message(said: &[u8], facts: &mut Facts, events: &mut Events) -> Option<()> {
 fn data(bytes: &mut Bytes<'_>, facts: &mut Facts) -> Option<()> {
     let (tag, contents) = element(bytes)?;
     let kind = tag.checked_sub(0xa0)?;
-    let (name, _) = TYPES.get(usize::from(kind))?;
+    let (name, _) = SNMP_TYPES.get(usize::from(kind))?;
     facts.number("snmp.pdu_type", kind);
     facts.tell("pdu_type", *name);
     let mut bytes = Bytes::new(contents);

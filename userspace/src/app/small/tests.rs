@@ -278,9 +278,74 @@ fn tftp_is_read() {
     assert_eq!(object(tftp.transactions()[0]), json!({"packet": "write", "file": "file", "mode": "octet"}));
 }
 
+fn ldap(id: u8, tag: u8, parts: &[Vec<u8>]) -> Vec<u8> {
+    element(0x30, &[number(id), element(tag, parts)])
+}
+
+fn octets(text: &str) -> Vec<u8> {
+    element(4, &[text.into()])
+}
+
+fn search() -> [Vec<u8>; 3] {
+    let numbers = [vec![10, 1, 2], vec![10, 1, 0], number(9), number(30), vec![1, 1, 0]].concat();
+    let filter = element(0x87, &[b"objectClass".to_vec()]);
+    let names = element(0x30, &[octets("cn"), octets("sn")]);
+    let values = element(0x31, &[octets("one"), octets("two")]);
+    let attributes = element(0x30, &[element(0x30, &[octets("cn"), values])]);
+    [
+        ldap(2, 0x63, &[octets("dc=example"), numbers, filter, names]),
+        ldap(2, 0x64, &[octets("cn=x,dc=example"), attributes]),
+        ldap(2, 0x65, &[vec![10, 1, 4], octets(""), octets("too much")]),
+    ]
+}
+
+#[test]
+fn ldap_is_read() {
+    let [request, entry, done] = search();
+    let answers = [&entry[..], &done].concat();
+    let unbind = ldap(3, 0x42, &[]);
+    let turns: [Turn<'_>; 3] = [(ToServer, &request), (ToClient, &answers), (ToServer, &unbind)];
+    cut_anywhere(|| parser(App::Ldap, false), &turns);
+    let ldap_ = say(parser(App::Ldap, false), &turns);
+    let all = ldap_.transactions();
+    assert_eq!(all.len(), 2);
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(text(all[0], LdapRequestDn, ToServer, 0), some("dc=example"));
+    assert_eq!(text(all[0], LdapRequestAttributeType, ToServer, 1), some("sn"));
+    assert_eq!(text(all[0], LdapResponsesDn, ToClient, 0), some("cn=x,dc=example"));
+    assert_eq!(text(all[0], LdapResponsesMessage, ToClient, 0), some("too much"));
+    assert_eq!(all[0].number("ldap.responses.count", ToClient, 0), Some(2));
+    assert_eq!(all[0].number("ldap.responses.count", ToClient, 1), None);
+    assert_eq!(all[0].test("ldap.responses.operation", "search_result_done", ToClient), Some(true));
+    assert_eq!(all[0].test("ldap.responses.result_code", "size_limit_exceeded", ToClient), Some(true));
+    for (argument, answer) in [
+        ("search_result_done,1", true),
+        ("search_result_done,-1", true),
+        ("search_result_done,any", true),
+        ("search_result_done,0", false),
+        ("search_result_done,-3", false),
+        ("search_result_done,all", false),
+    ] {
+        assert_eq!(all[0].test("ldap.responses.operation", argument, ToClient), Some(answer), "{argument}");
+    }
+    let event = object(all[0]);
+    assert_eq!(event["request"]["search_request"]["attributes"], json!(["cn", "sn"]));
+    assert_eq!(event["responses"][0]["search_result_entry"]["attributes"][0]["values"], json!(["one", "two"]));
+    assert_eq!(event["responses"][1]["search_result_done"]["result_code"], "size_limit_exceeded");
+    assert_eq!(object(all[1])["request"]["operation"], "unbind_request");
+    let asked = say(parser(App::Ldap, true), &[(ToServer, &request)]);
+    assert!(!asked.transactions()[0].is_complete(ToClient));
+    let unasked = say(parser(App::Ldap, true), &[(ToClient, &done)]);
+    assert_eq!(unasked.transactions()[0].events(), ["request_not_found"]);
+    let many = std::iter::repeat_n((ToClient, &entry[..]), 300).collect::<Vec<_>>();
+    let many = say(say(parser(App::Ldap, true), &[(ToServer, &request)]), &many);
+    assert_eq!(many.transactions()[0].events(), ["too_many_responses"]);
+}
+
 fn every() -> Vec<(App, Vec<u8>)> {
     let mut all = vec![(App::Sip, INVITE.to_vec()), (App::Snmp, snmp()), (App::Dhcp, dhcp(&[53, 1, 5, 255]))];
     all.extend(kerberos().map(|message| (App::Krb5, message)));
+    all.extend(search().map(|message| (App::Ldap, message)));
     all
 }
 

@@ -139,6 +139,21 @@ impl Transaction for Opening {
         }
     }
 
+    fn test(&self, keyword: &str, argument: &str, direction: Direction) -> Option<bool> {
+        let side = &self.sides[direction as usize];
+        let Some((version, software)) = &side.banner else { return side.closed.then_some(false) };
+        let argument = argument.trim_matches('"').as_bytes();
+        Some(match keyword {
+            // servers that say 1.99 speak version 2 as well (RFC 4253 section 5.1)
+            "ssh.protoversion" if argument == b"2_compat" => version == b"2.0" || version == b"2" || version == b"1.99",
+            "ssh.protoversion" => version == argument,
+            "ssh.softwareversion" => {
+                argument.is_empty() || software.windows(argument.len()).any(|part| part == argument)
+            }
+            _ => false,
+        })
+    }
+
     fn events(&self) -> &[&'static str] {
         self.events.names()
     }

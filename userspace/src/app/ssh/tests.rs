@@ -40,6 +40,14 @@ fn opening_is_read() {
     // md5 of "dh;aes-up;mac-up;none"
     assert_eq!(text(opening, SshHassh, ToServer, 0), some(&hash("dh;aes-up;mac-up;none")));
     assert_eq!(text(opening, SshHassh, ToClient, 0), None);
+    for (keyword, argument, answer) in [
+        ("ssh.protoversion", "2_compat", true),
+        ("ssh.protoversion", "2.0", false),
+        ("ssh.softwareversion", "\"the\"", true),
+        ("ssh.softwareversion", "Test", false),
+    ] {
+        assert_eq!(opening.test(keyword, argument, ToClient), Some(answer), "{keyword} {argument}");
+    }
     let event = object(opening);
     assert_eq!(event["client"]["software_version"], "Test_1.0");
     assert_eq!(event["server"]["hassh"]["string"], "dh2;aes-down;mac-down;zlib");

@@ -123,14 +123,9 @@ impl Spoken {
     }
 }
 
-/// Whether `ssl_state` says so: names joined by `|` or `,`; with `!` before them: none of these.
+/// Whether `ssl_state` says so: names joined by `|` or `,`; with `!` before the first one: none of these.
 fn in_state(argument: &str, states: u8) -> bool {
-    let mut negated = false;
-    let mut bits = 0;
-    for name in argument.trim_matches('"').split(['|', ',']).map(str::trim) {
-        let (not, name) = name.strip_prefix('!').map_or((false, name), |name| (true, name.trim()));
-        negated |= not;
-        bits |= STATES.iter().find(|(known, _)| *known == name).map_or(0, |(_, bit)| *bit);
-    }
-    (states & bits != 0) != negated
+    let names = argument.trim_matches('"').split(['|', ',']).map(|name| name.trim().trim_start_matches('!').trim());
+    let bits = names.filter_map(|name| STATES.iter().find(|(known, _)| *known == name)).map(|(_, bit)| bit);
+    (states & bits.fold(0, |all, bit| all | bit) != 0) != argument.trim_start().starts_with('!')
 }

@@ -161,6 +161,8 @@ fn what_rules_ask() {
         ("ssl_version", "tls1.0,tls1.2", true),
         ("ssl_version", "!tls1.2", false),
         ("ssl_version", "!sslv2,!sslv3", true),
+        // as the rule's reader leaves it when it takes the first `!` away
+        ("ssl_version", "sslv2,!tls1.2", true),
         ("ssl_state", "server_hello", true),
         ("ssl_state", "client_hello", false),
         ("ssl_state", "server_keyx|server_hello", true),

@@ -30,24 +30,20 @@ pub fn is(argument: &str, version: u16) -> bool {
     version == wanted
 }
 
-/// Whether `ssl_version` means it: `sslv3`, `tls1.0,tls1.1`, `!tls1.2`. Either all are negated or none.
+/// Whether `ssl_version` means it: `sslv3`, `tls1.0,tls1.1`, `!tls1.2`. Either all are negated or none, so that the first one
+/// tells.
 pub fn is_any_of(argument: &str, version: u16) -> bool {
-    let mut negated = false;
-    let mut listed = false;
-    for name in argument.trim_matches('"').split([',', ' ']).filter(|name| !name.is_empty()) {
-        let (not, name) = name.strip_prefix('!').map_or((false, name), |name| (true, name));
-        negated |= not;
-        listed |= match name.to_ascii_lowercase().as_str() {
-            "sslv2" => version == 0x0002 || version == 0x0200,
-            "sslv3" => version == 0x0300,
-            "tls1.0" => version == 0x0301,
-            "tls1.1" => version == 0x0302,
-            "tls1.2" => version == 0x0303,
-            "tls1.3" => is_13(version),
-            _ => false,
-        };
-    }
-    listed != negated
+    let names = argument.trim_matches('"').split([',', ' ']).filter(|name| !name.is_empty());
+    let listed = names.map(|name| name.trim_start_matches('!').to_ascii_lowercase()).any(|name| match &*name {
+        "sslv2" => version == 0x0002 || version == 0x0200,
+        "sslv3" => version == 0x0300,
+        "tls1.0" => version == 0x0301,
+        "tls1.1" => version == 0x0302,
+        "tls1.2" => version == 0x0303,
+        "tls1.3" => is_13(version),
+        _ => false,
+    });
+    listed != argument.trim_start().starts_with('!')
 }
 
 /// Version 1.3 or one of its drafts.
