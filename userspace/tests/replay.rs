@@ -11,6 +11,8 @@ mod captures;
 mod packets;
 #[path = "replay/pcap.rs"]
 mod pcap;
+#[path = "replay/rules.rs"]
+mod rules;
 #[path = "replay/transcript.rs"]
 mod transcript;
 

@@ -2,8 +2,11 @@
 //!
 //! What cannot be told by its payload may match: a fragment, one that is too long to be looked through.
 
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_loop;
 use dropgate_abi::{
-    datagrams::{Payload, ROOM},
+    datagrams::{PART, Payload, ROOM},
     policy::{SLOTS, Settings, setting},
     walk::{Walk, parsed},
 };
@@ -14,8 +17,8 @@ use crate::{
     parse::protocol,
 };
 
-/// Bytes behind the last one that is looked at.
-pub const BEHIND: u32 = 8;
+/// Bytes behind the longest payload: zeros to the end of its last part, and those of a gram that begins there.
+pub const BEHIND: u32 = PART + 8;
 
 /// Whether rules may match a packet.
 #[inline(always)]
@@ -24,11 +27,19 @@ pub fn may_match(frame: &impl Frame, walk: &Walk, settings: &Settings) -> bool {
         return false;
     }
     let Some(table) = DATAGRAMS.get(walk.slot & (SLOTS - 1)) else { return true };
-    let groups = table.groups(walk.protocol, (walk.sport, walk.dport), walk.icmp_type);
+    let ports = (walk.sport, walk.dport);
+    let always = &table.always;
+    if always.by_header(walk.protocol, ports, walk.icmp_type)
+        || always.any != 0
+            && (always.by_address(walk.family, &walk.src, 0) || always.by_address(walk.family, &walk.dst, 1))
+    {
+        return true;
+    }
+    let groups = table.groups(walk.protocol, ports, walk.icmp_type);
     if groups == 0 {
         return false;
     }
-    if groups & table.always != 0 || walk.parsed & (parsed::FRAGMENT | parsed::MERGED) != 0 {
+    if walk.parsed & (parsed::FRAGMENT | parsed::MERGED) != 0 {
         return true;
     }
     let at = walk.l4 as u32 + header(walk.protocol);
@@ -70,7 +81,11 @@ fn keep(frame: &impl Frame, at: u32, length: u32) -> bool {
         if !frame.copy(at as usize, to, length) {
             return false;
         }
-        to.add(length).cast::<u64>().write_unaligned(0);
+        let mut behind = 0;
+        while behind < BEHIND as usize {
+            to.add(length + behind).cast::<u64>().write_unaligned(0);
+            behind += 8;
+        }
     }
     true
 }
@@ -81,11 +96,56 @@ fn keep(frame: &impl Frame, at: u32, length: u32) -> bool {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn dropgate_sift(slot: u32, groups: u32, length: u32) -> u32 {
-    let Some(table) = DATAGRAMS.get(slot & (SLOTS - 1)) else { return 1 };
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 1 };
+    let mut sifting = Sifting { slot, groups, start: 0, found: 0 };
+    let step: extern "C" fn(u64, *mut Sifting) -> i64 = sift;
+    // SAFETY: the helper calls `step` with a number and the address of `sifting`, which outlives the call.
+    unsafe { bpf_loop(length.div_ceil(PART), step as *mut c_void, (&raw mut sifting).cast(), 0) };
+    // SAFETY: written by `begins`.
+    unsafe { (&raw const sifting.found).read_volatile() }
+}
+
+/// What [`sift`] and [`begins`] are told, and what they say.
+struct Sifting {
+    slot: u32,
+    groups: u32,
+    start: u32,
+    found: u32,
+}
+
+/// Looks at one part of the payload; whether that was enough.
+extern "C" fn sift(part: u64, sifting: *mut Sifting) -> i64 {
+    // SAFETY: the address that `dropgate_sift` gave.
+    let (slot, groups) = unsafe { ((*sifting).slot, (*sifting).groups) };
+    let (Some(table), Some(kept)) = (DATAGRAMS.get(slot & (SLOTS - 1)), kept()) else { return 1 };
+    let start = part as u32 * PART;
+    if !table.may_hold(&kept, start, groups as u16) {
+        return 0;
+    }
+    // SAFETY: as above; the helper calls `step` with a number and this address.
+    unsafe {
+        (&raw mut (*sifting).start).write_volatile(start);
+        let step: extern "C" fn(u64, *mut Sifting) -> i64 = begins;
+        bpf_loop(PART, step as *mut c_void, sifting.cast(), 0);
+        i64::from((&raw const (*sifting).found).read_volatile() & 1)
+    }
+}
+
+/// Looks at one place of a part; whether that was enough.
+extern "C" fn begins(place: u64, sifting: *mut Sifting) -> i64 {
+    // SAFETY: the address that `dropgate_sift` gave.
+    let (slot, groups, start) = unsafe { ((*sifting).slot, (*sifting).groups, (*sifting).start) };
+    let (Some(table), Some(kept)) = (DATAGRAMS.get(slot & (SLOTS - 1)), kept()) else { return 1 };
+    let found = table.may_begin(&kept, start + place as u32, groups as u16);
+    // SAFETY: as above.
+    unsafe { (&raw mut (*sifting).found).write_volatile(found.into()) };
+    found.into()
+}
+
+#[inline(always)]
+fn kept() -> Option<Kept> {
+    let scratch = SCRATCH.get_ptr_mut(0)?;
     // SAFETY: this CPU's own, for the time of this packet.
-    let kept = Kept(unsafe { (&raw const (*scratch).payload).cast() });
-    u32::from(table.may_match(&kept, length, groups as u16))
+    Some(Kept(unsafe { (&raw const (*scratch).payload).cast() }))
 }
 
 /// A payload in [`SCRATCH`].
@@ -95,8 +155,9 @@ impl Payload for Kept {
     #[inline(always)]
     fn word(&self, at: u32) -> u64 {
         let mut bounded = at as u64;
-        // SAFETY: a mask that changes nothing for a place below `ROOM`, in the register that the verifier looks at.
-        unsafe { core::arch::asm!("{0} &= {1}", inout(reg) bounded, const ROOM - 1, options(pure, nomem, nostack)) };
+        // SAFETY: a mask that changes nothing for a place below `ROOM`, in the register that the verifier looks at. Not pure: words
+        // that are kept for a second look would not fit on the stack.
+        unsafe { core::arch::asm!("{0} &= {1}", inout(reg) bounded, const ROOM - 1, options(nomem, nostack)) };
         // SAFETY: below `ROOM`, and `BEHIND` bytes more are there.
         unsafe { self.0.add(bounded as usize).cast::<u64>().read_unaligned() }
     }

@@ -280,9 +280,10 @@ pub extern "C" fn dropgate_keep(told: u32, timeout: u32) -> u32 {
         _ => told,
     };
     if chosen < FRAGMENT_WAYS {
-        // SAFETY: `chosen` is below the number of ways, and the lock is ours.
+        let way = hide(hidden, chosen as u32) as usize & (FRAGMENT_WAYS - 1);
+        // SAFETY: `way` is below the number of ways, and the lock is ours.
         unsafe {
-            (*bucket).ways[chosen] = Fragment {
+            (*bucket).ways[way] = Fragment {
                 src: walk.src,
                 dst: walk.dst,
                 id: walk.fragment_id,

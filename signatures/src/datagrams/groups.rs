@@ -93,7 +93,8 @@ impl Groups {
 /// Ports that there are, 0 left out, which is none.
 const ALL: u32 = 65_535;
 
-fn number(ports: &Ports) -> u32 {
+/// How many ports a set has.
+pub fn number(ports: &Ports) -> u32 {
     ports.0.iter().map(|(first, last)| u32::from(*last).saturating_sub(u32::from((*first).max(1))) + 1).sum()
 }
 

@@ -4,14 +4,18 @@
 //! It says "may match" of whatever it cannot tell. "Cannot match" it says of a datagram only if no rule can match it as a packet,
 //! and nothing that is spoken on its flow is asked about by rules in any other way.
 
+mod always;
 mod groups;
 mod pattern;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use dropgate_abi::datagrams::{Datagrams, GROUPS, Payload, ROOM, tier};
+use dropgate_abi::{
+    datagrams::{Datagrams, GROUPS, PART, Payload, ROOM, tier},
+    tuple::{Address, V4, V6},
+};
 
 use self::{groups::Groups, pattern::Pattern};
 use crate::{
@@ -65,23 +69,49 @@ impl Sieve {
             self.spoken.extend(&rule.apps);
             return;
         }
-        let mask = groups.enter(rule, &protocols, &mut self.table);
         match pattern {
-            Some(pattern) => pattern.enter(&mut self.table, mask),
-            None => self.table.always |= mask,
+            Some(pattern) => {
+                let mask = groups.enter(rule, &protocols, &mut self.table);
+                pattern.enter(&mut self.table, mask);
+            }
+            None => always::enter(rule, &protocols, &mut self.table.always),
         }
     }
 
-    /// Whether rules may match a datagram whose payload is this. `ports`: source and destination, of UDP and SCTP; `kind`: of ICMP,
-    /// the type.
-    pub fn may_match(&self, protocol: u8, ports: (u16, u16), kind: u8, payload: &[u8]) -> bool {
-        let groups = self.table.groups(protocol, ports, kind);
+    /// Whether rules may match a datagram, for what is said between `ends`, source and destination, or what it says. `ports`: of UDP
+    /// and SCTP; `kind`: of ICMP, the type.
+    pub fn may_match(&self, protocol: u8, ends: (IpAddr, IpAddr), ports: (u16, u16), kind: u8, payload: &[u8]) -> bool {
+        let (table, always) = (&self.table, &self.table.always);
+        let [from, to] = [ends.0, ends.1].map(words);
+        if always.by_header(protocol, ports, kind)
+            || always.by_address(from.0, &from.1, 0)
+            || always.by_address(to.0, &to.1, 1)
+        {
+            return true;
+        }
+        let groups = table.groups(protocol, ports, kind);
         if groups == 0 {
             return false;
         }
-        let always = groups & self.table.always != 0;
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        always || length > 0 && (length > ROOM || self.table.may_match(&Bytes(payload), length, groups))
+        let payload = Bytes(payload);
+        let may_hold = |start: u32| {
+            table.may_hold(&payload, start, groups)
+                && (start..start + PART).any(|at| table.may_begin(&payload, at, groups))
+        };
+        length > ROOM || (0..length).step_by(PART as usize).any(may_hold)
+    }
+}
+
+/// Family and words of an address, as packets have it.
+fn words(address: IpAddr) -> (u8, Address) {
+    match address {
+        IpAddr::V4(address) => (V4, [u32::from_ne_bytes(address.octets()), 0, 0, 0]),
+        IpAddr::V6(address) => {
+            let octets = address.octets();
+            let word = |at: usize| u32::from_ne_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]]);
+            (V6, [word(0), word(4), word(8), word(12)])
+        }
     }
 }
 
@@ -92,7 +122,7 @@ impl std::fmt::Debug for Sieve {
         let mut shown = f.debug_struct("Sieve");
         shown.field("grams", &grams).field("spoken", spoken).field("transactions", transactions);
         let bits = |mask: u16| (0..GROUPS).filter(|group| mask >> group & 1 != 0).collect::<Vec<_>>();
-        shown.field("always", &bits(table.always));
+        shown.field("always", &table.always.protocols).field("addresses", &table.always.any);
         for (name, of) in [
             ("long", tier::LONG),
             ("medium", tier::MEDIUM),

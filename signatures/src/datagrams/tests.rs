@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::rule::{
-    Action, Addresses, Arrow, Check, Content, FlowKeyword, Header, Inspect, Number, Place, PortRange, Ports, Value,
+    Action, Addresses, Arrow, Check, Content, FlowKeyword, Header, Inspect, Network, Number, Place, PortRange, Ports,
+    Value,
 };
 
 /// A rule for packets of a protocol between ports, with these conditions.
@@ -88,6 +89,12 @@ fn matches(rule: &Rule, ports: (u16, u16), payload: &[u8]) -> bool {
     has(&header.source_ports, ports.0) && has(&header.destination_ports, ports.1) && checks.flatten().all(holds)
 }
 
+/// Whether rules may match a datagram between hosts that none of them names.
+fn may_match(sieve: &Sieve, protocol: u8, ports: (u16, u16), kind: u8, said: &[u8]) -> bool {
+    let ends = (IpAddr::from([10, 10, 0, 5]), IpAddr::from([203, 0, 113, 9]));
+    sieve.may_match(protocol, ends, ports, kind, said)
+}
+
 /// Ports of a rule: any, one, or a range.
 fn ports() -> impl Strategy<Value = Vec<PortRange>> {
     prop_oneof![
@@ -146,7 +153,7 @@ proptest! {
         }
         let made = sieve(rules.clone());
         if rules.iter().any(|rule| matches(rule, ends, &said)) {
-            prop_assert!(made.may_match(UDP, ends, 0, &said), "{made:?} {rules:?} {said:?}");
+            prop_assert!(may_match(&made, UDP, ends, 0, &said), "{made:?} {rules:?} {said:?}");
         }
     }
 }
@@ -171,12 +178,12 @@ fn what_has_none_of_the_bytes_cannot_match() {
         ((4000, 53), b"", false),
         ((4000, 53), b"a", false),
     ] {
-        assert_eq!(made.may_match(UDP, ports, 0, said), may, "{}", String::from_utf8_lossy(said));
+        assert_eq!(may_match(&made, UDP, ports, 0, said), may, "{}", String::from_utf8_lossy(said));
     }
     // of what is too long nobody says
-    assert!(made.may_match(UDP, (4000, 54), 0, &[b'x'; ROOM as usize + 1]));
-    assert!(!made.may_match(UDP, (4000, 54), 0, &[b'x'; ROOM as usize]));
-    assert!(!made.may_match(ICMP, (0, 0), 8, b"a long pattern"));
+    assert!(may_match(&made, UDP, (4000, 54), 0, &[b'x'; ROOM as usize + 1]));
+    assert!(!may_match(&made, UDP, (4000, 54), 0, &[b'x'; ROOM as usize]));
+    assert!(!may_match(&made, ICMP, (0, 0), 8, b"a long pattern"));
 }
 
 #[test]
@@ -195,7 +202,7 @@ fn places_at_the_beginning_are_known() {
         (b".\x06\x12....", false),
         (b"..\x06", false),
     ] {
-        assert_eq!(made.may_match(UDP, (1, 1), 0, said), may, "{said:?}");
+        assert_eq!(may_match(&made, UDP, (1, 1), 0, said), may, "{said:?}");
     }
     // one byte, the last one
     let place = Place { at_start: true, ..Place::default() };
@@ -205,8 +212,8 @@ fn places_at_the_beginning_are_known() {
         every_port(),
         vec![payload(vec![content(b"\x06", false, place)])],
     )]);
-    assert!(made.may_match(UDP, (1, 1), 0, b"\x06"));
-    assert!(!made.may_match(UDP, (1, 1), 0, b"\x07\x06"));
+    assert!(may_match(&made, UDP, (1, 1), 0, b"\x06"));
+    assert!(!may_match(&made, UDP, (1, 1), 0, b"\x07\x06"));
 }
 
 #[test]
@@ -221,7 +228,7 @@ fn protocols_and_types() {
     for (protocol, kind, may) in
         [(ICMP, 13, true), (ICMP, 8, false), (ICMPV6, 13, true), (41, 0, true), (47, 0, false), (UDP, 0, false)]
     {
-        assert_eq!(made.may_match(protocol, (1, 1), kind, b"anything"), may, "{protocol} {kind}");
+        assert_eq!(may_match(&made, protocol, (1, 1), kind, b"anything"), may, "{protocol} {kind}");
     }
 }
 
@@ -235,7 +242,7 @@ fn what_parsers_are_asked_is_by_what_is_spoken() {
     let made = sieve(vec![asks, bare]);
     assert_eq!(made.transactions.iter().collect::<Vec<_>>(), [&App::Dns]);
     assert_eq!(made.spoken.iter().collect::<Vec<_>>(), [&App::Tftp]);
-    assert!(!made.may_match(UDP, (1, 53), 0, b"anything"));
+    assert!(!may_match(&made, UDP, (1, 53), 0, b"anything"));
 }
 
 /// A rule that counts packets is shown every one of them.
@@ -244,5 +251,35 @@ fn counts_are_of_all_packets() {
     let few = Condition::Packet(PacketTest::Number(Number::FlowPacketsToServer, NumberTest::Greater(3)));
     let said = payload(vec![content(b"a long pattern", false, Place::default())]);
     let made = sieve(vec![rule(Protocol::Udp, every_port(), vec![(7, 7)], vec![few, said])]);
-    assert!(made.may_match(UDP, (1, 7), 0, b"anything"));
+    assert!(may_match(&made, UDP, (1, 7), 0, b"anything"));
+}
+
+/// Rules that are nothing but lists of bad addresses hold what has those addresses, and nothing else.
+#[test]
+fn lists_of_addresses() {
+    let network = |text: &str| {
+        let (address, bits) = text.split_once('/').expect("a prefix");
+        Network { address: address.parse().expect("an address"), bits: bits.parse().expect("a length") }
+    };
+    let list = ["198.51.100.7/32", "203.0.112.0/22", "172.16.0.0/12", "2001:db8:1:2::/64"].map(network);
+    let mut bad = rule(Protocol::Ip, every_port(), every_port(), Vec::new());
+    bad.header.source.any_of = list.to_vec();
+    let mut own = rule(Protocol::Udp, every_port(), every_port(), Vec::new());
+    own.header.destination.any_of = vec![network("192.0.2.0/24")];
+    let made = sieve(vec![bad, own]);
+    for (from, to, may) in [
+        ("198.51.100.7", "10.0.0.1", true),
+        ("198.51.101.7", "10.0.0.1", false),
+        ("10.0.0.1", "198.51.100.7", false),
+        ("203.0.115.255", "10.0.0.1", true),
+        ("203.0.116.0", "10.0.0.1", false),
+        ("172.31.255.1", "10.0.0.1", true),
+        ("172.32.0.1", "10.0.0.1", false),
+        ("10.0.0.1", "192.0.2.9", true),
+        ("2001:db8:1:2::9", "2001:db8:9::1", true),
+        ("2001:db8:2:2::9", "2001:db8:9::1", false),
+    ] {
+        let ends = (from.parse().expect("an address"), to.parse().expect("an address"));
+        assert_eq!(made.may_match(UDP, ends, (1, 1), 0, b"anything"), may, "{from} {to}");
+    }
 }

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     buffer::{Buffer, Way},
     protocol::App,
-    rule::{Arrow, Check, Condition, Inspect, Rule, Selected, Transform},
+    rule::{Arrow, Check, Condition, FlagsTest, Inspect, PacketTest, Rule, Selected, Transform},
     subject::Direction,
 };
 
@@ -176,16 +176,21 @@ fn prepare(number: u32, rule: &Arc<Rule>, addresses: &mut AddressInterner, selec
     let kind = Kind::of(rule);
     let (mut tests, mut contents, mut fields) = (Vec::new(), Vec::<Contents>::new(), Vec::<FieldTest>::new());
     let mut files = Vec::new();
-    let mut decoding = None;
+    let (mut decoding, mut decoded) = (None, Vec::new());
     for (at, condition) in rule.conditions.iter().enumerate() {
         let condition_at = at as u16;
         match condition {
             Condition::Inspect(Inspect { selected: Selected::Base64, checks, .. }) => {
-                attach(decoding, checks, &mut contents, &mut fields);
+                // what stands behind several `base64_data` is asked of the same bytes, one behind the other
+                decoded.extend_from_slice(checks);
+                attach(decoding, &decoded, &mut contents, &mut fields);
             }
             Condition::Inspect(inspect) => {
                 let steps = Steps::new(&inspect.checks);
                 let decodes = inspect.checks.iter().any(|check| matches!(check, Check::Base64(_)));
+                if decodes {
+                    decoded.clear();
+                }
                 if let Selected::Buffer(buffer) = inspect.selected {
                     let selector = selectors.intern(buffer, &inspect.transforms);
                     let direction = (rule.header.arrow == Arrow::Transaction).then_some(match buffer.way() {
@@ -297,7 +302,35 @@ fn member(number: u32, rule: &Compiled, carrier: Carrier, direction: usize) -> O
         destination: header.destination_ports.clone(),
         both_ways: header.arrow == Arrow::Both,
         of: asked_of(rule.kind),
+        apps: apps(&rule.rule),
     })
+}
+
+/// What may be spoken where a rule can match once both ends have spoken: a bit for each protocol.
+fn apps(rule: &Rule) -> u64 {
+    let begins = |condition: &Condition| match condition {
+        // SYN, which is behind us
+        Condition::Packet(PacketTest::TcpFlags(flags)) => {
+            matches!(flags.test, FlagsTest::Exactly | FlagsTest::All) && flags.bits & !flags.ignored & 2 != 0
+        }
+        _ => false,
+    };
+    if rule.flow.not_established || rule.conditions.iter().any(begins) {
+        return 0;
+    }
+    let may = |app: &App| {
+        is_spoken(&rule.apps, *app)
+            && rule.conditions.iter().all(|condition| match condition {
+                Condition::App(of, negated) => is_spoken(&[*of], *app) != *negated,
+                _ => true,
+            })
+    };
+    App::ALL.iter().filter(|app| may(app)).fold(0, |bits, app| bits | bit(*app))
+}
+
+/// A protocol's bit.
+pub const fn bit(app: App) -> u64 {
+    1 << (app as u64 % 64)
 }
 
 /// Whether what is spoken is what a rule asks for: one of these.

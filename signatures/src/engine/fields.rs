@@ -1,6 +1,9 @@
 //! Rules about transactions: which buffers are looked through, and for what.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{
     compile::{Compiled, FieldAsk, is_spoken},
@@ -8,7 +11,7 @@ use super::{
     matcher::{Matcher, Pattern},
     transform::Prepared,
 };
-use crate::{buffer::Buffer, protocol::App};
+use crate::{buffer::Buffer, protocol::App, rule::Condition};
 
 /// A buffer, and what is done to it before anything is looked for.
 #[derive(Clone, Debug)]
@@ -29,8 +32,17 @@ pub struct List {
 pub struct OfApp {
     /// Lists, by number.
     pub lists: Vec<u16>,
-    /// Rules without a fast pattern.
+    /// Rules about events, by name.
+    pub events: HashMap<Arc<str>, Vec<u32>>,
+    /// Other rules without a fast pattern.
     pub always: Vec<u32>,
+}
+
+impl OfApp {
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        self.lists.is_empty() && self.events.is_empty() && self.always.is_empty()
+    }
 }
 
 /// What is asked of transactions.
@@ -77,7 +89,11 @@ impl Fields {
             }
             for app in App::ALL.iter().filter(|app| is_spoken(&rule.rule.apps, **app)) {
                 for direction in (0..2).filter(|direction| rule.directions[*direction]) {
-                    out.apps[*app as usize][direction].always.push(number as u32);
+                    let of = &mut out.apps[*app as usize][direction];
+                    match event(rule) {
+                        Some(event) => of.events.entry(event).or_default().push(number as u32),
+                        None => of.always.push(number as u32),
+                    }
                 }
             }
         }
@@ -88,6 +104,14 @@ impl Fields {
     pub fn of(&self, app: App, direction: usize) -> Option<&OfApp> {
         self.apps.get(app as usize).map(|directions| &directions[direction])
     }
+}
+
+/// The event without which a rule cannot match.
+fn event(rule: &Compiled) -> Option<Arc<str>> {
+    rule.rule.conditions.iter().find_map(|condition| match condition {
+        Condition::AppEvent(event) => Some(event.clone()),
+        _ => None,
+    })
 }
 
 /// Where a rule's fast pattern is looked for.

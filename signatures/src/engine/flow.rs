@@ -17,6 +17,8 @@ pub(super) const MOST_WAITING: usize = 512;
 pub struct FlowState {
     /// Which ruleset the rest is of.
     pub(super) ruleset: u64,
+    /// IANA's number of its protocol; 0: not known yet.
+    pub(super) protocol: u8,
     bits: SmallVec<[u64; 4]>,
     numbers: SmallVec<[(u64, u32); 1]>,
     pub(super) counters: SmallVec<[Kept; 1]>,
@@ -69,7 +71,8 @@ pub(super) struct TransactionState {
     pub id: u64,
     /// Of either direction when it was asked about last; `None`: never.
     pub revisions: [Option<u32>; 2],
-    pub events: usize,
+    /// Events that were looked at, by direction.
+    pub events: [usize; 2],
     pub complete: [bool; 2],
     /// How far buffers were looked at.
     pub scans: SmallVec<[Scan; 4]>,
@@ -111,6 +114,9 @@ impl FlowState {
     pub(super) fn adopt(&mut self, ruleset: u64) {
         if self.ruleset != ruleset {
             self.ruleset = ruleset;
+            if matches!(self.verdict, Verdict::Pass(_)) {
+                self.verdict = Verdict::Continue;
+            }
             // what is remembered is looked at once more: what began under one ruleset may end under another
             self.streams = Default::default();
             for transaction in &mut self.transactions {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::matcher::{Matcher, Pattern, STREAM};
+use super::matcher::{Matcher, PACKET, Pattern, STREAM};
 use crate::rule::{PortRange, Ports, Protocol};
 
 /// What carries a payload.
@@ -67,8 +67,10 @@ pub struct Group {
     pub matcher: Option<Matcher>,
     /// Those without a fast pattern.
     pub always: Vec<u32>,
-    /// Some are asked about streams.
-    pub streams: bool,
+    /// What may be spoken where rules about packets, and about streams, can match once both ends have spoken: a bit for each
+    /// protocol.
+    pub packets: u64,
+    pub streams: u64,
 }
 
 /// Groups of one carrier and direction.
@@ -109,6 +111,8 @@ pub struct Member {
     pub both_ways: bool,
     /// What it is asked about: [`super::matcher::PACKET`], [`STREAM`].
     pub of: u8,
+    /// What may be spoken where it can match once both ends have spoken: a bit for each protocol.
+    pub apps: u64,
 }
 
 /// Puts rules into groups. Groups of the same rules are one.
@@ -116,7 +120,7 @@ pub struct Member {
 pub struct Grouping {
     groups: Vec<Group>,
     known: HashMap<Vec<u32>, u32>,
-    members: HashMap<u32, (Option<Arc<Pattern>>, u8)>,
+    members: HashMap<u32, (Option<Arc<Pattern>>, u8, u64)>,
 }
 
 /// Ports beyond which a rule is for any port.
@@ -134,7 +138,7 @@ impl Grouping {
     pub fn table(&mut self, members: &[Member], has_ports: bool) -> Table {
         let (mut wide, mut by_destination, mut by_source) = (Vec::new(), Vec::new(), Vec::new());
         for member in members {
-            self.members.insert(member.rule, (member.pattern.clone().map(Arc::new), member.of));
+            self.members.insert(member.rule, (member.pattern.clone().map(Arc::new), member.of, member.apps));
             let key = [(true, &member.destination), (false, &member.source)]
                 .into_iter()
                 .find(|(_, ports)| has_ports && is_narrow(ports));
@@ -201,10 +205,11 @@ impl Grouping {
         if let Some(known) = self.known.get(&rules) {
             return Some(*known);
         }
-        let (mut patterns, mut always, mut streams) = (Vec::new(), Vec::new(), false);
+        let (mut patterns, mut always, mut packets, mut streams) = (Vec::new(), Vec::new(), 0, 0);
         for rule in &rules {
-            let Some((pattern, of)) = self.members.get(rule) else { continue };
-            streams |= of & STREAM != 0;
+            let Some((pattern, of, apps)) = self.members.get(rule) else { continue };
+            packets |= if of & PACKET != 0 { *apps } else { 0 };
+            streams |= if of & STREAM != 0 { *apps } else { 0 };
             match pattern.as_deref() {
                 Some(pattern) => patterns.push(pattern.clone()),
                 None => always.push(*rule),
@@ -215,7 +220,7 @@ impl Grouping {
             always.clone_from(&rules);
         }
         let number = self.groups.len() as u32;
-        self.groups.push(Group { matcher, always, streams });
+        self.groups.push(Group { matcher, always, packets, streams });
         self.known.insert(rules, number);
         Some(number)
     }
@@ -227,7 +232,15 @@ mod tests {
 
     fn member(rule: u32, source: &[PortRange], destination: &[PortRange], both_ways: bool) -> Member {
         let ports = |ports: &[PortRange]| if ports.is_empty() { Ports::default() } else { Ports(ports.to_vec()) };
-        Member { rule, pattern: None, source: ports(source), destination: ports(destination), both_ways, of: STREAM }
+        Member {
+            rule,
+            pattern: None,
+            source: ports(source),
+            destination: ports(destination),
+            both_ways,
+            of: STREAM,
+            apps: u64::MAX,
+        }
     }
 
     fn rules(grouping: &[Group], table: &Table, source: u16, destination: u16) -> Vec<u32> {

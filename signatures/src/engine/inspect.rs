@@ -2,7 +2,7 @@
 
 use super::{
     FlowState, Outcome, Ruleset, Scratch, Shared, Verdict, Wants,
-    compile::Index,
+    compile::{Index, bit},
     explain::Failed,
     groups::Carrier,
     kind::Kind,
@@ -137,12 +137,25 @@ impl Index {
         }
         let first = !state.addresses_asked[direction] && !self.only_addresses[direction].is_empty();
         let spoken = !self.spoken[direction].is_empty() && state.apps_asked[direction] != Some(flow.app);
-        let packets = [Carrier::TcpPacket, Carrier::Udp, Carrier::Sctp]
-            .into_iter()
-            .any(|carrier| groups(carrier).next().is_some());
-        let stream = groups(Carrier::TcpStream).any(|group| group.streams).then_some(super::LOOK_BACK);
+        // what is not known yet may be anything
+        let spoken_bit = if flow.app == App::Unknown || !flow.established { u64::MAX } else { bit(flow.app) };
+        let begun = flow.established;
+        let carriers = match state.protocol {
+            // nothing was shown yet
+            0 => &Carrier::ALL[1..],
+            protocol => &[Carrier::of_packet(protocol)][..],
+        };
+        let packets = carriers.iter().copied().any(|carrier| {
+            groups(carrier).any(|group| {
+                // what is asked of streams is asked of datagrams as they come
+                let apps = if carrier == Carrier::TcpPacket { group.packets } else { group.packets | group.streams };
+                !begun || apps & spoken_bit != 0
+            })
+        });
+        let stream = groups(Carrier::TcpStream).any(|group| group.streams & spoken_bit != 0);
+        let stream = stream.then_some(super::LOOK_BACK);
         let transactions = self.fields.of(flow.app, direction);
-        let transactions = transactions.is_some_and(|of| !of.lists.is_empty() || !of.always.is_empty());
+        let transactions = transactions.is_some_and(|of| !of.is_empty());
         Wants {
             packets: packets || first || spoken || !self.events.is_empty(),
             stream,

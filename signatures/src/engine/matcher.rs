@@ -50,8 +50,8 @@ pub enum Scanned {
 #[derive(Clone, Debug)]
 struct Hit {
     rule: u32,
-    /// The letters are as they stand in it.
-    exact: bool,
+    /// Letters as they stand in it, as many bytes as are looked for.
+    exact: Option<Box<[u8]>>,
     /// Of the whole pattern, from the end of what is looked for.
     ends: (u64, u64),
     of: u8,
@@ -79,20 +79,42 @@ pub struct Matcher {
     table: Box<[u32]>,
     /// Needles of four bytes and more, by place in the table, and then the others.
     needles: Box<[Needle]>,
-    /// Of the others: by their first byte, and by their first two.
     short: Option<Box<Short>>,
     hits: Box<[Hit]>,
-    /// Letters as they stand, of those hits that ask for them: as many bytes as are looked for.
-    exact: HashMap<u32, Box<[u8]>>,
     longest: usize,
 }
 
-/// Needles of less than four bytes, by their first byte in lower case.
+/// Needles of less than four bytes.
 #[derive(Clone, Debug)]
 struct Short {
-    /// Whether a byte begins any, in either case.
-    begins: [bool; 256],
-    by_byte: HashMap<u8, Vec<u32>>,
+    /// Whether two bytes begin any.
+    begins: [u64; 1024],
+    /// Those of more than one byte, by the first of them, with letters of either case alike.
+    by_byte: [Vec<u32>; 256],
+    /// Those of one byte, by it.
+    single: [Vec<u32>; 256],
+    any_single: bool,
+}
+
+impl Short {
+    fn add(&mut self, bytes: &[u8], needle: u32) {
+        let Some(pair) = bytes.first_chunk() else {
+            self.any_single = true;
+            let forms = [bytes[0].to_ascii_lowercase(), bytes[0].to_ascii_uppercase()];
+            self.single[usize::from(forms[0])].push(needle);
+            if forms[0] != forms[1] {
+                self.single[usize::from(forms[1])].push(needle);
+            }
+            return;
+        };
+        let pair = Self::pair(*pair);
+        self.begins[pair / 64] |= 1 << (pair % 64);
+        self.by_byte[pair & 0xff].push(needle);
+    }
+
+    const fn pair(bytes: [u8; 2]) -> usize {
+        (u16::from_le_bytes(bytes) | FOLD as u16) as usize
+    }
 }
 
 impl Matcher {
@@ -128,13 +150,14 @@ impl Matcher {
         distinct.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         let (mut needles, mut hits) = (Vec::with_capacity(distinct.len()), Vec::with_capacity(patterns.len()));
         let mut table = vec![0_u32; (1 << places) + 1];
-        let mut short = Short { begins: [false; 256], by_byte: HashMap::new() };
+        let empty = || std::array::from_fn(|_| Vec::new());
+        let mut short = Box::new(Short { begins: [0; 1024], by_byte: empty(), single: empty(), any_single: false });
+        let mut any_short = false;
         for (place, bytes, offset, patterns) in distinct {
             let number = needles.len() as u32;
             if place == u32::MAX {
-                short.begins[usize::from(bytes[0].to_ascii_lowercase())] = true;
-                short.begins[usize::from(bytes[0].to_ascii_uppercase())] = true;
-                short.by_byte.entry(bytes[0]).or_default().push(number);
+                short.add(&bytes, number);
+                any_short = true;
             } else {
                 let bit = hash(gram(&bytes[offset..])) >> out.shifts.0;
                 out.bitmap[bit as usize / 64] |= 1 << (bit % 64);
@@ -143,9 +166,7 @@ impl Matcher {
             let first = hits.len() as u32;
             for pattern in patterns {
                 let exact = !pattern.nocase && bytes.iter().any(u8::is_ascii_lowercase);
-                if exact {
-                    out.exact.insert(hits.len() as u32, pattern.bytes[..bytes.len()].into());
-                }
+                let exact = exact.then(|| pattern.bytes[..bytes.len()].into());
                 let behind = (pattern.bytes.len() - bytes.len()) as u64;
                 let ends = (pattern.ends.0.saturating_sub(behind), pattern.ends.1.saturating_sub(behind));
                 hits.push(Hit { rule: pattern.rule, exact, ends, of: pattern.of });
@@ -155,7 +176,7 @@ impl Matcher {
         for place in 1..table.len() {
             table[place] += table[place - 1];
         }
-        out.short = (!short.by_byte.is_empty()).then(|| Box::new(short));
+        out.short = any_short.then_some(short);
         (out.table, out.needles, out.hits) = (table.into(), needles.into(), hits.into());
         Some(out)
     }
@@ -173,9 +194,18 @@ impl Matcher {
             }
         }
         let Some(short) = &self.short else { return };
-        for (at, byte) in bytes.iter().enumerate().skip(from.saturating_sub(2)) {
-            if short.begins[usize::from(*byte)] {
-                for number in short.by_byte.get(&byte.to_ascii_lowercase()).into_iter().flatten() {
+        let start = from.saturating_sub(2);
+        for (at, two) in bytes.windows(2).enumerate().skip(start) {
+            let pair = Short::pair([two[0], two[1]]);
+            if short.begins[pair / 64] >> (pair % 64) & 1 != 0 {
+                for number in &short.by_byte[pair & 0xff] {
+                    self.compare_one(*number, bytes, at, from, base, what, &mut hit);
+                }
+            }
+        }
+        if short.any_single {
+            for (at, byte) in bytes.iter().enumerate().skip(from) {
+                for number in &short.single[usize::from(*byte)] {
                     self.compare_one(*number, bytes, at, from, base, what, &mut hit);
                 }
             }
@@ -223,7 +253,7 @@ impl Matcher {
         }
         let last = self.needles.get(number as usize + 1).map_or(self.hits.len(), |next| next.hits as usize);
         let end = base + end as u64;
-        for (number, of) in (needle.hits..).zip(&self.hits[needle.hits as usize..last]) {
+        for of in &self.hits[needle.hits as usize..last] {
             let may = |end: u64| end >= of.ends.0 && end <= of.ends.1;
             let found = match what {
                 Scanned::Packet if may(end) => PACKET,
@@ -234,7 +264,7 @@ impl Matcher {
                 }
                 _ => 0,
             };
-            if found != 0 && (!of.exact || self.exact.get(&number).is_none_or(|exact| **exact == *here)) {
+            if found != 0 && of.exact.as_deref().is_none_or(|exact| *exact == *here) {
                 hit(of.rule, end, found);
             }
         }
@@ -243,7 +273,7 @@ impl Matcher {
     /// Bytes of memory that it takes, about.
     pub fn footprint(&self) -> usize {
         let needles: usize = self.needles.iter().map(|needle| size_of::<Needle>() + needle.bytes.len()).sum();
-        let exact: usize = self.exact.values().map(|exact| exact.len() + 24).sum();
+        let exact: usize = self.hits.iter().filter_map(|hit| hit.exact.as_deref()).map(<[u8]>::len).sum();
         self.bitmap.len() * 8 + self.table.len() * 4 + needles + self.hits.len() * size_of::<Hit>() + exact
     }
 }

@@ -28,10 +28,12 @@ mod table;
 mod threshold;
 mod transaction;
 mod transform;
-mod verify;
+pub(crate) mod verify;
 
 use std::sync::Arc;
 
+#[doc(hidden)]
+pub use self::matcher::{Matcher, Pattern, Scanned};
 pub use self::{
     datagrams::{Datagram, Fast},
     explain::{Explained, Failed},

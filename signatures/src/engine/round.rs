@@ -55,6 +55,8 @@ pub(super) struct Round<'a> {
     pub shared: &'a Shared,
     pub scratch: &'a mut Scratch,
     pub budget: Budget,
+    /// The epoch in which the packet came.
+    packet_epoch: u64,
 }
 
 impl<'a> Round<'a> {
@@ -70,6 +72,7 @@ impl<'a> Round<'a> {
         out.limited.clear();
         out.verdict = super::Verdict::Continue;
         flow.adopt(ruleset.id);
+        flow.protocol = subject.packet.protocol;
         scratch.epoch += 1;
         scratch.matches.clear();
         scratch.limited.clear();
@@ -78,7 +81,8 @@ impl<'a> Round<'a> {
         scratch.addresses.resize(ruleset.index.addresses.len(), (0, [None; 2]));
         scratch.slots.resize(ruleset.index.fields.selectors.len() * 2, (0, 0));
         let (headers, direction) = (Headers::new(subject.packet), subject.packet.direction);
-        Self { ruleset, subject, headers, direction, flow, shared, scratch, budget: Budget::new(PACKET_STEPS) }
+        let (packet_epoch, budget) = (scratch.epoch, Budget::new(PACKET_STEPS));
+        Self { ruleset, subject, headers, direction, flow, shared, scratch, budget, packet_epoch }
     }
 
     /// A rule, prepared.
@@ -165,8 +169,8 @@ impl<'a> Round<'a> {
     fn is_in(&mut self, set: Option<u32>, end: usize) -> bool {
         let Some(set) = set else { return true };
         let (epoch, known) = &mut self.scratch.addresses[set as usize];
-        if *epoch != self.scratch.epoch {
-            (*epoch, *known) = (self.scratch.epoch, [None; 2]);
+        if *epoch != self.packet_epoch {
+            (*epoch, *known) = (self.packet_epoch, [None; 2]);
         }
         let address = if end == 0 { self.subject.packet.source } else { self.subject.packet.destination };
         *known[end].get_or_insert_with(|| self.ruleset.index.addresses.contains(set, address))

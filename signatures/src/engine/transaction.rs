@@ -36,12 +36,13 @@ impl<'a> Round<'a> {
     /// Rules about transactions in which something has changed.
     pub fn transactions(&mut self) {
         let all = self.subject.transactions;
-        self.flow.transactions.retain(|state| all.iter().any(|of| of.id() == state.id));
+        self.flow.transactions.retain(|state| all.binary_search_by_key(&state.id, |of| of.id()).is_ok());
         for transaction in all {
             let id = transaction.id();
-            let at = self.flow.transactions.iter().position(|state| state.id == id).unwrap_or_else(|| {
-                self.flow.transactions.push(TransactionState { id, ..TransactionState::default() });
-                self.flow.transactions.len() - 1
+            let states = &mut self.flow.transactions;
+            let at = states.binary_search_by_key(&id, |state| state.id).unwrap_or_else(|at| {
+                states.insert(at, TransactionState { id, ..TransactionState::default() });
+                at
             });
             self.transaction(at, *transaction);
         }
@@ -50,35 +51,46 @@ impl<'a> Round<'a> {
     fn transaction(&mut self, at: usize, of: &'a dyn Transaction) {
         let direction = self.direction as usize;
         let state = &mut self.flow.transactions[at];
-        let revisions = [Direction::ToServer, Direction::ToClient].map(|way| of.revision(way));
-        let complete = [Direction::ToServer, Direction::ToClient].map(|way| of.is_complete(way));
-        let events = of.events().len();
+        let revision = of.revision(self.direction);
+        let complete = of.is_complete(self.direction);
+        let events = of.events();
         let first = state.revisions[direction].is_none();
-        let same = state.revisions[direction] == Some(revisions[direction])
-            && state.events == events
-            && state.complete[direction] == complete[direction];
+        let same = state.revisions[direction] == Some(revision)
+            && state.events[direction] == events.len()
+            && state.complete[direction] == complete;
         if same {
             return;
         }
-        state.revisions[direction] = Some(revisions[direction]);
-        (state.events, state.complete) = (events, complete);
+        state.revisions[direction] = Some(revision);
+        let new = events.get(state.events[direction]..).unwrap_or_default();
+        (state.events[direction], state.complete[direction]) = (events.len(), complete);
         let app = of.app();
         let ruleset = self.ruleset;
         let Some(asked) = ruleset.index.fields.of(app, direction) else { return };
-        if asked.lists.is_empty() && asked.always.is_empty() && state.waiting.is_empty() {
+        if asked.is_empty() && state.waiting.is_empty() {
             return;
         }
-        if first {
-            for rule in &asked.always {
-                add(state, *rule);
-            }
-        }
         self.scratch.epoch += 1;
-        let mut fields = Fields { of, epoch: self.scratch.epoch, held: Vec::new() };
+        let epoch = self.scratch.epoch;
+        for rule in state.matched.iter().chain(state.waiting.iter().map(|waiting| &waiting.rule)) {
+            self.scratch.marks[*rule as usize] = (epoch, 0);
+        }
+        let mut fields = Fields { of, epoch, held: Vec::new() };
+        let always = if first { &asked.always[..] } else { &[] };
+        let of_events = new.iter().filter_map(|event| asked.events.get(*event)).flatten();
+        always.iter().chain(of_events).for_each(|rule| self.found(at, *rule));
         for list in &asked.lists {
             self.scan(at, *list, &mut fields);
         }
         self.ask_waiting(at, app, &mut fields);
+    }
+
+    /// A rule is to be asked about a transaction, unless it has matched or waits already.
+    fn found(&mut self, at: usize, rule: u32) {
+        let (epoch, mark) = (self.scratch.epoch, &mut self.scratch.marks[rule as usize]);
+        if std::mem::replace(mark, (epoch, 0)).0 != epoch {
+            self.flow.transactions[at].waiting.push(Waiting { rule, met: 0, missing: None });
+        }
     }
 
     /// Looks through what is new in a buffer.
@@ -103,8 +115,7 @@ impl<'a> Round<'a> {
                 Field::Part(data) => (&*data.bytes, false),
                 Field::Whole(data) => (&*data.bytes, true),
             };
-            let state = &mut self.flow.transactions[at];
-            of.matcher.scan(bytes, scan.seen.min(bytes.len()), 0, Scanned::Stream, |rule, _, _| add(state, rule));
+            of.matcher.scan(bytes, scan.seen.min(bytes.len()), 0, Scanned::Stream, |rule, _, _| self.found(at, rule));
             scan.seen = bytes.len().max(scan.seen);
             if !whole {
                 break;
@@ -338,13 +349,6 @@ impl<'a> Round<'a> {
             answer = either(answer, all);
         }
         if answer == Answer::Never && !of.is_complete(direction) { Answer::NotYet } else { answer }
-    }
-}
-
-/// Adds a rule that was found, unless it has matched or waits already.
-fn add(state: &mut TransactionState, rule: u32) {
-    if !state.matched.contains(&rule) && !state.waiting.iter().any(|waiting| waiting.rule == rule) {
-        state.waiting.push(Waiting { rule, met: 0, missing: None });
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     classes::DEFAULT_PRIORITY,
-    draft::{Draft, Slot},
+    draft::{Draft, List, Slot},
     form::adapt,
     mistake::Mistake,
 };
@@ -12,7 +12,10 @@ use crate::{
     buffer::Way,
     codes,
     protocol::App,
-    rule::{Action, Arrow, Check, Condition, Content, FastPattern, Inspect, Protocol, Rule, Selected, Size, Value},
+    rule::{
+        Action, Arrow, Check, Condition, Content, FastPattern, Inspect, Number, NumberTest, PacketTest, Protocol, Rule,
+        Selected, Size, Value,
+    },
 };
 
 /// Where a rule stands.
@@ -35,8 +38,13 @@ pub(super) fn finish(mut draft: Draft<'_>, standing: Standing) -> Result<Rule, V
     for list in &mut draft.lists {
         adapt(list).unwrap_or_else(|mistake| wrong.push(("content", mistake)));
     }
-    let sizes = draft.lists.iter().filter_map(|list| contradiction(list.items.iter().map(|item| &item.check)));
-    wrong.extend(sizes.map(|mistake| ("bsize", mistake)));
+    for list in &draft.lists {
+        let room = list.items.iter().filter_map(|item| most_of_size(&item.check)).min();
+        wrong.extend(too_large(list, room).map(|mistake| ("bsize", mistake)));
+        let room = draft.slots.iter().filter_map(most_of_payload).min().filter(|_| list.selected == Selected::Payload);
+        wrong.extend(too_large(list, room).map(|mistake| ("dsize", mistake)));
+    }
+    wrong.extend(behind_base64(&draft).map(|mistake| ("base64_data", mistake)));
     directions(&mut draft).unwrap_or_else(|mistake| wrong.push(("flow", mistake)));
     wrong.extend(packets(&draft));
     let sid = draft.sid.unwrap_or_else(|| {
@@ -130,42 +138,61 @@ fn directions(draft: &mut Draft<'_>) -> Result<(), Mistake> {
     Ok(())
 }
 
-/// What only a packet has is not asked of transactions.
+/// What only a packet has is not asked of transactions, nor of the stream alone.
 fn packets(draft: &Draft<'_>) -> Option<Whole> {
     let keyword = draft.packet_keyword?;
+    let stream = draft.header.protocol == Protocol::TcpStream || draft.flow.is_some_and(|flow| flow.only_stream);
     let buffer = draft.lists.iter().find_map(|list| match &list.selected {
-        Selected::Buffer(buffer) if !list.items.is_empty() => Some(buffer),
+        Selected::Buffer(buffer) if !list.items.is_empty() => Some(buffer.name()),
         _ => None,
     });
-    let buffer = buffer.filter(|_| PACKET_ONLY.contains(&keyword))?;
-    let message =
-        format!("`{keyword}` is about a packet, and `{}` about what a whole conversation says", buffer.name());
+    let other = buffer.or_else(|| stream.then_some("tcp-stream"))?;
+    let message = format!("`{keyword}` is about one packet, and `{other}` about what a conversation says");
     Some((keyword, Mistake::new(&codes::CONFLICT, message)))
 }
 
-/// Keywords that have no meaning beside a buffer of a transaction.
-const PACKET_ONLY: &[&str] = &["dsize"];
+/// Nothing is looked for in other buffers once `base64_data` was selected.
+fn behind_base64(draft: &Draft<'_>) -> Option<Mistake> {
+    let first = |list: &List| list.items.first().map(|item| item.order);
+    let decoded = draft.lists.iter().find(|list| list.selected == Selected::Base64).and_then(first)?;
+    let after = draft
+        .lists
+        .iter()
+        .find(|list| !matches!(list.selected, Selected::Base64) && first(list).is_some_and(|order| order > decoded))?;
+    let at = after.items.first()?.span.clone();
+    Some(Mistake::new(&codes::CONFLICT, "another buffer behind `base64_data`").at(at))
+}
 
-/// A size of a buffer that one of its contents does not fit in.
-fn contradiction<'c>(checks: impl Iterator<Item = &'c Check> + Clone) -> Option<Mistake> {
-    let most = |size: &Size| match size {
-        Size::Equal(Value::Number(size)) | Size::LessOrEqual(Value::Number(size)) => Some(*size),
-        Size::Less(Value::Number(size)) => Some(size - 1),
-        Size::Between(_, high) => Some(*high as i64 - 1),
+/// The largest size that a buffer may have by one of its checks.
+fn most_of_size(check: &Check) -> Option<i64> {
+    match check {
+        Check::Size(Size::Equal(Value::Number(size)) | Size::LessOrEqual(Value::Number(size))) => Some(*size),
+        Check::Size(Size::Less(Value::Number(size))) => Some(size - 1),
+        Check::Size(Size::Between(_, high)) => Some(*high as i64 - 1),
         _ => None,
-    };
-    let sizes = checks.clone().filter_map(|check| match check {
-        Check::Size(size) => most(size),
+    }
+}
+
+/// The largest size that a payload may have by `dsize`.
+fn most_of_payload(slot: &Slot) -> Option<i64> {
+    let Slot::Condition(Condition::Packet(PacketTest::Number(Number::PayloadSize, test))) = slot else { return None };
+    match test {
+        NumberTest::Equal(size) | NumberTest::LessOrEqual(size) => Some(*size as i64),
+        NumberTest::Less(size) | NumberTest::Between(_, size) => Some(*size as i64 - 1),
+        _ => None,
+    }
+}
+
+/// The content of a list that does not fit in so many bytes.
+fn too_large(list: &List, room: Option<i64>) -> Option<Mistake> {
+    let room = room?;
+    let ends = list.items.iter().filter_map(|item| match &item.check {
+        Check::Content(content) if !content.negated => Some((needed(content), item.span.clone())),
         _ => None,
     });
-    let room = sizes.min()?;
-    let too_long = checks.filter_map(|check| match check {
-        Check::Content(content) if !content.negated => Some(needed(content)),
-        _ => None,
-    });
-    let needed = too_long.max().filter(|needed| *needed > room)?;
-    let message = format!("a buffer of at most {room} bytes has no room for a content that ends at {needed} or later");
-    Some(Mistake::new(&codes::IMPOSSIBLE, message))
+    let (needed, at) = ends.max_by_key(|(needed, _)| *needed).filter(|(needed, _)| *needed > room)?;
+    let message = format!("where there are at most {room} bytes, no content ends behind {needed}");
+    Some(Mistake::new(&codes::IMPOSSIBLE, message).at(at))
 }
 
 /// Least size of a buffer that a content is in.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{context::Context, mistake::Mistake};
-use crate::{codes, diagnostic::quoted, rule::SetKind};
+use crate::{codes, diagnostic::quoted, engine::verify::base64::decode_strict, rule::SetKind};
 
 /// What was read for rules before.
 #[derive(Default)]
@@ -116,7 +116,7 @@ fn parse(bytes: &[u8], kind: SetKind, file: &str) -> Result<Vec<Box<[u8]>>, Mist
         let wrong = |expected: &str| wrong_line(file, number, expected);
         let digest = |length: usize| hexadecimal(line).filter(|digest| digest.len() == length);
         let value = match kind {
-            SetKind::String => base64(line).ok_or_else(|| wrong("base64"))?,
+            SetKind::String => decode_strict(line).ok_or_else(|| wrong("base64"))?,
             SetKind::Md5 => digest(16).ok_or_else(|| wrong("an MD5 digest"))?,
             SetKind::Sha256 => digest(32).ok_or_else(|| wrong("a SHA-256 digest"))?,
             SetKind::Ip | SetKind::Ipv4 => {
@@ -137,46 +137,16 @@ fn address(text: &str) -> Option<Ipv6Addr> {
     })
 }
 
-/// RFC 4648 section 4, with its padding.
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let body = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
-    if !text.len().is_multiple_of(4) || body.len() % 4 == 1 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(body.len() * 3 / 4);
-    for group in body.chunks(4) {
-        let mut bits = 0_u32;
-        for byte in group {
-            let value = match byte {
-                b'A'..=b'Z' => byte - b'A',
-                b'a'..=b'z' => byte - b'a' + 26,
-                b'0'..=b'9' => byte - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                _ => return None,
-            };
-            bits = bits << 6 | u32::from(value);
-        }
-        bits <<= 6 * (4 - group.len());
-        bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn values_are_read() {
-        assert_eq!(base64(b"Zm9vYg=="), Some(b"foob".to_vec()));
-        assert_eq!(base64(b"Zm9vYmE="), Some(b"fooba".to_vec()));
-        assert_eq!(base64(b"Zm9v"), Some(b"foo".to_vec()));
-        for text in [b"Zm9vY".as_slice(), b"Zm9v!A==", b"Z===", b"="] {
-            assert_eq!(base64(text), None);
-        }
         assert_eq!(hexadecimal(b"0aFF"), Some(vec![10, 255]));
         assert_eq!(hexadecimal(b"0aF"), None);
+        assert_eq!(&*parse(b"Zm9vYg==\n", SetKind::String, "x").unwrap()[0], b"foob");
+        assert!(parse(b"Zm9vY\n", SetKind::String, "x").is_err());
         let file = b"# hosts\n10.0.0.1\r\n\n::1\n";
         let values = parse(file, SetKind::Ip, "x").unwrap();
         assert_eq!(&*values[0], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 1]);

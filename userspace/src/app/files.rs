@@ -2,11 +2,11 @@
 
 use dropgate_signatures::subject::File;
 use md5::{Digest, Md5};
-use serde_json::{Map, Value};
+use serde_json::Map;
 use sha1::Sha1;
 use sha2::Sha256;
 
-use super::{Record, text};
+use super::{Record, digits::hex, text};
 
 /// How a transfer ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -188,9 +188,9 @@ impl Tracked {
         object.insert("gaps".to_owned(), self.gaps.into());
         object.insert("state".to_owned(), self.state.name().into());
         if let Some(digests) = &self.digests {
-            object.insert("md5".to_owned(), hex(&digests.md5));
-            object.insert("sha1".to_owned(), hex(&digests.sha1));
-            object.insert("sha256".to_owned(), hex(&digests.sha256));
+            object.insert("md5".to_owned(), hex(&digests.md5).into());
+            object.insert("sha1".to_owned(), hex(&digests.sha1).into());
+            object.insert("sha256".to_owned(), hex(&digests.sha256).into());
         }
         object.insert("stored".to_owned(), false.into());
         object.insert("size".to_owned(), self.kept.size().into());
@@ -202,17 +202,6 @@ impl Tracked {
     pub fn footprint(&self) -> usize {
         size_of::<Self>() + self.name.capacity() + self.kept.footprint() + self.running.as_ref().map_or(0, |_| 360)
     }
-}
-
-fn hex(bytes: &[u8]) -> Value {
-    use std::fmt::Write as _;
-
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // writing to a string cannot fail
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.into()
 }
 
 #[cfg(test)]

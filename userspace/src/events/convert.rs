@@ -133,8 +133,8 @@ pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock
         flow: Some(eve::Flow {
             pkts_toserver: flow.packets[0],
             pkts_toclient: flow.packets[1],
-            bytes_toserver: flow.bytes[0],
-            bytes_toclient: flow.bytes[1],
+            bytes_toserver: flow.bytes[0] + flow.packets[0] * link_bytes(flow.to_server_port),
+            bytes_toclient: flow.bytes[1] + flow.packets[1] * link_bytes(flow.to_client_port),
             start: clock.format(start_ns),
             end: clock.format(end_ns),
             age: (end_ns - start_ns) / 1_000_000_000,
@@ -143,7 +143,7 @@ pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock
             alerted: false,
             action: why.map(|_| "drop"),
         }),
-        tcp: tcp_state(flow.tcp_state).map(|state| eve::Tcp { state }),
+        tcp: ended_state(flow).map(|state| eve::Tcp { state }),
         dropgate: Some(eve::Own {
             generation: Some(flow.generation),
             zone: names.zone(flow.zone),
@@ -189,6 +189,27 @@ fn state(flow: &Flow) -> &'static str {
         tcp::TIME_WAIT | tcp::CLOSED => "closed",
         _ if flow.flags & (flag::ESTABLISHED | flag::ADOPTED) != 0 => "established",
         _ => "new",
+    }
+}
+
+/// Bytes before the network header on the way in by a port: Suricata counts those of frames.
+const fn link_bytes(port: u64) -> u64 {
+    const ETHERNET: u64 = 14;
+    const TAG: u64 = 4;
+    if port == u64::MAX {
+        return ETHERNET;
+    }
+    ETHERNET + TAG * ((port >> 32 & 0xffff != 0) as u64 + (port >> 48 != 0) as u64)
+}
+
+/// Suricata's name of the state that a connection ended in: it goes on from one FIN by who sent it, and is closed when the
+/// second one is acknowledged, which our table does not wait for.
+fn ended_state(flow: &Flow) -> Option<&'static str> {
+    match flow.tcp_state {
+        tcp::TIME_WAIT => Some("closed"),
+        tcp::CLOSING if flow.flags & flag::FIN_TO_SERVER != 0 => Some("close_wait"),
+        tcp::CLOSING => Some("fin_wait2"),
+        state => tcp_state(state),
     }
 }
 
@@ -328,8 +349,8 @@ mod tests {
         assert_eq!(event["dest_port"], 40000);
         assert_eq!(event["flow"]["state"], "closed");
         assert_eq!(event["flow"]["age"], 2);
-        assert_eq!(event["flow"]["bytes_toclient"], 4000);
-        assert_eq!(event["tcp"]["state"], "time_wait");
+        assert_eq!(event["flow"]["bytes_toclient"], 4000 + 4 * 14, "of frames");
+        assert_eq!(event["tcp"]["state"], "closed");
         assert_eq!(event["dropgate"]["service"], "web");
         assert_eq!(event["dropgate"]["line"], 14);
     }

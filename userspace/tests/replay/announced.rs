@@ -10,7 +10,7 @@ const CLIENT: &str = "10.10.0.5";
 const SERVER: &str = "198.51.100.7";
 
 /// A TCP connection, from its handshake on, whose frames go to `frames`.
-struct Connection {
+pub struct Connection {
     there: Ip,
     back: Ip,
     ports: (u16, u16),
@@ -19,7 +19,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(client: &str, server: &str, ports: (u16, u16), frames: &mut Vec<Vec<u8>>) -> Self {
+    pub fn open(client: &str, server: &str, ports: (u16, u16), frames: &mut Vec<Vec<u8>>) -> Self {
         let next = (101, 501);
         let new = Self { there: Ip::from(client, server), back: Ip::from(server, client), ports, next };
         let turned = (ports.1, ports.0);
@@ -31,18 +31,20 @@ impl Connection {
         new
     }
 
-    fn client(&mut self, said: &str, frames: &mut Vec<Vec<u8>>) {
-        frames.push(self.there.frame(&[], TCP, &segment(self.ports, PSH | ACK, self.next, said.as_bytes())));
+    pub fn client(&mut self, said: impl AsRef<[u8]>, frames: &mut Vec<Vec<u8>>) {
+        let said = said.as_ref();
+        frames.push(self.there.frame(&[], TCP, &segment(self.ports, PSH | ACK, self.next, said)));
         self.next.0 += said.len() as u32;
     }
 
-    fn server(&mut self, said: &str, frames: &mut Vec<Vec<u8>>) {
+    pub fn server(&mut self, said: impl AsRef<[u8]>, frames: &mut Vec<Vec<u8>>) {
+        let said = said.as_ref();
         let (ports, numbers) = ((self.ports.1, self.ports.0), (self.next.1, self.next.0));
-        frames.push(self.back.frame(&[], TCP, &segment(ports, PSH | ACK, numbers, said.as_bytes())));
+        frames.push(self.back.frame(&[], TCP, &segment(ports, PSH | ACK, numbers, said)));
         self.next.1 += said.len() as u32;
     }
 
-    fn end(self, frames: &mut Vec<Vec<u8>>) {
+    pub fn end(self, frames: &mut Vec<Vec<u8>>) {
         frames.push(self.there.frame(&[], TCP, &segment(self.ports, FIN | ACK, self.next, b"")));
     }
 }

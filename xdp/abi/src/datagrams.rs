@@ -9,14 +9,19 @@
 //!
 //! The look-up is written once, for the kernel and for userspace.
 
-use crate::plain;
+use crate::{
+    plain,
+    tuple::{Address, V4},
+};
 
 /// Bytes of the longest payload that is looked through.
 pub const ROOM: u32 = 2048;
+/// Bytes of a payload that are looked through at a time.
+pub const PART: u32 = 64;
 /// Most groups of rules.
 pub const GROUPS: u32 = 16;
 /// Places at the beginning of a payload where [`tier::HEAD`] grams are looked for.
-pub const HEAD: u32 = 64;
+pub const HEAD: u32 = PART;
 
 /// How a gram is looked for: index into [`Datagrams::tiers`].
 pub mod tier {
@@ -47,9 +52,9 @@ pub struct Datagrams {
     pub types: [[u16; 256]; 2],
     /// Groups with grams, by [`tier`].
     pub tiers: [u16; tier::TIERS],
-    /// Groups with a rule of which no gram is known.
-    pub always: u16,
-    pub _pad: u16,
+    pub _pad: [u16; 2],
+    /// What rules match of which no gram is known.
+    pub always: Always,
     /// By port of UDP and SCTP: groups that have it as source, as destination.
     pub sources: [u16; 1 << 16],
     pub destinations: [u16; 1 << 16],
@@ -57,6 +62,65 @@ pub struct Datagrams {
     pub seen: [u64; SEEN_WORDS],
     /// The groups that have it, by [`masks`].
     pub masks: [u16; 1 << 16],
+}
+
+/// Packets that rules may match whatever they say. A bit for each of what rules name, and one side of what they name is enough.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub struct Always {
+    /// By IP protocol.
+    pub protocols: [u64; 4],
+    /// By type, of ICMP and of ICMPv6.
+    pub types: [[u64; 4]; 2],
+    /// By port of UDP and SCTP, as source and as destination.
+    pub ports: [[u64; 1 << 10]; 2],
+    /// By address, as source and as destination: by [`Always::network`].
+    pub addresses: [[u64; 1 << 14]; 2],
+    /// By the first 16 bits of an IPv4 address.
+    pub wide: [[u64; 1 << 10]; 2],
+    /// Not zero: every IPv6 address as source, as destination.
+    pub all_v6: [u32; 2],
+    /// Not zero: there are addresses.
+    pub any: u32,
+    pub _pad: u32,
+}
+
+impl Always {
+    /// The bit of the network that an address lies in: of IPv4 the first 24 bits name it, of IPv6 the first 48.
+    #[inline(always)]
+    pub const fn network(family: u8, address: &Address) -> u32 {
+        let (first, second) = (u32::from_be(address[0]), u32::from_be(address[1]));
+        let name =
+            if family == V4 { (first >> 8) as u64 } else { (first as u64) << 16 | (second >> 16) as u64 | 1 << 63 };
+        (name.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 44) as u32
+    }
+
+    /// Whether rules may match a packet of this protocol and these ports; of ICMP, of this type.
+    #[inline(always)]
+    pub const fn by_header(&self, protocol: u8, (source, destination): (u16, u16), kind: u8) -> bool {
+        let named = match protocol {
+            17 | 132 => has(&self.ports[0], source as u32) || has(&self.ports[1], destination as u32),
+            1 => has(&self.types[0], kind as u32),
+            58 => has(&self.types[1], kind as u32),
+            _ => false,
+        };
+        named || has(&self.protocols, protocol as u32)
+    }
+
+    /// Whether rules may match a packet to or from this address: `way` 0 from it, 1 to it.
+    #[inline(always)]
+    pub const fn by_address(&self, family: u8, address: &Address, way: usize) -> bool {
+        let way = way & 1;
+        let wide =
+            if family == V4 { has(&self.wide[way], u32::from_be(address[0]) >> 16) } else { self.all_v6[way] != 0 };
+        wide || has(&self.addresses[way], Self::network(family, address))
+    }
+}
+
+/// Whether a bit is on; there is none beyond the end of the words, whose number is a power of two.
+#[inline(always)]
+const fn has<const WORDS: usize>(words: &[u64; WORDS], bit: u32) -> bool {
+    words[(bit >> 6) as usize & (WORDS - 1)] >> (bit & 63) & 1 != 0
 }
 
 const SEEN_BITS: u32 = 20;
@@ -105,7 +169,7 @@ impl Datagrams {
     /// Whether flows that speak this are held whatever they say.
     #[inline(always)]
     pub const fn holds(&self, app: u8) -> bool {
-        self.apps[(app >> 6) as usize & 3] >> (app & 63) & 1 != 0
+        has(&self.apps, app as u32)
     }
 
     /// The groups whose rules can match a packet by its protocol and ports; of ICMP, by its type.
@@ -120,71 +184,82 @@ impl Datagrams {
         }
     }
 
-    /// Whether a payload of so many bytes, [`ROOM`] at most, may hold what a rule of these groups looks for.
+    /// Whether any place of a part of a payload, the [`PART`] bytes from `start` on, may begin a gram that these groups look for
+    /// there. If so, [`Datagrams::may_begin`] says more.
+    ///
+    /// There is no branch for each place: the verifier would walk every combination of them.
     #[inline(always)]
-    pub fn may_match(&self, payload: &impl Payload, length: u32, groups: u16) -> bool {
-        if groups & self.always != 0 {
-            return true;
-        }
-        self.in_head(payload, length, groups)
-            || self.at_every_fourth(payload, length, groups)
-            || self.anywhere(payload, length, groups)
-    }
-
-    #[inline(always)]
-    fn in_head(&self, payload: &impl Payload, length: u32, groups: u16) -> bool {
-        let (four, two) = (groups & self.tiers[tier::HEAD], groups & self.tiers[tier::HEAD_TINY]);
-        let mut at = 0;
-        while four | two != 0 && at < HEAD && at < length {
-            let bytes = fold(payload.word(at));
-            if self.has(key(tier::HEAD, bytes, at), four) || self.has(key(tier::HEAD_TINY, bytes, at), two) {
-                return true;
+    pub fn may_hold(&self, payload: &impl Payload, start: u32, groups: u16) -> bool {
+        let has = |of: usize| groups & self.tiers[of] != 0;
+        let mut seen = 0;
+        if has(tier::LONG) {
+            let mut at = 0;
+            while at < PART {
+                seen |= self.seen(key(tier::LONG, fold(payload.word(start + at)), 0));
+                at += 4;
             }
-            at += 1;
         }
-        false
-    }
-
-    #[inline(always)]
-    fn at_every_fourth(&self, payload: &impl Payload, length: u32, groups: u16) -> bool {
-        let (eight, four) = (groups & self.tiers[tier::LONG], groups & self.tiers[tier::MEDIUM]);
-        let mut at = 0;
-        while eight | four != 0 && at < ROOM && at < length {
-            let bytes = fold(payload.word(at));
-            if self.has(key(tier::LONG, bytes, 0), eight) || self.has(key(tier::MEDIUM, bytes, 0), four) {
-                return true;
+        if has(tier::MEDIUM) {
+            let mut at = 0;
+            while at < PART {
+                seen |= self.seen(key(tier::MEDIUM, fold(payload.word(start + at)), 0));
+                at += 4;
             }
-            at += 4;
         }
-        false
-    }
-
-    #[inline(always)]
-    fn anywhere(&self, payload: &impl Payload, length: u32, groups: u16) -> bool {
-        let (four, two) = (groups & self.tiers[tier::SHORT], groups & self.tiers[tier::TINY]);
-        let mut at = 0;
-        while four | two != 0 && at < ROOM && at < length {
-            let bytes = fold(payload.word(at));
-            if self.has(key(tier::SHORT, bytes, 0), four) || self.has(key(tier::TINY, bytes, 0), two) {
-                return true;
+        if has(tier::SHORT) {
+            let mut at = 0;
+            while at < PART {
+                seen |= self.seen(key(tier::SHORT, fold(payload.word(start + at)), 0));
+                at += 1;
             }
-            at += 1;
         }
-        false
+        if has(tier::TINY) {
+            let mut at = 0;
+            while at < PART {
+                seen |= self.seen(key(tier::TINY, fold(payload.word(start + at)), 0));
+                at += 1;
+            }
+        }
+        if start == 0 && (has(tier::HEAD) || has(tier::HEAD_TINY)) {
+            let mut at = 0;
+            while at < HEAD {
+                let bytes = fold(payload.word(at));
+                seen |= self.seen(key(tier::HEAD, bytes, at)) | self.seen(key(tier::HEAD_TINY, bytes, at));
+                at += 1;
+            }
+        }
+        seen != 0
     }
 
-    /// Whether any of these groups may have a gram.
+    /// Whether a place of a payload may begin a gram that these groups look for there.
     #[inline(always)]
-    fn has(&self, key: u64, groups: u16) -> bool {
-        if groups == 0 {
-            return false;
+    pub fn may_begin(&self, payload: &impl Payload, at: u32, groups: u16) -> bool {
+        let bytes = fold(payload.word(at));
+        let mut found = self.groups_of(key(tier::SHORT, bytes, 0)) & self.tiers[tier::SHORT];
+        found |= self.groups_of(key(tier::TINY, bytes, 0)) & self.tiers[tier::TINY];
+        if at & 3 == 0 {
+            found |= self.groups_of(key(tier::LONG, bytes, 0)) & self.tiers[tier::LONG];
+            found |= self.groups_of(key(tier::MEDIUM, bytes, 0)) & self.tiers[tier::MEDIUM];
         }
+        if at < HEAD {
+            found |= self.groups_of(key(tier::HEAD, bytes, at)) & self.tiers[tier::HEAD];
+            found |= self.groups_of(key(tier::HEAD_TINY, bytes, at)) & self.tiers[tier::HEAD_TINY];
+        }
+        found & groups != 0
+    }
+
+    /// 1 if any group may have a gram.
+    #[inline(always)]
+    fn seen(&self, key: u64) -> u64 {
         let (word, bit) = place(key);
-        if self.seen[word] >> bit & 1 == 0 {
-            return false;
-        }
+        self.seen[word] >> bit & 1
+    }
+
+    /// The groups that may have a gram.
+    #[inline(always)]
+    fn groups_of(&self, key: u64) -> u16 {
         let (one, other) = masks(key);
-        self.masks[one] & self.masks[other] & groups != 0
+        self.masks[one] & self.masks[other] & (self.seen(key) as u16).wrapping_neg()
     }
 
     /// Groups get a gram.
@@ -199,4 +274,7 @@ impl Datagrams {
     }
 }
 
-plain!(Datagrams = 32 + 3 * 512 + 16 + 2 * 131_072 + 131_072 + 131_072);
+plain!(
+    Always = 96 + 2 * (8192 + 131_072 + 8192) + 16,
+    Datagrams = 32 + 3 * 512 + 16 + (96 + 2 * (8192 + 131_072 + 8192) + 16) + 4 * 131_072,
+);

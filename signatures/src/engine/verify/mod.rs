@@ -3,7 +3,7 @@
 //! Contents that count from the last match are tried at every place where that one stands, in order, as Suricata does. Work is
 //! counted in steps: see [`Budget`].
 
-mod base64;
+pub(crate) mod base64;
 mod expression;
 mod needle;
 mod number;

@@ -7,7 +7,7 @@ use crate::{
         mistake::{Done, Mistake},
         number::number_test,
     },
-    rule::{FlowKeyword, Number, NumberTest, PacketTest, StreamSide},
+    rule::{Condition, FlowKeyword, Number, NumberTest, PacketTest, StreamSide},
 };
 
 pub(super) const KEYWORDS: &[Keyword] = &[
@@ -15,7 +15,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("stream_size", Takes::Value, Form::Plain, stream_size),
     keyword("flow.age", Takes::Value, Form::Plain, |draft, value| {
         let test = test(&value.text, u32::MAX.into())?;
-        draft.packet("flow.age", PacketTest::Number(Number::FlowAge, test))
+        draft.condition(Condition::Packet(PacketTest::Number(Number::FlowAge, test)))
     }),
     keyword("flow.pkts", Takes::Value, Form::Plain, counted),
     keyword("flow.bytes", Takes::Value, Form::Plain, counted),
@@ -82,7 +82,7 @@ fn stream_size(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
         return Err(Mistake::word(&value.text, expected));
     }
     let test = test(&rest.concat(), u32::MAX.into())?;
-    draft.packet("stream_size", PacketTest::StreamSize { who, test })
+    draft.condition(Condition::Packet(PacketTest::StreamSize { who, test }))
 }
 
 fn counted(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
@@ -106,5 +106,5 @@ fn counted(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
         (_, other) => return Err(Mistake::word(other, "`toserver`, `toclient` or `either`")),
     };
     let test = test(rest, i64::MAX as u64)?;
-    draft.packet(value.keyword, PacketTest::Number(number, test))
+    draft.condition(Condition::Packet(PacketTest::Number(number, test)))
 }

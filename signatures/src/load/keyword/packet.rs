@@ -7,7 +7,7 @@ use crate::{
         mistake::{Done, Mistake},
         number::{number, number_test},
     },
-    rule::{Flags, FlagsTest, Number, NumberTest, PacketTest, Selected, Target},
+    rule::{Condition, Flags, FlagsTest, Number, NumberTest, PacketTest, Selected, Target},
 };
 
 pub(super) const KEYWORDS: &[Keyword] = &[
@@ -146,7 +146,7 @@ fn ip_proto(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     if !matches!(test, NumberTest::Equal(_) | NumberTest::NotEqual(_) | NumberTest::Less(_) | NumberTest::Greater(_)) {
         return Err(Mistake::word(&value.text, "a protocol, perhaps behind `!`, `<` or `>`"));
     }
-    draft.packet("ip_proto", PacketTest::Number(Number::IpProtocol, test))
+    draft.condition(Condition::Packet(PacketTest::Number(Number::IpProtocol, test)))
 }
 
 /// Bits by letters, with the modifier that stands before or behind them.
