@@ -51,8 +51,11 @@ pub(super) struct CountKey {
 /// What was changed of a dataset.
 #[derive(Debug, Default)]
 struct Changed {
-    values: Mutex<(HashSet<Box<[u8]>>, HashSet<Box<[u8]>>)>,
+    /// Values that were added, and those of the first ones that were taken away.
+    values: Mutex<(Values, Values)>,
 }
+
+type Values = HashSet<Box<[u8]>>;
 
 impl Shared {
     /// Does or asks what a rule says of bits of hosts: whether it holds. Bits of transactions are not kept here.

@@ -79,15 +79,15 @@ impl Make {
         self.with(|rule| rule.action = action)
     }
 
-    pub fn to_port(self, first: u16, last: u16) -> Self {
+    pub fn on_port(self, first: u16, last: u16) -> Self {
         self.with(|rule| rule.header.destination_ports = Ports(vec![(first, last)]))
     }
 
-    pub fn to_server(self) -> Self {
+    pub fn by_client(self) -> Self {
         self.with(|rule| rule.flow.to_server = true)
     }
 
-    pub fn to_client(self) -> Self {
+    pub fn by_server(self) -> Self {
         self.with(|rule| rule.flow.to_client = true)
     }
 

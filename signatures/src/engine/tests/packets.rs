@@ -12,7 +12,7 @@ fn udp(sid: u32, bytes: &str) -> Make {
 
 #[test]
 fn contents_of_datagrams() {
-    let mut shown = Shown::new(vec![udp(1, "evil"), udp(2, "EVIL"), udp(3, "other").to_port(80, 80)]).udp();
+    let mut shown = Shown::new(vec![udp(1, "evil"), udp(2, "EVIL"), udp(3, "other").on_port(80, 80)]).udp();
     assert_eq!(shown.say(b"an evil datagram"), [1]);
     assert_eq!(shown.say(b"other"), [3]);
     assert_eq!(shown.say(b""), [0; 0]);
@@ -27,7 +27,7 @@ fn directions_and_addresses() {
     let to_home = udp(2, "x").with(|rule| rule.header.destination = home.clone());
     let either = udp(3, "x").with(|rule| (rule.header.source, rule.header.arrow) = (home.clone(), Arrow::Both));
     let mut shown =
-        Shown::new(vec![from_home, to_home, either, udp(4, "x").to_client(), udp(5, "x").to_server()]).udp();
+        Shown::new(vec![from_home, to_home, either, udp(4, "x").by_server(), udp(5, "x").by_client()]).udp();
     assert_eq!(shown.say(b"x"), [1, 3, 5]);
     assert_eq!(shown.reply(b"x"), [2, 3, 4]);
     shown.flow = None;
@@ -134,7 +134,7 @@ fn addresses_alone_once_for_each_direction() {
 
 #[test]
 fn what_is_spoken_is_asked_when_it_is_known() {
-    let not_http = rule(1, Protocol::Tcp).to_port(80, 80).when(Condition::App(App::Http, true));
+    let not_http = rule(1, Protocol::Tcp).on_port(80, 80).when(Condition::App(App::Http, true));
     let mut shown = Shown::new(vec![not_http]).app(App::Unknown);
     assert_eq!(shown.say(b"x"), [0; 0]);
     let mut shown = shown.app(App::Tls);
@@ -169,7 +169,7 @@ fn an_explanation_names_what_failed() {
 #[test]
 fn what_can_match_datagrams() {
     let rules = vec![
-        udp(1, "abc").to_port(53, 53),
+        udp(1, "abc").on_port(53, 53),
         rule(2, Protocol::Tcp).payload(vec![content("abc")]),
         rule(3, Protocol::Ip).payload(vec![Content { nocase: true, ..content("xyz") }]),
         rule(4, Protocol::Icmpv4).when(Condition::Packet(PacketTest::Number(Number::IcmpType, NumberTest::Equal(5)))),
