@@ -116,11 +116,6 @@ impl Diagnostic {
         }
     }
 
-    /// The same, as a warning: what it is about is left out, and nothing else.
-    pub fn demoted(self) -> Self {
-        Self { severity: Severity::Warning, ..self }
-    }
-
     /// The same with what should stand at the caret.
     pub fn expected(mut self, expected: impl Into<String>) -> Self {
         self.expected = Some(expected.into());

@@ -77,7 +77,7 @@ pub(super) fn load(
     let (refused, slow): (Vec<_>, Vec<_>) = diagnostics.into_iter().partition(Diagnostic::is_error);
     let more = (refused.len() + slow.len()).saturating_sub(MOST_SHOWN);
     // a rule that is left out is no reason to refuse the others
-    all.extend(refused.into_iter().chain(slow).take(MOST_SHOWN).map(Diagnostic::demoted));
+    all.extend(refused.into_iter().chain(slow).take(MOST_SHOWN).map(Diagnostic::as_warning));
     if more > 0 {
         let message = format!("{more} more about rules are not shown");
         let place = Place::file(source.name.clone());
