@@ -159,7 +159,7 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Smtp => Box::new(smtp::Smtp::new(limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
         App::Tls => Box::new(tls::Tls::new()),
-        App::Websocket => Box::new(websocket::WebSocket::new(*limits)),
+        App::Websocket => Box::new(websocket::Upgraded::new(*limits)),
         other => Box::new(messages::Messages::new(small::protocol(other)?, udp, limits)),
     })
 }

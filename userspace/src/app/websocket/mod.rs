@@ -1,5 +1,7 @@
 //! WebSocket (RFC 6455): each frame is a transaction; the last one of a message has all of its payload, unpacked (RFC 7692).
 
+mod upgraded;
+
 use std::collections::VecDeque;
 
 use dropgate_signatures::{
@@ -9,6 +11,7 @@ use dropgate_signatures::{
 };
 use serde_json::Map;
 
+pub use self::upgraded::Upgraded;
 use super::{
     Exchange, Limits, Parser, Record,
     body::packed::{Packed, Packing},
