@@ -77,7 +77,7 @@ pub fn rules(args: &RulesArgs) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     if args.json {
         for outcome in &loaded.outcomes {
-            writeln!(out, "{}", line(outcome))?;
+            writeln!(out, "{}", serde_json::to_string(&Line::of(outcome))?)?;
         }
     } else {
         eprint!("{}", policy::render(&loaded.diagnostics, io::stderr().is_terminal()));
@@ -97,19 +97,34 @@ fn file((name, bytes): &(String, Vec<u8>)) -> File<'_> {
     File { name, bytes }
 }
 
-/// What came of a rule, in JSON. A rule whose number could not be read is told by its place.
-fn line(outcome: &Outcome) -> serde_json::Value {
-    let mut object = match &outcome.refused {
-        None => serde_json::json!({ "sid": outcome.sid, "loaded": true }),
-        Some(refused) => serde_json::json!({
-            "sid": outcome.sid, "loaded": false, "keyword": refused.keyword, "error": refused.error,
-        }),
-    };
-    if outcome.sid == 0 {
-        object["file"] = (*outcome.file).into();
-        object["line"] = outcome.line.into();
+/// What came of a rule, in JSON: its keys stand in this order. A rule whose number could not be read is told by its place.
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    sid: u32,
+    loaded: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keyword: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+}
+
+impl<'a> Line<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        let refused = outcome.refused.as_ref();
+        let unnumbered = outcome.sid == 0;
+        Self {
+            sid: outcome.sid,
+            loaded: refused.is_none(),
+            keyword: refused.map(|refused| &*refused.keyword),
+            error: refused.map(|refused| &*refused.error),
+            file: unnumbered.then_some(&*outcome.file),
+            line: unnumbered.then_some(outcome.line),
+        }
     }
-    object
 }
 
 /// A line for each rule that is loaded.
@@ -181,4 +196,31 @@ fn summary(out: &mut impl Write, loaded: &Loaded) -> io::Result<()> {
         writeln!(out, "{count:>8} left out by `{keyword}`: {most}{others}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_json_says_what_came_of_a_rule() {
+        let text = b"alert ip any any -> any any (sid:5;)\nalert ip any any -> any any (lua:a.lua; sid:6;)\nalert x\n";
+        let options = Options {
+            variables: Variables::default(),
+            classification: None,
+            references: None,
+            thresholds: None,
+            read: &|_, _| Err(String::new()),
+        };
+        let loaded = load::load(&[File { name: "a.rules", bytes: text }], &options);
+        let lines: Vec<String> =
+            loaded.outcomes.iter().map(|outcome| serde_json::to_string(&Line::of(outcome)).unwrap()).collect();
+        assert_eq!(lines[0], r#"{"sid":5,"loaded":true}"#);
+        assert_eq!(
+            lines[1],
+            r#"{"sid":6,"loaded":false,"keyword":"lua","error":"`lua` is not supported: scripts are not run"}"#
+        );
+        assert!(lines[2].starts_with(r#"{"sid":0,"loaded":false,"keyword":"rule","error":"#), "{}", lines[2]);
+        assert!(lines[2].ends_with(r#","file":"a.rules","line":3}"#), "{}", lines[2]);
+    }
 }

@@ -250,8 +250,10 @@ fn follow(talk: &mut Talk, flow: &Flow<'_>) -> Next {
         Step::Unreadable => Next::Settle,
         Step::Asked(asked) => target(layer, flow, asked),
         Step::Changed(Change::Tls) => {
+            let anything = flow.rules.fits(layer.expected, None);
+            let expected = if anything { layer.expected } else { Expected::Tls };
             let said = layer.rest();
-            talk.enter(Layer::within("STARTTLS".to_owned(), Expected::Tls, said, flow.rules));
+            talk.enter(Layer::within("STARTTLS".to_owned(), expected, said, flow.rules));
             Next::Again
         }
         Step::Changed(Change::Upgrade) => {

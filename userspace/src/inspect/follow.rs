@@ -54,8 +54,8 @@ impl Follow {
         let follow = match protocol {
             Protocol::Http if proxies => Some(Self::Http(Http::new(rules.is_proxy(layer.expected)))),
             Protocol::Socks if proxies => Some(Self::Socks(Socks::default())),
-            // where anything may be spoken, so it may after an upgrade
-            _ if rules.fits(layer.expected, None) => None,
+            // where anything may be spoken, so it may after an upgrade; rules may be about it all the same
+            _ if rules.fits(layer.expected, None) && rules.signatures.is_none() => None,
             _ => Upgrade::of(protocol).map(Self::Upgrade),
         };
         follow.or_else(|| Self::control(layer, rules))

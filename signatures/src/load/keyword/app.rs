@@ -35,6 +35,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     test("tls_cert_notafter"),
     flag("tls_cert_valid"),
     flag("tls_cert_expired"),
+    flag("tls.cert_valid"),
+    flag("tls.cert_expired"),
     content("tls.subject"),
     content("tls.issuerdn"),
     content("tls.fingerprint"),

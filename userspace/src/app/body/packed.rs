@@ -442,6 +442,8 @@ mod tests {
     fn layers_are_unpacked_the_last_one_first() {
         let body = gzip(&deflate(TEXT));
         assert_eq!(unpacked(&[Packing::Deflate, Packing::Deflate], &body), (TEXT.to_vec(), None));
+        let brotli = [&[0x30, 0, 0x10], &b"abcd"[..], &[3]].concat();
+        assert_eq!(unpacked(&[Packing::Brotli, Packing::Deflate], &gzip(&brotli)).0, b"abcd");
     }
 
     #[test]

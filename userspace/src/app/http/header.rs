@@ -223,6 +223,10 @@ fn line(bytes: &[u8], side: Side, after: Option<Line>, last: bool) -> Option<Lin
         Side::Response => {
             let content = memchr2(b'\r', b'\n', bytes)?;
             if content == 0 {
+                // the line before the section may have ended with LF and CR
+                if after.is_none() && bytes[0] == b'\r' && bytes.get(1).is_some_and(|next| *next != b'\n') {
+                    return Some(Line { content: 0, length: 1, ends: false, lfcr: false });
+                }
                 return empty(bytes, after.is_some_and(|line| line.lfcr), last);
             }
             let next = bytes.get(content + 1);
@@ -403,6 +407,7 @@ mod tests {
             (Response, "A: b\n\r\n", "body"),
             (Response, "A: b\n\r\n\r", "body"),
             (Response, "A: b\n\r\r\n\r\n", "body"),
+            (Response, "\rA: b\r\n\r\n", "body"),
             (Response, "A: b\r\r", "body"),
             (Response, "A: b\r\n\r", "body"),
             (Response, "A: b\r\n\r\r\nC: d\r\n\r\n", "body"),

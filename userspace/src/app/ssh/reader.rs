@@ -111,7 +111,7 @@ impl Reader {
         let [a, b, c, d, padding, kind] = *self.kept else { return rest };
         self.kept.clear();
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        if length < 2 || length > PACKET_MAX || usize::from(padding) + 1 >= length {
+        if !(2..=PACKET_MAX).contains(&length) || usize::from(padding) + 1 >= length {
             tell(Said::Wrong("invalid_record"));
             self.over(tell);
         } else if kind == NEWKEYS {

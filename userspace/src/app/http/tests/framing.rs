@@ -149,6 +149,8 @@ fn content_without_a_first_line_is_content() {
     let parser = ended(exchanged(GET, b"nothing but content\r\nin lines"));
     assert_eq!(of(&parser, Buffer::FileData, ToClient).as_deref(), Some("nothing but content\r\nin lines"));
     // what stands before a first line is left out
+    let parser = exchanged(GET, b"junk\r\nHTTP/1.1 200 OK\r\nServer: s\r\n");
+    assert_eq!(of(&parser, Buffer::FileData, ToClient).as_deref(), Some("?"));
     let parser = exchanged(GET, &[b"junk\r\n\r\n\r", OK].concat());
     assert_eq!(of(&parser, Buffer::FileData, ToClient).as_deref(), Some("hello"));
 }
