@@ -62,7 +62,8 @@ struct Hit {
 struct Needle {
     /// In lower case.
     bytes: Box<[u8]>,
-    /// Where the four bytes stand in it.
+    /// The four bytes that stand for it, and where they stand in it.
+    gram: u32,
     offset: u8,
     /// Its hits, from here to the next one's.
     hits: u32,
@@ -171,7 +172,12 @@ impl Matcher {
                 let ends = (pattern.ends.0.saturating_sub(behind), pattern.ends.1.saturating_sub(behind));
                 hits.push(Hit { rule: pattern.rule, exact, ends, of: pattern.of });
             }
-            needles.push(Needle { bytes: bytes.into(), offset: offset as u8, hits: first });
+            needles.push(Needle {
+                gram: gram(&bytes[offset..]),
+                bytes: bytes.into(),
+                offset: offset as u8,
+                hits: first,
+            });
         }
         for place in 1..table.len() {
             table[place] += table[place - 1];
@@ -227,8 +233,10 @@ impl Matcher {
     ) {
         let place = (hash(gram) >> self.shifts.1) as usize;
         for number in self.table[place]..self.table[place + 1] {
-            let offset = usize::from(self.needles[number as usize].offset);
-            if let Some(start) = at.checked_sub(offset) {
+            let needle = &self.needles[number as usize];
+            if needle.gram == gram
+                && let Some(start) = at.checked_sub(usize::from(needle.offset))
+            {
                 self.compare_one(number, bytes, start, from, base, what, hit);
             }
         }

@@ -5,12 +5,13 @@ use super::{
     round::{Match, Round},
     threshold::{Told, told},
 };
-use crate::rule::Action;
+use crate::rule::{Action, Effect};
 
 /// Tells what has matched, in the order of rules, and what becomes of the packet: `pass` wins over all, then the first one that
 /// drops or rejects.
 pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
     let mut matches = std::mem::take(&mut round.scratch.matches);
+    let mut bypass = false;
     matches.sort_unstable();
     matches.dedup_by_key(|matched| (matched.rule, matched.transaction));
     for Match { rule, transaction, in_stream } in &matches {
@@ -27,6 +28,7 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
             break;
         }
         out.verdict = stricter(out.verdict, rule.action, of_flow);
+        bypass |= round.subject.flow.is_some() && rule.effects.contains(&Effect::Bypass);
         if !rule.noalert {
             let silent = told == Told::Silent;
             out.alerts.push(Alert { rule: rule.clone(), transaction: *transaction, in_stream: *in_stream, silent });
@@ -35,6 +37,10 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
     round.scratch.matches = matches;
     if matches!(out.verdict, Verdict::Pass(true) | Verdict::Drop(true) | Verdict::Reject(_, true)) {
         round.flow.verdict = out.verdict;
+    }
+    if bypass && out.verdict == Verdict::Continue {
+        // what was found is told; what the flow says from here on is not looked at
+        round.flow.verdict = Verdict::Pass(true);
     }
     round.scratch.limited.sort_unstable();
     round.scratch.limited.dedup();

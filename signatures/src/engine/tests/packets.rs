@@ -235,3 +235,12 @@ fn what_was_passed_is_asked_again_by_another_ruleset() {
     shown.ruleset = Ruleset::compile(vec![tcp(2, Action::Drop).0]);
     assert_eq!(shown.say(b"a"), [2]);
 }
+
+#[test]
+fn what_is_bypassed_is_told_once() {
+    let mut shown = Shown::new(vec![udp(1, "a").then(Effect::Bypass), udp(2, "b")]).udp();
+    assert_eq!(shown.say(b"ab"), [1, 2]);
+    assert_eq!(shown.out.verdict, Verdict::Continue);
+    assert_eq!(shown.say(b"ab"), [0; 0]);
+    assert_eq!(shown.out.verdict, Verdict::Pass(true));
+}
