@@ -1,7 +1,7 @@
 //! The real object, asked one packet at a time: action, reason and counter.
 
 use crate::object;
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use dropgate::{
     datapath::Bench,
@@ -12,9 +12,12 @@ use dropgate_abi::{
     reason::{Kind, REASONS, Reason, Stage},
     walk::{Walk, action, hook},
 };
+use dropgate_signatures::datagrams::Sieve;
 
 use crate::table::net::INTERFACES;
 
+/// A directory without files.
+const NOWHERE: &str = "/nowhere";
 /// Nanoseconds between two cases: beyond every memory that is not emptied.
 const PAUSE: u64 = 3_600_000_000_000;
 
@@ -23,10 +26,13 @@ pub struct Real {
     ids: Ids,
     generation: u32,
     pub now: u64,
+    /// What rules can match of datagrams.
+    pub sieve: Option<Arc<Sieve>>,
 }
 
-fn compile(text: &str, ids: &mut Ids) -> dropgate::policy::Image {
-    let (parsed, found) = policy::parse(Source::new("table", text), Path::new("/nowhere"));
+/// Compiles a policy whose files are in a directory.
+fn compile(text: &str, ids: &mut Ids, directory: &Path) -> dropgate::policy::Image {
+    let (parsed, found) = policy::parse(Source::new("table", text), directory);
     let parsed = parsed.unwrap_or_else(|| panic!("the policy is refused: {found:#?}\n{text}"));
     let mut environment = Environment::synthetic(&parsed);
     for (name, interface) in &mut environment.interfaces {
@@ -43,16 +49,28 @@ pub fn reason(name: &str) -> Reason {
 impl Real {
     pub fn new(text: &str) -> Self {
         let mut ids = Ids::default();
-        let image = compile(text, &mut ids);
+        let image = compile(text, &mut ids, Path::new(NOWHERE));
         let bench = object::bench(&image);
-        Self { bench, ids, generation: 1, now: PAUSE }
+        Self { bench, ids, generation: 1, now: PAUSE, sieve: image.datagrams }
     }
 
     /// Puts another policy in force.
     pub fn commit(&mut self, text: &str) {
-        let image = compile(text, &mut self.ids);
+        self.commit_in(text, Path::new(NOWHERE));
+    }
+
+    /// The same, with rules beside the policy that it names as `table.rules`.
+    pub fn commit_with(&mut self, text: &str, rules: &str) {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("table.rules"), rules).expect("a file");
+        self.commit_in(text, directory.path());
+    }
+
+    fn commit_in(&mut self, text: &str, directory: &Path) {
+        let image = compile(text, &mut self.ids, directory);
         self.generation += 1;
         self.bench.commit(&image, self.generation).expect("commit");
+        self.sieve = image.datagrams;
     }
 
     /// Empties every memory.

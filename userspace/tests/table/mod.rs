@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod cases;
+mod datagrams;
 pub mod elsewhere;
 mod fragments;
 mod held;
