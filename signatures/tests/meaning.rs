@@ -160,7 +160,8 @@ fn buffers_go_on_unless_there_are_several() {
 
 #[test]
 fn fast_patterns_are_named() {
-    let rule = of("content:\"gone\"; http_uri; flow.age:>1; http.host; content:\"a\"; content:\"bcd\"; fast_pattern:1,2;");
+    let rule =
+        of("content:\"gone\"; http_uri; flow.age:>1; http.host; content:\"a\"; content:\"bcd\"; fast_pattern:1,2;");
     let fast = rule.fast_pattern.unwrap();
     assert_eq!((fast.condition, fast.check, fast.only, fast.chop), (2, 1, false, Some((1, 2))));
     assert_eq!(content(&inspect(&rule.conditions[2]).checks[1]).bytes[..], b"bcd"[..]);

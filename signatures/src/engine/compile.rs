@@ -176,16 +176,21 @@ fn prepare(number: u32, rule: &Arc<Rule>, addresses: &mut AddressInterner, selec
     let kind = Kind::of(rule);
     let (mut tests, mut contents, mut fields) = (Vec::new(), Vec::<Contents>::new(), Vec::<FieldTest>::new());
     let mut files = Vec::new();
-    let mut decoding = None;
+    let (mut decoding, mut decoded) = (None, Vec::new());
     for (at, condition) in rule.conditions.iter().enumerate() {
         let condition_at = at as u16;
         match condition {
             Condition::Inspect(Inspect { selected: Selected::Base64, checks, .. }) => {
-                attach(decoding, checks, &mut contents, &mut fields);
+                // what stands behind several `base64_data` is asked of the same bytes, one behind the other
+                decoded.extend_from_slice(checks);
+                attach(decoding, &decoded, &mut contents, &mut fields);
             }
             Condition::Inspect(inspect) => {
                 let steps = Steps::new(&inspect.checks);
                 let decodes = inspect.checks.iter().any(|check| matches!(check, Check::Base64(_)));
+                if decodes {
+                    decoded.clear();
+                }
                 if let Selected::Buffer(buffer) = inspect.selected {
                     let selector = selectors.intern(buffer, &inspect.transforms);
                     let direction = (rule.header.arrow == Arrow::Transaction).then_some(match buffer.way() {

@@ -114,6 +114,9 @@ impl FlowState {
     pub(super) fn adopt(&mut self, ruleset: u64) {
         if self.ruleset != ruleset {
             self.ruleset = ruleset;
+            if matches!(self.verdict, Verdict::Pass(_)) {
+                self.verdict = Verdict::Continue;
+            }
             // what is remembered is looked at once more: what began under one ruleset may end under another
             self.streams = Default::default();
             for transaction in &mut self.transactions {

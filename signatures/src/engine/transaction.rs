@@ -51,19 +51,19 @@ impl<'a> Round<'a> {
     fn transaction(&mut self, at: usize, of: &'a dyn Transaction) {
         let direction = self.direction as usize;
         let state = &mut self.flow.transactions[at];
-        let revisions = [Direction::ToServer, Direction::ToClient].map(|way| of.revision(way));
-        let complete = [Direction::ToServer, Direction::ToClient].map(|way| of.is_complete(way));
+        let revision = of.revision(self.direction);
+        let complete = of.is_complete(self.direction);
         let events = of.events();
         let first = state.revisions[direction].is_none();
-        let same = state.revisions[direction] == Some(revisions[direction])
+        let same = state.revisions[direction] == Some(revision)
             && state.events[direction] == events.len()
-            && state.complete[direction] == complete[direction];
+            && state.complete[direction] == complete;
         if same {
             return;
         }
-        state.revisions[direction] = Some(revisions[direction]);
+        state.revisions[direction] = Some(revision);
         let new = events.get(state.events[direction]..).unwrap_or_default();
-        (state.events[direction], state.complete) = (events.len(), complete);
+        (state.events[direction], state.complete[direction]) = (events.len(), complete);
         let app = of.app();
         let ruleset = self.ruleset;
         let Some(asked) = ruleset.index.fields.of(app, direction) else { return };

@@ -210,3 +210,28 @@ fn what_can_still_be_said() {
     assert_eq!(wants(App::Http1, true), (false, true));
     assert_eq!(wants(App::Tls, true), (false, false));
 }
+
+#[test]
+fn decoded_bytes_are_one_buffer() {
+    let decode = Check::Base64(crate::rule::Base64 { bytes: 0, offset: 0, from: crate::rule::From::Start });
+    let decoded = |text| vec![Check::Content(content(text))];
+    let both = rule(1, Protocol::Udp)
+        .checks(Selected::Payload, vec![decode.clone()])
+        .checks(Selected::Base64, decoded("evil"))
+        .checks(Selected::Base64, decoded("one"));
+    let mut shown = Shown::new(vec![both]).udp();
+    assert_eq!(shown.say(b"YW4gZXZpbCBvbmU="), [1]);
+    assert_eq!(shown.say(b"YW4gZXZpbA=="), [0; 0]);
+    assert_eq!(shown.say(b"b25l"), [0; 0]);
+}
+
+#[test]
+fn what_was_passed_is_asked_again_by_another_ruleset() {
+    let tcp = |sid, action| rule(sid, Protocol::Tcp).payload(vec![content("a")]).action(action);
+    let mut shown = Shown::new(vec![tcp(1, Action::Pass), tcp(2, Action::Drop)]);
+    assert_eq!(shown.say(b"a"), [0; 0]);
+    assert_eq!(shown.out.verdict, Verdict::Pass(true));
+    assert_eq!(shown.say(b"a"), [0; 0]);
+    shown.ruleset = Ruleset::compile(vec![tcp(2, Action::Drop).0]);
+    assert_eq!(shown.say(b"a"), [2]);
+}
