@@ -7,7 +7,7 @@ use dropgate_signatures::{codes, diagnostic, load, protocol::App};
 fn variables() -> String {
     let mut text = String::from("| variable | value |\n| --- | --- |\n");
     for (name, value) in load::DEFAULT_ADDRESSES.iter().chain(load::DEFAULT_PORTS) {
-        writeln!(text, "| `{name}` | `{value}` |").unwrap();
+        writeln!(text, "| `{name}` | `{value}` |").expect("a string takes it");
     }
     text
 }
@@ -32,7 +32,7 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 fn unsupported() -> String {
     let mut text = String::from("| keyword | why |\n| --- | --- |\n");
     for (name, why) in load::UNSUPPORTED {
-        writeln!(text, "| `{name}` | {why} |").unwrap();
+        writeln!(text, "| `{name}` | {why} |").expect("a string takes it");
     }
     text
 }
@@ -40,7 +40,7 @@ fn unsupported() -> String {
 #[test]
 fn the_reference_says_what_is_so() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rules.md");
-    let before = fs::read_to_string(&path).unwrap();
+    let before = fs::read_to_string(&path).expect("a string takes it");
     let mut text = before.clone();
     for (name, generated) in [
         ("variables", variables()),
@@ -62,7 +62,7 @@ fn the_reference_says_what_is_so() {
         text = format!("{head}{marker}\n{generated}{gap}{tail}");
     }
     if env::var_os("DROPGATE_BLESS").is_some() {
-        fs::write(&path, &text).unwrap();
+        fs::write(&path, &text).expect("a string takes it");
     } else {
         assert!(text == before, "run `DROPGATE_BLESS=1 cargo test -p dropgate-signatures`");
     }

@@ -33,7 +33,7 @@ pub enum Word {
     /// A made event, of the daemon's own.
     Event(Box<Event>),
     /// What an inspector tells, at this time (ns).
-    Told(Told, u64),
+    Told(Box<Told>, u64),
     /// Send what the filter lets through to this listener.
     Listen(UnixStream, Filter),
     /// Open the file again: it was rotated away.

@@ -12,8 +12,8 @@ use crate::inspect::{Alerted, Finding, Logged};
 pub enum Told {
     Dropped(Held, Walk, Reason),
     Finding(Held, Walk, Finding),
-    Alert(Held, Walk, Box<Alerted>),
-    Said(Held, Walk, Box<Logged>),
+    Alert(Held, Walk, Alerted),
+    Said(Held, Walk, Logged),
 }
 
 /// Where it is told.

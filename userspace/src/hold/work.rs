@@ -350,9 +350,9 @@ impl Worker {
 /// Tells what rules and parsers say.
 fn tell(shared: &Shared, held: &Held, walk: &Walk, watched: &mut Watched) {
     for alert in watched.alerts.drain(..) {
-        (shared.tell)(Told::Alert(*held, *walk, Box::new(alert)));
+        (shared.tell)(Told::Alert(*held, *walk, alert));
     }
     for said in watched.logged.drain(..) {
-        (shared.tell)(Told::Said(*held, *walk, Box::new(said)));
+        (shared.tell)(Told::Said(*held, *walk, said));
     }
 }

@@ -23,6 +23,9 @@ const PREFIX: usize = 16 << 10;
 /// Bytes of each direction that may wait to be read. What exceeds it comes with one packet.
 const UNREAD: usize = 64 << 10;
 
+/// What one datagram says.
+pub(super) type Datagram = (Direction, Box<[u8]>);
+
 /// Who speaks, and the server's port.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parties {
@@ -152,7 +155,7 @@ impl Layer {
     pub fn begin(
         &mut self,
         parties: Parties,
-        datagrams: Option<&[(Direction, Box<[u8]>)]>,
+        datagrams: Option<&[Datagram]>,
         signatures: Option<&Signatures>,
         unix_s: i64,
     ) {

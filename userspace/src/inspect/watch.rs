@@ -238,7 +238,10 @@ pub(super) fn watch(
     watch.reads = read;
     let wanted = read || wants.iter().any(|wants| wants.packets || wants.stream.is_some());
     // datagrams that no rule can match do not come here, once nothing else is wanted of them
-    watch.over = tcp && (closed || !wanted);
+    // as in Suricata: what is encrypted says nothing to rules
+    let encrypted =
+        matches!(layer.app(), App::Tls | App::Ssh) && layer.parser().is_some_and(|parser| parser.is_opaque());
+    watch.over = tcp && (closed || encrypted || !wanted);
     follow(verdict, packet, talk, answer, out)
 }
 

@@ -104,7 +104,7 @@ impl Ftp {
             Some(open) => Some(open),
             None => code.filter(|_| goes_on),
         };
-        let last = self.open.is_none() && !code.is_some_and(|[class, ..]| class == b'1');
+        let last = self.open.is_none() && code.is_none_or(|[class, ..]| class != b'1');
         if !self.commands.iter().any(Command::waits) {
             self.commands.add(Command::new);
         }

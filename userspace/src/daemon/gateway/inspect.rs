@@ -34,7 +34,7 @@ impl Gateway {
         let (words, untold) = (self.words.clone(), Arc::clone(&self.untold));
         Box::new(move |told| {
             let Some(words) = &words else { return };
-            if words.try_send(Word::Told(told, now_ns())).is_err() {
+            if words.try_send(Word::Told(Box::new(told), now_ns())).is_err() {
                 untold.fetch_add(1, Ordering::Relaxed);
             }
         })
