@@ -74,7 +74,7 @@ fn transfers(client: &str, server: &str) -> Vec<Vec<u8>> {
     frames.push(Ip::from(client, server).frame(&[], TCP, &segment((40_001, 50_001), SYN, (100, 0), b"")));
     file(client, server, (40_001, 50_000), &mut frames);
     frames.push(Ip::from(client, server).frame(&[], TCP, &segment((40_002, 50_000), SYN, (100, 0), b"")));
-    control.client(&format!("PORT {},195,90\r\n", client.replace('.', ",")), &mut frames);
+    control.client(format!("PORT {},195,90\r\n", client.replace('.', ",")), &mut frames);
     control.server("200 well\r\n", &mut frames);
     control.client("RETR b\r\n", &mut frames);
     frames.push(Ip::from(server, client).frame(&[], TCP, &segment((20, 50_011), SYN, (100, 0), b"")));
