@@ -236,7 +236,8 @@ fn show_to_rules(flow: &mut Flow, query: &Query, settings: &Settings) {
         return;
     }
     // what was held is in front of it, or all of it is to be held
-    let held = judged && seen & (SETTLED | CLEAR) == 0 || datagram::holds(query.slot, flow.app);
+    let read = flow.key.protocol == protocol::UDP && datagram::holds(query.slot, flow.app);
+    let held = judged && seen & (SETTLED | CLEAR) == 0 || read;
     let next = if held { sieved(seen) & !CLEAR } else { sieved(seen) };
     // another packet that came at this moment has done it, or is the one that is held
     atomic::exchange_if(word, seen, next);

@@ -88,6 +88,8 @@ pub(super) struct Layer {
     pub asked: Option<(Asked, Access)>,
     /// Reads what is said for rules and events, from when it is known what is spoken.
     parser: Option<Box<dyn Parser>>,
+    /// It has begun to read, and of both directions what was said before.
+    fresh: bool,
     /// What rules call it, once it is known.
     app: App,
     /// What it lies in, for people: `STARTTLS`, `CONNECT www.example:443`.
@@ -174,7 +176,12 @@ impl Layer {
                 }
             }
         }
-        self.parser = Some(parser);
+        (self.parser, self.fresh) = (Some(parser), true);
+    }
+
+    /// Whether it has begun to be read since this was asked last, with what both directions have said before.
+    pub const fn take_fresh(&mut self) -> bool {
+        std::mem::replace(&mut self.fresh, false)
     }
 
     /// Nothing more will be said in a direction.

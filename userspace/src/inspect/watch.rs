@@ -141,6 +141,7 @@ impl Watch {
     }
 }
 
+#[derive(Clone, Copy)]
 /// What is asked with each packet.
 struct Asked<'a> {
     signatures: &'a Signatures,
@@ -221,6 +222,11 @@ pub(super) fn watch(
         }
     }
     (asked.flow.app, asked.flow.original_app) = (layer.app(), original);
+    if layer.take_fresh() {
+        // what the other direction has said was said before anybody read it
+        let back = Asked { packet: reversed(&asked.packet), ..asked };
+        verdict = strictest(verdict, show(&back, None, layer.parser().as_deref(), watch, &mut out.watched));
+    }
     let stream = (tcp && said > 0).then_some(said);
     verdict = strictest(verdict, ask(&asked, stream, layer.parser(), watch, &mut out.watched));
     let wants = [Direction::ToServer, Direction::ToClient].map(|way| {
@@ -283,19 +289,26 @@ pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut W
         payload: &[],
         events: &[],
     };
-    let back = subject::Packet {
-        direction: direction.opposite(),
-        source: there.destination,
-        destination: there.source,
-        source_port: there.destination_port,
-        destination_port: there.source_port,
-        ..there
-    };
-    for packet in [there, back] {
+    for packet in [there, reversed(&there)] {
         show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
     }
     tell(Some(&mut *parser), &Asked { signatures, now_ns, packet: there, flow }, out);
     Some(*last)
+}
+
+/// The other direction of a packet's flow, of which there is no packet now.
+const fn reversed<'a>(packet: &subject::Packet<'a>) -> subject::Packet<'a> {
+    subject::Packet {
+        direction: packet.direction.opposite(),
+        source: packet.destination,
+        destination: packet.source,
+        source_port: packet.destination_port,
+        destination_port: packet.source_port,
+        network: &[],
+        transport: &[],
+        payload: &[],
+        ..*packet
+    }
 }
 
 /// Both directions have ended.

@@ -113,9 +113,9 @@ fn other_protocols_are_held_for_rules_alone() {
         };
         real.ingress(net.name, LAN0, &ping(1, b"payload?"), "allowed");
         real.commit_with(&signed(), RULES);
-        real.ingress(net.name, LAN0, &ping(1, b"payload!"), "flow");
+        real.ingress(net.name, LAN0, &ping(1, b"nothing!"), "flow");
         real.ingress(net.name, LAN0, &ping(1, b"payload?"), "held");
-        real.ingress(net.name, LAN0, &ping(2, b"payload!"), "allowed");
+        real.ingress(net.name, LAN0, &ping(2, b"nothing!"), "allowed");
         real.ingress(net.name, LAN0, &ping(3, b"payload?"), "held");
     }
 }

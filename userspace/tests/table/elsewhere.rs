@@ -50,6 +50,7 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("first_byte_impossible", "here, in `what_begins_wrong`"),
     ("inspector_memory", "found by the inspector; the namespace test `full_and_empty_again`"),
     ("inspector_backlog", "found by the inspector; the namespace test `a_worker_alone_is_stuck`"),
+    ("signature", "found by the inspector; `replay` with the bundled rules"),
     ("proxy_target_denied", "userspace: whole-flow tests of proxies; the namespace tests of `proxied.rs`"),
     ("proxy_target_name", "userspace: whole-flow tests of proxies; the namespace tests of `proxied.rs`"),
     ("proxy_target_blocked", "userspace: whole-flow tests of proxies"),

@@ -1,7 +1,4 @@
-use dropgate_signatures::{
-    buffer::Buffer::*,
-    subject::{Direction::*, Transaction},
-};
+use dropgate_signatures::{buffer::Buffer::*, subject::Direction::*};
 
 use super::*;
 use crate::app::samples::{Turn, cut_anywhere, object, say, text};

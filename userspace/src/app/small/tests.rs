@@ -1,14 +1,10 @@
-use dropgate_signatures::{
-    buffer::Buffer::*,
-    protocol::App,
-    subject::{Direction::*, Transaction},
-};
+use dropgate_signatures::{buffer::Buffer::*, protocol::App, subject::Direction::*};
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::protocol;
 use crate::app::{
-    Exchange, Limits, Parser,
+    Limits, Parser,
     messages::Messages,
     samples::{Turn, cut_anywhere, known, object, say, text},
 };

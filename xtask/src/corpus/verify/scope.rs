@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(why(&test, ALERT, &Value::Null), Some(Why::Empty), "what is left expects nothing");
         test["checks"] = json!([filter(0, "alert")]);
         assert_eq!(why(&test, ALERT, &Value::Null), None, "nothing was left out");
-        test["checks"] = json!([filter(1, "alert"), filter(1, "mqtt")]);
+        test["checks"] = json!([filter(1, "alert"), filter(1, "modbus")]);
         assert_eq!(why(&test, ALERT, &Value::Null), Some(Why::Protocol));
     }
 }
