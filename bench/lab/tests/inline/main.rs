@@ -37,6 +37,7 @@ mod review;
 mod sctp;
 mod seen;
 mod setup;
+mod signatures;
 mod spoken;
 mod starttls;
 mod traffic;
