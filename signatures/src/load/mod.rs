@@ -360,11 +360,11 @@ fn sid_of(text: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Rules of a file, with everything beside them as it is by default.
-    pub(super) fn loaded(bytes: &[u8]) -> Loaded {
+    pub(crate) fn loaded(bytes: &[u8]) -> Loaded {
         let none = |_: &str, file: &str| Err(format!("there is no `{file}`"));
         let options = Options {
             variables: Variables::default(),

@@ -107,8 +107,7 @@ fn base(held: &Held, walk: &Walk, now_ns: u64, names: &Names, clock: &Clock) -> 
 fn app_proto(app: App) -> Option<&'static str> {
     match app {
         App::Unknown => None,
-        App::Http1 => Some(App::Http.name()),
-        app => Some(app.name()),
+        app => Some(app.told()),
     }
 }
 
