@@ -192,6 +192,7 @@ pub(super) fn watch(
         network: packet.network(),
         transport: packet.transport_header(),
         payload: packet.payload(),
+        vlan: packet.walk.vlan,
         events,
     };
     let mut asked = Asked { signatures, now_ns, packet: shown, flow };
@@ -224,7 +225,7 @@ pub(super) fn watch(
     (asked.flow.app, asked.flow.original_app) = (layer.app(), original);
     if layer.take_fresh() {
         // what the other direction has said was said before anybody read it
-        let back = Asked { packet: reversed(&asked.packet), ..asked };
+        let back = Asked { packet: asked.packet.reversed(), ..asked };
         verdict = strictest(verdict, show(&back, None, layer.parser().as_deref(), watch, &mut out.watched));
     }
     let stream = (tcp && said > 0).then_some(said);
@@ -287,28 +288,14 @@ pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut W
         network: &[],
         transport: &[],
         payload: &[],
+        vlan: walk.vlan,
         events: &[],
     };
-    for packet in [there, reversed(&there)] {
+    for packet in [there, there.reversed()] {
         show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
     }
     tell(Some(&mut *parser), &Asked { signatures, now_ns, packet: there, flow }, out);
     Some(*last)
-}
-
-/// The other direction of a packet's flow, of which there is no packet now.
-const fn reversed<'a>(packet: &subject::Packet<'a>) -> subject::Packet<'a> {
-    subject::Packet {
-        direction: packet.direction.opposite(),
-        source: packet.destination,
-        destination: packet.source,
-        source_port: packet.destination_port,
-        destination_port: packet.source_port,
-        network: &[],
-        transport: &[],
-        payload: &[],
-        ..*packet
-    }
 }
 
 /// Both directions have ended.
@@ -352,7 +339,7 @@ fn show(
     let Watched { alerts, scratch, outcome, .. } = out;
     signatures.ruleset.inspect(&subject, &mut watch.state, &signatures.shared, scratch, outcome);
     let blocks = matches!(outcome.verdict, Verdict::Drop(_) | Verdict::Reject(..));
-    for Alert { rule, transaction, in_stream, silent } in outcome.alerts.drain(..) {
+    for Alert { rule, transaction, in_stream, direction, silent } in outcome.alerts.drain(..) {
         if silent {
             continue;
         }
@@ -362,7 +349,7 @@ fn show(
             rule,
             transaction,
             in_stream,
-            direction: packet.direction,
+            direction,
             app: flow.app,
             original_app: flow.original_app,
             context: of.map(|exchange| exchange.context()).unwrap_or_default(),
@@ -401,7 +388,7 @@ fn tell(parser: Option<&mut (dyn Parser + 'static)>, Asked { signatures, flow, .
 /// What was noticed about a transaction, in the words of Suricata's events: those of its older parsers are in capitals.
 fn anomalies(exchange: &dyn Exchange) -> impl Iterator<Item = Record> {
     let app = exchange.app();
-    let capitals = matches!(app, App::Http | App::Http1 | App::Smtp | App::Tls | App::Ftp);
+    let capitals = matches!(app, App::Http | App::Http1 | App::Smtp | App::Tls);
     exchange.events().iter().map(move |name| {
         let event = if capitals { name.to_ascii_uppercase() } else { (*name).to_owned() };
         let told = [("app_proto", app_name(app)), ("type", "applayer"), ("event", &event), ("layer", "proto_parser")];
