@@ -53,7 +53,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body: [100 << 10; 2], header: 64 << 10, transactions: 256, layers: 2 }
+        Self { body: [100 << 10; 2], header: 64 << 10, transactions: 256, layers: 3 }
     }
 }
 

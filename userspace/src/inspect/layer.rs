@@ -210,10 +210,10 @@ impl Layer {
         self.parser.take()
     }
 
-    /// Bytes were never seen: where it is read on, nobody knows any more what belongs to what.
-    pub fn lost(&mut self, direction: Direction) {
+    /// So many bytes were never seen: where it is read on, nobody knows any more what belongs to what.
+    pub fn lost(&mut self, direction: Direction, bytes: u64) {
         if let Some(parser) = &mut self.parser {
-            parser.lost(direction, 0);
+            parser.lost(direction, bytes);
         }
         if matches!(self.stage, Stage::Follow(_)) {
             self.stage = Stage::Over;
