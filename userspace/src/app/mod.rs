@@ -80,6 +80,11 @@ pub trait Parser: Debug + Send {
     /// Forgets a transaction: it was over when rules were asked about it, and was told of.
     fn forget(&mut self, id: u64);
 
+    /// Transfers that were asked for since this was asked last, over connections of their own.
+    fn take_transfers(&mut self) -> Vec<ftp::Transfer> {
+        Vec::new()
+    }
+
     /// Nothing more can be read: it is encrypted, or no longer understood.
     fn is_opaque(&self) -> bool;
 

@@ -14,6 +14,7 @@ use super::{
     Answer, Judged,
     layer::Layer,
     packet::{Packet, TCP, address},
+    related::Transfers,
     reset::resets,
     talk::Talk,
 };
@@ -27,6 +28,8 @@ use crate::{
 pub struct Signatures {
     pub ruleset: Arc<Ruleset>,
     pub shared: Arc<Shared>,
+    /// What data connections of FTP are for.
+    pub transfers: Arc<Transfers>,
     /// What is said is told of (EVE `http`, `tls`, `dns` and so on), also where no rule asks for it.
     pub log: bool,
     pub limits: Limits,
