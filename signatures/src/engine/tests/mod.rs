@@ -220,6 +220,7 @@ pub struct Shown {
     pub offsets: [u64; 2],
     pub events: &'static [&'static str],
     pub transport: Vec<u8>,
+    pub vlan: [u16; 2],
 }
 
 impl Shown {
@@ -252,6 +253,7 @@ impl Shown {
             offsets: [0; 2],
             events: &[],
             transport,
+            vlan: [0; 2],
         }
     }
 
@@ -289,6 +291,7 @@ impl Shown {
             network: &network,
             transport: if self.protocol == 6 { &self.transport } else { &[] },
             payload,
+            vlan: self.vlan,
             events: self.events,
         };
         let stream = (self.protocol == 6 && !payload.is_empty() && self.flow.is_some()).then(|| Stream {
