@@ -36,7 +36,7 @@ struct Arguments {
     /// Of the inspected gateway, only the contender of this name, beside the kernel alone; for profiles.
     #[arg(long)]
     contender: Option<String>,
-    /// Only cost-per-packet cases whose names hold one of these; for profiles.
+    /// Only cost-per-packet cases, and conversations and buffers of the rule engine, whose names hold one of these; for profiles.
     #[arg(long)]
     case: Vec<String>,
     /// Rules, files or folders of `*.rules`, in the place of those that are made up.
@@ -97,7 +97,8 @@ fn main() -> Result<()> {
         report.inspect = Some(inspect::run(&inspect).context("inspected gateway")?);
     }
     if arguments.parts.contains(&Part::Signatures) {
-        let options = signatures::Options { rounds: arguments.rounds, inspect, given: arguments.rules.clone() };
+        let options =
+            signatures::Options { rounds: arguments.rounds, inspect, cases: arguments.case, given: arguments.rules };
         report.signatures = Some(signatures::run(&options).context("signatures")?);
     }
     let text = report.write(&arguments.out, &arguments.name)?;

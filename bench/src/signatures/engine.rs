@@ -61,20 +61,22 @@ pub struct Speed {
 const TURNS: usize = 50;
 
 /// Measures a set.
-pub fn measure(set: &Set, rounds: usize) -> Result<Engine> {
+pub fn measure(set: &Set, rounds: usize, cases: &[String]) -> Result<Engine> {
+    let wanted = |name: &str| cases.is_empty() || cases.iter().any(|case| name.contains(case.as_str()));
     let Ready { ruleset, read, compiled, all, refused } = set.compile()?;
     let slow = ruleset.report().filter(|report| report.fast_pattern.is_none()).count();
     let signatures = Signatures { ruleset: ruleset.clone(), ..Signatures::default() };
     let (with, without) = (Rules { signatures: Some(signatures), ..Rules::default() }, Rules::default());
     let conversations = [
         ("HTTP transaction", TURNS, Conversation::connection(80, &said::requests(TURNS))),
+        ("short HTTP transaction", TURNS, Conversation::connection(80, &said::short_requests(TURNS))),
         ("HTTP connection of one transaction", 1, Conversation::connection(80, &said::requests(1))),
         ("DNS query", TURNS, Conversation::datagrams(53, &said::queries(TURNS))),
         ("TLS handshake", 1, Conversation::connection(443, &said::handshake())),
     ];
     let (peers, mut judged) = (Peers::default(), Judged::default());
     let mut costs = Vec::new();
-    for (name, count, conversation) in &conversations {
+    for (name, count, conversation) in conversations.iter().filter(|(name, ..)| wanted(name)) {
         let alerts = conversation.judge(&with, &peers, &mut judged);
         let mut time = |rules: &Rules| {
             let samples = (0..rounds).map(|_| {
@@ -89,6 +91,8 @@ pub fn measure(set: &Set, rounds: usize) -> Result<Engine> {
     let mut speeds = Vec::new();
     for (name, holds, data, port) in
         [("TCP stream to port 80", "text", &text, 80), ("TCP stream to port 443", "encrypted", &sealed, 443)]
+            .into_iter()
+            .filter(|(name, ..)| wanted(name))
     {
         let mut asked = buffers::Asked::new(&ruleset);
         let samples = (0..rounds).map(|_| rate(data.len(), || asked.stream(data, port)));
@@ -104,7 +108,10 @@ pub fn measure(set: &Set, rounds: usize) -> Result<Engine> {
         (Buffer::DnsQuery, 32),
         (Buffer::TlsSni, 32),
         (Buffer::TlsCerts, 1024),
-    ] {
+    ]
+    .into_iter()
+    .filter(|(buffer, _)| wanted(buffer.name()))
+    {
         let mut asked = buffers::Asked::new(&ruleset);
         let samples = (0..rounds).map(|_| rate(len, || asked.buffer(buffer, &text[..len])));
         let mb_s = Spread::of(samples.collect());

@@ -33,6 +33,8 @@ pub struct Options {
     pub rounds: usize,
     /// As of the gateway that inspects, but for the rules.
     pub inspect: inspect::Options,
+    /// Of the engine, only conversations and buffers whose names hold one of these.
+    pub cases: Vec<String>,
     /// Rules that are taken instead of made up.
     pub given: Vec<PathBuf>,
 }
@@ -66,7 +68,7 @@ pub fn run(options: &Options) -> Result<Signatures> {
     let mut measured = Vec::new();
     for set in sets.iter().filter(|_| wanted(ENGINE)) {
         eprintln!("engine: {}", set.name());
-        measured.push(engine::measure(set, options.rounds)?);
+        measured.push(engine::measure(set, options.rounds, &options.cases)?);
     }
     let inspect = inspect::Options { rules: sets.last().cloned(), ..options.inspect.clone() };
     let loads: Vec<_> = WITH_RULES.iter().filter(|load| wanted(load.name)).collect();

@@ -30,6 +30,16 @@ pub fn requests(count: usize) -> Said {
     (0..count).flat_map(turn).collect()
 }
 
+/// The same as a load generator and a server say it that say as little as they can: a line as the page.
+pub fn short_requests(count: usize) -> Said {
+    let request = b"GET / HTTP/1.1\r\nHost: 203.0.113.9\r\n\r\n";
+    let answer = b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\nContent-Type: text/html\r\n\
+        Content-Length: 16\r\nLast-Modified: Sun, 22 Nov 2026 11:59:00 GMT\r\nConnection: keep-alive\r\n\
+        ETag: \"6921a7c4-10\"\r\nAccept-Ranges: bytes\r\n\r\n";
+    let turn = [(ToServer, request.to_vec()), (ToClient, answer.to_vec()), (ToClient, b"this is servers\n".to_vec())];
+    iter::repeat_n(turn, count).flatten().collect()
+}
+
 /// So many names asked for and answered on one flow.
 pub fn queries(count: usize) -> Said {
     let turn = |number: usize| {
