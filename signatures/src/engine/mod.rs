@@ -14,6 +14,7 @@ mod fast;
 mod fields;
 mod flow;
 mod groups;
+mod hosts;
 mod inspect;
 mod kind;
 mod matcher;
