@@ -36,7 +36,7 @@ use std::sync::Arc;
 pub use self::matcher::{Matcher, Pattern, Scanned};
 pub use self::{
     datagrams::{Datagram, Fast},
-    explain::{Explained, Failed},
+    explain::{Explained, Failed, Why},
     flow::FlowState,
     kind::Kind,
     report::Report,

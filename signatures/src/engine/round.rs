@@ -3,7 +3,7 @@
 use super::{
     Outcome, Ruleset,
     compile::{Compiled, Contents, is_spoken},
-    explain::{Explained, Failed},
+    explain::{self, Explained, Failed},
     flow::FlowState,
     packet::Headers,
     shared::Shared,
@@ -35,6 +35,8 @@ pub struct Scratch {
     /// Of each selector and direction: the epoch and its place among the fields that were asked for.
     pub(super) slots: Vec<(u64, u32)>,
     pub(super) trace: Option<Vec<Explained>>,
+    /// Of the condition that was verified last and did not hold, how far any of its instances came.
+    pub(super) furthest: Option<u16>,
 }
 
 /// A rule has matched.
@@ -93,7 +95,8 @@ impl<'a> Round<'a> {
     /// Says that a rule was a candidate and did not match, to whoever asked for it.
     pub fn failed(&mut self, rule: u32, transaction: Option<u64>, failed: Failed) -> bool {
         if let Some(trace) = &mut self.scratch.trace {
-            trace.push(Explained { rule, transaction, failed: Some(failed) });
+            let check = explain::check(&self.ruleset.index.compiled[rule as usize].rule, failed, self.scratch.furthest);
+            trace.push(Explained { rule, transaction, failed: Some(failed), check });
         }
         false
     }
@@ -220,6 +223,7 @@ impl<'a> Round<'a> {
         let compiled = self.compiled(number);
         self.scratch.variables.clear();
         for (at, contents) in compiled.contents.iter().enumerate() {
+            self.scratch.furthest = None;
             let verified = self.content(number, contents, stream);
             if verified.answer != Answer::Holds {
                 return Err((at, verified));
@@ -229,7 +233,7 @@ impl<'a> Round<'a> {
     }
 
     fn content(&mut self, number: u32, contents: &Contents, stream: Option<Hay<'_>>) -> Verified {
-        const NEVER: Verified = Verified { answer: Answer::Never, missing: None };
+        const NEVER: Verified = Verified { answer: Answer::Never, missing: None, furthest: 0 };
         let packet = &self.subject.packet;
         let octets;
         let hay = match &contents.selected {
@@ -261,6 +265,7 @@ impl<'a> Round<'a> {
     /// Asks whether steps hold, and notes if that took too much work.
     pub fn verify(&mut self, number: u32, steps: &super::verify::Steps, hay: Hay<'_>) -> Verified {
         let verified = verify(steps, hay, &mut self.scratch.variables, &mut self.budget, self.shared);
+        self.scratch.furthest = self.scratch.furthest.max(Some(verified.furthest));
         if std::mem::take(&mut self.budget.limited) {
             self.scratch.limited.push(number);
         }
@@ -270,7 +275,7 @@ impl<'a> Round<'a> {
     /// A rule has matched: what it does is done at once, so that those behind it see it.
     pub fn matched(&mut self, number: u32, transaction: Option<u64>, in_stream: bool) {
         if let Some(trace) = &mut self.scratch.trace {
-            trace.push(Explained { rule: number, transaction, failed: None });
+            trace.push(Explained { rule: number, transaction, failed: None, check: None });
         }
         let packet = &self.subject.packet;
         for effect in &self.compiled(number).rule.effects {

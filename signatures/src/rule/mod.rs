@@ -7,7 +7,7 @@ mod state;
 
 use std::sync::Arc;
 
-use crate::protocol::App;
+use crate::{protocol::App, syntax};
 
 pub use self::{
     condition::{Condition, Flags, FlagsTest, Inspect, Number, NumberTest, PacketTest, Selected, StreamSide, Unlisted},
@@ -88,6 +88,8 @@ pub struct Rule {
     pub flow: FlowKeyword,
     /// In the order in which they stand there. All must hold, those of transactions in the same one.
     pub conditions: Vec<Condition>,
+    /// Where they stand in the text.
+    pub options: Options,
     /// What a match does to bits and numbers, in order.
     pub effects: Vec<state::Effect>,
     pub threshold: Option<Threshold>,
@@ -100,6 +102,32 @@ pub struct Rule {
     pub file: Arc<str>,
     /// The text of it, as it stands there.
     pub text: Arc<str>,
+}
+
+/// Which option of a rule's text says a condition, or a check of it: by index of the condition and of the check, counted from 0.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Options(pub Box<[(u16, u16, u16)]>);
+
+impl Rule {
+    /// The option that says a condition, or a check of it, as it is written: `content:"/admin"`. `None` of a rule without text.
+    pub fn option(&self, condition: u16, check: u16) -> Option<String> {
+        let (.., number) = self.options.0.iter().find(|(at, of, _)| (*at, *of) == (condition, check))?;
+        let statement = syntax::parse(self.text.as_bytes()).ok()?;
+        let setting = statement.settings.get(usize::from(*number))?;
+        let keyword = setting.keyword.text().into_owned();
+        Some(setting.value.map_or(keyword.clone(), |value| format!("{keyword}:{}", value.text())))
+    }
+
+    /// Whether it says the same, whatever file and line it stands in.
+    pub fn says(&self, other: &Self) -> bool {
+        self == &Self {
+            line: self.line,
+            file: self.file.clone(),
+            text: self.text.clone(),
+            options: self.options.clone(),
+            ..other.clone()
+        }
+    }
 }
 
 /// What `fast_pattern` says.
