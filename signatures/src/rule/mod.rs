@@ -120,13 +120,40 @@ impl Rule {
 
     /// Whether it says the same, whatever file and line it stands in.
     pub fn says(&self, other: &Self) -> bool {
-        self == &Self {
-            line: self.line,
-            file: self.file.clone(),
-            text: self.text.clone(),
-            options: self.options.clone(),
-            ..other.clone()
-        }
+        // where it stands is no part of it
+        let Self {
+            options: _,
+            line: _,
+            file: _,
+            text: _,
+            gid,
+            sid,
+            rev,
+            action,
+            header,
+            apps,
+            message,
+            class,
+            priority,
+            metadata,
+            references,
+            target,
+            noalert,
+            flow,
+            conditions,
+            effects,
+            threshold,
+            detection,
+            suppress,
+            fast_pattern,
+        } = self;
+        (gid, sid, rev, action, priority, noalert)
+            == (&other.gid, &other.sid, &other.rev, &other.action, &other.priority, &other.noalert)
+            && (header, apps, message, class) == (&other.header, &other.apps, &other.message, &other.class)
+            && (metadata, references, target) == (&other.metadata, &other.references, &other.target)
+            && (flow, conditions, effects) == (&other.flow, &other.conditions, &other.effects)
+            && (threshold, detection, suppress) == (&other.threshold, &other.detection, &other.suppress)
+            && fast_pattern == &other.fast_pattern
     }
 }
 

@@ -13,6 +13,7 @@ pub mod ports;
 pub mod reasons;
 pub mod related;
 pub mod replay;
+pub mod rules;
 pub mod sides;
 pub mod status;
 pub mod subject;
