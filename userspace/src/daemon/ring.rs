@@ -161,6 +161,9 @@ fn made(told: &Told, now_ns: u64, names: &Names, clock: &Clock) -> Vec<Event> {
         Told::Dropped(held, walk, reason) => inspection::dropped(held, walk, *reason, now_ns, names, clock),
         Told::Finding(held, walk, finding) => vec![inspection::found(held, walk, finding, now_ns, names, clock)],
         Told::Alert(held, walk, alert) => vec![signatures::alert(held, walk, alert, now_ns, names, clock)],
+        Told::Limited(held, walk, rule, times) => {
+            vec![signatures::limited(held, walk, (rule, *times), now_ns, names, clock)]
+        }
         Told::Said(held, walk, said) => vec![signatures::said(held, walk, said, now_ns, names, clock)],
     }
 }

@@ -84,6 +84,7 @@ fn own(walk: &Walk, info: Option<&Info>, names: &Names) -> eve::Own {
         direction: (walk.flow_id != 0).then_some(if walk.direction == 0 { "to_server" } else { "to_client" }),
         hook: Some(if walk.hook == hook::EGRESS { "egress" } else { "ingress" }),
         attack: info.map(|info| info.attack).into_iter().filter(|id| !id.is_empty()).map(str::to_owned).collect(),
+        limited: None,
     }
 }
 

@@ -164,7 +164,8 @@ pub struct TcpFlags {
 /// What was odd.
 #[derive(Clone, Debug, Serialize)]
 pub struct Anomaly {
-    /// `decode` for what a packet alone shows, `stream` for what shows against a flow or the policy.
+    /// `decode` for what a packet alone shows, `stream` for what shows against a flow or the policy, `detect` for what rules could
+    /// not look at.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// Name of the reason.
@@ -227,6 +228,18 @@ pub struct Own {
     /// ATT&CK techniques.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attack: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limited: Option<Limited>,
+}
+
+/// A rule that has hit its limits of work.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Limited {
+    pub gid: u32,
+    pub signature_id: u32,
+    pub rev: u32,
+    /// Since it was told of last.
+    pub times: u64,
 }
 
 /// Packets and bytes.

@@ -6,6 +6,7 @@
 mod convert;
 pub mod eve;
 pub mod inspection;
+mod limited;
 mod names;
 pub mod signatures;
 mod stats;
@@ -14,6 +15,7 @@ mod writer;
 
 pub(crate) use convert::tcp_state;
 pub use convert::{ended, flow, packet, record};
+pub use limited::LimitedRules;
 pub use names::{Names, ServiceName};
 pub use stats::{Totals, stats, stats_own};
 pub use time::{Clock, format_time};

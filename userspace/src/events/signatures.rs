@@ -85,6 +85,31 @@ pub fn said(held: &Held, walk: &Walk, said: &Logged, now_ns: u64, names: &Names,
     }
 }
 
+/// A rule has hit its limits of work, so often since this was told last: what it says of such traffic may be missing.
+pub fn limited(
+    held: &Held,
+    walk: &Walk,
+    (rule, times): (&Rule, u64),
+    now_ns: u64,
+    names: &Names,
+    clock: &Clock,
+) -> eve::Event {
+    let base = base(held, walk, now_ns, names, clock);
+    let told = eve::Limited { gid: rule.gid, signature_id: rule.sid, rev: rule.rev, times };
+    eve::Event {
+        event_type: "anomaly",
+        anomaly: Some(eve::Anomaly { kind: "detect", event: "rule_limited", layer: "signatures" }),
+        dropgate: base.dropgate.clone().map(|own| eve::Own {
+            reason: None,
+            stage: None,
+            attack: Vec::new(),
+            limited: Some(told),
+            ..own
+        }),
+        ..base
+    }
+}
+
 /// Objects by their names: the event's own and those beside it, files among which stand in a list.
 fn objects(own: Option<&Record>, beside: &[Record]) -> Map<String, Value> {
     let (files, beside): (Vec<_>, Vec<_>) = beside.iter().partition(|record| record.event_type == "fileinfo");

@@ -1,10 +1,13 @@
 //! What the inspector tells of, and how often.
 
+use std::sync::Arc;
+
 use dropgate_abi::{
     hold::Held,
     reason::{REASON_SLOTS, Reason},
     walk::Walk,
 };
+use dropgate_signatures::rule::Rule;
 
 use crate::inspect::{Alerted, Finding, Logged};
 
@@ -14,6 +17,8 @@ pub enum Told {
     Finding(Held, Walk, Finding),
     Alert(Held, Walk, Alerted),
     Said(Held, Walk, Logged),
+    /// A rule has hit its limits of work, so often since this was told last.
+    Limited(Held, Walk, Arc<Rule>, u64),
 }
 
 /// Where it is told.

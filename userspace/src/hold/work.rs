@@ -268,7 +268,7 @@ impl Worker {
         for finding in &judged.found {
             (shared.tell)(Told::Finding(*held, judged.walk, finding.clone()));
         }
-        tell(shared, held, &judged.walk, &mut judged.watched);
+        tell(shared, held, &judged.walk, &mut judged.watched, batch.now_ns);
         if let Some((reason, app)) = judged.condemned {
             let request =
                 Settle { hash: held.hash, flow: held.flow, drop_reason: reason.0 as u8, app, ..Settle::default() };
@@ -295,7 +295,7 @@ impl Worker {
             let rules = batch.rules.of(flow.generation);
             let Some(signatures) = rules.and_then(|rules| rules.signatures.as_ref()) else { continue };
             if let Some((held, walk)) = inspect::finish(&mut flow.talk, signatures, batch.now_ns, watched) {
-                tell(shared, &held, &walk, watched);
+                tell(shared, &held, &walk, watched, batch.now_ns);
             }
         }
     }
@@ -348,11 +348,17 @@ impl Worker {
 }
 
 /// Tells what rules and parsers say.
-fn tell(shared: &Shared, held: &Held, walk: &Walk, watched: &mut Watched) {
+fn tell(shared: &Shared, held: &Held, walk: &Walk, watched: &mut Watched, now_ns: u64) {
     for alert in watched.alerts.drain(..) {
+        shared.totals.alert(&alert);
         (shared.tell)(Told::Alert(*held, *walk, alert));
     }
     for said in watched.logged.drain(..) {
         (shared.tell)(Told::Said(*held, *walk, said));
+    }
+    for rule in watched.limited.drain(..) {
+        if let Some(times) = shared.totals.limited(&rule, now_ns) {
+            (shared.tell)(Told::Limited(*held, *walk, rule, times));
+        }
     }
 }

@@ -31,7 +31,7 @@ pub use self::{
     related::Announced,
     reset::Resets,
     talk::{Beginning, Talk, Waiting},
-    watch::{Alerted, Logged, Signatures, Watched, finish},
+    watch::{Alerted, Candidate, Logged, Signatures, Watched, finish},
 };
 use crate::{
     policy::model::{self, Reaction},

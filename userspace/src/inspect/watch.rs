@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 use dropgate_signatures::{
-    engine::{Alert, FlowState, Outcome, Ruleset, Scratch, Shared, Verdict},
+    engine::{Alert, Explained, FlowState, Outcome, Ruleset, Scratch, Shared, Verdict},
     protocol::App,
     rule::Rule,
     subject::{self, Direction, Stream, Subject, Transaction},
@@ -63,11 +63,26 @@ pub struct Logged {
     pub original_app: Option<App>,
 }
 
+/// A rule that was a candidate, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    pub rule: Arc<Rule>,
+    pub explained: Explained,
+    /// Whose words it was asked about.
+    pub direction: Direction,
+}
+
 /// What is told of a packet.
 #[derive(Default, Debug)]
 pub struct Watched {
     pub alerts: Vec<Alerted>,
     pub logged: Vec<Logged>,
+    /// Rules that have hit their limits of work.
+    pub limited: Vec<Arc<Rule>>,
+    /// What became of each rule that was a candidate is to be told.
+    pub explain: bool,
+    /// The same, once rules were asked.
+    pub explained: Option<Vec<Candidate>>,
     scratch: Scratch,
     outcome: Outcome,
 }
@@ -77,6 +92,8 @@ impl Watched {
     pub fn clear(&mut self) {
         self.alerts.clear();
         self.logged.clear();
+        self.limited.clear();
+        self.explained = None;
     }
 }
 
@@ -350,7 +367,18 @@ fn show(
         transactions: &transactions,
     };
     let Watched { alerts, scratch, outcome, .. } = out;
-    signatures.ruleset.inspect(&subject, &mut watch.state, &signatures.shared, scratch, outcome);
+    let (ruleset, state, shared) = (&signatures.ruleset, &mut watch.state, &signatures.shared);
+    if out.explain {
+        let asked = ruleset.explain(&subject, state, shared, scratch, outcome).into_iter();
+        out.explained.get_or_insert_default().extend(asked.map(|explained| Candidate {
+            rule: Arc::clone(&ruleset.rules()[explained.rule as usize]),
+            explained,
+            direction: packet.direction,
+        }));
+    } else {
+        ruleset.inspect(&subject, state, shared, scratch, outcome);
+    }
+    out.limited.extend(outcome.limited.iter().filter_map(|rule| ruleset.rules().get(*rule as usize)).cloned());
     let blocks = matches!(outcome.verdict, Verdict::Drop(_) | Verdict::Reject(..));
     for Alert { rule, transaction, in_stream, silent } in outcome.alerts.drain(..) {
         if silent {

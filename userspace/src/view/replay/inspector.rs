@@ -4,8 +4,10 @@
 use super::{EventSink, Judge, announced::Announcements, lines::Lines};
 use crate::{
     defragment::{Defragment, Ended, Whole},
-    events::{self, Clock, Names},
-    inspect::{self, Answer, Beginning, Context, Finding, Judged, Peers, Rules, Talk, Waiting, Watched, judge_parts},
+    events::{self, Clock, LimitedRules, Names},
+    inspect::{
+        self, Answer, Beginning, Candidate, Context, Finding, Judged, Peers, Rules, Talk, Waiting, Watched, judge_parts,
+    },
     policy::model::Reaction,
 };
 use dropgate_abi::{
@@ -35,6 +37,11 @@ pub struct Inspector {
     judged: Judged,
     peers: Peers,
     aged_ns: u64,
+    limited: LimitedRules,
+    /// Packet of the capture of which it is told what rules were asked.
+    explaining: Option<u64>,
+    /// Those, once rules were asked about it.
+    pub explained: Option<Vec<Candidate>>,
 }
 
 /// What is known of a flow.
@@ -73,6 +80,11 @@ pub struct Outside<'a, 'e, J> {
 }
 
 impl Inspector {
+    /// One that tells what rules are asked about a packet of the capture, by its number.
+    pub fn explaining(packet: Option<u64>) -> Self {
+        Self { explaining: packet, ..Self::default() }
+    }
+
     /// Takes a packet that is held. `origin`: a number that tells interfaces and their directions apart.
     pub fn take<J: Judge>(&mut self, held: &Held, frame: &[u8], origin: u64, outside: &mut Outside<'_, '_, J>) {
         if held.part == part::WHOLE {
@@ -106,6 +118,7 @@ impl Inspector {
             now_ns,
             unix_s: outside.clock.unix_s(now_ns),
         };
+        judged.watched.explain = self.explaining.is_some() && outside.clock.packet() == self.explaining;
         let answer = judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
         // the flows that a packet announces are known before it leaves
         judged.announced.iter().for_each(|announced| outside.announcements.make_known(announced, now_ns));
@@ -127,8 +140,11 @@ impl Inspector {
         }
         judged.let_go.drain(..).for_each(|frame| outside.lines.released(&frame));
         judged.discarded.drain(..).for_each(|(reason, frame)| outside.lines.dropped(&frame, reason));
+        if std::mem::take(&mut judged.watched.explain) {
+            self.explained = judged.watched.explained.take();
+        }
         flow.known.alerted |= !judged.watched.alerts.is_empty();
-        outside.watched(held, &judged.walk, &mut judged.watched);
+        outside.watched(held, &judged.walk, &mut judged.watched, &mut self.limited);
         for finding in &judged.found {
             flow.known.found = Some((finding.reason, finding.reaction));
             outside.found(held, &judged.walk, finding);
@@ -164,12 +180,12 @@ impl Inspector {
         self.ended(ended, outside);
         if now_ns.saturating_sub(self.aged_ns) > IDLE_NS {
             self.aged_ns = now_ns;
-            let (known, watched) = (&mut self.known, &mut self.judged.watched);
+            let (known, watched, limited) = (&mut self.known, &mut self.judged.watched, &mut self.limited);
             self.flows.retain(|id, flow| {
                 let idle = now_ns.saturating_sub(flow.seen_ns) > IDLE_NS;
                 let stays = flow.talk.settled || flow.talk.lasts() || !idle;
                 if !stays {
-                    flow.finish(watched, outside);
+                    flow.finish((watched, limited), outside);
                     known.insert(*id, flow.known());
                 }
                 stays
@@ -191,7 +207,7 @@ impl Inspector {
         match self.flows.remove(&flow) {
             Some(mut flow) => {
                 if let Some(outside) = outside {
-                    flow.finish(&mut self.judged.watched, outside);
+                    flow.finish((&mut self.judged.watched, &mut self.limited), outside);
                 }
                 flow.known().or(known)
             }
@@ -228,11 +244,15 @@ impl Known {
 
 impl Subject {
     /// What was not complete is told of.
-    fn finish<J: Judge>(&mut self, out: &mut Watched, outside: &mut Outside<'_, '_, J>) {
+    fn finish<J: Judge>(
+        &mut self,
+        (out, limited): (&mut Watched, &mut LimitedRules),
+        outside: &mut Outside<'_, '_, J>,
+    ) {
         let Some(signatures) = &outside.rules.signatures else { return };
         let Some((held, walk)) = inspect::finish(&mut self.talk, signatures, outside.now_ns, out) else { return };
         self.known.alerted |= !out.alerts.is_empty();
-        outside.watched(&held, &walk, out);
+        outside.watched(&held, &walk, out, limited);
     }
 
     const fn known(&self) -> Known {
@@ -256,13 +276,18 @@ impl<J: Judge> Outside<'_, '_, J> {
     }
 
     /// What rules and parsers say.
-    fn watched(&mut self, held: &Held, walk: &Walk, watched: &mut Watched) {
+    fn watched(&mut self, held: &Held, walk: &Walk, watched: &mut Watched, limited: &mut LimitedRules) {
         let Some(events) = &mut self.events else { return watched.clear() };
         for alert in watched.alerts.drain(..) {
             events(&events::signatures::alert(held, walk, &alert, self.now_ns, self.names, self.clock));
         }
         for said in watched.logged.drain(..) {
             events(&events::signatures::said(held, walk, &said, self.now_ns, self.names, self.clock));
+        }
+        for rule in watched.limited.drain(..) {
+            let Some(times) = limited.note(&rule, self.now_ns) else { continue };
+            let of = (&*rule, times);
+            events(&events::signatures::limited(held, walk, of, self.now_ns, self.names, self.clock));
         }
     }
 

@@ -36,7 +36,7 @@ use crate::{
     capture::{CaptureError, Packet, Record},
     events::{self, Clock, Names, eve::Event},
     hold::Announcer,
-    inspect::{Rules, Targets},
+    inspect::{Candidate, Rules, Targets},
     policy::Image,
 };
 use dropgate_abi::{
@@ -135,6 +135,8 @@ pub struct Replay<'a, J: Judge> {
     now_ns: u64,
     summary: Summary,
     events: Option<EventSink<'a>>,
+    explaining: Option<u64>,
+    explained: Option<Vec<Candidate>>,
 }
 
 /// Where the events go that a gateway would have written.
@@ -155,7 +157,19 @@ impl<'a, J: Judge> Replay<'a, J> {
     /// A run that has seen nothing yet, and inspects nothing.
     pub fn new(judge: &'a mut J, ports: &'a Ports, names: &'a Names, options: Options) -> Self {
         let summary = Summary::default();
-        Self { judge, ports, names, options, rules: None, now_ns: START_NS, summary, events: None }
+        let (explaining, explained) = (None, None);
+        Self {
+            judge,
+            ports,
+            names,
+            options,
+            rules: None,
+            now_ns: START_NS,
+            summary,
+            events: None,
+            explaining,
+            explained,
+        }
     }
 
     /// The same with an inspector.
@@ -167,6 +181,16 @@ impl<'a, J: Judge> Replay<'a, J> {
     /// The same with somebody to tell events.
     pub fn telling(self, events: EventSink<'a>) -> Self {
         Self { events: Some(events), ..self }
+    }
+
+    /// The same, to tell what rules are asked about a packet of the capture, by its number.
+    pub fn explaining(self, packet: u64) -> Self {
+        Self { explaining: Some(packet), ..self }
+    }
+
+    /// Rules that were candidates for that packet, in the order in which they were asked; `None`: no rule was asked about it.
+    pub fn explained(&self) -> Option<&[Candidate]> {
+        self.explained.as_deref()
     }
 
     /// What the run has come to so far.
@@ -201,7 +225,7 @@ impl<'a, J: Judge> Replay<'a, J> {
             shown: None,
             room: Vec::new(),
             lines: Lines::default(),
-            inspector: Inspector::default(),
+            inspector: Inspector::explaining(self.explaining),
             announcements: Announcements::new(self.judge.announcer(), self.options.initiator_inside),
             offload: Offload::default(),
             stand_ins: StandIns::default(),
@@ -229,6 +253,7 @@ impl<'a, J: Judge> Replay<'a, J> {
             self.listen(file, &mut capture, sink)?;
         }
         self.pass_time(&mut capture, true);
+        self.explained = capture.inspector.explained.take();
         self.show(file, &mut capture, true, sink)?;
         for flow in self.judge.flows() {
             self.end(file, &flow, (self.now_ns, "shutdown"), &mut capture, sink)?;
