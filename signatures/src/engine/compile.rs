@@ -18,6 +18,7 @@ use super::{
     matcher::{PACKET, Pattern, STREAM},
     order,
     transform::Prepared,
+    variables::Names,
     verify::Steps,
 };
 use crate::{
@@ -140,7 +141,8 @@ impl Ruleset {
         }
         index.fields = Fields::new(selectors.all, &compiled);
         index.compiled = compiled;
-        Self { rules, index, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        let names = Names::of(&rules);
+        Self { rules, names, index, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 }
 

@@ -14,8 +14,8 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
     let mut bypass = false;
     matches.sort_unstable();
     matches.dedup_by_key(|matched| (matched.rule, matched.transaction));
-    for Match { rule, transaction, in_stream } in &matches {
-        let compiled = round.compiled(*rule);
+    for Match { rule: number, transaction, in_stream } in &matches {
+        let compiled = round.compiled(*number);
         let rule = &compiled.rule;
         let of_flow = round.subject.flow.is_some() && compiled.kind.is_of_flow(*in_stream);
         let told = told(rule, &round.subject.packet, round.flow, round.shared, round.subject.now_ns);
@@ -24,10 +24,14 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
         }
         if rule.action == Action::Pass {
             out.alerts.clear();
+            out.dropped_by = None;
             out.verdict = Verdict::Pass(of_flow);
             break;
         }
         out.verdict = stricter(out.verdict, rule.action, of_flow);
+        if rule.action.blocks() {
+            out.dropped_by.get_or_insert(*number);
+        }
         bypass |= round.subject.flow.is_some() && rule.effects.contains(&Effect::Bypass);
         if !rule.noalert {
             let silent = told == Told::Silent;
@@ -38,10 +42,12 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
     if matches!(out.verdict, Verdict::Pass(true) | Verdict::Drop(true) | Verdict::Reject(_, true)) {
         round.flow.verdict = out.verdict;
     }
+    round.flow.bypassed |= bypass;
     if bypass && out.verdict == Verdict::Continue {
         // what was found is told; what the flow says from here on is not looked at
         round.flow.verdict = Verdict::Pass(true);
     }
+    out.captured.append(&mut round.scratch.packet_variables);
     round.scratch.limited.sort_unstable();
     round.scratch.limited.dedup();
     out.limited.extend_from_slice(&round.scratch.limited);

@@ -1,5 +1,7 @@
 //! One packet's way through the rules: what is known of it, and what rules ask of packets and of what is remembered.
 
+use std::sync::Arc;
+
 use super::{
     Outcome, Ruleset,
     compile::{Compiled, Contents, is_spoken},
@@ -32,6 +34,10 @@ pub struct Scratch {
     pub(super) variables: Vec<u64>,
     pub(super) matches: Vec<Match>,
     pub(super) limited: Vec<u32>,
+    /// What groups of expressions hold that the rule which is asked now names.
+    pub(super) captured: Vec<(Arc<str>, Box<[u8]>)>,
+    /// The same of rules that have matched, as far as it is about the packet.
+    pub(super) packet_variables: Vec<(Arc<str>, Box<[u8]>)>,
     /// Of each selector and direction: the epoch and its place among the fields that were asked for.
     pub(super) slots: Vec<(u64, u32)>,
     pub(super) trace: Option<Vec<Explained>>,
@@ -72,12 +78,16 @@ impl<'a> Round<'a> {
     ) -> Self {
         out.alerts.clear();
         out.limited.clear();
+        out.captured.clear();
+        out.dropped_by = None;
         out.verdict = super::Verdict::Continue;
         flow.adopt(ruleset.id);
         flow.protocol = subject.packet.protocol;
         scratch.epoch += 1;
         scratch.matches.clear();
         scratch.limited.clear();
+        scratch.captured.clear();
+        scratch.packet_variables.clear();
         scratch.candidates.clear();
         scratch.marks.resize(ruleset.index.compiled.len(), (0, 0));
         scratch.addresses.resize(ruleset.index.addresses.len(), (0, [None; 2]));
@@ -207,7 +217,8 @@ impl<'a> Round<'a> {
             Condition::Flowbits(flowbits) => self.subject.flow.is_some() && self.flow.flowbits(flowbits),
             Condition::Flowint(flowint) => self.subject.flow.is_some() && self.flow.flowint(flowint),
             Condition::Xbits(bits) | Condition::Hostbits(bits) if bits.scope == BitScope::Transaction => {
-                let is_set = transaction_bits.is_some_and(|held| held.contains(&super::flow::name_hash(&bits.name)));
+                let is_set =
+                    transaction_bits.is_some_and(|held| held.contains(&super::variables::name_hash(&bits.name)));
                 is_set == (bits.action == crate::rule::BitAction::IsSet)
             }
             Condition::Xbits(bits) | Condition::Hostbits(bits) => {
@@ -222,6 +233,7 @@ impl<'a> Round<'a> {
     pub fn contents(&mut self, number: u32, stream: Option<Hay<'_>>) -> Result<(), (usize, Verified)> {
         let compiled = self.compiled(number);
         self.scratch.variables.clear();
+        self.scratch.captured.clear();
         for (at, contents) in compiled.contents.iter().enumerate() {
             self.scratch.furthest = None;
             let verified = self.content(number, contents, stream);
@@ -265,6 +277,10 @@ impl<'a> Round<'a> {
     /// Asks whether steps hold, and notes if that took too much work.
     pub fn verify(&mut self, number: u32, steps: &super::verify::Steps, hay: Hay<'_>) -> Verified {
         let verified = verify(steps, hay, &mut self.scratch.variables, &mut self.budget, self.shared);
+        if verified.answer == Answer::Holds {
+            let captured = steps.captured(hay.bytes).into_iter();
+            self.scratch.captured.extend(captured.map(|(name, bytes)| (name, bytes.into())));
+        }
         self.scratch.furthest = self.scratch.furthest.max(Some(verified.furthest));
         if std::mem::take(&mut self.budget.limited) {
             self.scratch.limited.push(number);
@@ -289,13 +305,20 @@ impl<'a> Round<'a> {
                 Effect::Xbits(bits) | Effect::Hostbits(bits) if bits.scope == BitScope::Transaction => {
                     let of = self.flow.transactions.iter_mut().find(|of| Some(of.id) == transaction);
                     if let Some(of) = of {
-                        super::flow::change(&mut of.bits, super::flow::name_hash(&bits.name), bits.action);
+                        super::variables::change(&mut of.bits, super::variables::name_hash(&bits.name), bits.action);
                     }
                 }
                 Effect::Xbits(bits) | Effect::Hostbits(bits) => {
                     self.shared.bits(bits, packet.source, packet.destination, self.subject.now_ns);
                 }
                 Effect::Bypass | Effect::Tag => {}
+            }
+        }
+        for (name, bytes) in self.scratch.captured.drain(..) {
+            match name.split_once(':') {
+                Some(("flow", name)) if self.subject.flow.is_some() => self.flow.variables.capture(name, &bytes),
+                Some(("pkt", name)) => self.scratch.packet_variables.push((name.into(), bytes)),
+                _ => {}
             }
         }
         self.scratch.matches.push(Match { rule: number, transaction, in_stream });
