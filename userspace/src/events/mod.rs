@@ -3,6 +3,7 @@
 //! EVE is Suricata's event format; fields that it has are written as it writes them, so that shippers and dashboards read
 //! them unchanged. What is Dropgate's own stands under `dropgate`.
 
+mod community;
 mod convert;
 pub mod eve;
 pub mod inspection;
@@ -11,6 +12,7 @@ mod names;
 pub mod signatures;
 mod stats;
 mod time;
+mod told;
 mod writer;
 
 pub(crate) use convert::tcp_state;

@@ -11,7 +11,7 @@ use dropgate_signatures::{
 };
 
 use super::{
-    Answer, Judged,
+    About, Answer, Judged, Metadata, Note,
     layer::Layer,
     packet::{Packet, TCP, address},
     reset::resets,
@@ -29,6 +29,8 @@ pub struct Signatures {
     pub shared: Arc<Shared>,
     /// What is said is told of (EVE `http`, `tls`, `dns` and so on), also where no rule asks for it.
     pub log: bool,
+    /// Alerts are to have what was said.
+    pub payload: bool,
     pub limits: Limits,
 }
 
@@ -45,6 +47,8 @@ pub struct Alerted {
     pub original_app: Option<App>,
     /// What was said in that transaction.
     pub context: Vec<Record>,
+    /// It matched what was said rather than the packet: the last of that, where alerts are to have it.
+    pub said: Option<Box<[u8]>>,
     /// Of the flow so far, by direction.
     pub packets: [u64; 2],
     pub bytes: [u64; 2],
@@ -77,6 +81,11 @@ pub struct Candidate {
 pub struct Watched {
     pub alerts: Vec<Alerted>,
     pub logged: Vec<Logged>,
+    /// What they say of the packet, and the rule for which it is dropped.
+    pub verdict: Verdict,
+    pub dropped_by: Option<Arc<Rule>>,
+    /// What `pcre` has captured of it.
+    pub captured: Vec<(Arc<str>, Box<[u8]>)>,
     /// Rules that have hit their limits of work.
     pub limited: Vec<Arc<Rule>>,
     /// What became of each rule that was a candidate is to be told.
@@ -93,9 +102,13 @@ impl Watched {
         self.alerts.clear();
         self.logged.clear();
         self.limited.clear();
-        self.explained = None;
+        self.captured.clear();
+        (self.verdict, self.dropped_by, self.explained) = (Verdict::Continue, None, None);
     }
 }
+
+/// Bytes of what was said that an alert has, at most.
+const MOST_PAYLOAD: usize = 4096;
 
 /// What was said on a direction, as far as rules may look back.
 #[derive(Debug, Default)]
@@ -131,6 +144,8 @@ pub struct Watch {
     last: Option<Box<(Held, Walk)>>,
     /// By direction: the reader was told that nothing more will be said.
     ended: [bool; 2],
+    /// Changes of what rules have set that were told of.
+    noted: u32,
     /// Conversations that were read to their end.
     conversations: usize,
     /// Both ends have sent something, as the programs know.
@@ -265,12 +280,35 @@ pub(super) fn watch(
     let encrypted =
         matches!(layer.app(), App::Tls | App::Ssh) && layer.parser().is_some_and(|parser| parser.is_opaque());
     watch.over = tcp && (closed || encrypted || !wanted);
+    if let Some(note) = note(talk, signatures, &out.watched) {
+        out.noticed = Some(note);
+    }
     follow(verdict, packet, talk, answer, out)
+}
+
+/// What events tell of the flow, if rules have changed anything about that.
+fn note(talk: &mut Talk, signatures: &Signatures, watched: &Watched) -> Option<Arc<Note>> {
+    let watch = &mut talk.watch;
+    let (changes, verdict) = (watch.state.variables().changes(), watch.state.verdict());
+    let alerted = !watched.alerts.is_empty();
+    let ended = verdict != Verdict::Continue;
+    if !alerted && !ended && changes == watch.noted {
+        return None;
+    }
+    watch.noted = changes;
+    let metadata = Metadata::of(watch.state.variables(), signatures.ruleset.names());
+    let bypassed = watch.state.is_bypassed();
+    talk.change_note(|note| {
+        note.alerted |= alerted;
+        note.bypassed |= bypassed;
+        note.passed |= matches!(verdict, Verdict::Pass(true)) && !bypassed;
+        note.metadata = metadata;
+    })
 }
 
 /// The flow has ended: what was not complete is, and is asked about and told of. Its packets are gone, so nothing can be done
 /// about them. `None`: there is nothing to tell; else the packet of which it is told.
-pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut Watched) -> Option<(Held, Walk)> {
+pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut Watched) -> Option<Arc<About>> {
     out.clear();
     let established = talk.is_established();
     let (layers, watch) = talk.watched();
@@ -310,7 +348,8 @@ pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut W
         show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
     }
     tell(Some(&mut *parser), &Asked { signatures, now_ns, packet: there, flow }, out);
-    Some(*last)
+    note(talk, signatures, out);
+    Some(Arc::new(About { ended: true, note: talk.told_note(), ..About::new(held, walk, &[]) }))
 }
 
 /// The other direction of a packet's flow, of which there is no packet now.
@@ -379,6 +418,11 @@ fn show(
         ruleset.inspect(&subject, state, shared, scratch, outcome);
     }
     out.limited.extend(outcome.limited.iter().filter_map(|rule| ruleset.rules().get(*rule as usize)).cloned());
+    out.verdict = strictest(out.verdict, outcome.verdict);
+    if let Some(rule) = outcome.dropped_by.filter(|_| out.dropped_by.is_none()) {
+        out.dropped_by = ruleset.rules().get(rule as usize).cloned();
+    }
+    out.captured.append(&mut outcome.captured);
     let blocks = matches!(outcome.verdict, Verdict::Drop(_) | Verdict::Reject(..));
     for Alert { rule, transaction, in_stream, silent } in outcome.alerts.drain(..) {
         if silent {
@@ -394,6 +438,8 @@ fn show(
             app: flow.app,
             original_app: flow.original_app,
             context: of.map(|exchange| exchange.context()).unwrap_or_default(),
+            said: (signatures.payload && (in_stream || transaction.is_some()))
+                .then(|| window.bytes[window.bytes.len().saturating_sub(MOST_PAYLOAD)..].into()),
             packets: flow.packets,
             bytes: flow.bytes,
         });

@@ -197,7 +197,7 @@ fn gateway(policy: &Policy) -> Words {
 }
 
 fn settings(policy: &Policy) -> Words {
-    let (fragments, timeouts) = (&policy.fragments, &policy.timeouts);
+    let (fragments, timeouts, tells) = (&policy.fragments, &policy.timeouts, &policy.events.tells);
     let mut settings = words([
         ("fragments.udp", fragments.udp.to_string()),
         ("fragments.tcp", fragments.tcp.to_string()),
@@ -214,7 +214,14 @@ fn settings(policy: &Policy) -> Words {
         ("limits.flows", policy.limits.flows.to_string()),
         ("limits.zone_flows", policy.limits.zone_flows.to_string()),
         ("events.rate", policy.events.rate.to_string()),
+        ("events.verdict", tells.verdict.to_string()),
+        ("events.ethernet", tells.ethernet.to_string()),
+        ("events.payload", tells.payload.to_string()),
+        ("events.packet", tells.packet.to_string()),
+        ("events.community_id", tells.community_id.map_or("false".to_owned(), |seed| format!("true, seed {seed}"))),
     ]);
+    let log = policy.signatures.as_ref().map(|signatures| ("signatures.log".to_owned(), signatures.log.to_string()));
+    settings.extend(log);
     settings.extend(policy.inspection.iter().flat_map(|inspection| inspected(inspection, &policy.failure)));
     settings
 }

@@ -1,22 +1,23 @@
 //! What becomes of the packets that the programs hold: the inspector of a gateway, with the capture's clock and one packet at
 //! a time. What a gateway does for the sake of its sockets and threads (`crate::hold`) has no place here.
 
-use super::{EventSink, Judge, announced::Announcements, lines::Lines};
+use super::{EventSink, Judge, announced::Announcements, lines::Lines, seen::Seen};
 use crate::{
     defragment::{Defragment, Ended, Whole},
-    events::{self, Clock, LimitedRules, Names},
+    events::{self, Clock, LimitedRules, Names, eve::Event},
     inspect::{
-        self, Answer, Beginning, Candidate, Context, Finding, Judged, Peers, Rules, Talk, Waiting, Watched, judge_parts,
+        self, About, Answer, Beginning, Candidate, Context, Finding, Judged, Note, Peers, Rules, Talk, Waiting,
+        Watched, judge_parts,
     },
     policy::model::Reaction,
 };
 use dropgate_abi::{
     hold::{Held, Settle, part},
     reason::Reason,
-    walk::Walk,
 };
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -45,7 +46,7 @@ pub struct Inspector {
 }
 
 /// What is known of a flow.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Known {
     /// What was found out about it, and the reaction to that.
     pub found: Option<(Reason, Reaction)>,
@@ -53,8 +54,8 @@ pub struct Known {
     pub app: u8,
     /// [`Held::announced`].
     pub announced: u8,
-    /// A rule has matched.
-    pub alerted: bool,
+    /// What the event of its end is to tell.
+    pub note: Arc<Note>,
 }
 
 /// A flow under inspection, and what is known of one that was.
@@ -74,6 +75,7 @@ pub struct Outside<'a, 'e, J> {
     pub announcements: &'a Announcements,
     pub lines: &'a mut Lines,
     pub events: Option<&'a mut EventSink<'e>>,
+    pub seen: &'a Seen,
     pub names: &'a Names,
     pub clock: &'a Clock,
     pub now_ns: u64,
@@ -88,7 +90,7 @@ impl Inspector {
     /// Takes a packet that is held. `origin`: a number that tells interfaces and their directions apart.
     pub fn take<J: Judge>(&mut self, held: &Held, frame: &[u8], origin: u64, outside: &mut Outside<'_, '_, J>) {
         if held.part == part::WHOLE {
-            return self.packet(held, (frame, &[frame]), outside);
+            return self.packet(held, (frame, &[frame]), origin, outside);
         }
         if held.part == part::FIRST {
             // what comes behind it is not the flow's beginning
@@ -100,14 +102,20 @@ impl Inspector {
         let Some(Whole { held, frame, fragments }) = whole else { return };
         let parts: Vec<&[u8]> = fragments.iter().map(|fragment| &*fragment.frame).collect();
         if held.part == part::FIRST {
-            self.packet(&held, (&frame, &parts), outside);
+            self.packet(&held, (&frame, &parts), origin, outside);
         } else {
             parts.iter().for_each(|part| outside.lines.released(part));
         }
     }
 
     /// Judges a packet that came in `parts`.
-    fn packet<J: Judge>(&mut self, held: &Held, (frame, parts): (&[u8], &[&[u8]]), outside: &mut Outside<'_, '_, J>) {
+    fn packet<J: Judge>(
+        &mut self,
+        held: &Held,
+        (frame, parts): (&[u8], &[&[u8]]),
+        origin: u64,
+        outside: &mut Outside<'_, '_, J>,
+    ) {
         let (now_ns, judged) = (outside.now_ns, &mut self.judged);
         let flow = subject(&mut self.flows, held, now_ns);
         // a capture may take what memory it needs: it is one
@@ -136,18 +144,25 @@ impl Inspector {
                 }
             }
             Answer::Keep => {}
-            Answer::Drop(reason) => parts.iter().for_each(|part| outside.dropped(held, &judged.walk, reason, part)),
+            Answer::Drop(_) => {}
         }
         judged.let_go.drain(..).for_each(|frame| outside.lines.released(&frame));
         judged.discarded.drain(..).for_each(|(reason, frame)| outside.lines.dropped(&frame, reason));
+        if let Some(note) = judged.noticed.take() {
+            flow.known.note = note;
+        }
+        judged.walk.port = origin;
+        let about = judged.about(held, frame, &flow.talk, answer, outside.rules);
+        if let Answer::Drop(reason) = answer {
+            parts.iter().for_each(|part| outside.dropped(&about, reason, part));
+        }
         if std::mem::take(&mut judged.watched.explain) {
             self.explained = judged.watched.explained.take();
         }
-        flow.known.alerted |= !judged.watched.alerts.is_empty();
-        outside.watched(held, &judged.walk, &mut judged.watched, &mut self.limited);
+        outside.watched(&about, &mut judged.watched, &mut self.limited);
         for finding in &judged.found {
             flow.known.found = Some((finding.reason, finding.reaction));
-            outside.found(held, &judged.walk, finding);
+            outside.found(&about, finding);
         }
         if let Some((reason, app)) = judged.condemned {
             outside.lines.condemned(held.flow, reason);
@@ -197,7 +212,7 @@ impl Inspector {
     fn ended<J: Judge>(&mut self, ended: Vec<Ended>, outside: &mut Outside<'_, '_, J>) {
         for Ended { held, frame, reason } in ended {
             let (walk, _) = dropgate_xdp::read(&frame);
-            outside.dropped(&held, &walk, reason, &frame);
+            outside.dropped(&About::new(&held, &walk, &frame), reason, &frame);
         }
     }
 
@@ -237,7 +252,7 @@ impl Known {
             found: self.found.or(before.found),
             app: number(self.app, before.app),
             announced: number(self.announced, before.announced),
-            alerted: self.alerted || before.alerted,
+            note: if *self.note == Note::default() { before.note } else { self.note },
         }
     }
 }
@@ -250,44 +265,49 @@ impl Subject {
         outside: &mut Outside<'_, '_, J>,
     ) {
         let Some(signatures) = &outside.rules.signatures else { return };
-        let Some((held, walk)) = inspect::finish(&mut self.talk, signatures, outside.now_ns, out) else { return };
-        self.known.alerted |= !out.alerts.is_empty();
-        outside.watched(&held, &walk, out, limited);
+        let Some(about) = inspect::finish(&mut self.talk, signatures, outside.now_ns, out) else { return };
+        self.known.note = Arc::clone(&about.note);
+        outside.watched(&about, out, limited);
     }
 
-    const fn known(&self) -> Known {
-        Known { app: self.talk.app, ..self.known }
+    fn known(&self) -> Known {
+        Known { app: self.talk.app, ..self.known.clone() }
     }
 }
 
 impl<J: Judge> Outside<'_, '_, J> {
-    fn dropped(&mut self, held: &Held, walk: &Walk, reason: Reason, frame: &[u8]) {
+    fn dropped(&mut self, about: &About, reason: Reason, frame: &[u8]) {
         self.lines.dropped(frame, reason);
-        if let Some(events) = &mut self.events {
-            let told = events::inspection::dropped(held, walk, reason, self.now_ns, self.names, self.clock);
-            told.iter().for_each(events);
-        }
+        let told = events::inspection::dropped(about, reason, self.now_ns, self.names, self.clock);
+        told.into_iter().for_each(|event| self.tell(event));
     }
 
-    fn found(&mut self, held: &Held, walk: &Walk, finding: &Finding) {
+    fn found(&mut self, about: &About, finding: &Finding) {
+        self.tell(events::inspection::found(about, finding, self.now_ns, self.names, self.clock));
+    }
+
+    fn tell(&mut self, mut event: Event) {
         if let Some(events) = &mut self.events {
-            events(&events::inspection::found(held, walk, finding, self.now_ns, self.names, self.clock));
+            self.seen.correct(&mut event, self.clock);
+            events(&event);
         }
     }
 
     /// What rules and parsers say.
-    fn watched(&mut self, held: &Held, walk: &Walk, watched: &mut Watched, limited: &mut LimitedRules) {
-        let Some(events) = &mut self.events else { return watched.clear() };
+    fn watched(&mut self, about: &About, watched: &mut Watched, limited: &mut LimitedRules) {
+        if self.events.is_none() {
+            return watched.clear();
+        }
         for alert in watched.alerts.drain(..) {
-            events(&events::signatures::alert(held, walk, &alert, self.now_ns, self.names, self.clock));
+            self.tell(events::signatures::alert(about, &alert, self.now_ns, self.names, self.clock));
         }
         for said in watched.logged.drain(..) {
-            events(&events::signatures::said(held, walk, &said, self.now_ns, self.names, self.clock));
+            self.tell(events::signatures::said(about, &said, self.now_ns, self.names, self.clock));
         }
         for rule in watched.limited.drain(..) {
             let Some(times) = limited.note(&rule, self.now_ns) else { continue };
             let of = (&*rule, times);
-            events(&events::signatures::limited(held, walk, of, self.now_ns, self.names, self.clock));
+            self.tell(events::signatures::limited(about, of, self.now_ns, self.names, self.clock));
         }
     }
 

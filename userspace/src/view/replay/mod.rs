@@ -8,6 +8,7 @@ mod line;
 mod lines;
 mod offload;
 mod opening;
+mod seen;
 mod stand_in;
 mod summary;
 
@@ -25,6 +26,7 @@ use self::{
     lines::Lines,
     offload::Offload,
     opening::Openings,
+    seen::Seen,
     stand_in::StandIns,
 };
 use super::{
@@ -230,6 +232,7 @@ impl<'a, J: Judge> Replay<'a, J> {
             offload: Offload::default(),
             stand_ins: StandIns::default(),
             openings: Openings::default(),
+            seen: Seen::default(),
             ended: Vec::new(),
         };
         let mut fault = None;
@@ -284,7 +287,7 @@ impl<'a, J: Judge> Replay<'a, J> {
         } else {
             (capture.placer.from(self.ports, &seen, packet.synthetic), Placer::to(self.ports, &seen))
         };
-        let OneCapture { lines, inspector, announcements, room, offload, stand_ins, .. } = capture;
+        let OneCapture { lines, inspector, announcements, room, offload, stand_ins, seen: seen_flows, .. } = capture;
         let mut unjudged = |action, reason, detail| {
             let mut line = Line::unjudged(packet.number, packet.timestamp_ns, action, reason, detail);
             line.cut = packet.cut;
@@ -313,6 +316,9 @@ impl<'a, J: Judge> Replay<'a, J> {
         };
         let held = if walk.action == action::HOLD { self.judge.hold(&walk) } else { None };
         stand_ins.restore(&mut walk);
+        if walk.flow_id != 0 {
+            seen_flows.packet(walk.flow_id, self.now_ns, self.options.initiator_inside.then_some(&packet.frame));
+        }
         let mut line = Line::judged(packet.number, packet.timestamp_ns, &walk, &place, self.names);
         line.cut = packet.cut;
         match (self.rules.as_ref(), held) {
@@ -321,7 +327,9 @@ impl<'a, J: Judge> Replay<'a, J> {
                 lines.hold(line, (walk, clock), held.flow, &whole);
                 let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
                 let events = self.events.as_mut();
-                let mut outside = Outside { judge, rules, announcements, lines, events, names, clock: &clock, now_ns };
+                let seen = &*seen_flows;
+                let mut outside =
+                    Outside { judge, rules, announcements, lines, events, seen, names, clock: &clock, now_ns };
                 inspector.take(&held, &whole, walk.port, &mut outside);
             }
             _ => lines.push(line, Some((walk, clock))),
@@ -330,11 +338,12 @@ impl<'a, J: Judge> Replay<'a, J> {
 
     /// What has waited long enough leaves; `all`: everything that waits.
     fn pass_time(&mut self, capture: &mut OneCapture, all: bool) {
-        let OneCapture { lines, inspector, announcements, wall: Some(clock), .. } = capture else { return };
+        let OneCapture { lines, inspector, announcements, seen, wall: Some(clock), .. } = capture else { return };
         let Some(rules) = self.rules.as_ref() else { return };
         let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
         let events = self.events.as_mut();
-        inspector.pass_time(all, &mut Outside { judge, rules, announcements, lines, events, names, clock, now_ns });
+        let mut outside = Outside { judge, rules, announcements, lines, events, seen, names, clock, now_ns };
+        inspector.pass_time(all, &mut outside);
     }
 
     /// Shows the lines that are ready.
@@ -364,7 +373,10 @@ impl<'a, J: Judge> Replay<'a, J> {
             Some(PACKET) => {
                 if let (Some(events), Some(mut event)) = (&mut *events, from_bytes::<PacketEvent>(record)) {
                     capture.stand_ins.restore(&mut event.walk);
-                    events::record(bytes_of(&event), names, &clock).iter().for_each(events);
+                    for mut event in events::record(bytes_of(&event), names, &clock, |_| None) {
+                        capture.seen.correct(&mut event, &clock);
+                        events(&event);
+                    }
                 }
             }
             _ => {}
@@ -384,7 +396,8 @@ impl<'a, J: Judge> Replay<'a, J> {
         capture: &mut OneCapture,
         sink: &mut Sink<'_>,
     ) -> anyhow::Result<()> {
-        let OneCapture { inspector, stand_ins, openings, announcements, lines, wall: Some(clock), .. } = capture else {
+        let OneCapture { inspector, stand_ins, openings, announcements, lines, seen, wall: Some(clock), .. } = capture
+        else {
             return Ok(());
         };
         let mut flow = *flow;
@@ -397,6 +410,7 @@ impl<'a, J: Judge> Replay<'a, J> {
             announcements,
             lines,
             events,
+            seen: &*seen,
             names,
             clock,
             now_ns,
@@ -407,12 +421,11 @@ impl<'a, J: Judge> Replay<'a, J> {
             (flow.app, flow.hold) = (known.app, flow.hold & !RELATED);
         }
         if let Some(events) = &mut self.events {
-            let mut event = events::ended(&flow, now_ns, otherwise, self.names, clock);
-            if let Some(account) = &mut event.flow {
-                account.alerted |= known.alerted;
-            }
+            let mut event = events::ended(&flow, now_ns, (otherwise, &known.note), self.names, clock);
+            seen.correct(&mut event, clock);
             events(&event);
         }
+        seen.forget(flow.id);
         let mut line = FlowLine::new(&flow, now_ns, (self.names, clock), self.rules.as_ref(), known);
         line.file = file.map(str::to_owned);
         sink(Shown::Flow(&line))
@@ -435,6 +448,7 @@ struct OneCapture {
     offload: Offload,
     stand_ins: StandIns,
     openings: Openings,
+    seen: Seen,
     /// Flows that made room for an opening.
     ended: Vec<FlowEnd>,
 }
