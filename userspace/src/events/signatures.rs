@@ -37,6 +37,7 @@ pub fn alert(about: &About, alerted: &Alerted, now_ns: u64, names: &Names, clock
         direction: Some(direction(alerted.direction)),
         alert: Some(header(rule, alerted.blocked, &base)),
         verdict: told::verdict(about, names),
+        flow: Some(told::flow(about, &base, now_ns, clock)),
         payload,
         packet,
         records: objects(None, &alerted.context),
@@ -134,8 +135,7 @@ fn base(about: &About, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event 
 fn app_proto(app: App) -> Option<&'static str> {
     match app {
         App::Unknown => None,
-        App::Http1 => Some(App::Http.name()),
-        app => Some(app.name()),
+        app => Some(app.told()),
     }
 }
 

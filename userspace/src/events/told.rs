@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use dropgate_abi::{
+    flow::start_ns,
     reason::Reason,
     tuple::{V4, V6},
 };
@@ -37,6 +38,29 @@ pub(super) fn base(about: &About, reason: Reason, now_ns: u64, names: &Names, cl
             ..eve::Ether::default()
         }),
         ..event
+    }
+}
+
+/// The account of its flow so far, this packet included. `base`: the event, with the ends of the packet.
+pub(super) fn flow(about: &About, base: &eve::Event, now_ns: u64, clock: &Clock) -> eve::Flow {
+    let About { held, walk, .. } = about;
+    let ends = [(&base.src_ip, base.src_port), (&base.dest_ip, base.dest_port)];
+    let [client, server] = if held.direction == 0 { ends } else { [ends[1], ends[0]] };
+    // as Suricata counts them: frames
+    let bytes = |way: usize| held.bytes[way] + u64::from(walk.l3) * held.packets[way];
+    eve::Flow {
+        pkts_toserver: held.packets[0],
+        pkts_toclient: held.packets[1],
+        bytes_toserver: bytes(0),
+        bytes_toclient: bytes(1),
+        start: clock.format(start_ns(held.started, now_ns)),
+        end: None,
+        ends: Some(eve::FlowEnds {
+            src_ip: client.0.clone().unwrap_or_default(),
+            dest_ip: server.0.clone().unwrap_or_default(),
+            src_port: client.1,
+            dest_port: server.1,
+        }),
     }
 }
 

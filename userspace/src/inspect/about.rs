@@ -1,14 +1,12 @@
 //! What goes with everything that is told of a packet: the packet, and what is known of its flow.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 use dropgate_signatures::{
     engine::{Names, Variables, Verdict},
     rule::Rule,
 };
-
-use super::packet::address;
 
 /// Bytes of a frame that events show of every packet: its headers.
 const HEADERS: usize = 128;
@@ -47,14 +45,6 @@ impl About {
             return Self { held: *held, walk: *walk, frame: frame.into(), ..Self::default() };
         }
         Self::new(held, walk, frame)
-    }
-
-    /// Client and server.
-    pub fn ends(&self) -> [(IpAddr, u16); 2] {
-        let walk = &self.walk;
-        let (source, destination) =
-            ((address(walk.family, walk.src), walk.sport), (address(walk.family, walk.dst), walk.dport));
-        if self.held.direction == 0 { [source, destination] } else { [destination, source] }
     }
 }
 

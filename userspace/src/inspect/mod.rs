@@ -172,6 +172,7 @@ pub fn judge_parts(
         return Answer::Release;
     }
     let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
+    let established = talk.is_established();
     let answer = if context.full && (talk.footprint() == 0 || !packet.payload().is_empty()) {
         exhausted(direction, talk, context, out)
     } else if packet.walk.protocol == UDP {
@@ -206,7 +207,9 @@ pub fn judge_parts(
     }
     let answer = match &rules.signatures {
         Some(signatures) if talk.watching && talk.condemned.is_none() => {
-            let answer = watch::watch(held, &packet, talk, signatures, (context.now_ns, answer), out);
+            let established =
+                (established || !packet.payload().is_empty() || packet.walk.protocol != TCP) && talk.is_established();
+            let answer = watch::watch(held, &packet, talk, signatures, (context.now_ns, established, answer), out);
             if talk.watch.is_over() {
                 talk.unwatch();
             }
