@@ -19,6 +19,7 @@ use super::{
     matcher::{PACKET, Pattern, STREAM},
     order,
     transform::Prepared,
+    variables::Names,
     verify::Steps,
 };
 use crate::{
@@ -150,7 +151,8 @@ impl Ruleset {
         index.fields = Fields::new(selectors.all, &compiled);
         index.transactions = compiled.iter().any(|rule| rule.kind == Kind::Transaction);
         index.compiled = compiled;
-        Self { rules, index, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        let names = Names::of(&rules);
+        Self { rules, names, index, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 }
 

@@ -296,6 +296,7 @@ impl<'a> Round<'a> {
         fields: &mut Fields<'a>,
     ) -> Answer {
         let direction = field.direction.unwrap_or(self.direction);
+        self.scratch.furthest = None;
         match &field.ask {
             FieldAsk::Buffer { selector, steps } => {
                 self.ask_buffer(waiting, number, (*selector, direction), steps, fields)

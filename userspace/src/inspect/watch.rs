@@ -1,5 +1,6 @@
 //! Rules are asked about what a flow says, packet by packet, and what is to be told of it is gathered.
 
+mod note;
 mod told;
 
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use dropgate_signatures::{
     subject::{self, Direction, Stream, Subject, Transaction},
 };
 
-use self::told::tell;
-pub use self::told::{Alerted, Logged, Watched};
+pub use self::told::{Alerted, Candidate, Logged, Watched};
+use self::{note::note, told::tell};
 use super::{
-    Answer, Judged,
+    About, Answer, Judged,
     layer::Layer,
     packet::{Packet, TCP, address},
     related::Transfers,
@@ -35,8 +36,13 @@ pub struct Signatures {
     pub transfers: Arc<Transfers>,
     /// What is said is told of (EVE `http`, `tls`, `dns` and so on), also where no rule asks for it.
     pub log: bool,
+    /// Alerts are to have what was said.
+    pub payload: bool,
     pub limits: Limits,
 }
+
+/// Bytes of what was said that an alert has, at most.
+const MOST_PAYLOAD: usize = 4096;
 
 /// What was said on a direction, as far as rules may look back.
 #[derive(Debug, Default)]
@@ -76,6 +82,8 @@ pub struct Watch {
     last: Option<Box<(Held, Walk)>>,
     /// By direction: the reader was told that nothing more will be said.
     ended: [bool; 2],
+    /// Changes of what rules have set that were told of.
+    noted: u32,
     /// Both ends have sent something, as the programs know.
     pub(super) answered: bool,
     /// What is said is read, for rules or to tell of it.
@@ -192,12 +200,15 @@ pub(super) fn watch(
     let encrypted = matches!(layer.app(), App::Tls | App::Ssh) && opaque == Some(true);
     // datagrams that no rule can match do not come here, once nothing else is wanted of them
     watch.over = tcp && (closed || encrypted || !wanted);
+    if let Some(note) = note(talk, signatures, &out.watched) {
+        out.noticed = Some(note);
+    }
     follow(verdict, packet, talk, answer, out)
 }
 
 /// The flow has ended: what was not complete is, and is asked about and told of. Its packets are gone, so nothing can be done
 /// about them. `None`: there is nothing to tell; else the packet of which it is told.
-pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut Watched) -> Option<(Held, Walk)> {
+pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut Watched) -> Option<Arc<About>> {
     out.clear();
     let established = talk.is_established();
     let (layers, watch) = talk.watched();
@@ -217,7 +228,8 @@ pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut W
         show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
     }
     tell(&mut *parser, signatures.log, original, out);
-    Some((held, walk))
+    note(talk, signatures, out);
+    Some(Arc::new(About { ended: true, note: talk.told_note(), ..About::new(&held, &walk, &[]) }))
 }
 
 /// What a packet is to its flow.
@@ -292,9 +304,25 @@ fn show(
         transactions: &transactions,
     };
     let Watched { alerts, scratch, outcome, .. } = out;
-    signatures.ruleset.inspect(&subject, &mut watch.state, &signatures.shared, scratch, outcome);
+    let (ruleset, state, shared) = (&signatures.ruleset, &mut watch.state, &signatures.shared);
+    if out.explain {
+        let asked = ruleset.explain(&subject, state, shared, scratch, outcome).into_iter();
+        out.explained.get_or_insert_default().extend(asked.map(|explained| Candidate {
+            rule: Arc::clone(&ruleset.rules()[explained.rule as usize]),
+            explained,
+            direction: packet.direction,
+        }));
+    } else {
+        ruleset.inspect(&subject, state, shared, scratch, outcome);
+    }
+    out.limited.extend(outcome.limited.iter().filter_map(|rule| ruleset.rules().get(*rule as usize)).cloned());
+    out.verdict = strictest(out.verdict, outcome.verdict);
+    if let Some(rule) = outcome.dropped_by.filter(|_| out.dropped_by.is_none()) {
+        out.dropped_by = ruleset.rules().get(rule as usize).cloned();
+    }
+    out.captured.append(&mut outcome.captured);
     let blocks = matches!(outcome.verdict, Verdict::Drop(_) | Verdict::Reject(..));
-    for Alert { rule, transaction, direction, silent, .. } in outcome.alerts.drain(..) {
+    for Alert { rule, transaction, in_stream, direction, silent } in outcome.alerts.drain(..) {
         if silent {
             continue;
         }
@@ -307,6 +335,8 @@ fn show(
             app: flow.app,
             original_app: flow.original_app,
             context: of.map(|exchange| exchange.context()).unwrap_or_default(),
+            said: (signatures.payload && (in_stream || transaction.is_some()))
+                .then(|| window.bytes[window.bytes.len().saturating_sub(MOST_PAYLOAD)..].into()),
         });
     }
     outcome.verdict

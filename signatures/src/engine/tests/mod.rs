@@ -53,6 +53,7 @@ pub fn rule(sid: u32, protocol: Protocol) -> Make {
         threshold: None,
         detection: None,
         suppress: Vec::new(),
+        options: Default::default(),
         fast_pattern: None,
         line: 0,
         file: "".into(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dropgate_signatures::{
-    engine::{Outcome, Scratch},
+    engine::{Explained, Outcome, Scratch, Verdict},
     protocol::App,
     rule::Rule,
     subject::Direction,
@@ -23,6 +23,8 @@ pub struct Alerted {
     pub original_app: Option<App>,
     /// What was said in that transaction.
     pub context: Vec<Record>,
+    /// It matched what was said rather than the packet: the last of that, where alerts are to have it.
+    pub said: Option<Box<[u8]>>,
 }
 
 /// Something that was said, complete.
@@ -38,11 +40,31 @@ pub struct Logged {
     pub original_app: Option<App>,
 }
 
+/// A rule that was a candidate, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    pub rule: Arc<Rule>,
+    pub explained: Explained,
+    /// Whose words it was asked about.
+    pub direction: Direction,
+}
+
 /// What is told of a packet.
 #[derive(Default, Debug)]
 pub struct Watched {
     pub alerts: Vec<Alerted>,
     pub logged: Vec<Logged>,
+    /// What rules say of the packet, and the one for which it is dropped.
+    pub verdict: Verdict,
+    pub dropped_by: Option<Arc<Rule>>,
+    /// What `pcre` has captured of it.
+    pub captured: Vec<(Arc<str>, Box<[u8]>)>,
+    /// Rules that have hit their limits of work.
+    pub limited: Vec<Arc<Rule>>,
+    /// What became of each rule that was a candidate is to be told.
+    pub explain: bool,
+    /// The same, once rules were asked.
+    pub explained: Option<Vec<Candidate>>,
     pub(super) scratch: Scratch,
     pub(super) outcome: Outcome,
 }
@@ -52,6 +74,9 @@ impl Watched {
     pub fn clear(&mut self) {
         self.alerts.clear();
         self.logged.clear();
+        self.limited.clear();
+        self.captured.clear();
+        (self.verdict, self.dropped_by, self.explained) = (Verdict::Continue, None, None);
     }
 }
 
