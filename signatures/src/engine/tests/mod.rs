@@ -255,6 +255,7 @@ impl Shown {
             events: &[],
             transport,
             vlan: [0; 2],
+            cut: false,
         }
     }
 
