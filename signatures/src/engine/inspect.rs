@@ -16,6 +16,8 @@ use crate::{
     subject::{Flow, Subject},
 };
 
+const UDP: u8 = 17;
+
 impl Ruleset {
     /// Shows it a packet and what that has brought. Alerts come in the order in which rules are asked.
     pub fn inspect(
@@ -98,6 +100,13 @@ impl Round<'_> {
         }
     }
 
+    /// What parsers make of a datagram that matches a rule about its protocol is what it matched.
+    fn said_with(&self, rule: u32) -> Option<u64> {
+        let datagram = self.subject.packet.protocol == UDP && !self.compiled(rule).rule.apps.is_empty();
+        let mut said = self.subject.transactions.iter().rev().filter(|_| datagram);
+        said.find(|of| of.revision(self.direction) > 0).map(|of| of.id())
+    }
+
     /// Asks a candidate.
     fn ask(&mut self, rule: u32, app: App, window: Option<&Window>) {
         let of = self.scratch.marks[rule as usize].1;
@@ -118,7 +127,7 @@ impl Round<'_> {
                 self.contents(rule, None).map_err(of)
             });
             match holds {
-                Ok(()) => self.matched(rule, None, false),
+                Ok(()) => self.matched(rule, self.said_with(rule), false),
                 Err(failed) => {
                     self.failed(rule, None, failed);
                 }

@@ -223,3 +223,14 @@ fn a_direction_that_has_said_nothing_has_no_last_words() {
     let one = Exchange { id: 1, app: Some(App::Dns), revisions: [1, 0], complete: [true; 2], ..Exchange::default() };
     assert_eq!(shown.asks(&one), [1]);
 }
+
+#[test]
+fn a_datagram_is_what_parsers_make_of_it() {
+    let dns = rule(1, Protocol::App(App::Dns)).payload(vec![content("evil")]);
+    let udp = rule(2, Protocol::Udp).payload(vec![content("evil")]);
+    let mut shown = Shown::new(vec![dns, udp]).app(App::Dns).udp();
+    let of = |id| Exchange { id, app: Some(App::Dns), revisions: [1, 0], ..Exchange::default() };
+    assert_eq!(shown.show(Direction::ToServer, b"evil", &[&of(3), &of(4)]), [1, 2]);
+    assert_eq!(shown.out.alerts[0].transaction, Some(4), "the latest");
+    assert_eq!(shown.out.alerts[1].transaction, None);
+}
