@@ -19,8 +19,9 @@ use dropgate_abi::{
 
 use self::{groups::Groups, pattern::Pattern};
 use crate::{
+    engine::is_of_transaction,
     protocol::App,
-    rule::{Condition, Number, NumberTest, PacketTest, Protocol, Rule, Selected},
+    rule::{Condition, Number, NumberTest, PacketTest, Protocol, Rule},
 };
 
 /// Protocols whose packets are no datagrams.
@@ -60,7 +61,7 @@ impl Sieve {
         if protocols.is_empty() || !rule.conditions.iter().all(can_hold) {
             return;
         }
-        if rule.conditions.iter().any(asks_parsers) {
+        if rule.conditions.iter().any(|condition| is_of_transaction(condition) || *condition == Condition::FileStore) {
             self.transactions.extend(if rule.apps.is_empty() { App::ALL } else { rule.apps.as_slice() });
             return;
         }
@@ -191,21 +192,6 @@ fn fits(condition: &Condition, protocol: u8) -> bool {
 /// wrong, were dropped before.
 fn can_hold(condition: &Condition) -> bool {
     !matches!(condition, Condition::Event(_) | Condition::Packet(PacketTest::Checksum { valid: false, .. }))
-}
-
-/// Whether a condition is one of what parsers say.
-fn asks_parsers(condition: &Condition) -> bool {
-    match condition {
-        Condition::Inspect(inspect) => matches!(inspect.selected, Selected::Buffer(_)),
-        Condition::Number { .. }
-        | Condition::Test { .. }
-        | Condition::AppEvent(_)
-        | Condition::FileSize(_)
-        | Condition::FileExtension(..)
-        | Condition::FileHash(..)
-        | Condition::FileStore => true,
-        _ => false,
-    }
 }
 
 /// Whether a condition counts packets that it was not shown.

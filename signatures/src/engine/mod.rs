@@ -32,6 +32,7 @@ pub(crate) mod verify;
 
 use std::sync::Arc;
 
+pub(crate) use self::kind::is_of_transaction;
 #[doc(hidden)]
 pub use self::matcher::{Matcher, Pattern, Scanned};
 pub use self::{
