@@ -61,7 +61,7 @@ impl Sieve {
         if protocols.is_empty() || !rule.conditions.iter().all(can_hold) {
             return;
         }
-        if rule.conditions.iter().any(|condition| is_of_transaction(condition) || *condition == Condition::FileStore) {
+        if rule.conditions.iter().any(is_of_transaction) {
             self.transactions.extend(if rule.apps.is_empty() { App::ALL } else { rule.apps.as_slice() });
             return;
         }

@@ -426,6 +426,8 @@ fn of_file(condition: &Condition, file: &crate::subject::File<'_>) -> Answer {
     match condition {
         Condition::FileSize(test) if file.complete => now(test.holds(file.size)),
         Condition::FileSize(_) => Answer::NotYet,
+        // that there is one
+        Condition::FileStore => Answer::Holds,
         Condition::FileExtension(extension, negated) => {
             let extension = extension.as_bytes();
             let start = file.name.len().checked_sub(extension.len());

@@ -136,6 +136,7 @@ fn numbers_events_and_files() {
         rule(3, Protocol::App(App::Dns))
             .when(Condition::FileExtension("exe".into(), false))
             .when(Condition::FileSize(NumberTest::Greater(10))),
+        rule(4, Protocol::App(App::Dns)).when(Condition::FileStore),
     ];
     let mut shown = Shown::new(rules).app(App::Dns).udp();
     let mut one = Exchange { id: 1, app: Some(App::Dns), ..Exchange::default() };
@@ -148,7 +149,7 @@ fn numbers_events_and_files() {
     assert_eq!(shown.asks(&one), [2]);
     one.files = vec![(b"a.exe".to_vec(), 5, true), (b"b.txt".to_vec(), 50, true)];
     one.revisions[0] += 1;
-    assert_eq!(shown.asks(&one), [0; 0]);
+    assert_eq!(shown.asks(&one), [4], "there is a file");
     one.files.push((b"c.EXE".to_vec(), 50, true));
     one.revisions[0] += 1;
     assert_eq!(shown.asks(&one), [3]);
