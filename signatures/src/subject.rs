@@ -12,6 +12,9 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// Both, each at its own number.
+    pub const BOTH: [Self; 2] = [Self::ToServer, Self::ToClient];
+
     /// The other one.
     #[must_use]
     pub const fn opposite(self) -> Self {
@@ -67,15 +70,17 @@ impl Packet<'_> {
 /// What is known of the flow, with the packet that is shown now.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
-    /// Both ends have spoken: of TCP, the handshake is complete.
+    /// Both ends have spoken: of TCP, the handshake was complete before this packet, or with it where it says something.
     pub established: bool,
     /// What is spoken. [`App::Unknown`]: not known yet; [`App::Failed`]: nothing that is known.
     pub app: App,
     /// What was spoken before it changed (STARTTLS, upgrades, tunnels).
     pub original_app: Option<App>,
-    /// Packets and payload bytes by direction so far, this one included.
+    /// Packets, and bytes of their frames, by direction so far, this one included.
     pub packets: [u64; 2],
     pub bytes: [u64; 2],
+    /// Bytes of a TCP stream by direction so far.
+    pub said: [u64; 2],
     /// Since its first packet, s.
     pub age_s: u32,
 }

@@ -14,10 +14,12 @@ use super::{
     fast::{Fast, fast},
     fields::{Fields, Selector},
     groups::{Carrier, Group, Grouping, Member, Table},
+    hosts::Hosts,
     kind::{Kind, is_of_transaction},
     matcher::{PACKET, Pattern, STREAM},
     order,
     transform::Prepared,
+    variables::Names,
     verify::Steps,
 };
 use crate::{
@@ -97,10 +99,12 @@ pub struct Index {
     /// Rules about what was noticed of packets, by its name.
     pub events: HashMap<Arc<str>, Vec<u32>>,
     /// Rules about addresses alone, by direction.
-    pub only_addresses: [Vec<u32>; 2],
+    pub only_addresses: [Hosts; 2],
     /// Rules about what is spoken, by direction.
     pub spoken: [Vec<u32>; 2],
     pub fields: Fields,
+    /// Whether there are rules about transactions.
+    pub transactions: bool,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -127,11 +131,15 @@ impl Ruleset {
             }));
         }
         index.groups = grouping.finish();
+        index.only_addresses = [0, 1].map(|direction| {
+            let of = |rule: &&Compiled| rule.kind == Kind::Addresses && rule.directions[direction];
+            let numbered = compiled.iter().enumerate().filter(|(_, rule)| of(rule));
+            Hosts::new(numbered.map(|(number, rule)| (number as u32, &rule.rule.header)))
+        });
         for (number, rule) in compiled.iter().enumerate() {
             let number = number as u32;
             for direction in (0..2).filter(|direction| rule.directions[*direction]) {
                 match rule.kind {
-                    Kind::Addresses => index.only_addresses[direction].push(number),
                     Kind::Spoken => index.spoken[direction].push(number),
                     _ => {}
                 }
@@ -141,8 +149,10 @@ impl Ruleset {
             }
         }
         index.fields = Fields::new(selectors.all, &compiled);
+        index.transactions = compiled.iter().any(|rule| rule.kind == Kind::Transaction);
         index.compiled = compiled;
-        Self { rules, index, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        let names = Names::of(&rules);
+        Self { rules, names, index, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 }
 

@@ -14,6 +14,7 @@ mod fast;
 mod fields;
 mod flow;
 mod groups;
+mod hosts;
 mod inspect;
 mod kind;
 mod matcher;
@@ -28,6 +29,7 @@ mod table;
 mod threshold;
 mod transaction;
 mod transform;
+mod variables;
 pub(crate) mod verify;
 
 use std::sync::Arc;
@@ -37,12 +39,13 @@ pub(crate) use self::kind::is_of_transaction;
 pub use self::matcher::{Matcher, Pattern, Scanned};
 pub use self::{
     datagrams::{Datagram, Fast},
-    explain::{Explained, Failed},
+    explain::{Explained, Failed, Why},
     flow::FlowState,
     kind::Kind,
     report::Report,
     round::Scratch,
     shared::Shared,
+    variables::{Names, Variables},
 };
 use crate::{
     rule::{Ends, Rule},
@@ -53,6 +56,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Ruleset {
     rules: Vec<Arc<Rule>>,
+    names: Names,
     index: compile::Index,
     /// Unlike that of any other; 0: of no rules.
     id: u64,
@@ -89,6 +93,10 @@ pub enum Verdict {
 pub struct Outcome {
     pub alerts: Vec<Alert>,
     pub verdict: Verdict,
+    /// The rule for which the packet is dropped, by index. Nobody need be told of it.
+    pub dropped_by: Option<u32>,
+    /// What `pcre` has captured of the packet (`pkt:name`).
+    pub captured: Vec<(Arc<str>, Box<[u8]>)>,
     /// Rules whose limits of work were hit, by index.
     pub limited: Vec<u32>,
 }
@@ -111,6 +119,11 @@ impl Ruleset {
     /// Its rules, in the order in which they are asked.
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
+    }
+
+    /// Names of the bits and numbers that its rules have.
+    pub const fn names(&self) -> &Names {
+        &self.names
     }
 
     /// What rules can still say anything about, of one direction of a flow from here on. Ports are the packet's: source,

@@ -14,9 +14,9 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
     let mut bypass = false;
     matches.sort_unstable();
     matches.dedup_by_key(|matched| (matched.rule, matched.transaction, matched.back));
-    for Match { rule, transaction, back, in_stream } in &matches {
+    for Match { rule: number, transaction, back, in_stream } in &matches {
         let packet = if *back { round.subject.packet.reversed() } else { round.subject.packet };
-        let compiled = round.compiled(*rule);
+        let compiled = round.compiled(*number);
         let rule = &compiled.rule;
         let of_flow = round.subject.flow.is_some() && compiled.kind.is_of_flow(*in_stream);
         let told = told(rule, &packet, round.flow, round.shared, round.subject.now_ns);
@@ -25,10 +25,14 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
         }
         if rule.action == Action::Pass {
             out.alerts.clear();
+            out.dropped_by = None;
             out.verdict = Verdict::Pass(of_flow);
             break;
         }
         out.verdict = stricter(out.verdict, rule.action, of_flow);
+        if rule.action.blocks() {
+            out.dropped_by.get_or_insert(*number);
+        }
         bypass |= round.subject.flow.is_some() && rule.effects.contains(&Effect::Bypass);
         if !rule.noalert {
             let silent = told == Told::Silent;
@@ -40,10 +44,12 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
     if matches!(out.verdict, Verdict::Pass(true) | Verdict::Drop(true) | Verdict::Reject(_, true)) {
         round.flow.verdict = out.verdict;
     }
+    round.flow.bypassed |= bypass;
     if bypass && out.verdict == Verdict::Continue {
         // what was found is told; what the flow says from here on is not looked at
         round.flow.verdict = Verdict::Pass(true);
     }
+    out.captured.append(&mut round.scratch.packet_variables);
     round.scratch.limited.sort_unstable();
     round.scratch.limited.dedup();
     out.limited.extend_from_slice(&round.scratch.limited);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    rule::{Flags, FlagsTest, Layers, Number, NumberTest, PacketTest, StreamSide},
+    rule::{Layers, Number, NumberTest, PacketTest, StreamSide},
     subject::{Flow, Packet, Subject},
 };
 
@@ -164,9 +164,9 @@ impl<'a> Headers<'a> {
             },
             PacketTest::TcpFlags(flags) => {
                 let bits = self.transport.get(13).filter(|_| self.packet.protocol == TCP);
-                bits.is_some_and(|bits| has(flags, *bits))
+                bits.is_some_and(|bits| flags.hold(*bits))
             }
-            PacketTest::FragmentBits(flags) => self.fragment().is_some_and(|(_, bits)| has(flags, bits)),
+            PacketTest::FragmentBits(flags) => self.fragment().is_some_and(|(_, bits)| flags.hold(bits)),
             PacketTest::SameAddress => self.packet.source == self.packet.destination,
             PacketTest::IpOption(name) => match *name {
                 "any" => self.ip_options().next().is_some(),
@@ -191,23 +191,12 @@ impl<'a> Headers<'a> {
 }
 
 fn stream_size(flow: &Flow, who: StreamSide, test: &NumberTest) -> bool {
-    let [client, server] = flow.bytes;
+    let [client, server] = flow.said;
     match who {
         StreamSide::Client => test.holds(client),
         StreamSide::Server => test.holds(server),
         StreamSide::Both => test.holds(client) && test.holds(server),
         StreamSide::Either => test.holds(client) || test.holds(server),
-    }
-}
-
-fn has(flags: &Flags, bits: u8) -> bool {
-    let bits = bits & !flags.ignored;
-    let wanted = flags.bits & !flags.ignored;
-    match flags.test {
-        FlagsTest::Exactly => bits == wanted,
-        FlagsTest::All => bits & wanted == wanted,
-        FlagsTest::Any => bits & wanted != 0,
-        FlagsTest::None => bits & wanted == 0,
     }
 }
 

@@ -1,9 +1,11 @@
 //! One packet's way through the rules: what is known of it, and what rules ask of packets and of what is remembered.
 
+use std::sync::Arc;
+
 use super::{
     Outcome, Ruleset,
     compile::{Compiled, Contents, is_spoken},
-    explain::{Explained, Failed},
+    explain::{self, Explained, Failed},
     flow::FlowState,
     packet::Headers,
     shared::Shared,
@@ -32,9 +34,15 @@ pub struct Scratch {
     pub(super) variables: Vec<u64>,
     pub(super) matches: Vec<Match>,
     pub(super) limited: Vec<u32>,
+    /// What groups of expressions hold that the rule which is asked now names.
+    pub(super) captured: Vec<(Arc<str>, Box<[u8]>)>,
+    /// The same of rules that have matched, as far as it is about the packet.
+    pub(super) packet_variables: Vec<(Arc<str>, Box<[u8]>)>,
     /// Of each selector and direction: the epoch and its place among the fields that were asked for.
     pub(super) slots: Vec<(u64, u32)>,
     pub(super) trace: Option<Vec<Explained>>,
+    /// Of the condition that was verified last and did not hold, how far any of its instances came.
+    pub(super) furthest: Option<u16>,
 }
 
 /// A rule has matched.
@@ -74,12 +82,16 @@ impl<'a> Round<'a> {
     ) -> Self {
         out.alerts.clear();
         out.limited.clear();
+        out.captured.clear();
+        out.dropped_by = None;
         out.verdict = super::Verdict::Continue;
         flow.adopt(ruleset.id);
         flow.protocol = subject.packet.protocol;
         scratch.epoch += 1;
         scratch.matches.clear();
         scratch.limited.clear();
+        scratch.captured.clear();
+        scratch.packet_variables.clear();
         scratch.candidates.clear();
         scratch.marks.resize(ruleset.index.compiled.len(), (0, 0));
         scratch.addresses.resize(ruleset.index.addresses.len(), (0, [None; 2]));
@@ -105,7 +117,8 @@ impl<'a> Round<'a> {
     /// Says that a rule was a candidate and did not match, to whoever asked for it.
     pub fn failed(&mut self, rule: u32, transaction: Option<u64>, failed: Failed) -> bool {
         if let Some(trace) = &mut self.scratch.trace {
-            trace.push(Explained { rule, transaction, failed: Some(failed) });
+            let check = explain::check(&self.ruleset.index.compiled[rule as usize].rule, failed, self.scratch.furthest);
+            trace.push(Explained { rule, transaction, failed: Some(failed), check });
         }
         false
     }
@@ -220,7 +233,8 @@ impl<'a> Round<'a> {
             Condition::Flowbits(flowbits) => self.subject.flow.is_some() && self.flow.flowbits(flowbits),
             Condition::Flowint(flowint) => self.subject.flow.is_some() && self.flow.flowint(flowint),
             Condition::Xbits(bits) | Condition::Hostbits(bits) if bits.scope == BitScope::Transaction => {
-                let is_set = transaction_bits.is_some_and(|held| held.contains(&super::flow::name_hash(&bits.name)));
+                let is_set =
+                    transaction_bits.is_some_and(|held| held.contains(&super::variables::name_hash(&bits.name)));
                 is_set == (bits.action == crate::rule::BitAction::IsSet)
             }
             Condition::Xbits(bits) | Condition::Hostbits(bits) => {
@@ -235,7 +249,9 @@ impl<'a> Round<'a> {
     pub fn contents(&mut self, number: u32, stream: Option<Hay<'_>>) -> Result<(), (usize, Verified)> {
         let compiled = self.compiled(number);
         self.scratch.variables.clear();
+        self.scratch.captured.clear();
         for (at, contents) in compiled.contents.iter().enumerate() {
+            self.scratch.furthest = None;
             let verified = self.content(number, contents, stream);
             if verified.answer != Answer::Holds {
                 return Err((at, verified));
@@ -245,7 +261,7 @@ impl<'a> Round<'a> {
     }
 
     fn content(&mut self, number: u32, contents: &Contents, stream: Option<Hay<'_>>) -> Verified {
-        const NEVER: Verified = Verified { answer: Answer::Never, missing: None };
+        const NEVER: Verified = Verified { answer: Answer::Never, missing: None, furthest: 0 };
         let packet = &self.subject.packet;
         let octets;
         let hay = match &contents.selected {
@@ -277,6 +293,11 @@ impl<'a> Round<'a> {
     /// Asks whether steps hold, and notes if that took too much work.
     pub fn verify(&mut self, number: u32, steps: &super::verify::Steps, hay: Hay<'_>) -> Verified {
         let verified = verify(steps, hay, &mut self.scratch.variables, &mut self.budget, self.shared);
+        if verified.answer == Answer::Holds {
+            let captured = steps.captured(hay.bytes).into_iter();
+            self.scratch.captured.extend(captured.map(|(name, bytes)| (name, bytes.into())));
+        }
+        self.scratch.furthest = self.scratch.furthest.max(Some(verified.furthest));
         if std::mem::take(&mut self.budget.limited) {
             self.scratch.limited.push(number);
         }
@@ -286,7 +307,7 @@ impl<'a> Round<'a> {
     /// A rule has matched: what it does is done at once, so that those behind it see it.
     pub fn matched(&mut self, number: u32, transaction: Option<u64>, in_stream: bool) {
         if let Some(trace) = &mut self.scratch.trace {
-            trace.push(Explained { rule: number, transaction, failed: None });
+            trace.push(Explained { rule: number, transaction, failed: None, check: None });
         }
         let packet = &self.subject.packet;
         for effect in &self.compiled(number).rule.effects {
@@ -300,13 +321,20 @@ impl<'a> Round<'a> {
                 Effect::Xbits(bits) | Effect::Hostbits(bits) if bits.scope == BitScope::Transaction => {
                     let of = self.flow.transactions.iter_mut().find(|of| Some(of.id) == transaction);
                     if let Some(of) = of {
-                        super::flow::change(&mut of.bits, super::flow::name_hash(&bits.name), bits.action);
+                        super::variables::change(&mut of.bits, super::variables::name_hash(&bits.name), bits.action);
                     }
                 }
                 Effect::Xbits(bits) | Effect::Hostbits(bits) => {
                     self.shared.bits(bits, packet.source, packet.destination, self.subject.now_ns);
                 }
                 Effect::Bypass | Effect::Tag => {}
+            }
+        }
+        for (name, bytes) in self.scratch.captured.drain(..) {
+            match name.split_once(':') {
+                Some(("flow", name)) if self.subject.flow.is_some() => self.flow.variables.capture(name, &bytes),
+                Some(("pkt", name)) => self.scratch.packet_variables.push((name.into(), bytes)),
+                _ => {}
             }
         }
         let back = self.back;

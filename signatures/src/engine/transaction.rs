@@ -29,7 +29,8 @@ const MOST_INSTANCES: usize = 1024;
 struct Fields<'a> {
     of: &'a dyn Transaction,
     epoch: u64,
-    held: Vec<SmallVec<[Field<'a>; 1]>>,
+    /// Of most buffers there is one instance, and the word that there is no other.
+    held: Vec<SmallVec<[Field<'a>; 2]>>,
 }
 
 impl<'a> Round<'a> {
@@ -101,7 +102,7 @@ impl<'a> Round<'a> {
                 self.scratch.marks[*rule as usize] = (epoch, 0);
             }
         }
-        let mut fields = Fields { of, epoch, held: Vec::new() };
+        let mut fields = Fields { of, epoch, held: Vec::with_capacity(asked.lists.len()) };
         let always = if first { &asked.always[..] } else { &[] };
         let of_events = new.iter().filter_map(|event| asked.events.get(*event)).flatten();
         always.iter().chain(of_events).for_each(|rule| self.found(at, *rule));
@@ -295,6 +296,7 @@ impl<'a> Round<'a> {
         fields: &mut Fields<'a>,
     ) -> Answer {
         let direction = field.direction.unwrap_or(self.direction);
+        self.scratch.furthest = None;
         match &field.ask {
             FieldAsk::Buffer { selector, steps } => {
                 self.ask_buffer(waiting, number, (*selector, direction), steps, fields)

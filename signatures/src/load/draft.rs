@@ -56,13 +56,16 @@ pub(crate) struct Draft<'a> {
     pub unmet: Option<String>,
     /// What is odd about it and no reason to leave it out.
     pub warnings: Vec<Mistake>,
+    /// Which option of the rule is read now, from 0.
+    pub setting: u16,
     order: u32,
 }
 
 /// A condition, or the place of one.
 pub(crate) enum Slot {
     List(usize),
-    Condition(Condition),
+    /// With the option that says it.
+    Condition(Condition, u16),
 }
 
 /// What is looked for in one buffer.
@@ -77,6 +80,8 @@ pub(crate) struct Item {
     pub check: Check,
     /// Ascending over all lists.
     pub order: u32,
+    /// The option that says it, from 0.
+    pub setting: u16,
     pub span: Range<usize>,
 }
 
@@ -126,6 +131,7 @@ impl<'a> Draft<'a> {
             packet_keyword: None,
             unmet: None,
             warnings: Vec::new(),
+            setting: 0,
             order: 0,
         }
     }
@@ -135,7 +141,7 @@ impl<'a> Draft<'a> {
         if self.slots.len() >= MAX_CHECKS {
             return Err(Mistake::new(&codes::TOO_LONG, format!("the rule has more than {MAX_CHECKS} conditions")));
         }
-        self.slots.push(Slot::Condition(condition));
+        self.slots.push(Slot::Condition(condition, self.setting));
         Ok(())
     }
 
@@ -222,7 +228,7 @@ impl<'a> Draft<'a> {
         if self.order as usize >= MAX_CHECKS {
             return Err(Mistake::new(&codes::TOO_LONG, format!("the rule has more than {MAX_CHECKS} conditions")));
         }
-        self.lists[list].items.push(Item { check, order: self.order, span });
+        self.lists[list].items.push(Item { check, order: self.order, setting: self.setting, span });
         self.order += 1;
         Ok(())
     }

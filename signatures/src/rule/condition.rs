@@ -174,6 +174,20 @@ pub struct Flags {
     pub ignored: u8,
 }
 
+impl Flags {
+    /// Whether it holds of the bits of a header.
+    pub const fn hold(&self, bits: u8) -> bool {
+        let bits = bits & !self.ignored;
+        let wanted = self.bits & !self.ignored;
+        match self.test {
+            FlagsTest::Exactly => bits == wanted,
+            FlagsTest::All => bits & wanted == wanted,
+            FlagsTest::Any => bits & wanted != 0,
+            FlagsTest::None => bits & wanted == 0,
+        }
+    }
+}
+
 /// What is asked of a packet's headers and of its stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PacketTest {

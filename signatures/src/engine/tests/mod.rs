@@ -53,6 +53,7 @@ pub fn rule(sid: u32, protocol: Protocol) -> Make {
         threshold: None,
         detection: None,
         suppress: Vec::new(),
+        options: Default::default(),
         fast_pattern: None,
         line: 0,
         file: "".into(),
@@ -225,8 +226,15 @@ pub struct Shown {
 
 impl Shown {
     pub fn new(rules: Vec<Make>) -> Self {
-        let flow =
-            Flow { established: true, app: App::Failed, original_app: None, packets: [1, 1], bytes: [0, 0], age_s: 0 };
+        let flow = Flow {
+            established: true,
+            app: App::Failed,
+            original_app: None,
+            packets: [1, 1],
+            bytes: [0, 0],
+            said: [0, 0],
+            age_s: 0,
+        };
         let mut transport = vec![0; 20];
         transport[12] = 0x50;
         transport[13] = 0x18;
