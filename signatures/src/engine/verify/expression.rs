@@ -59,7 +59,7 @@ impl Expression {
 
     /// What its groups hold, as far as the rule names them.
     pub fn captured<'a>(&self, bytes: &'a [u8]) -> Vec<(Arc<str>, &'a [u8])> {
-        let Some(regex) = self.compiled.get_or_init(|| compile(&self.rule)) else { return Vec::new() };
+        let Some(regex) = self.compiled() else { return Vec::new() };
         let mut locations = regex.capture_locations();
         if !matches!(regex.captures_read(&mut locations, bytes), Ok(Some(_))) {
             return Vec::new();
