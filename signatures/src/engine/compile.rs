@@ -139,9 +139,8 @@ impl Ruleset {
         for (number, rule) in compiled.iter().enumerate() {
             let number = number as u32;
             for direction in (0..2).filter(|direction| rule.directions[*direction]) {
-                match rule.kind {
-                    Kind::Spoken => index.spoken[direction].push(number),
-                    _ => {}
+                if rule.kind == Kind::Spoken {
+                    index.spoken[direction].push(number);
                 }
             }
             if let Some(event) = event(rule) {

@@ -21,6 +21,7 @@ mod matcher;
 mod order;
 mod outcome;
 mod packet;
+mod parsers;
 mod report;
 mod round;
 mod shared;

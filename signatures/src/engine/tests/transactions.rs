@@ -156,6 +156,25 @@ fn numbers_events_and_files() {
 }
 
 #[test]
+fn of_a_file_that_was_cut_off_the_size_is_a_least_one() {
+    let size = |sid, test| rule(sid, Protocol::App(App::Http)).when(Condition::FileSize(test));
+    let rules = vec![
+        size(1, NumberTest::Less(100)),
+        size(2, NumberTest::Greater(10)),
+        size(3, NumberTest::GreaterOrEqual(50)),
+        size(4, NumberTest::Equal(50)),
+        size(5, NumberTest::Greater(50)),
+    ];
+    let mut shown = Shown::new(rules).app(App::Http1);
+    let mut whole = get(0, "/");
+    whole.files.push((b"a".to_vec(), 50, true));
+    assert_eq!(shown.asks(&whole), [1, 2, 3, 4]);
+    let mut cut = get(1, "/");
+    cut.files.push((b"a.cut".to_vec(), 50, true));
+    assert_eq!(shown.asks(&cut), [2, 3]);
+}
+
+#[test]
 fn a_drop_is_of_the_flow() {
     let rules = vec![http(1).buffer(Buffer::HttpUri, vec![content("/evil")]).action(Action::Drop)];
     let mut shown = Shown::new(rules).app(App::Http1);
