@@ -178,6 +178,8 @@ pub struct File<'a> {
     /// So far.
     pub size: u64,
     pub complete: bool,
+    /// That was not all of it.
+    pub truncated: bool,
     /// Once it is complete, in bytes of the digest.
     pub md5: Option<&'a [u8]>,
     pub sha1: Option<&'a [u8]>,

@@ -86,7 +86,7 @@ pub enum FieldAsk {
     },
     /// `Condition::Number`, `Condition::Test` or `Condition::AppEvent`
     Condition,
-    /// `filesize`, `fileext` and hashes, by index: all hold of the same file.
+    /// `filesize`, `fileext`, hashes and `filestore`, by index: all hold of the same file.
     File(Box<[u16]>),
 }
 
@@ -141,9 +141,8 @@ impl Ruleset {
         for (number, rule) in compiled.iter().enumerate() {
             let number = number as u32;
             for direction in (0..2).filter(|direction| rule.directions[*direction]) {
-                match rule.kind {
-                    Kind::Spoken => index.spoken[direction].push(number),
-                    _ => {}
+                if rule.kind == Kind::Spoken {
+                    index.spoken[direction].push(number);
                 }
             }
             if let Some(event) = event(rule) {
@@ -223,11 +222,12 @@ fn prepare(number: u32, rule: &Arc<Rule>, addresses: &mut AddressInterner, selec
                     decoding = if decodes { Some((false, contents.len() - 1)) } else { decoding };
                 }
             }
-            Condition::FileSize(_) | Condition::FileExtension(..) | Condition::FileHash(..) => files.push(condition_at),
+            Condition::FileSize(_) | Condition::FileExtension(..) | Condition::FileHash(..) | Condition::FileStore => {
+                files.push(condition_at)
+            }
             condition if is_of_transaction(condition) => {
                 fields.push(FieldTest { condition: condition_at, direction: None, ask: FieldAsk::Condition });
             }
-            Condition::FileStore => {}
             _ => tests.push(condition_at),
         }
     }

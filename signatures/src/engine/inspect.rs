@@ -15,6 +15,8 @@ use crate::{
     subject::{Flow, Subject},
 };
 
+const UDP: u8 = 17;
+
 impl Ruleset {
     /// Shows it a packet and what that has brought. Alerts come in the order in which rules are asked.
     pub fn inspect(
@@ -63,7 +65,11 @@ impl Round<'_> {
         let mut candidates = std::mem::take(&mut self.scratch.candidates);
         candidates.sort_unstable();
         if self.subject.packet.cut {
-            candidates.retain(|rule| self.compiled(*rule).without_bytes);
+            let ported = self.subject.packet.source_port != 0;
+            candidates.retain(|rule| {
+                let rule = self.compiled(*rule);
+                rule.without_bytes && (ported || !rule.ports)
+            });
         }
         for rule in &candidates {
             self.ask(*rule, app, window.as_ref());
@@ -101,6 +107,13 @@ impl Round<'_> {
         }
     }
 
+    /// What parsers make of a datagram that matches a rule about its protocol is what it matched.
+    fn said_with(&self, rule: u32) -> Option<u64> {
+        let datagram = self.subject.packet.protocol == UDP && !self.compiled(rule).rule.apps.is_empty();
+        let mut said = self.subject.transactions.iter().rev().filter(|_| datagram);
+        said.find(|of| of.revision(self.direction) > 0).map(|of| of.id())
+    }
+
     /// Asks a candidate.
     fn ask(&mut self, rule: u32, app: App, window: Option<&Window>) {
         let of = self.scratch.marks[rule as usize].1;
@@ -121,7 +134,7 @@ impl Round<'_> {
                 self.contents(rule, None).map_err(of)
             });
             match holds {
-                Ok(()) => self.matched(rule, None, false),
+                Ok(()) => self.matched(rule, self.said_with(rule), false),
                 Err(failed) => {
                     self.failed(rule, None, failed);
                 }

@@ -322,7 +322,31 @@ pub struct End {
     after: Option<Line>,
 }
 
+/// What came of the next bytes of a section.
+#[derive(Debug)]
+pub struct Taken {
+    /// Bytes that belong to it.
+    pub used: usize,
+    /// All of it, if it is over.
+    pub section: Option<Vec<u8>>,
+    /// Bytes that are known of it.
+    pub known: usize,
+}
+
 impl End {
+    /// Takes the next bytes of a section, of which some are `held`. One of more than `most` bytes ends where those do.
+    pub fn take(&mut self, held: &mut Vec<u8>, said: &[u8], side: Side, last: bool, most: usize) -> Taken {
+        let before = held.len();
+        held.extend_from_slice(said);
+        let found = self.find(held, side, last);
+        let known = found.unwrap_or(held.len());
+        if found.is_none() && !last && held.len() <= most {
+            return Taken { used: said.len(), section: None, known };
+        }
+        held.truncate(known);
+        Taken { used: known.saturating_sub(before), section: Some(std::mem::take(held)), known }
+    }
+
     /// Where the section ends that these bytes begin with, with the line that ends it; `None`: not yet. `bytes` may only grow from
     /// one call to the next. `last`: nothing more is said.
     pub fn find(&mut self, bytes: &[u8], side: Side, last: bool) -> Option<usize> {

@@ -3,7 +3,7 @@
 use dropgate_signatures::subject::Direction;
 
 use super::{
-    header::{End, Side, number},
+    header::{End, Side, Taken, number},
     line::{ResponseLine, Version, is_response},
     message::{Progress, packings},
     multipart::parameter,
@@ -182,21 +182,11 @@ impl Server {
     /// A header section, or trailers.
     fn section(&mut self, said: &[u8], pair: &mut Pair, limits: &Limits, last: bool) -> usize {
         let (State::Headers(end) | State::Trailers(end)) = &mut self.state else { return said.len() };
-        let known = self.held.len();
-        self.held.extend_from_slice(said);
-        let found = end.find(&self.held, Side::Response, last);
-        if found.unwrap_or(self.held.len()) > LONG {
+        let Taken { used, section, known } = end.take(&mut self.held, said, Side::Response, last, limits.header);
+        if known > LONG {
             pair.notice("response_field_too_long");
         }
-        let used = match found {
-            Some(found) => {
-                self.held.truncate(found);
-                found.saturating_sub(known)
-            }
-            None if last || self.held.len() > limits.header => said.len(),
-            None => return said.len(),
-        };
-        let section = std::mem::take(&mut self.held);
+        let Some(section) = section else { return used };
         let mut events = Vec::new();
         pair.response.headers.read(&section, Side::Response, &mut |oddity| events.push(super::response_event(oddity)));
         events.into_iter().for_each(|event| pair.notice(event));
