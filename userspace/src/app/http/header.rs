@@ -4,6 +4,8 @@
 //! CRLF, in responses also with CR or LFCR; a line without a colon is a field without a name; fields of the same name are one,
 //! their values joined by `, `.
 
+use std::borrow::Cow;
+
 use memchr::{memchr, memchr2};
 
 /// Fields of a section beyond these are not kept.
@@ -84,9 +86,7 @@ impl Headers {
     /// Adds a section as it was said, with the line that ends it.
     pub fn read(&mut self, section: &[u8], side: Side, odd: &mut impl FnMut(Oddity)) {
         self.raw.extend_from_slice(section);
-        for field in fields(section, side) {
-            self.field(&field, odd);
-        }
+        fields(section, side, |field| self.field(field, odd));
     }
 
     /// Adds a field, its lines joined.
@@ -283,8 +283,8 @@ const fn is_fold(byte: u8) -> bool {
 }
 
 /// Folded lines of a section, each as one.
-fn fields(section: &[u8], side: Side) -> Vec<Vec<u8>> {
-    let mut fields: Vec<Vec<u8>> = Vec::new();
+fn fields(section: &[u8], side: Side, mut each: impl FnMut(&[u8])) {
+    let mut field: Option<Cow<'_, [u8]>> = None;
     let mut folded = 0;
     let mut rest = section;
     let mut after = None;
@@ -295,8 +295,9 @@ fn fields(section: &[u8], side: Side) -> Vec<Vec<u8>> {
         rest = &rest[found.length..];
         after = Some(found);
         let continues = content.first().is_some_and(|byte| is_fold(*byte));
-        match fields.last_mut() {
+        match &mut field {
             Some(last) if continues && folded < MOST_FOLDED && !(side == Side::Response && is_field(&content[1..])) => {
+                let last = last.to_mut();
                 if !last.is_empty() {
                     last.push(content[0]);
                 }
@@ -305,12 +306,16 @@ fn fields(section: &[u8], side: Side) -> Vec<Vec<u8>> {
             }
             _ if content.is_empty() => {}
             _ => {
-                fields.push(content.to_vec());
+                if let Some(before) = field.replace(content.into()) {
+                    each(&before);
+                }
                 folded = 0;
             }
         }
     }
-    fields
+    if let Some(last) = field {
+        each(&last);
+    }
 }
 
 /// Finds where a section ends while it is being said.

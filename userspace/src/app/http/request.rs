@@ -163,22 +163,31 @@ impl Client {
     fn section(&mut self, said: &[u8], pair: &mut Pair, limits: &Limits, last: bool) -> usize {
         let (State::Headers(end) | State::Trailers(end)) = &mut self.state else { return said.len() };
         let known = self.held.len();
-        self.held.extend_from_slice(said);
-        let found = end.find(&self.held, Side::Request, last);
-        if found.unwrap_or(self.held.len()) > LONG {
+        // most come in one piece, which need not be copied
+        let found = if known == 0 {
+            end.find(said, Side::Request, last)
+        } else {
+            self.held.extend_from_slice(said);
+            end.find(&self.held, Side::Request, last)
+        };
+        let len = known + said.len();
+        if found.unwrap_or(len) > LONG {
             pair.notice("request_field_too_long");
         }
         let used = match found {
-            Some(found) => {
-                self.held.truncate(found);
-                found - known.min(found)
+            Some(found) => found.saturating_sub(known),
+            None if last || len > limits.header => said.len(),
+            None => {
+                if known == 0 {
+                    self.held.extend_from_slice(said);
+                }
+                return said.len();
             }
-            None if last || self.held.len() > limits.header => said.len(),
-            None => return said.len(),
         };
-        let section = std::mem::take(&mut self.held);
+        let held = std::mem::take(&mut self.held);
+        let section = &(if known == 0 { said } else { &held })[..found.unwrap_or(len)];
         let mut events = Vec::new();
-        pair.request.headers.read(&section, Side::Request, &mut |oddity| events.push(super::request_event(oddity)));
+        pair.request.headers.read(section, Side::Request, &mut |oddity| events.push(super::request_event(oddity)));
         events.into_iter().for_each(|event| pair.notice(event));
         if matches!(self.state, State::Trailers(_)) {
             pair.request.length += section.len() as u64;
