@@ -161,7 +161,7 @@ fn announced(protocol: Protocol) -> &'static [Protocol] {
 /// Generations whose packets may still be held, and for how long after another has taken their place, ns: they hold as much memory
 /// as their signatures take.
 const KEPT: usize = 4;
-const LINGER_NS: u64 = 5_000_000_000;
+const LINGER_NS: u64 = 2_000_000_000;
 
 /// The rules of the last few generations, each with its number and since when it is in force (ns), the newest first.
 #[derive(Clone, Debug, Default)]
@@ -201,9 +201,9 @@ mod tests {
         let known = |all: &Generations| all.0.iter().map(|(number, ..)| *number).collect::<Vec<_>>();
         let all = (1..=6).fold(Generations::default(), |all, at| all.with(at, Rules::default(), u64::from(at) * S));
         assert_eq!(known(&all), [6, 5, 4, 3]);
-        assert!(all.without_old(9 * S).is_none());
+        assert!(all.without_old(7 * S).is_none());
         // the fourth was replaced at the fifth second
-        let fewer = all.without_old(10 * S + 1).unwrap();
+        let fewer = all.without_old(7 * S + 1).unwrap();
         assert_eq!(known(&fewer), [6, 5]);
         assert_eq!(known(&all.without_old(60 * S).unwrap()), [6]);
         assert!(fewer.of(3).is_some_and(|rules| Arc::ptr_eq(rules, fewer.of(6).unwrap())), "the newest for it");
