@@ -15,11 +15,19 @@ macro_rules! protocols {
             /// Every one of them.
             pub const ALL: &[Self] = &[$(Self::$variant,)+ Self::Unknown];
 
-            /// Its name in rules and events.
+            /// Its name in rules.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)+
                     Self::Unknown => "unknown",
+                }
+            }
+
+            /// Its name in events: both versions of HTTP that rules tell apart have one.
+            pub const fn told(self) -> &'static str {
+                match self {
+                    Self::Http1 => Self::Http.name(),
+                    app => app.name(),
                 }
             }
 

@@ -12,6 +12,9 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// Both, each at its own number.
+    pub const BOTH: [Self; 2] = [Self::ToServer, Self::ToClient];
+
     /// The other one.
     #[must_use]
     pub const fn opposite(self) -> Self {
@@ -40,22 +43,44 @@ pub struct Packet<'a> {
     pub transport: &'a [u8],
     /// Behind the transport header; of other protocols, behind the network header.
     pub payload: &'a [u8],
+    /// VLANs of its tags, the outer one first; 0: none.
+    pub vlan: [u16; 2],
     /// What was noticed about it: names of `decode-event` and `stream-event`, without their prefix.
     pub events: &'a [&'static str],
+}
+
+impl Packet<'_> {
+    /// The other direction of its flow, of which there is no packet now.
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        Self {
+            direction: self.direction.opposite(),
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            network: &[],
+            transport: &[],
+            payload: &[],
+            ..*self
+        }
+    }
 }
 
 /// What is known of the flow, with the packet that is shown now.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
-    /// Both ends have spoken: of TCP, the handshake is complete.
+    /// Both ends have spoken: of TCP, the handshake was complete before this packet, or with it where it says something.
     pub established: bool,
     /// What is spoken. [`App::Unknown`]: not known yet; [`App::Failed`]: nothing that is known.
     pub app: App,
     /// What was spoken before it changed (STARTTLS, upgrades, tunnels).
     pub original_app: Option<App>,
-    /// Packets and payload bytes by direction so far, this one included.
+    /// Packets, and bytes of their frames, by direction so far, this one included.
     pub packets: [u64; 2],
     pub bytes: [u64; 2],
+    /// Bytes of a TCP stream by direction so far.
+    pub said: [u64; 2],
     /// Since its first packet, s.
     pub age_s: u32,
 }
@@ -115,7 +140,7 @@ pub trait Transaction {
     /// What protocol it belongs to: [`App::Http1`] and [`App::Http2`] rather than [`App::Http`].
     fn app(&self) -> App;
 
-    /// A counter that goes up whenever anything changes that this direction says.
+    /// A counter that goes up whenever anything changes that this direction says. 0: it has said nothing, and is not asked about.
     fn revision(&self, direction: Direction) -> u32;
 
     /// Nothing more is added to what this direction says.

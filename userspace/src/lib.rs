@@ -15,4 +15,6 @@ pub mod netlink;
 pub mod policy;
 pub mod protocol;
 pub mod reassembly;
+#[cfg(test)]
+mod samples;
 pub mod view;

@@ -54,6 +54,12 @@ fn inspection() {
 }
 
 #[test]
+fn signatures() {
+    let rules = fs::read(transcript::case("signatures").join("local.rules")).unwrap();
+    run("signatures", &[("capture.pcap", announced::web()), ("local.rules", rules)]);
+}
+
+#[test]
 fn related() {
     let captures =
         [("ftp.pcap", announced::ftp()), ("calls.pcap", announced::calls()), ("loopback.pcap", announced::loopback())];

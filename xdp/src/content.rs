@@ -3,7 +3,7 @@
 
 use dropgate_abi::{
     control::{Control, mode},
-    flow::flag,
+    flow::{Flow, flag},
     hold::{CLEAR, HoldPort, ONE, RELATED, SETTLED, SIEVED, passes, token},
     policy::{FIRST_ZONE, Settings, setting},
     reason::Reason,
@@ -30,21 +30,33 @@ pub const HELD: Step = Err(Decision::new(action::HOLD, Reason::held));
 
 /// A flow, as far as this stage has to do with it.
 pub struct Subject {
-    /// [`dropgate_abi::flow::Flow::flags`].
-    pub flags: u8,
+    /// In the table; of one that begins, in [`SCRATCH`].
+    pub flow: *mut Flow,
     /// Why the packet passes if it need not be held.
     pub reason: Reason,
-    /// [`dropgate_abi::flow::Flow::hold`].
-    pub hold: *mut u32,
     pub hash: u64,
-    /// [`dropgate_abi::flow::Flow::app`].
-    pub app: u8,
+}
+
+impl Subject {
+    /// [`Flow::flags`].
+    #[inline(always)]
+    pub fn flags(&self) -> u8 {
+        // SAFETY: of a map value.
+        unsafe { (*self.flow).flags }
+    }
+
+    /// [`Flow::hold`].
+    #[inline(always)]
+    pub fn hold(&self) -> *mut u32 {
+        // SAFETY: of a map value.
+        unsafe { &raw mut (*self.flow).hold }
+    }
 }
 
 /// Ends the walk of a packet that passes so far: lets it go, or holds it.
 #[inline(always)]
 pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, settings: &Settings) -> Step {
-    if subject.flags & flag::INSPECT == 0 || settings.flags & setting::INSPECTION == 0 || !first_look(walk) {
+    if subject.flags() & flag::INSPECT == 0 || settings.flags & setting::INSPECTION == 0 || !first_look(walk) {
         return pass(subject.reason);
     }
     // what is not put together cannot be looked into
@@ -52,7 +64,7 @@ pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Con
         return pass(subject.reason);
     }
     // SAFETY: a word of a map value.
-    let seen = unsafe { subject.hold.read_volatile() };
+    let seen = unsafe { subject.hold().read_volatile() };
     if seen & SETTLED != 0 {
         return pass(subject.reason);
     }
@@ -66,7 +78,7 @@ pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Con
         opening::watch(frame, walk, subject, control);
         return pass(subject.reason);
     }
-    if seen / ONE == 2 && acknowledges(frame, walk) {
+    if seen / ONE == 2 && acknowledges(frame, walk) && !datagram::may_match_opening(walk, settings) {
         return pass(subject.reason);
     }
     if seen / ONE == 0 {
@@ -115,16 +127,16 @@ fn acknowledges(frame: &impl Frame, walk: &Walk) -> bool {
 fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, settings: &Settings) -> Step {
     let Some(place) = credit(frame, walk, control, settings)? else { return HELD };
     let segments = frame.segments();
-    let sequence = atomic::fetch_add(subject.hold, ONE * segments);
+    let sequence = atomic::fetch_add(subject.hold(), ONE * segments);
     if sequence & (SETTLED | passes(walk.direction)) != 0 {
         // a moment ago, after everything held before this packet had left
-        atomic::fetch_add(subject.hold, 0u32.wrapping_sub(ONE * segments));
+        atomic::fetch_add(subject.hold(), 0u32.wrapping_sub(ONE * segments));
         give_back(place.taken, segments);
         return pass(subject.reason);
     }
     if sequence & CLEAR != 0 {
         // what comes behind it does not overtake it
-        atomic::clear(subject.hold, CLEAR);
+        atomic::clear(subject.hold(), CLEAR);
     }
     hand_over(walk, control, &place, Some((subject, sequence)))
 }
@@ -213,9 +225,23 @@ fn hand_over(walk: &Walk, control: &Control, place: &Place, flow: Option<(&Subje
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
     // SAFETY: this CPU's own, for the time of this packet.
     let held = unsafe { &mut (*scratch).held };
-    let (hash, hold, app, flags) = match flow {
-        Some((subject, hold)) => (subject.hash, hold, subject.app, subject.flags),
-        None => (0, 0, 0, 0),
+    let (hash, hold, app) = match flow {
+        Some((subject, hold)) => {
+            // SAFETY: of a map value.
+            let flow = unsafe { &*subject.flow };
+            held.flags = flow.flags;
+            held.started = flow.started;
+            held.packets = flow.packets;
+            held.bytes = flow.bytes;
+            (subject.hash, hold, flow.app)
+        }
+        None => {
+            held.flags = 0;
+            held.started = 0;
+            held.packets = [0; 2];
+            held.bytes = [0; 2];
+            (0, 0, 0)
+        }
     };
     held.token = token(&control.secret);
     held.hash = hash;
@@ -229,8 +255,6 @@ fn hand_over(walk: &Walk, control: &Control, place: &Place, flow: Option<(&Subje
     held.announced = if hold & RELATED != 0 { app } else { 0 };
     held.sieved = (hold & SIEVED != 0) as u8;
     held.app = app;
-    held.flags = flags;
-    held._pad = [0; 4];
     held.opened = opening::of_flow(walk.flow_id, hash, control);
     // SAFETY: as above.
     unsafe {

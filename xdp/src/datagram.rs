@@ -28,11 +28,7 @@ pub fn may_match(frame: &impl Frame, walk: &Walk, settings: &Settings) -> bool {
     }
     let Some(table) = DATAGRAMS.get(walk.slot & (SLOTS - 1)) else { return true };
     let ports = (walk.sport, walk.dport);
-    let always = &table.always;
-    if always.by_header(walk.protocol, ports, walk.icmp_type)
-        || always.any != 0
-            && (always.by_address(walk.family, &walk.src, 0) || always.by_address(walk.family, &walk.dst, 1))
-    {
+    if table.always.may_match(walk) {
         return true;
     }
     let groups = table.groups(walk.protocol, ports, walk.icmp_type);
@@ -49,6 +45,16 @@ pub fn may_match(frame: &impl Frame, walk: &Walk, settings: &Settings) -> bool {
     }
     let length = end - at;
     length > ROOM || !keep(frame, at, length) || dropgate_sift(walk.slot, groups.into(), length) != 0
+}
+
+/// Whether rules may match a segment that opens a TCP connection, and says nothing.
+#[inline(never)]
+pub fn may_match_opening(walk: &Walk, settings: &Settings) -> bool {
+    if settings.flags & setting::DATAGRAMS == 0 {
+        return false;
+    }
+    let Some(table) = DATAGRAMS.get(walk.slot & (SLOTS - 1)) else { return true };
+    table.openings.may_match(walk)
 }
 
 /// Whether all of a flow is held that speaks this.

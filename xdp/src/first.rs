@@ -28,11 +28,11 @@ const UDP_HEADER: usize = 8;
 #[inline(always)]
 pub fn first(frame: &impl Frame, walk: &Walk, subject: &Subject, settings: &Settings) -> Step {
     // what was taken in mid-stream has its beginning behind it
-    if walk.direction != 0 || subject.flags & (flag::ADOPTED | flag::LOOSE) != 0 {
+    if walk.direction != 0 || subject.flags() & (flag::ADOPTED | flag::LOOSE) != 0 {
         return Ok(());
     }
     // SAFETY: a word of a map value.
-    let seen = unsafe { subject.hold.read_volatile() };
+    let seen = unsafe { subject.hold().read_volatile() };
     // nor does the service say what is spoken on a flow that was announced
     if seen & (BEGUN | RELATED) != 0 {
         return Ok(());
@@ -42,7 +42,7 @@ pub fn first(frame: &impl Frame, walk: &Walk, subject: &Subject, settings: &Sett
         return drop(Reason::first_byte_impossible);
     }
     // when another packet of the flow is held at this moment, the next one is looked at too
-    atomic::exchange_if(subject.hold, seen, seen | BEGUN);
+    atomic::exchange_if(subject.hold(), seen, seen | BEGUN);
     Ok(())
 }
 

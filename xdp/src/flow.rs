@@ -97,7 +97,7 @@ pub fn flow<F: Frame>(
         flow.packets[direction] += 1;
         flow.bytes[direction] += walk.ip_len as u64;
     }
-    let subject = Subject { flags: flow.flags, reason: Reason::flow, hold: &raw mut flow.hold, hash, app: flow.app };
+    let subject = Subject { flow: &raw mut *flow, reason: Reason::flow, hash };
     content::content(frame, walk, &subject, control, settings)
 }
 

@@ -3,7 +3,7 @@
 //!
 //! What passes here says nothing but that a connection begins: a SYN, the SYN and ACK for it, and the ACK for that, without data. The
 //! first of each is noted word for word, as far as reassembly uses it, and goes with whatever is held of the flow. One that says
-//! anything else than the one noted is held.
+//! anything else than the one noted is held, and so are those that rules may match.
 
 use dropgate_abi::{
     control::{Control, mode},
@@ -19,7 +19,7 @@ use crate::{
     atomic,
     content::{self, Subject},
     cursor::Frame,
-    first,
+    datagram, first,
     maps::{FLOWS, SCRATCH},
     parse::protocol,
     step::{Step, pass},
@@ -45,6 +45,7 @@ pub fn opening<F: Frame>(frame: &F, walk: &Walk, subject: &Subject, control: &Co
         || !matches!(flags, SYN | SYN_ACK | ACK)
         || walk.parsed & parsed::FRAGMENT != 0
         || first::payload(frame, walk).is_some()
+        || datagram::may_match_opening(walk, settings)
     {
         return Ok(());
     }
@@ -174,7 +175,7 @@ pub fn watch<F: Frame>(frame: &F, walk: &Walk, subject: &Subject, control: &Cont
         (&raw mut (*opening).said).write_volatile(said(ack, window));
         let word = (&raw const (*opening).settles_if).read_volatile();
         let number = (&raw const (*opening).settles_at).read_volatile();
-        if word != 0 && ack == number && atomic::exchange_if(subject.hold, word, word | SETTLED) {
+        if word != 0 && ack == number && atomic::exchange_if(subject.hold(), word, word | SETTLED) {
             (&raw mut (*opening).flow).write_volatile(0);
         }
     }

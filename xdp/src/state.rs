@@ -145,15 +145,8 @@ pub fn state<F: Frame>(frame: &F, walk: &mut Walk, query: &Query, control: &Cont
     make(walk, query, control, settings)?;
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
     // SAFETY: this CPU's own, for the time of this packet.
-    let new = unsafe { &mut (*scratch).flow };
-    let subject = Subject {
-        flags: new.flags,
-        reason: query.opening.parts().2,
-        hold: &raw mut new.hold,
-        // SAFETY: as above.
-        hash: unsafe { (*scratch).hash },
-        app: new.app,
-    };
+    let (flow, hash) = unsafe { (&raw mut (*scratch).flow, (*scratch).hash) };
+    let subject = Subject { flow, reason: query.opening.parts().2, hash };
     // the flow goes into the table with this packet counted as held
     let answer = content::content(frame, walk, &subject, control, settings);
     match table::dropgate_insert(control.flow_mask, flow::tick(walk)) {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use dropgate_abi::datagrams::Always;
 
-use super::{ICMP, ICMPV6, SCTP, UDP, groups, types, words};
+use super::{ICMP, ICMPV6, SCTP, TCP, UDP, groups, types, words};
 use crate::rule::{Addresses, Arrow, Network, Ports, Rule};
 
 /// Ports that few rules name.
@@ -17,7 +17,7 @@ pub fn enter(rule: &Rule, protocols: &[u8], always: &mut Always) {
     let header = &rule.header;
     let from = (&header.source, &header.source_ports);
     let to = (&header.destination, &header.destination_ports);
-    let ported = protocols.iter().all(|protocol| matches!(*protocol, UDP | SCTP));
+    let ported = protocols.iter().all(|protocol| matches!(*protocol, TCP | UDP | SCTP));
     let there = [(from, to)];
     let both = [(from, to), (to, from)];
     for (from, to) in if header.arrow == Arrow::To { &there[..] } else { &both } {

@@ -6,6 +6,7 @@
 
 mod always;
 mod groups;
+mod opening;
 mod pattern;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,9 @@ impl Sieve {
     }
 
     fn enter(&mut self, rule: &Rule, groups: &mut Groups) {
+        if opening::may_match(rule) {
+            always::enter(rule, &[TCP], &mut self.table.openings);
+        }
         let protocols = protocols(rule);
         if protocols.is_empty() || !rule.conditions.iter().all(can_hold) {
             return;
@@ -165,11 +169,11 @@ fn protocols(rule: &Rule) -> Vec<u8> {
         Protocol::Igmp => vec![IGMP],
         Protocol::Number(number) => vec![number].into_iter().filter(|number| *number != TCP).collect(),
     };
-    all.into_iter().filter(|number| rule.conditions.iter().all(|condition| fits(condition, *number))).collect()
+    all.into_iter().filter(|number| rule.conditions.iter().all(|condition| fits_number(condition, *number))).collect()
 }
 
 /// Whether a condition can hold of a packet of this protocol.
-fn fits(condition: &Condition, protocol: u8) -> bool {
+fn fits_number(condition: &Condition, protocol: u8) -> bool {
     let Condition::Packet(test) = condition else { return true };
     match test {
         PacketTest::Number(Number::IpProtocol, test) => test.holds(protocol.into()),

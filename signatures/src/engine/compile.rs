@@ -19,6 +19,7 @@ use super::{
     matcher::{PACKET, Pattern, STREAM},
     order,
     transform::Prepared,
+    variables::Names,
     verify::Steps,
 };
 use crate::{
@@ -48,6 +49,8 @@ pub struct Compiled {
     pub fields: Box<[FieldTest]>,
     /// It has variables: what holds of a transaction is asked again.
     pub variables: bool,
+    /// It is asked of a transaction as a whole, whoever says what it asks for: it matches once.
+    pub once: bool,
     /// What it is found by.
     pub pattern: Option<Pattern>,
 }
@@ -148,7 +151,8 @@ impl Ruleset {
         index.fields = Fields::new(selectors.all, &compiled);
         index.transactions = compiled.iter().any(|rule| rule.kind == Kind::Transaction);
         index.compiled = compiled;
-        Self { rules, index, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        let names = Names::of(&rules);
+        Self { rules, names, index, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 }
 
@@ -243,9 +247,26 @@ fn prepare(number: u32, rule: &Arc<Rule>, addresses: &mut AddressInterner, selec
         contents: contents.into(),
         fields: fields.into(),
         variables,
+        once: is_once(rule),
         pattern,
         rule: rule.clone(),
     }
+}
+
+/// Whether a rule is asked of a transaction as a whole: of both directions if it says so, and of what is noted beside them if it
+/// names none. Messages of MQTT are such as well, and so is whether FTP has answered.
+fn is_once(rule: &Rule) -> bool {
+    let beside = |condition: &Condition| match condition {
+        Condition::AppEvent(_) => true,
+        Condition::Number { keyword, .. } | Condition::Test { keyword, .. } => {
+            keyword.starts_with("mqtt.") || *keyword == "ftp.reply_received"
+        }
+        Condition::Inspect(Inspect { selected: Selected::Buffer(buffer), .. }) => buffer.apps() == [App::Mqtt],
+        _ => false,
+    };
+    let mut asked = rule.conditions.iter().filter(|condition| is_of_transaction(condition));
+    let one_way = rule.flow.to_server || rule.flow.to_client;
+    rule.header.arrow == Arrow::Transaction || !one_way && asked.all(beside)
 }
 
 /// Gives `base64_data` to the condition that decodes.

@@ -25,6 +25,7 @@ impl Ruleset {
         scratch: &mut Scratch,
         out: &mut Outcome,
     ) {
+        let back = Subject { packet: subject.packet.reversed(), stream: None, ..*subject };
         let mut round = Round::new(self, subject, flow, shared, scratch, out);
         if round.flow.verdict != Verdict::Continue {
             out.verdict = round.flow.verdict;
@@ -32,6 +33,7 @@ impl Ruleset {
         }
         round.packet();
         round.transactions();
+        round.last_words(&back);
         outcome::conclude(&mut round, out);
     }
 }

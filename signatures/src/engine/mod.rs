@@ -29,6 +29,7 @@ mod table;
 mod threshold;
 mod transaction;
 mod transform;
+mod variables;
 pub(crate) mod verify;
 
 use std::sync::Arc;
@@ -37,12 +38,13 @@ use std::sync::Arc;
 pub use self::matcher::{Matcher, Pattern, Scanned};
 pub use self::{
     datagrams::{Datagram, Fast},
-    explain::{Explained, Failed},
+    explain::{Explained, Failed, Why},
     flow::FlowState,
     kind::Kind,
     report::Report,
     round::Scratch,
     shared::Shared,
+    variables::{Names, Variables},
 };
 use crate::{
     rule::{Ends, Rule},
@@ -53,6 +55,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Ruleset {
     rules: Vec<Arc<Rule>>,
+    names: Names,
     index: compile::Index,
     /// Unlike that of any other; 0: of no rules.
     id: u64,
@@ -66,6 +69,8 @@ pub struct Alert {
     pub transaction: Option<u64>,
     /// It matched the stream rather than the packet.
     pub in_stream: bool,
+    /// Who says what it matched. Of a transaction that is over rules of the other direction than the packet's are asked too.
+    pub direction: Direction,
     /// A threshold says that nobody is to be told; its action counts all the same.
     pub silent: bool,
 }
@@ -87,6 +92,10 @@ pub enum Verdict {
 pub struct Outcome {
     pub alerts: Vec<Alert>,
     pub verdict: Verdict,
+    /// The rule for which the packet is dropped, by index. Nobody need be told of it.
+    pub dropped_by: Option<u32>,
+    /// What `pcre` has captured of the packet (`pkt:name`).
+    pub captured: Vec<(Arc<str>, Box<[u8]>)>,
     /// Rules whose limits of work were hit, by index.
     pub limited: Vec<u32>,
 }
@@ -109,6 +118,11 @@ impl Ruleset {
     /// Its rules, in the order in which they are asked.
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
+    }
+
+    /// Names of the bits and numbers that its rules have.
+    pub const fn names(&self) -> &Names {
+        &self.names
     }
 
     /// What rules can still say anything about, of one direction of a flow from here on. Ports are the packet's: source,

@@ -13,35 +13,43 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
     let mut matches = std::mem::take(&mut round.scratch.matches);
     let mut bypass = false;
     matches.sort_unstable();
-    matches.dedup_by_key(|matched| (matched.rule, matched.transaction));
-    for Match { rule, transaction, in_stream } in &matches {
-        let compiled = round.compiled(*rule);
+    matches.dedup_by_key(|matched| (matched.rule, matched.transaction, matched.back));
+    for Match { rule: number, transaction, back, in_stream } in &matches {
+        let packet = if *back { round.subject.packet.reversed() } else { round.subject.packet };
+        let compiled = round.compiled(*number);
         let rule = &compiled.rule;
         let of_flow = round.subject.flow.is_some() && compiled.kind.is_of_flow(*in_stream);
-        let told = told(rule, &round.subject.packet, round.flow, round.shared, round.subject.now_ns);
+        let told = told(rule, &packet, round.flow, round.shared, round.subject.now_ns);
         if told == Told::No {
             continue;
         }
         if rule.action == Action::Pass {
             out.alerts.clear();
+            out.dropped_by = None;
             out.verdict = Verdict::Pass(of_flow);
             break;
         }
         out.verdict = stricter(out.verdict, rule.action, of_flow);
+        if rule.action.blocks() {
+            out.dropped_by.get_or_insert(*number);
+        }
         bypass |= round.subject.flow.is_some() && rule.effects.contains(&Effect::Bypass);
         if !rule.noalert {
             let silent = told == Told::Silent;
-            out.alerts.push(Alert { rule: rule.clone(), transaction: *transaction, in_stream: *in_stream, silent });
+            let (transaction, in_stream, direction) = (*transaction, *in_stream, packet.direction);
+            out.alerts.push(Alert { rule: rule.clone(), transaction, in_stream, direction, silent });
         }
     }
     round.scratch.matches = matches;
     if matches!(out.verdict, Verdict::Pass(true) | Verdict::Drop(true) | Verdict::Reject(_, true)) {
         round.flow.verdict = out.verdict;
     }
+    round.flow.bypassed |= bypass;
     if bypass && out.verdict == Verdict::Continue {
         // what was found is told; what the flow says from here on is not looked at
         round.flow.verdict = Verdict::Pass(true);
     }
+    out.captured.append(&mut round.scratch.packet_variables);
     round.scratch.limited.sort_unstable();
     round.scratch.limited.dedup();
     out.limited.extend_from_slice(&round.scratch.limited);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    rule::{Flags, FlagsTest, Number, NumberTest, PacketTest, StreamSide},
+    rule::{Layers, Number, NumberTest, PacketTest, StreamSide},
     subject::{Flow, Packet, Subject},
 };
 
@@ -99,6 +99,12 @@ impl<'a> Headers<'a> {
         options_of(self.transport.get(20..)?).find(|(of, _)| *of == kind).map(|(_, value)| value)
     }
 
+    /// The VLANs of its tags, the outer one first.
+    fn vlans(&self) -> &[u16] {
+        let tags = &self.packet.vlan;
+        &tags[..tags.iter().position(|id| *id == 0).unwrap_or(tags.len())]
+    }
+
     /// A number of its headers, or of its flow; `None`: there is none.
     fn number(&self, number: Number, flow: Option<&Flow>) -> Option<u64> {
         let network = self.packet.network;
@@ -135,6 +141,7 @@ impl<'a> Headers<'a> {
             Number::Mss => two(tcp.and(self.tcp_option(2))?, 0),
             Number::WindowScale => one(tcp.and(self.tcp_option(3))?, 0),
             Number::FragmentOffset => self.fragment().map(|(offset, _)| u64::from(offset)),
+            Number::VlanLayers => Some(self.vlans().len() as u64),
             Number::FlowAge => flow.map(|flow| u64::from(flow.age_s)),
             Number::FlowPacketsToServer => flow.map(|flow| flow.packets[0]),
             Number::FlowPacketsToClient => flow.map(|flow| flow.packets[1]),
@@ -157,9 +164,9 @@ impl<'a> Headers<'a> {
             },
             PacketTest::TcpFlags(flags) => {
                 let bits = self.transport.get(13).filter(|_| self.packet.protocol == TCP);
-                bits.is_some_and(|bits| has(flags, *bits))
+                bits.is_some_and(|bits| flags.hold(*bits))
             }
-            PacketTest::FragmentBits(flags) => self.fragment().is_some_and(|(_, bits)| has(flags, bits)),
+            PacketTest::FragmentBits(flags) => self.fragment().is_some_and(|(_, bits)| flags.hold(bits)),
             PacketTest::SameAddress => self.packet.source == self.packet.destination,
             PacketTest::IpOption(name) => match *name {
                 "any" => self.ip_options().next().is_some(),
@@ -167,29 +174,29 @@ impl<'a> Headers<'a> {
             },
             PacketTest::StreamSize { who, test } => flow.is_some_and(|flow| stream_size(flow, *who, test)),
             PacketTest::Checksum { valid, .. } => *valid,
-            PacketTest::Address(never) => match *never {},
+            PacketTest::VlanId(layers, test) => {
+                let ids = self.vlans();
+                let holds = |id: &u16| test.holds(u64::from(*id));
+                match *layers {
+                    Layers::Any => ids.iter().any(holds),
+                    Layers::All => !ids.is_empty() && ids.iter().all(holds),
+                    Layers::At(at) => {
+                        let at = if at < 0 { ids.len().checked_add_signed(at.into()) } else { Some(at as usize) };
+                        at.and_then(|at| ids.get(at)).is_some_and(holds)
+                    }
+                }
+            }
         }
     }
 }
 
 fn stream_size(flow: &Flow, who: StreamSide, test: &NumberTest) -> bool {
-    let [client, server] = flow.bytes;
+    let [client, server] = flow.said;
     match who {
         StreamSide::Client => test.holds(client),
         StreamSide::Server => test.holds(server),
         StreamSide::Both => test.holds(client) && test.holds(server),
         StreamSide::Either => test.holds(client) || test.holds(server),
-    }
-}
-
-fn has(flags: &Flags, bits: u8) -> bool {
-    let bits = bits & !flags.ignored;
-    let wanted = flags.bits & !flags.ignored;
-    match flags.test {
-        FlagsTest::Exactly => bits == wanted,
-        FlagsTest::All => bits & wanted == wanted,
-        FlagsTest::Any => bits & wanted != 0,
-        FlagsTest::None => bits & wanted == 0,
     }
 }
 

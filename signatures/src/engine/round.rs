@@ -1,9 +1,11 @@
 //! One packet's way through the rules: what is known of it, and what rules ask of packets and of what is remembered.
 
+use std::sync::Arc;
+
 use super::{
     Outcome, Ruleset,
     compile::{Compiled, Contents, is_spoken},
-    explain::{Explained, Failed},
+    explain::{self, Explained, Failed},
     flow::FlowState,
     packet::Headers,
     shared::Shared,
@@ -32,9 +34,15 @@ pub struct Scratch {
     pub(super) variables: Vec<u64>,
     pub(super) matches: Vec<Match>,
     pub(super) limited: Vec<u32>,
+    /// What groups of expressions hold that the rule which is asked now names.
+    pub(super) captured: Vec<(Arc<str>, Box<[u8]>)>,
+    /// The same of rules that have matched, as far as it is about the packet.
+    pub(super) packet_variables: Vec<(Arc<str>, Box<[u8]>)>,
     /// Of each selector and direction: the epoch and its place among the fields that were asked for.
     pub(super) slots: Vec<(u64, u32)>,
     pub(super) trace: Option<Vec<Explained>>,
+    /// Of the condition that was verified last and did not hold, how far any of its instances came.
+    pub(super) furthest: Option<u16>,
 }
 
 /// A rule has matched.
@@ -42,6 +50,8 @@ pub struct Scratch {
 pub(super) struct Match {
     pub rule: u32,
     pub transaction: Option<u64>,
+    /// It is of the other direction than the packet.
+    pub back: bool,
     pub in_stream: bool,
 }
 
@@ -51,6 +61,8 @@ pub(super) struct Round<'a> {
     pub subject: &'a Subject<'a>,
     pub headers: Headers<'a>,
     pub direction: Direction,
+    /// That is the other one than the packet's.
+    back: bool,
     pub flow: &'a mut FlowState,
     pub shared: &'a Shared,
     pub scratch: &'a mut Scratch,
@@ -70,19 +82,31 @@ impl<'a> Round<'a> {
     ) -> Self {
         out.alerts.clear();
         out.limited.clear();
+        out.captured.clear();
+        out.dropped_by = None;
         out.verdict = super::Verdict::Continue;
         flow.adopt(ruleset.id);
         flow.protocol = subject.packet.protocol;
         scratch.epoch += 1;
         scratch.matches.clear();
         scratch.limited.clear();
+        scratch.captured.clear();
+        scratch.packet_variables.clear();
         scratch.candidates.clear();
         scratch.marks.resize(ruleset.index.compiled.len(), (0, 0));
         scratch.addresses.resize(ruleset.index.addresses.len(), (0, [None; 2]));
         scratch.slots.resize(ruleset.index.fields.selectors.len() * 2, (0, 0));
         let (headers, direction) = (Headers::new(subject.packet), subject.packet.direction);
         let (packet_epoch, budget) = (scratch.epoch, Budget::new(PACKET_STEPS));
-        Self { ruleset, subject, headers, direction, flow, shared, scratch, budget, packet_epoch }
+        Self { ruleset, subject, headers, direction, back: false, flow, shared, scratch, budget, packet_epoch }
+    }
+
+    /// What is asked from here on is asked of the other direction.
+    pub fn turn(&mut self, subject: &'a Subject<'a>) {
+        self.scratch.epoch += 1;
+        self.packet_epoch = self.scratch.epoch;
+        (self.subject, self.headers) = (subject, Headers::new(subject.packet));
+        (self.direction, self.back) = (subject.packet.direction, !self.back);
     }
 
     /// A rule, prepared.
@@ -93,7 +117,8 @@ impl<'a> Round<'a> {
     /// Says that a rule was a candidate and did not match, to whoever asked for it.
     pub fn failed(&mut self, rule: u32, transaction: Option<u64>, failed: Failed) -> bool {
         if let Some(trace) = &mut self.scratch.trace {
-            trace.push(Explained { rule, transaction, failed: Some(failed) });
+            let check = explain::check(&self.ruleset.index.compiled[rule as usize].rule, failed, self.scratch.furthest);
+            trace.push(Explained { rule, transaction, failed: Some(failed), check });
         }
         false
     }
@@ -200,11 +225,16 @@ impl<'a> Round<'a> {
                     _ => spoken != App::Unknown && is_spoken(std::slice::from_ref(app), spoken) != *negated,
                 }
             }
+            Condition::OriginalApp(app, negated) => {
+                let original = self.subject.flow.and_then(|flow| flow.original_app);
+                original.is_some_and(|spoken| is_spoken(std::slice::from_ref(app), spoken) != *negated)
+            }
             Condition::Event(event) => packet.events.iter().any(|of| **of == **event),
             Condition::Flowbits(flowbits) => self.subject.flow.is_some() && self.flow.flowbits(flowbits),
             Condition::Flowint(flowint) => self.subject.flow.is_some() && self.flow.flowint(flowint),
             Condition::Xbits(bits) | Condition::Hostbits(bits) if bits.scope == BitScope::Transaction => {
-                let is_set = transaction_bits.is_some_and(|held| held.contains(&super::flow::name_hash(&bits.name)));
+                let is_set =
+                    transaction_bits.is_some_and(|held| held.contains(&super::variables::name_hash(&bits.name)));
                 is_set == (bits.action == crate::rule::BitAction::IsSet)
             }
             Condition::Xbits(bits) | Condition::Hostbits(bits) => {
@@ -219,7 +249,9 @@ impl<'a> Round<'a> {
     pub fn contents(&mut self, number: u32, stream: Option<Hay<'_>>) -> Result<(), (usize, Verified)> {
         let compiled = self.compiled(number);
         self.scratch.variables.clear();
+        self.scratch.captured.clear();
         for (at, contents) in compiled.contents.iter().enumerate() {
+            self.scratch.furthest = None;
             let verified = self.content(number, contents, stream);
             if verified.answer != Answer::Holds {
                 return Err((at, verified));
@@ -229,7 +261,7 @@ impl<'a> Round<'a> {
     }
 
     fn content(&mut self, number: u32, contents: &Contents, stream: Option<Hay<'_>>) -> Verified {
-        const NEVER: Verified = Verified { answer: Answer::Never, missing: None };
+        const NEVER: Verified = Verified { answer: Answer::Never, missing: None, furthest: 0 };
         let packet = &self.subject.packet;
         let octets;
         let hay = match &contents.selected {
@@ -261,6 +293,11 @@ impl<'a> Round<'a> {
     /// Asks whether steps hold, and notes if that took too much work.
     pub fn verify(&mut self, number: u32, steps: &super::verify::Steps, hay: Hay<'_>) -> Verified {
         let verified = verify(steps, hay, &mut self.scratch.variables, &mut self.budget, self.shared);
+        if verified.answer == Answer::Holds {
+            let captured = steps.captured(hay.bytes).into_iter();
+            self.scratch.captured.extend(captured.map(|(name, bytes)| (name, bytes.into())));
+        }
+        self.scratch.furthest = self.scratch.furthest.max(Some(verified.furthest));
         if std::mem::take(&mut self.budget.limited) {
             self.scratch.limited.push(number);
         }
@@ -270,7 +307,7 @@ impl<'a> Round<'a> {
     /// A rule has matched: what it does is done at once, so that those behind it see it.
     pub fn matched(&mut self, number: u32, transaction: Option<u64>, in_stream: bool) {
         if let Some(trace) = &mut self.scratch.trace {
-            trace.push(Explained { rule: number, transaction, failed: None });
+            trace.push(Explained { rule: number, transaction, failed: None, check: None });
         }
         let packet = &self.subject.packet;
         for effect in &self.compiled(number).rule.effects {
@@ -284,7 +321,7 @@ impl<'a> Round<'a> {
                 Effect::Xbits(bits) | Effect::Hostbits(bits) if bits.scope == BitScope::Transaction => {
                     let of = self.flow.transactions.iter_mut().find(|of| Some(of.id) == transaction);
                     if let Some(of) = of {
-                        super::flow::change(&mut of.bits, super::flow::name_hash(&bits.name), bits.action);
+                        super::variables::change(&mut of.bits, super::variables::name_hash(&bits.name), bits.action);
                     }
                 }
                 Effect::Xbits(bits) | Effect::Hostbits(bits) => {
@@ -293,6 +330,14 @@ impl<'a> Round<'a> {
                 Effect::Bypass | Effect::Tag => {}
             }
         }
-        self.scratch.matches.push(Match { rule: number, transaction, in_stream });
+        for (name, bytes) in self.scratch.captured.drain(..) {
+            match name.split_once(':') {
+                Some(("flow", name)) if self.subject.flow.is_some() => self.flow.variables.capture(name, &bytes),
+                Some(("pkt", name)) => self.scratch.packet_variables.push((name.into(), bytes)),
+                _ => {}
+            }
+        }
+        let back = self.back;
+        self.scratch.matches.push(Match { rule: number, transaction, back, in_stream });
     }
 }

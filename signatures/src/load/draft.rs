@@ -56,13 +56,16 @@ pub(crate) struct Draft<'a> {
     pub unmet: Option<String>,
     /// What is odd about it and no reason to leave it out.
     pub warnings: Vec<Mistake>,
+    /// Which option of the rule is read now, from 0.
+    pub setting: u16,
     order: u32,
 }
 
 /// A condition, or the place of one.
 pub(crate) enum Slot {
     List(usize),
-    Condition(Condition),
+    /// With the option that says it.
+    Condition(Condition, u16),
 }
 
 /// What is looked for in one buffer.
@@ -77,6 +80,8 @@ pub(crate) struct Item {
     pub check: Check,
     /// Ascending over all lists.
     pub order: u32,
+    /// The option that says it, from 0.
+    pub setting: u16,
     pub span: Range<usize>,
 }
 
@@ -126,6 +131,7 @@ impl<'a> Draft<'a> {
             packet_keyword: None,
             unmet: None,
             warnings: Vec::new(),
+            setting: 0,
             order: 0,
         }
     }
@@ -135,7 +141,7 @@ impl<'a> Draft<'a> {
         if self.slots.len() >= MAX_CHECKS {
             return Err(Mistake::new(&codes::TOO_LONG, format!("the rule has more than {MAX_CHECKS} conditions")));
         }
-        self.slots.push(Slot::Condition(condition));
+        self.slots.push(Slot::Condition(condition, self.setting));
         Ok(())
     }
 
@@ -195,6 +201,19 @@ impl<'a> Draft<'a> {
         self.check_in(list, check, span)
     }
 
+    /// A thing to look for behind the last match: without a sticky buffer, wherever that was looked for.
+    pub fn check_behind(&mut self, check: Check, span: Range<usize>) -> Done {
+        let list = self.last_list().unwrap_or_else(|| self.list());
+        self.check_in(list, check, span)
+    }
+
+    /// The list of what was read last, if no sticky buffer is selected.
+    pub fn last_list(&self) -> Option<usize> {
+        let last = |(at, list): (usize, &List)| list.items.last().map(|item| (item.order, at));
+        let lists = self.lists.iter().enumerate().filter(|_| self.sticky.is_none());
+        lists.filter_map(last).max().map(|(_, at)| at)
+    }
+
     /// A thing to look for in a buffer that is named by the way (`urilen`, `/U` of `pcre`).
     pub fn check_of(&mut self, buffer: Buffer, keyword: &str, check: Check, span: Range<usize>) -> Done {
         if self.sticky.as_ref().is_some_and(|sticky| sticky.selected == Selected::Buffer(buffer)) {
@@ -209,7 +228,7 @@ impl<'a> Draft<'a> {
         if self.order as usize >= MAX_CHECKS {
             return Err(Mistake::new(&codes::TOO_LONG, format!("the rule has more than {MAX_CHECKS} conditions")));
         }
-        self.lists[list].items.push(Item { check, order: self.order, span });
+        self.lists[list].items.push(Item { check, order: self.order, setting: self.setting, span });
         self.order += 1;
         Ok(())
     }
@@ -291,11 +310,13 @@ impl<'a> Draft<'a> {
 
     /// The index of a variable that was defined: what is read from the payload is not known in buffers, nor the other way round.
     pub fn variable(&self, name: &str) -> Option<u8> {
-        let selected = self.sticky.as_ref().map_or(&Selected::Payload, |sticky| &sticky.selected);
-        let payload = *selected == Selected::Payload;
-        let known = |(known, list): &(Arc<str>, usize)| {
-            **known == *name && payload == (self.lists[*list].selected == Selected::Payload)
+        let is_payload = |list: usize| self.lists[list].selected == Selected::Payload;
+        let last = self.last_list().map(is_payload);
+        let here = |payload: bool| match &self.sticky {
+            Some(sticky) => payload == (sticky.selected == Selected::Payload),
+            None => payload || last == Some(payload),
         };
+        let known = |(known, list): &(Arc<str>, usize)| **known == *name && here(is_payload(*list));
         self.variables.iter().position(known).map(|at| at as u8)
     }
 }

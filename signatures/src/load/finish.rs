@@ -13,8 +13,8 @@ use crate::{
     codes,
     protocol::App,
     rule::{
-        Action, Arrow, Check, Condition, Content, FastPattern, Inspect, Number, NumberTest, PacketTest, Protocol, Rule,
-        Selected, Size, Value,
+        Action, Arrow, Check, Condition, Content, FastPattern, Inspect, Number, NumberTest, Options, PacketTest,
+        Protocol, Rule, Selected, Size, Value,
     },
 };
 
@@ -56,7 +56,7 @@ pub(super) fn finish(mut draft: Draft<'_>, standing: Standing) -> Result<Rule, V
         return Err(wrong);
     }
     let apps = apps(&draft);
-    let (conditions, fast_pattern) = conditions(&mut draft);
+    let Conditions { conditions, options, fast_pattern } = conditions(&mut draft);
     let class = draft.class;
     let priority = draft.priority.or(class.as_ref().map(|class| class.priority)).unwrap_or(DEFAULT_PRIORITY);
     Ok(Rule {
@@ -75,6 +75,7 @@ pub(super) fn finish(mut draft: Draft<'_>, standing: Standing) -> Result<Rule, V
         noalert: draft.noalert,
         flow: draft.flow.unwrap_or_default(),
         conditions,
+        options,
         effects: draft.effects,
         threshold: draft.threshold,
         detection: draft.detection,
@@ -175,7 +176,9 @@ fn most_of_size(check: &Check) -> Option<i64> {
 
 /// The largest size that a payload may have by `dsize`.
 fn most_of_payload(slot: &Slot) -> Option<i64> {
-    let Slot::Condition(Condition::Packet(PacketTest::Number(Number::PayloadSize, test))) = slot else { return None };
+    let Slot::Condition(Condition::Packet(PacketTest::Number(Number::PayloadSize, test)), _) = slot else {
+        return None;
+    };
     match test {
         NumberTest::Equal(size) | NumberTest::LessOrEqual(size) => Some(*size as i64),
         NumberTest::Less(size) | NumberTest::Between(_, size) => Some(*size as i64 - 1),
@@ -204,14 +207,23 @@ fn needed(content: &Content) -> i64 {
     offset + content.bytes.len() as i64
 }
 
+/// See the fields of [`Rule`].
+struct Conditions {
+    conditions: Vec<Condition>,
+    options: Options,
+    fast_pattern: Option<FastPattern>,
+}
+
 /// The conditions in order, lists that nothing is in left out, and the content that `fast_pattern` names.
-fn conditions(draft: &mut Draft<'_>) -> (Vec<Condition>, Option<FastPattern>) {
+fn conditions(draft: &mut Draft<'_>) -> Conditions {
     let fast = draft.fast_pattern.take();
     let mut fast_pattern = None;
     let mut conditions = Vec::with_capacity(draft.slots.len());
+    let mut options = Vec::with_capacity(draft.slots.len());
     for slot in std::mem::take(&mut draft.slots) {
         let list = match slot {
-            Slot::Condition(condition) => {
+            Slot::Condition(condition, setting) => {
+                options.push((conditions.len() as u16, 0, setting));
                 conditions.push(condition);
                 continue;
             }
@@ -225,11 +237,13 @@ fn conditions(draft: &mut Draft<'_>) -> (Vec<Condition>, Option<FastPattern>) {
         {
             fast_pattern = Some(FastPattern { condition: conditions.len(), check, only: fast.only, chop: fast.chop });
         }
+        let checks = list.items.iter().enumerate();
+        options.extend(checks.map(|(check, item)| (conditions.len() as u16, check as u16, item.setting)));
         conditions.push(Condition::Inspect(Inspect {
             selected: list.selected.clone(),
             transforms: std::mem::take(&mut list.transforms),
             checks: std::mem::take(&mut list.items).into_iter().map(|item| item.check).collect(),
         }));
     }
-    (conditions, fast_pattern)
+    Conditions { conditions, options: Options(options.into()), fast_pattern }
 }

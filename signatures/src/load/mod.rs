@@ -299,7 +299,8 @@ fn rule(line: &Line<'_>, context: &Context<'_>, headers: &Headers<'_>, found: &m
     });
     let fallback = crate::rule::Header::any();
     let mut draft = Draft::new(context, header.as_ref().unwrap_or(&fallback));
-    for setting in &statement.settings {
+    for (number, setting) in statement.settings.iter().enumerate() {
+        draft.setting = u16::try_from(number).unwrap_or(u16::MAX);
         if let Err(mistake) = keyword::apply(&mut draft, setting) {
             let at = setting.value.filter(|value| !value.bytes.is_empty()).unwrap_or(setting.keyword).span();
             add(&setting.keyword.text().to_ascii_lowercase(), mistake, at);
@@ -360,11 +361,11 @@ fn sid_of(text: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Rules of a file, with everything beside them as it is by default.
-    pub(super) fn loaded(bytes: &[u8]) -> Loaded {
+    pub(crate) fn loaded(bytes: &[u8]) -> Loaded {
         let none = |_: &str, file: &str| Err(format!("there is no `{file}`"));
         let options = Options {
             variables: Variables::default(),

@@ -41,7 +41,7 @@ fn never(draft: &Draft<'_>, all: &mut Vec<Mistake>) {
     let unread = |apps: &[App]| !apps.is_empty() && !apps.iter().any(|app| app.is_read());
     let of_app = |slot: &Slot| match slot {
         Slot::List(list) => matches!(draft.lists[*list].selected, Selected::Buffer(_)),
-        Slot::Condition(condition) => {
+        Slot::Condition(condition, _) => {
             matches!(condition, Condition::Number { .. } | Condition::Test { .. } | Condition::AppEvent(_))
         }
     };

@@ -7,13 +7,14 @@ mod state;
 
 use std::sync::Arc;
 
-use crate::protocol::App;
+use crate::{protocol::App, syntax};
 
 pub use self::{
-    condition::{Condition, Flags, FlagsTest, Inspect, Number, NumberTest, PacketTest, Selected, StreamSide, Unlisted},
+    condition::{Condition, Flags, FlagsTest, Inspect, Layers, Number, NumberTest, PacketTest, Selected, StreamSide},
     content::{
-        Base64, Base64Mode, ByteExtract, ByteJump, ByteMath, ByteOp, ByteTest, Check, Compare, Content, Dataset, From,
-        IsDataAt, JumpBase, MathOp, Pcre, Place, SetAction, SetKind, Size, Transform, Value,
+        Base64, Base64Mode, ByteExtract, ByteJump, ByteMath, ByteOp, ByteTest, Check, Compare, Content, Dataset,
+        Entropy, EntropyTest, From, IsDataAt, JumpBase, MathOp, Pcre, Place, SetAction, SetKind, Size, Transform,
+        Value,
     },
     header::{Addresses, Arrow, Header, Network, PortRange, Ports, Protocol},
     state::{
@@ -88,6 +89,8 @@ pub struct Rule {
     pub flow: FlowKeyword,
     /// In the order in which they stand there. All must hold, those of transactions in the same one.
     pub conditions: Vec<Condition>,
+    /// Where they stand in the text.
+    pub options: Options,
     /// What a match does to bits and numbers, in order.
     pub effects: Vec<state::Effect>,
     pub threshold: Option<Threshold>,
@@ -100,6 +103,59 @@ pub struct Rule {
     pub file: Arc<str>,
     /// The text of it, as it stands there.
     pub text: Arc<str>,
+}
+
+/// Which option of a rule's text says a condition, or a check of it: by index of the condition and of the check, counted from 0.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Options(pub Box<[(u16, u16, u16)]>);
+
+impl Rule {
+    /// The option that says a condition, or a check of it, as it is written: `content:"/admin"`. `None` of a rule without text.
+    pub fn option(&self, condition: u16, check: u16) -> Option<String> {
+        let (.., number) = self.options.0.iter().find(|(at, of, _)| (*at, *of) == (condition, check))?;
+        let statement = syntax::parse(self.text.as_bytes()).ok()?;
+        let setting = statement.settings.get(usize::from(*number))?;
+        let keyword = setting.keyword.text().into_owned();
+        Some(setting.value.map_or(keyword.clone(), |value| format!("{keyword}:{}", value.text())))
+    }
+
+    /// Whether it says the same, whatever file and line it stands in.
+    pub fn says(&self, other: &Self) -> bool {
+        // where it stands is no part of it
+        let Self {
+            options: _,
+            line: _,
+            file: _,
+            text: _,
+            gid,
+            sid,
+            rev,
+            action,
+            header,
+            apps,
+            message,
+            class,
+            priority,
+            metadata,
+            references,
+            target,
+            noalert,
+            flow,
+            conditions,
+            effects,
+            threshold,
+            detection,
+            suppress,
+            fast_pattern,
+        } = self;
+        (gid, sid, rev, action, priority, noalert)
+            == (&other.gid, &other.sid, &other.rev, &other.action, &other.priority, &other.noalert)
+            && (header, apps, message, class) == (&other.header, &other.apps, &other.message, &other.class)
+            && (metadata, references, target) == (&other.metadata, &other.references, &other.target)
+            && (flow, conditions, effects) == (&other.flow, &other.conditions, &other.effects)
+            && (threshold, detection, suppress) == (&other.threshold, &other.detection, &other.suppress)
+            && fast_pattern == &other.fast_pattern
+    }
 }
 
 /// What `fast_pattern` says.

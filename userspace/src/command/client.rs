@@ -87,9 +87,23 @@ pub fn apply(args: &FileArgs) -> anyhow::Result<ExitCode> {
     }
     eprint!("{}", answer["warnings"].as_str().unwrap_or_default());
     print(&format!(
-        "generation {} in force: {} ms to compile, {} ms to fill, {} ms to commit\n",
-        answer["generation"], answer["compile_ms"], answer["fill_ms"], answer["commit_ms"]
+        "generation {} in force: {} ms to compile, {} ms to fill, {} ms to commit\n{}",
+        answer["generation"],
+        answer["compile_ms"],
+        answer["fill_ms"],
+        answer["commit_ms"],
+        rules_pushed(&answer["rules"])
     ))
+}
+
+/// What became of the rules, in a line; nothing where there are none.
+fn rules_pushed(rules: &Value) -> String {
+    if rules.is_null() {
+        return String::new();
+    }
+    let [loaded, left_out, added, removed, changed] =
+        ["loaded", "left_out", "added", "removed", "changed"].map(|name| &rules[name]);
+    format!("rules: {loaded} loaded, {left_out} left out; {added} added, {removed} removed, {changed} changed\n")
 }
 
 /// `dropgate diff FILE`.
@@ -105,6 +119,11 @@ pub fn status(args: &ShowArgs) -> anyhow::Result<ExitCode> {
 /// `dropgate flows`.
 pub fn flows(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     show(&Request::Flows {}, args.json)
+}
+
+/// `dropgate rules` without a file.
+pub(super) fn rules(json: bool) -> anyhow::Result<ExitCode> {
+    show(&Request::Rules {}, json)
 }
 
 /// Prints an answer that comes as data and as text; of a list, one line each.

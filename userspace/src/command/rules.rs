@@ -8,39 +8,44 @@ use std::{
 };
 
 use clap::Args;
-use dropgate_signatures::{
-    load::{self, File, Loaded, Options, Outcome, Variables},
-    rule::{Action, Ends, Header, Protocol, Rule},
-};
+use dropgate_signatures::load::{self, File, Loaded, Options, Outcome, Variables};
 
-use crate::policy::{
-    self,
-    rules::{MAX_FILE, in_directory},
-    source::{ReadError, read_bytes},
+use super::client;
+use crate::{
+    policy::{
+        self,
+        rules::{MAX_FILE, in_directory},
+        source::{ReadError, read_bytes},
+    },
+    view,
 };
 
 /// Arguments of `rules`.
 #[derive(Args, Debug)]
 pub struct RulesArgs {
-    /// File of rules, or a directory of `*.rules`
-    #[arg(long, required = true)]
+    /// File of rules, or a directory of `*.rules`; without any, the rules that the running daemon has in force
+    #[arg(long)]
     pub file: Vec<String>,
     /// A variable of the rules: `HOME_NET=10.0.0.0/8`
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", requires = "file")]
     pub variable: Vec<String>,
     /// Suricata's `classification.config`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "file")]
     pub classification: Option<String>,
     /// Suricata's `threshold.config`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "file")]
     pub thresholds: Option<String>,
     /// One JSON line a rule on standard output
     #[arg(long)]
     pub json: bool,
 }
 
-/// Reads rules and says of each whether it loads. 0: done; 1: none of them does; 3: a file cannot be read.
+/// Reads rules and says of each whether it loads, or asks the daemon for those it has. 0: done; 1: none of them loads; 3: a file
+/// cannot be read, or no daemon answers.
 pub fn rules(args: &RulesArgs) -> anyhow::Result<ExitCode> {
+    if args.file.is_empty() {
+        return client::rules(args.json);
+    }
     let mut variables = Variables::default();
     for definition in &args.variable {
         let Some((name, value)) = definition.split_once('=') else {
@@ -81,7 +86,7 @@ pub fn rules(args: &RulesArgs) -> anyhow::Result<ExitCode> {
         }
     } else {
         eprint!("{}", policy::render(&loaded.diagnostics, io::stderr().is_terminal()));
-        table(&mut out, &loaded)?;
+        writeln!(out, "{}", view::rules::table(&loaded.rules))?;
         summary(&mut out, &loaded)?;
     }
     out.flush()?;
@@ -127,62 +132,11 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A line for each rule that is loaded.
-fn table(out: &mut impl Write, loaded: &Loaded) -> io::Result<()> {
-    writeln!(out, "{:>10}  {:10}  {:10}  {:20}  MESSAGE", "SID", "ACTION", "PROTOCOL", "ATT&CK")?;
-    for rule in &loaded.rules {
-        let techniques = techniques(rule);
-        let shown: String = rule.message.chars().filter(|c| !c.is_control()).collect();
-        let (action, protocol) = (action(rule.action), protocol(&rule.header));
-        writeln!(out, "{:>10}  {action:10}  {protocol:10}  {techniques:20}  {shown}", rule.sid)?;
-    }
-    Ok(())
-}
-
-/// What metadata says of ATT&CK: tactics and techniques.
-fn techniques(rule: &Rule) -> String {
-    let ids = rule.metadata.iter().filter(|(key, _)| matches!(&**key, "mitre_tactic_id" | "mitre_technique_id"));
-    let ids: Vec<String> = ids.map(|(_, id)| id.chars().filter(|c| !c.is_control()).collect()).collect();
-    ids.join(",")
-}
-
-fn action(action: Action) -> &'static str {
-    match action {
-        Action::Alert => "alert",
-        Action::Drop => "drop",
-        Action::Pass => "pass",
-        Action::Reject(Ends::Source) => "reject",
-        Action::Reject(Ends::Destination) => "rejectdst",
-        Action::Reject(Ends::Both) => "rejectboth",
-    }
-}
-
-fn protocol(header: &Header) -> String {
-    match header.protocol {
-        Protocol::Ip => "ip",
-        Protocol::Ipv4 => "ipv4",
-        Protocol::Ipv6 => "ipv6",
-        Protocol::Tcp => "tcp",
-        Protocol::TcpPacket => "tcp-pkt",
-        Protocol::TcpStream => "tcp-stream",
-        Protocol::Udp => "udp",
-        Protocol::Icmp => "icmp",
-        Protocol::Icmpv4 => "icmpv4",
-        Protocol::Icmpv6 => "icmpv6",
-        Protocol::Sctp => "sctp",
-        Protocol::Igmp => "igmp",
-        Protocol::PacketHeader => "pkthdr",
-        Protocol::Number(number) => return number.to_string(),
-        Protocol::App(app) => app.name(),
-    }
-    .to_owned()
-}
-
 /// How many rules there are, and what stopped the others, by keyword and what was said most.
 fn summary(out: &mut impl Write, loaded: &Loaded) -> io::Result<()> {
     let (all, sound) = (loaded.outcomes.len(), loaded.rules.len());
     let share = if all == 0 { 100.0 } else { 100.0 * sound as f64 / all as f64 };
-    writeln!(out, "\n{sound} of {all} rules load ({share:.2}%), {} are commented out", loaded.disabled)?;
+    writeln!(out, "{sound} of {all} rules load ({share:.2}%), {} are commented out", loaded.disabled)?;
     let mut keywords: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     for refused in loaded.outcomes.iter().filter_map(|outcome| outcome.refused.as_ref()) {
         *keywords.entry(&refused.keyword).or_default().entry(&refused.error).or_default() += 1;

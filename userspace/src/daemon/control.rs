@@ -34,6 +34,8 @@ pub enum Request {
     },
     Status {},
     Flows {},
+    /// The rules that are in force.
+    Rules {},
     /// The event stream.
     Events {
         types: Vec<String>,

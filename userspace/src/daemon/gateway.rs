@@ -22,7 +22,7 @@ use crate::{
     events::Names,
     hold::{self, HoldError, Holder},
     netlink,
-    policy::{self, Diagnostic, Environment, Ids, Image, Policy},
+    policy::{self, Diagnostic, Environment, Ids, Image, Policy, RulesChanged},
     view::subject,
 };
 use arc_swap::ArcSwap;
@@ -68,8 +68,21 @@ pub struct Pushed {
     pub fill_ms: f64,
     /// From there until every packet is judged by the new generation, ms.
     pub commit_ms: f64,
+    /// What became of the rules; left out where there are none, and were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<RulesPushed>,
     /// Warnings about the policy, as text.
     pub warnings: String,
+}
+
+/// Rules that are in force, and what is new about them.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct RulesPushed {
+    pub loaded: usize,
+    /// Those that something is wrong with.
+    pub left_out: usize,
+    #[serde(flatten)]
+    pub changes: RulesChanged,
 }
 
 /// The gateway of this network namespace.
@@ -217,12 +230,14 @@ impl Gateway {
             .prune(&self.place.pins, &image.interfaces)
             .map_err(fault(format!("`{}`", self.place.pins.display())))?;
         self.write_down(&path, &policy, &environment, &image)?;
+        let rules = rules_pushed(self.current.as_ref().map(|current| &current.policy), &policy);
         self.current = Some(Current { path, policy, environment, image });
         Ok(Pushed {
             generation,
             compile_ms: ms(compile),
             fill_ms: ms(committed.fill),
             commit_ms: ms(committed.switch),
+            rules,
             warnings: policy::render(&diagnostics, false),
         })
     }
@@ -284,6 +299,17 @@ impl Gateway {
         }
         self.object.sweep(runs)
     }
+}
+
+/// What a push does to the rules.
+fn rules_pushed(old: Option<&Policy>, new: &Policy) -> Option<RulesPushed> {
+    let signatures = [old.and_then(|policy| policy.signatures.as_ref()), new.signatures.as_ref()];
+    let [_, after] = signatures;
+    signatures.iter().any(Option::is_some).then(|| RulesPushed {
+        loaded: after.map_or(0, |signatures| signatures.ruleset.rules().len()),
+        left_out: after.map_or(0, |signatures| signatures.left_out.values().sum()),
+        changes: policy::diff::rules(signatures).rules(),
+    })
 }
 
 /// The interfaces of this machine, without those that serve to hold packets.

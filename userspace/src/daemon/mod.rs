@@ -4,6 +4,7 @@ pub mod attach;
 pub mod control;
 pub mod gateway;
 pub mod live;
+mod notes;
 pub mod place;
 mod report;
 mod ring;

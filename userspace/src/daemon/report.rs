@@ -15,9 +15,10 @@ use crate::{
     datapath::{Mapped, ObjectError, counters, program},
     events::{Names, Totals, eve::Count},
     hold, netlink,
+    policy::model,
     view::{
         flows::{self, FlowView},
-        status::{Attached, Inspection, Related, Status},
+        status::{Alerts, Attached, Inspection, Limited, Related, Signatures, Status},
     },
 };
 
@@ -58,6 +59,23 @@ fn inspection(holder: &hold::Holder, all: &Totals) -> Inspection {
         },
     }
 }
+
+/// The rules in force, and what came of them.
+fn signatures(of: &model::Signatures, done: Option<&hold::Totals>) -> Signatures {
+    let count = |at: usize| done.map_or(0, |done| done.alerts[at].load(Ordering::Relaxed));
+    let limited = done.map(|done| done.worst_limited(LIMITED_SHOWN)).unwrap_or_default();
+    Signatures {
+        loaded: of.ruleset.rules().len(),
+        left_out: of.left_out.values().sum(),
+        disabled: of.disabled,
+        memory: of.ruleset.footprint() as u64,
+        alerts: Alerts { allowed: count(0), dropped: count(1), rejected: count(2) },
+        limited: limited.into_iter().map(|((gid, sid), times)| Limited { gid, sid, times }).collect(),
+    }
+}
+
+/// Rules that have hit their limits, as many as `status` shows.
+const LIMITED_SHOWN: usize = 10;
 
 impl Gateway {
     /// All counters. `unwritten`: events that the file did not take.
@@ -130,6 +148,9 @@ impl Gateway {
             flows: totals.flows,
             flows_max: u64::from(self.object.sizes().flow_buckets) * dropgate_abi::flow::WAYS as u64,
             inspection: self.holder.as_ref().map(|holder| inspection(holder, &totals)),
+            signatures: current
+                .and_then(|current| current.policy.signatures.as_ref())
+                .map(|of| signatures(of, self.holder.as_ref().map(hold::Holder::totals))),
             counters: own,
         })
     }

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use super::notes::Notes;
 use crate::{
     events::{self, Clock, EveWriter, Names, eve::Event, inspection, signatures},
     hold::Told,
@@ -60,7 +61,8 @@ impl Ring {
         let (unwritten, done) = (Arc::default(), Arc::<AtomicBool>::default());
         let thread = {
             let (unwritten, done) = (Arc::clone(&unwritten), Arc::clone(&done));
-            let work = Work { ring, writer, names, heard, listeners: Vec::new(), unwritten, done };
+            let work =
+                Work { ring, writer, names, heard, listeners: Vec::new(), notes: Notes::default(), unwritten, done };
             std::thread::Builder::new().name("events".into()).spawn(move || work.run()).context("a thread")?
         };
         Ok(Self { words, unwritten, done, thread: Some(thread) })
@@ -82,6 +84,7 @@ struct Work {
     names: Arc<ArcSwap<Names>>,
     heard: Receiver<Word>,
     listeners: Vec<(UnixStream, Filter)>,
+    notes: Notes,
     unwritten: Arc<AtomicU64>,
     done: Arc<AtomicBool>,
 }
@@ -95,6 +98,9 @@ impl Work {
                 match word {
                     Word::Event(event) => self.publish(&event),
                     Word::Told(told, now_ns) => {
+                        if let Told::Noticed(flow, note) = &*told {
+                            self.notes.keep(*flow, note);
+                        }
                         let (names, clock) = (self.names.load_full(), Clock::system());
                         for event in made(&told, now_ns, &names, &clock) {
                             self.publish(&event);
@@ -133,7 +139,7 @@ impl Work {
         let clock = Clock::system();
         loop {
             let Some(item) = self.ring.next() else { return };
-            let made = events::record(&item, &names, &clock);
+            let made = events::record(&item, &names, &clock, |flow| self.notes.take(flow));
             drop(item);
             for event in made {
                 self.publish(&event);
@@ -158,9 +164,13 @@ impl Work {
 /// The events of what an inspector tells.
 fn made(told: &Told, now_ns: u64, names: &Names, clock: &Clock) -> Vec<Event> {
     match told {
-        Told::Dropped(held, walk, reason) => inspection::dropped(held, walk, *reason, now_ns, names, clock),
-        Told::Finding(held, walk, finding) => vec![inspection::found(held, walk, finding, now_ns, names, clock)],
-        Told::Alert(held, walk, alert) => vec![signatures::alert(held, walk, alert, now_ns, names, clock)],
-        Told::Said(held, walk, said) => vec![signatures::said(held, walk, said, now_ns, names, clock)],
+        Told::Dropped(about, reason) => inspection::dropped(about, *reason, now_ns, names, clock),
+        Told::Finding(about, finding) => vec![inspection::found(about, finding, now_ns, names, clock)],
+        Told::Alert(about, alert) => vec![signatures::alert(about, alert, now_ns, names, clock)],
+        Told::Limited(about, rule, times) => {
+            vec![signatures::limited(about, (rule, *times), now_ns, names, clock)]
+        }
+        Told::Said(about, said) => vec![signatures::said(about, said, now_ns, names, clock)],
+        Told::Noticed(..) => Vec::new(),
     }
 }

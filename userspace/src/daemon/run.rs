@@ -253,6 +253,7 @@ impl Daemon {
                 .flows(&names)
                 .map(|flows| both(&flows, view::flows::table(&flows)))
                 .map_err(|error| format!("{:#}", anyhow::Error::from(error))),
+            Request::Rules {} => Ok(self.rules()),
             Request::Events { types, reasons, zones } => {
                 let filter = Filter { event_types: types, reasons, zones, ..Filter::default() };
                 self.tell(Word::Listen(stream, filter));
@@ -272,6 +273,15 @@ impl Daemon {
             },
         );
         None
+    }
+
+    /// The rules in force; none where the policy has none.
+    fn rules(&self) -> serde_json::Result<serde_json::Value> {
+        let signatures = self.gateway.current.as_ref().and_then(|current| current.policy.signatures.as_ref());
+        let rules = signatures.map_or(&[][..], |signatures| signatures.ruleset.rules());
+        let views: Vec<_> = rules.iter().map(|rule| view::rules::RuleView::of(rule)).collect();
+        let text = view::rules::table(rules.iter().map(|rule| &**rule));
+        both(&views, format!("{text}{} rules in force\n", rules.len()))
     }
 
     fn diff(&self, path: &std::path::Path) -> Result<serde_json::Value, String> {

@@ -14,7 +14,7 @@ use crate::{
     inspect::Rules,
     policy::{
         Ids,
-        model::{Expect, Inspection},
+        model::{Expect, Inspection, Tells},
     },
     view::ports::Ports,
 };
@@ -76,6 +76,7 @@ impl State {
             zones: self.zones.iter().map(|(number, name)| (*number, name.clone())).collect(),
             services: services.collect(),
             interfaces: self.interfaces.iter().map(|(index, name)| (*index, name.clone())).collect(),
+            tells: Tells::default(),
         }
     }
 }

@@ -1,15 +1,19 @@
 //! From the programs' records to EVE events.
 
-use super::{Clock, Names, eve, inspection};
+use std::sync::Arc;
+
+use super::{Clock, Names, community::community_id, eve, inspection, told};
 use crate::{
+    inspect::Note,
     protocol::Protocol,
-    view::text::{address, protocol},
+    view::text::{self, address, protocol},
 };
 use dropgate_abi::{
     event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
     flow::{Flow, TICK_SHIFT, expired, flag, tcp},
     from_bytes,
     reason::{Info, Kind, Reason, Stage},
+    tuple::{V4, V6},
     walk::{Walk, action, hook, parsed},
 };
 
@@ -66,10 +70,21 @@ pub(super) fn base(walk: &Walk, info: Option<&Info>, names: &Names, clock: &Cloc
         icmp_type: icmp.then_some(walk.icmp_type),
         icmp_code: icmp.then_some(walk.icmp_code),
         ip_v: known.then_some(walk.family),
-        ether: (!known).then_some(eve::Ether { ether_type: walk.ethertype }),
+        pkt_src: Some("wire/pcap"),
+        community_id: (walk.flow_id != 0 && known).then(|| community(walk, names)).flatten(),
+        ether: (!known).then(|| eve::Ether { ether_type: Some(walk.ethertype), ..eve::Ether::default() }),
         dropgate: Some(own(walk, info, names)),
         ..eve::Event::default()
     }
+}
+
+/// The Community ID of a packet's flow, if events are to have it.
+fn community(walk: &Walk, names: &Names) -> Option<String> {
+    let seed = names.tells.community_id?;
+    let [source, destination] = [walk.src, walk.dst].map(|words| text::ip(walk.family, words));
+    let icmp = matches!(walk.protocol, ICMP | ICMPV6);
+    let (sport, dport) = if icmp { (walk.icmp_type.into(), walk.icmp_code.into()) } else { (walk.sport, walk.dport) };
+    Some(community_id(seed, walk.protocol, (source?, sport), (destination?, dport)))
 }
 
 fn own(walk: &Walk, info: Option<&Info>, names: &Names) -> eve::Own {
@@ -84,14 +99,17 @@ fn own(walk: &Walk, info: Option<&Info>, names: &Names) -> eve::Own {
         direction: (walk.flow_id != 0).then_some(if walk.direction == 0 { "to_server" } else { "to_client" }),
         hook: Some(if walk.hook == hook::EGRESS { "egress" } else { "ingress" }),
         attack: info.map(|info| info.attack).into_iter().filter(|id| !id.is_empty()).map(str::to_owned).collect(),
+        limited: None,
     }
 }
 
 fn dropped(walk: &Walk) -> eve::Drop {
     let bit = |at: u8| walk.tcp_flags & (1 << at) != 0;
+    let len = if walk.family == V6 { walk.ip_len.saturating_sub(IPV6_HEADER) } else { walk.ip_len };
     eve::Drop {
-        len: if walk.ip_len == 0 { walk.frame_len } else { walk.ip_len.into() },
-        ttl: (walk.family != 0).then_some(walk.ttl),
+        len: if walk.ip_len == 0 { walk.frame_len } else { len.into() },
+        ttl: (walk.family == V4).then_some(walk.ttl),
+        hoplimit: (walk.family == V6).then_some(walk.ttl),
         ipid: (walk.parsed & parsed::FRAGMENT != 0).then_some(walk.fragment_id),
         flags: (walk.family != 0 && walk.protocol == TCP && walk.l4 != 0).then(|| eve::TcpFlags {
             fin: bit(0),
@@ -103,12 +121,22 @@ fn dropped(walk: &Walk) -> eve::Drop {
         }),
         // a packet that the programs drop for a signature belongs to a flow that was condemned for it
         reason: if walk.reason == Reason::signature { "flow drop" } else { walk.reason.name() },
+        ..eve::Drop::default()
     }
 }
 
+/// Bytes of an IPv6 header.
+const IPV6_HEADER: u16 = 40;
+
 /// The end of a flow. `end_ns` is the monotonic time of its last packet, `reason` why it left the table: `timeout`,
 /// `forced` (pushed out, used again, revoked) or `shutdown`.
-pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock: &Clock) -> eve::Event {
+pub fn flow(
+    flow: &Flow,
+    end_ns: u64,
+    (reason, note): (&'static str, &Note),
+    names: &Names,
+    clock: &Clock,
+) -> eve::Event {
     let (client, server) = crate::view::flows::endpoints(&flow.key, flow.flags & flag::INITIATOR_HIGH != 0);
     let ports = matches!(flow.key.protocol, TCP | UDP | SCTP);
     let start_ns = flow.start_ns(end_ns);
@@ -136,13 +164,25 @@ pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock
             bytes_toserver: flow.bytes[0] + flow.packets[0] * link_bytes(flow.to_server_port),
             bytes_toclient: flow.bytes[1] + flow.packets[1] * link_bytes(flow.to_client_port),
             start: clock.format(start_ns),
-            end: clock.format(end_ns),
-            age: (end_ns - start_ns) / 1_000_000_000,
-            state: state(flow),
-            reason,
-            alerted: false,
-            action: why.map(|_| "drop"),
+            end: Some(eve::FlowEnd {
+                end: clock.format(end_ns),
+                age: (end_ns - start_ns) / 1_000_000_000,
+                state: if note.bypassed { "bypassed" } else { state(flow) },
+                bypass: note.bypassed.then_some("local"),
+                reason,
+                alerted: note.alerted,
+                action: why.map(|_| "drop").or(note.passed.then_some("pass")),
+            }),
+            ends: None,
         }),
+        community_id: names.tells.community_id.filter(|_| ports).and_then(|seed| {
+            let [client, server] =
+                [client, server].map(|(words, port)| Some((text::ip(flow.key.family, words)?, port)));
+            Some(community_id(seed, flow.key.protocol, client?, server?))
+        }),
+        metadata: told::metadata(&note.metadata, &[]),
+        traffic: told::traffic(&note.metadata),
+        ether: told::macs(note),
         tcp: ended_state(flow).map(|state| eve::Tcp { state }),
         dropgate: Some(eve::Own {
             generation: Some(flow.generation),
@@ -157,8 +197,14 @@ pub fn flow(flow: &Flow, end_ns: u64, reason: &'static str, names: &Names, clock
     }
 }
 
-/// The events of one record of the programs' ring; none for one that this version does not know.
-pub fn record(bytes: &[u8], names: &Names, clock: &Clock) -> Vec<eve::Event> {
+/// The events of one record of the programs' ring; none for one that this version does not know. `note`: what is known of a flow
+/// that has ended, by its identity.
+pub fn record(
+    bytes: &[u8],
+    names: &Names,
+    clock: &Clock,
+    note: impl FnOnce(u64) -> Option<Arc<Note>>,
+) -> Vec<eve::Event> {
     match from_bytes::<u32>(bytes) {
         Some(PACKET) => from_bytes::<PacketEvent>(bytes).map(|event| {
             let mut events = packet(&event.walk, names, clock);
@@ -168,20 +214,27 @@ pub fn record(bytes: &[u8], names: &Names, clock: &Clock) -> Vec<eve::Event> {
             }
             events
         }),
-        Some(FLOW_END) => {
-            from_bytes::<FlowEnd>(bytes).map(|event| vec![ended(&event.flow, event.now_ns, "forced", names, clock)])
-        }
+        Some(FLOW_END) => from_bytes::<FlowEnd>(bytes).map(|event| {
+            let note = note(event.flow.id).unwrap_or_default();
+            vec![ended(&event.flow, event.now_ns, ("forced", &note), names, clock)]
+        }),
         _ => None,
     }
     .unwrap_or_default()
 }
 
 /// A flow that leaves the table at monotonic time `now_ns`: by its time-out, or `otherwise`. See [`flow`].
-pub fn ended(ended: &Flow, now_ns: u64, otherwise: &'static str, names: &Names, clock: &Clock) -> eve::Event {
+pub fn ended(
+    ended: &Flow,
+    now_ns: u64,
+    (otherwise, note): (&'static str, &Note),
+    names: &Names,
+    clock: &Clock,
+) -> eve::Event {
     let now = (now_ns >> TICK_SHIFT) as u32;
     let reason = if expired(now, ended.last_seen, ended.timeout) { "timeout" } else { otherwise };
     let idle = u64::from(now.wrapping_sub(ended.last_seen)) << TICK_SHIFT;
-    flow(ended, now_ns.saturating_sub(idle), reason, names, clock)
+    flow(ended, now_ns.saturating_sub(idle), (reason, note), names, clock)
 }
 
 fn state(flow: &Flow) -> &'static str {
@@ -229,10 +282,7 @@ pub(crate) fn tcp_state(state: u8) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::{super::names::ServiceName, *};
-    use dropgate_abi::{
-        flow::TICK_SHIFT,
-        tuple::{FlowKey, V4},
-    };
+    use dropgate_abi::{flow::TICK_SHIFT, tuple::FlowKey};
     use serde_json::{Value, json};
 
     fn names() -> Names {
@@ -287,7 +337,7 @@ mod tests {
             json!({
                 "timestamp": null, "in_iface": "lan0", "event_type": "drop", "vlan": [10],
                 "src_ip": "10.10.0.5", "src_port": 40000, "dest_ip": "203.0.113.9", "dest_port": 8088,
-                "proto": "TCP", "ip_v": 4,
+                "proto": "TCP", "ip_v": 4, "pkt_src": "wire/pcap",
                 "drop": {"len": 56, "ttl": 64, "syn": true, "ack": false, "psh": false, "rst": false, "urg": false,
                     "fin": false, "reason": "not_allowed"},
                 "dropgate": {"generation": 7, "zone": "office", "peer": "outside", "reason": "not_allowed",
@@ -342,7 +392,13 @@ mod tests {
             bytes: [500, 4000],
             ..Flow::default()
         };
-        let event = serde_json::to_value(flow(&flow_record, 3_500_000_000, "timeout", &names(), &Clock::fixed(0, 0)));
+        let event = serde_json::to_value(flow(
+            &flow_record,
+            3_500_000_000,
+            ("timeout", &Note::default()),
+            &names(),
+            &Clock::fixed(0, 0),
+        ));
         let event = event.unwrap();
         assert_eq!(event["src_ip"], "203.0.113.9");
         assert_eq!(event["src_port"], 80);

@@ -53,7 +53,21 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub community_id: Option<String>,
+    /// What rules have set of the flow, and of the packet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// Bits named `traffic/id/NAME` and `traffic/label/NAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub alert: Option<Alert>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub packet: Option<Packet>,
     /// What was said: `http`, `dns`, `tls` and so on.
     #[serde(flatten)]
     pub records: serde_json::Map<String, serde_json::Value>,
@@ -75,10 +89,83 @@ pub struct Event {
     pub dropgate: Option<Own>,
 }
 
-/// Of frames that are not IP.
-#[derive(Clone, Debug, Serialize)]
+/// The link layer.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Ether {
-    pub ether_type: u16,
+    /// Of frames that are not IP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ether_type: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src_mac: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dest_mac: Option<String>,
+    /// Of a flow: those of the client's side and of the server's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub src_macs: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dest_macs: Vec<String>,
+}
+
+/// What rules have set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Metadata {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flowbits: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub flowints: BTreeMap<String, u32>,
+    /// One name each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flowvars: Vec<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pktvars: Vec<BTreeMap<String, String>>,
+}
+
+/// What rules say that a flow is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub id: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub label: Vec<String>,
+}
+
+/// What was done with a packet.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// `alert`, `pass` or `drop`.
+    pub action: &'static str,
+    /// `to_client`, `to_server` or `both`: who is told that it was dropped.
+    #[serde(rename = "reject-target", skip_serializing_if = "Option::is_none")]
+    pub reject_target: Option<&'static str>,
+    /// How: `tcp-reset` or `icmp-prohib`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reject: Vec<&'static str>,
+}
+
+/// What was said.
+#[derive(Clone, Debug, Serialize)]
+pub struct Payload {
+    /// In base64, and with what is not printable as points.
+    pub payload: String,
+    pub payload_printable: String,
+    /// 1: of the stream.
+    pub stream: u8,
+}
+
+/// The packet.
+#[derive(Clone, Debug, Serialize)]
+pub struct Packet {
+    /// In base64, from the first byte of the frame.
+    pub packet: String,
+    pub packet_info: PacketInfo,
+}
+
+/// How [`Packet`] begins.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PacketInfo {
+    /// libpcap's number of the link layer: 1 is Ethernet.
+    pub linktype: u32,
+    pub linktype_name: &'static str,
 }
 
 /// Something that should not be.
@@ -138,16 +225,43 @@ pub struct Inspection {
 /// The dropped packet.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Drop {
-    /// Bytes of the IP packet; of the frame if it is not IP.
+    /// Bytes of the IPv4 packet, or behind the IPv6 header; of the frame if it is not IP.
     pub len: u32,
+    /// Of IPv4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tos: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u8>,
-    /// Of fragments only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipid: Option<u32>,
+    /// Of IPv6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tc: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hoplimit: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flowlbl: Option<u32>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub flags: Option<TcpFlags>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpHeader>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udplen: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icmp_id: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icmp_seq: Option<u16>,
     pub reason: &'static str,
+}
+
+/// The rest of a TCP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TcpHeader {
+    pub tcpseq: u32,
+    pub tcpack: u32,
+    pub tcpwin: u16,
+    pub tcpres: u8,
+    pub tcpurgp: u16,
 }
 
 /// Flags of a TCP segment.
@@ -164,7 +278,8 @@ pub struct TcpFlags {
 /// What was odd.
 #[derive(Clone, Debug, Serialize)]
 pub struct Anomaly {
-    /// `decode` for what a packet alone shows, `stream` for what shows against a flow or the policy.
+    /// `decode` for what a packet alone shows, `stream` for what shows against a flow or the policy, `detect` for what rules could
+    /// not look at.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// Name of the reason.
@@ -174,24 +289,49 @@ pub struct Anomaly {
 }
 
 /// A flow's account.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Flow {
     pub pkts_toserver: u64,
     pub pkts_toclient: u64,
     pub bytes_toserver: u64,
     pub bytes_toclient: u64,
     pub start: String,
+    /// At its end.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub end: Option<FlowEnd>,
+    /// Before it: its client and its server, whoever sent the packet.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<FlowEnds>,
+}
+
+/// What a flow has come to.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlowEnd {
     pub end: String,
     /// Seconds.
     pub age: u64,
-    /// `new`, `established` or `closed`.
+    /// `new`, `established`, `closed` or `bypassed`.
     pub state: &'static str,
+    /// Who lets it through: `local`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bypass: Option<&'static str>,
     /// `timeout`, `forced` or `shutdown`.
     pub reason: &'static str,
     pub alerted: bool,
-    /// `drop`: no more of it passes.
+    /// `drop`: no more of it passes; `pass`: a rule lets it through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<&'static str>,
+}
+
+/// Between whom a flow is.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlowEnds {
+    pub src_ip: String,
+    pub dest_ip: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dest_port: Option<u16>,
 }
 
 /// State of a TCP flow.
@@ -227,6 +367,18 @@ pub struct Own {
     /// ATT&CK techniques.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attack: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limited: Option<Limited>,
+}
+
+/// A rule that has hit its limits of work.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Limited {
+    pub gid: u32,
+    pub signature_id: u32,
+    pub rev: u32,
+    /// Since it was told of last.
+    pub times: u64,
 }
 
 /// Packets and bytes.

@@ -1,14 +1,13 @@
 //! What the inspector tells, as EVE events.
 
 use dropgate_abi::{
-    hold::Held,
     reason::Reason,
     walk::{Walk, action},
 };
 
-use super::{Clock, Names, convert, eve};
+use super::{Clock, Names, convert, eve, signatures, told};
 use crate::{
-    inspect::{self, Finding},
+    inspect::{self, About, Finding},
     policy::model::Reaction,
     protocol::{self, Candidates, Datagrams, Direction, Protocol, Spoken, Stream},
 };
@@ -16,18 +15,29 @@ use crate::{
 const UDP: u8 = 17;
 
 /// The events of a held packet that ended with the inspector.
-pub fn dropped(held: &Held, walk: &Walk, reason: Reason, now_ns: u64, names: &Names, clock: &Clock) -> Vec<eve::Event> {
-    let mut events = convert::packet(&judged(held, walk, reason, now_ns), names, clock);
-    if reason == Reason::signature {
-        // Suricata's word for it
-        events.iter_mut().filter_map(|event| event.drop.as_mut()).for_each(|drop| drop.reason = "rules");
+pub fn dropped(about: &About, reason: Reason, now_ns: u64, names: &Names, clock: &Clock) -> Vec<eve::Event> {
+    let mut events = convert::packet(&judged(about, reason, now_ns), names, clock);
+    for event in &mut events {
+        let base = told::base(about, reason, now_ns, names, clock);
+        if let Some(drop) = &mut event.drop {
+            told::headers(about, drop);
+            event.verdict = told::verdict(about, names);
+            if let Some(rule) = &about.dropped_by {
+                // Suricata's word for it
+                drop.reason = "rules";
+                event.alert = Some(signatures::header(rule, true, &base));
+            }
+        }
+        (event.metadata, event.traffic, event.ether) = (base.metadata, base.traffic, base.ether);
     }
     events
 }
 
 /// The alert about what a flow speaks. The action is `blocked` where the flow ends, else `allowed`.
-pub fn found(held: &Held, walk: &Walk, finding: &Finding, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
-    alert(&judged(held, walk, finding.reason, now_ns), finding, names, clock)
+pub fn found(about: &About, finding: &Finding, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    let alert = alert(&judged(about, finding.reason, now_ns), finding, names, clock);
+    let base = told::base(about, finding.reason, now_ns, names, clock);
+    eve::Event { metadata: base.metadata, traffic: base.traffic, ether: base.ether, ..alert }
 }
 
 /// The alert about a packet that ended for its first byte, before anyone was asked. What it says tells by itself, or nothing.
@@ -124,7 +134,8 @@ fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::E
 }
 
 /// The walk of a packet as the inspector knows it.
-pub(super) fn judged(held: &Held, walk: &Walk, reason: Reason, now_ns: u64) -> Walk {
+pub(super) fn judged(about: &About, reason: Reason, now_ns: u64) -> Walk {
+    let About { held, walk, .. } = about;
     Walk {
         now_ns,
         generation: held.generation,

@@ -3,7 +3,7 @@
 use dropgate_abi::policy::{ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF};
 use std::collections::HashMap;
 
-use crate::policy::model::Expect;
+use crate::policy::model::{Expect, Tells};
 
 /// Names of one generation (and of older ones whose numbers are still about), filled from the compiled policy.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +14,8 @@ pub struct Names {
     pub services: HashMap<u32, ServiceName>,
     /// Interface index to name.
     pub interfaces: HashMap<u32, String>,
+    /// What events tell beside what they are about.
+    pub tells: Tells,
 }
 
 /// One line of an allowlist.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
+use dropgate_abi::reason::Reason;
 use dropgate_signatures::{
     protocol::App,
     rule::{Rule, Target},
@@ -11,24 +11,17 @@ use dropgate_signatures::{
 
 use serde_json::{Map, Value};
 
-use super::{Clock, Names, convert, eve, inspection::judged};
+use super::{Clock, Names, eve, told};
 use crate::{
     app::Record,
-    inspect::{Alerted, Logged},
+    inspect::{About, Alerted, Logged},
 };
 
 /// The alert of a rule that has matched.
-pub fn alert(held: &Held, walk: &Walk, alerted: &Alerted, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
-    let base = base(held, walk, now_ns, names, clock);
+pub fn alert(about: &About, alerted: &Alerted, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    let base = base(about, now_ns, names, clock);
     let rule = &alerted.rule;
-    let ends = [(base.src_ip.clone(), base.src_port), (base.dest_ip.clone(), base.dest_port)]
-        .map(|(ip, port)| eve::End { ip: ip.unwrap_or_default(), port });
-    let [from, to] = ends;
-    let (source, target) = match rule.target {
-        None => (None, None),
-        Some(Target::Source) => (Some(to), Some(from)),
-        Some(Target::Destination) => (Some(from), Some(to)),
-    };
+    let (payload, packet) = told::bytes(about, alerted.said.as_deref(), names);
     let mut dropgate = base.dropgate.clone();
     if let Some(own) = &mut dropgate {
         own.attack = attack(rule);
@@ -39,34 +32,53 @@ pub fn alert(held: &Held, walk: &Walk, alerted: &Alerted, now_ns: u64, names: &N
     eve::Event {
         event_type: "alert",
         tx_id: alerted.transaction,
-        pkt_src: Some("wire/pcap"),
         app_proto: app_proto(alerted.app),
         app_proto_orig: alerted.original_app.and_then(app_proto),
         direction: Some(direction(alerted.direction)),
-        alert: Some(eve::Alert {
-            action: if alerted.blocked { "blocked" } else { "allowed" },
-            gid: rule.gid,
-            signature_id: rule.sid,
-            rev: rule.rev,
-            signature: rule.message.to_string(),
-            category: rule.class.as_ref().map(|class| class.description.to_string()).unwrap_or_default(),
-            severity: rule.priority,
-            source,
-            target,
-            metadata: metadata(rule),
-        }),
+        alert: Some(header(rule, alerted.blocked, &base)),
+        verdict: told::verdict(about, names),
+        flow: Some(told::flow(about, &base, now_ns, clock)),
+        payload,
+        packet,
         records: objects(None, &alerted.context),
         dropgate,
         ..base
     }
 }
 
+/// What an alert says of its rule. `base`: the event, with the ends of its packet.
+pub(super) fn header(rule: &Rule, blocked: bool, base: &eve::Event) -> eve::Alert {
+    let ends = [(base.src_ip.clone(), base.src_port), (base.dest_ip.clone(), base.dest_port)]
+        .map(|(ip, port)| eve::End { ip: ip.unwrap_or_default(), port });
+    let [from, to] = ends;
+    let (source, target) = match rule.target {
+        None => (None, None),
+        Some(Target::Source) => (Some(to), Some(from)),
+        Some(Target::Destination) => (Some(from), Some(to)),
+    };
+    eve::Alert {
+        action: if blocked { "blocked" } else { "allowed" },
+        gid: rule.gid,
+        signature_id: rule.sid,
+        rev: rule.rev,
+        signature: rule.message.to_string(),
+        category: rule.class.as_ref().map(|class| class.description.to_string()).unwrap_or_default(),
+        severity: rule.priority,
+        source,
+        target,
+        metadata: metadata(rule),
+    }
+}
+
 /// What was said, when it is complete.
-pub fn said(held: &Held, walk: &Walk, said: &Logged, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
-    let mut base = base(held, walk, now_ns, names, clock);
-    if (said.direction == Direction::ToServer) != (held.direction == 0) {
+pub fn said(about: &About, said: &Logged, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    let mut base = base(about, now_ns, names, clock);
+    if (said.direction == Direction::ToServer) != (about.held.direction == 0) {
         std::mem::swap(&mut base.src_ip, &mut base.dest_ip);
         std::mem::swap(&mut base.src_port, &mut base.dest_port);
+        if let Some(ether) = &mut base.ether {
+            std::mem::swap(&mut ether.src_mac, &mut ether.dest_mac);
+        }
     }
     let mut dropgate = base.dropgate.clone();
     if let Some(own) = &mut dropgate {
@@ -76,11 +88,28 @@ pub fn said(held: &Held, walk: &Walk, said: &Logged, now_ns: u64, names: &Names,
     eve::Event {
         event_type: said.record.event_type,
         tx_id: Some(said.transaction),
-        pkt_src: Some("wire/pcap"),
         app_proto: app_proto(said.app),
         app_proto_orig: said.original_app.and_then(app_proto),
         records: objects(Some(&said.record), &said.beside),
         dropgate,
+        ..base
+    }
+}
+
+/// A rule has hit its limits of work, so often since this was told last: what it says of such traffic may be missing.
+pub fn limited(about: &About, (rule, times): (&Rule, u64), now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    let base = base(about, now_ns, names, clock);
+    let told = eve::Limited { gid: rule.gid, signature_id: rule.sid, rev: rule.rev, times };
+    eve::Event {
+        event_type: "anomaly",
+        anomaly: Some(eve::Anomaly { kind: "detect", event: "rule_limited", layer: "signatures" }),
+        dropgate: base.dropgate.clone().map(|own| eve::Own {
+            reason: None,
+            stage: None,
+            attack: Vec::new(),
+            limited: Some(told),
+            ..own
+        }),
         ..base
     }
 }
@@ -98,17 +127,15 @@ fn objects(own: Option<&Record>, beside: &[Record]) -> Map<String, Value> {
     objects
 }
 
-fn base(held: &Held, walk: &Walk, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
-    let reason = Reason::signature;
-    convert::base(&judged(held, walk, reason, now_ns), reason.info(), names, clock)
+fn base(about: &About, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    told::base(about, Reason::signature, now_ns, names, clock)
 }
 
 /// As Suricata has it: nothing while it is not known.
 fn app_proto(app: App) -> Option<&'static str> {
     match app {
         App::Unknown => None,
-        App::Http1 => Some(App::Http.name()),
-        app => Some(app.name()),
+        app => Some(app.told()),
     }
 }
 

@@ -11,7 +11,10 @@ use super::{
     work::Batch,
     worker::{Finished, Worker},
 };
-use crate::defragment::{Ended, Whole};
+use crate::{
+    defragment::{Ended, Whole},
+    inspect::About,
+};
 
 impl Worker {
     /// The first fragment of a packet has come: what comes behind it on its flow is not the flow's beginning.
@@ -71,7 +74,7 @@ impl Worker {
     fn ended(&mut self, ended: Vec<Ended>, batch: &Batch) {
         for Ended { held, frame, reason } in ended {
             let (walk, _) = dropgate_xdp::read(&frame);
-            self.dropped(&held, reason, frame.len(), &walk, batch.now_ns);
+            self.dropped(&Arc::new(About::new(&held, &walk, &frame)), reason, frame.len(), batch.now_ns);
             if held.part != part::FIRST {
                 continue;
             }

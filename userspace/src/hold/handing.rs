@@ -1,10 +1,12 @@
 //! What one worker hands to another.
 
+use std::sync::Arc;
+
 use crossbeam::channel::TrySendError;
 use dropgate_abi::reason::Reason;
 
 use super::{shared::Handed, socket::Socket, work::Batch, worker::Worker};
-use crate::policy::model::Answer;
+use crate::{inspect::About, policy::model::Answer};
 
 impl Worker {
     /// Wakes the workers that have something to take over.
@@ -37,7 +39,8 @@ impl Worker {
         if !open || refused.is_some() {
             let (walk, _) = dropgate_xdp::read(frame);
             let reason = refused.unwrap_or(reason);
-            return parts.iter().for_each(|part| self.dropped(held, reason, part.len(), &walk, batch.now_ns));
+            let about = Arc::new(About::new(held, &walk, frame));
+            return parts.iter().for_each(|part| self.dropped(&about, reason, part.len(), batch.now_ns));
         }
         for part in parts {
             self.shared.totals.count(reason, part.len());

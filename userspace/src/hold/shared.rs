@@ -13,7 +13,13 @@ use dropgate_abi::{
 };
 
 use super::{
-    announce::Announcer, bell::Bell, credits::Credits, kernel::Kernel, memory::Memory, port::Port, tell::Tell,
+    announce::Announcer,
+    bell::Bell,
+    credits::Credits,
+    kernel::Kernel,
+    memory::Memory,
+    port::{Port, Way},
+    tell::Tell,
     totals::Totals,
 };
 use crate::{
@@ -84,6 +90,13 @@ impl Shared {
     /// together, and hands on what comes of it.
     pub fn receiver(&self, held: &Held) -> usize {
         if held.part == part::WHOLE { self.owner(held) } else { 0 }
+    }
+
+    /// Index of the interface that a packet came in by which was held on the socket at `place`; 0: it was on its way out.
+    pub fn interface(&self, place: u32) -> u32 {
+        let ports = self.ports.load();
+        let port = ports.iter().find(|port| port.has(place)).filter(|port| port.way(place) == Way::In);
+        port.map_or(0, |port| port.index)
     }
 
     /// The last time at which all workers were alive.

@@ -22,7 +22,7 @@ use super::card;
 /// Packets taken at once.
 pub const BATCH: usize = 64;
 /// Room before a packet, for [`Held`].
-const HEAD_ROOM: u32 = 96;
+const HEAD_ROOM: u32 = 128;
 const _: () = assert!(size_of::<Held>() <= HEAD_ROOM as usize);
 /// Bytes of a frame's memory that belong to the kernel (`XDP_PACKET_HEADROOM`).
 const KERNEL_ROOM: u32 = 256;

@@ -1,19 +1,22 @@
 //! What the inspector tells of, and how often.
 
-use dropgate_abi::{
-    hold::Held,
-    reason::{REASON_SLOTS, Reason},
-    walk::Walk,
-};
+use std::sync::Arc;
 
-use crate::inspect::{Alerted, Finding, Logged};
+use dropgate_abi::reason::{REASON_SLOTS, Reason};
+use dropgate_signatures::rule::Rule;
+
+use crate::inspect::{About, Alerted, Finding, Logged, Note};
 
 /// What the inspector tells of.
 pub enum Told {
-    Dropped(Held, Walk, Reason),
-    Finding(Held, Walk, Finding),
-    Alert(Held, Walk, Alerted),
-    Said(Held, Walk, Logged),
+    Dropped(Arc<About>, Reason),
+    Finding(Arc<About>, Finding),
+    Alert(Arc<About>, Alerted),
+    Said(Arc<About>, Logged),
+    /// A rule has hit its limits of work, so often since this was told last.
+    Limited(Arc<About>, Arc<Rule>, u64),
+    /// What the event of a flow's end is to tell.
+    Noticed(u64, Arc<Note>),
 }
 
 /// Where it is told.

@@ -1,8 +1,14 @@
 //! What the inspector has done, counted for whoever asks.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use dropgate_abi::reason::{REASON_SLOTS, Reason};
+use dropgate_signatures::rule::{Action, Rule};
+
+use crate::{events::LimitedRules, inspect::Alerted};
 
 /// What the inspector is made of, and what it takes.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +42,9 @@ pub struct Totals {
     pub flows: AtomicU64,
     /// Packets that the kernel dropped at the sockets; credits are there to keep this at zero.
     pub dropped: AtomicU64,
+    /// Alerts of rules: those that let the packet pass, dropped it, and told its ends.
+    pub alerts: [AtomicU64; 3],
+    limited: Mutex<LimitedRules>,
     /// Packets and bytes that ended here, by reason.
     reasons: Reasons,
 }
@@ -62,6 +71,26 @@ impl Totals {
             packets.fetch_add(1, Ordering::Relaxed);
             sum.fetch_add(bytes as u64, Ordering::Relaxed);
         }
+    }
+
+    /// Counts an alert.
+    pub(super) fn alert(&self, alert: &Alerted) {
+        let done = match (alert.blocked, alert.rule.action) {
+            (false, _) => 0,
+            (true, Action::Reject(_)) => 2,
+            (true, _) => 1,
+        };
+        self.alerts[done].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// See [`LimitedRules::note`]. Rules hardly ever do: nobody waits here.
+    pub(super) fn limited(&self, rule: &Rule, now_ns: u64) -> Option<u64> {
+        self.limited.lock().unwrap_or_else(PoisonError::into_inner).note(rule, now_ns)
+    }
+
+    /// See [`LimitedRules::worst`].
+    pub fn worst_limited(&self, most: usize) -> Vec<((u32, u32), u64)> {
+        self.limited.lock().unwrap_or_else(PoisonError::into_inner).worst(most)
     }
 
     /// Packets and bytes that ended here for a reason.

@@ -8,7 +8,6 @@ use std::{
 use dropgate_abi::{
     hold::{Held, Settle, part},
     reason::Reason,
-    walk::Walk,
 };
 use xdp::slab::Slab as _;
 
@@ -22,7 +21,7 @@ use super::{
 use crate::{
     clock::now_ns,
     events::Clock,
-    inspect::{self, Answer, Context, Generations, Waiting, Watched},
+    inspect::{self, About, Answer, Context, Generations, Waiting, Watched},
 };
 
 /// How long a packet waits until it is known what is spoken: less than a sender waits for its answer (RFC 6298 has a second,
@@ -265,10 +264,19 @@ impl Worker {
         if judged.uninspected {
             shared.totals.count(Reason::inspector_memory, frame.len());
         }
-        for finding in &judged.found {
-            (shared.tell)(Told::Finding(*held, judged.walk, finding.clone()));
+        if let Some(note) = judged.noticed.take() {
+            (shared.tell)(Told::Noticed(held.flow, note));
         }
-        tell(shared, held, &judged.walk, &mut judged.watched);
+        let about = (ended.is_some() || judged.tells()).then(|| {
+            judged.walk.port = shared.interface(place).into();
+            judged.about(held, frame, &flow.talk, ended.map_or(answer, Answer::Drop), rules)
+        });
+        if let Some(about) = &about {
+            for finding in &judged.found {
+                (shared.tell)(Told::Finding(Arc::clone(about), finding.clone()));
+            }
+            tell(shared, about, &mut judged.watched, batch.now_ns);
+        }
         if let Some((reason, app)) = judged.condemned {
             let request =
                 Settle { hash: held.hash, flow: held.flow, drop_reason: reason.0 as u8, app, ..Settle::default() };
@@ -281,9 +289,8 @@ impl Worker {
             from.send(&mut self.hands, &back);
             let _ = from.flush();
         }
-        if let Some(reason) = ended {
-            let walk = judged.walk;
-            parts.iter().for_each(|part| self.dropped(held, reason, part.len(), &walk, batch.now_ns));
+        if let (Some(reason), Some(about)) = (ended, about) {
+            parts.iter().for_each(|part| self.dropped(&about, reason, part.len(), batch.now_ns));
         }
     }
 
@@ -294,17 +301,18 @@ impl Worker {
         for mut flow in self.flows.untold.drain(..) {
             let rules = batch.rules.of(flow.generation);
             let Some(signatures) = rules.and_then(|rules| rules.signatures.as_ref()) else { continue };
-            if let Some((held, walk)) = inspect::finish(&mut flow.talk, signatures, batch.now_ns, watched) {
-                tell(shared, &held, &walk, watched);
+            if let Some(about) = inspect::finish(&mut flow.talk, signatures, batch.now_ns, watched) {
+                (shared.tell)(Told::Noticed(about.held.flow, Arc::clone(&about.note)));
+                tell(shared, &about, watched, batch.now_ns);
             }
         }
     }
 
     /// Counts a frame that ends here, and tells of it.
-    pub(super) fn dropped(&mut self, held: &Held, reason: Reason, bytes: usize, walk: &Walk, now_ns: u64) {
+    pub(super) fn dropped(&mut self, about: &Arc<About>, reason: Reason, bytes: usize, now_ns: u64) {
         self.shared.totals.count(reason, bytes);
         if self.limiter.allows(reason, now_ns) {
-            (self.shared.tell)(Told::Dropped(*held, *walk, reason));
+            (self.shared.tell)(Told::Dropped(Arc::clone(about), reason));
         }
     }
 
@@ -348,11 +356,17 @@ impl Worker {
 }
 
 /// Tells what rules and parsers say.
-fn tell(shared: &Shared, held: &Held, walk: &Walk, watched: &mut Watched) {
+fn tell(shared: &Shared, about: &Arc<About>, watched: &mut Watched, now_ns: u64) {
     for alert in watched.alerts.drain(..) {
-        (shared.tell)(Told::Alert(*held, *walk, alert));
+        shared.totals.alert(&alert);
+        (shared.tell)(Told::Alert(Arc::clone(about), alert));
     }
     for said in watched.logged.drain(..) {
-        (shared.tell)(Told::Said(*held, *walk, said));
+        (shared.tell)(Told::Said(Arc::clone(about), said));
+    }
+    for rule in watched.limited.drain(..) {
+        if let Some(times) = shared.totals.limited(&rule, now_ns) {
+            (shared.tell)(Told::Limited(Arc::clone(about), rule, times));
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     app::Limits,
     policy::{
         Image, Policy,
-        model::{Expect, Failure, Inspection, Proxied, Reaction},
+        model::{Expect, Failure, Inspection, Proxied, Reaction, Tells},
     },
     protocol::{self, Candidates, Protocol},
 };
@@ -36,6 +36,8 @@ pub struct Rules {
     pub capture: bool,
     /// Who knows what a proxy may be asked for. `None`: nobody, and so nothing.
     pub targets: Option<Arc<dyn Targets>>,
+    /// What events tell beside what they are about.
+    pub tells: Tells,
     /// `None`: there are no rules, and nothing is told of what is said.
     pub signatures: Option<Signatures>,
 }
@@ -59,7 +61,9 @@ impl Rules {
         let signatures = policy.signatures.as_ref().map(|signatures| Signatures {
             ruleset: Arc::clone(&signatures.ruleset),
             shared: Arc::clone(shared),
+            transfers: Arc::default(),
             log: signatures.log,
+            payload: image.tells.payload,
             limits: Limits::default(),
         });
         Some(Self {
@@ -70,6 +74,7 @@ impl Rules {
             proxied: image.names.proxied(),
             capture: false,
             targets: None,
+            tells: image.tells,
             signatures,
         })
     }

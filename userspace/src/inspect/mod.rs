@@ -1,6 +1,7 @@
 //! What is looked for in held packets: their streams put in order, the protocol identified, and compared with what the flow's
 //! service expects. No I/O: frames in, answers out; the sockets are `hold`'s, captures will be `replay`'s.
 
+mod about;
 mod conclude;
 mod expect;
 mod follow;
@@ -17,13 +18,12 @@ mod tests;
 mod upgrade;
 mod watch;
 
+use std::sync::Arc;
+
 use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 
-use self::{
-    conclude::{conclude, settle},
-    packet::{TCP, UDP},
-};
 pub use self::{
+    about::{About, Metadata, Note},
     expect::{Expected, Generations, Rules, expected},
     packet::Packet,
     peers::Peers,
@@ -31,7 +31,11 @@ pub use self::{
     related::Announced,
     reset::Resets,
     talk::{Beginning, Talk, Waiting},
-    watch::{Alerted, Logged, Signatures, Watched, finish},
+    watch::{Alerted, Candidate, Logged, Signatures, Watched, finish},
+};
+use self::{
+    conclude::{conclude, settle},
+    packet::{TCP, UDP},
 };
 use crate::{
     policy::model::{self, Reaction},
@@ -79,6 +83,8 @@ pub struct Judged {
     pub walk: Walk,
     /// What rules say of it.
     pub watched: Watched,
+    /// What events tell of its flow has changed.
+    pub noticed: Option<Arc<Note>>,
     stream: reassembly::Outcome,
 }
 
@@ -150,6 +156,7 @@ pub fn judge_parts(
     (out.finished, out.awaited, out.condemned) = (None, None, None);
     (out.uninspected, out.sieved) = (false, false);
     out.watched.clear();
+    out.noticed = None;
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
     out.walk = packet.walk;
     if let Some(reason) = talk.condemned {
@@ -165,6 +172,7 @@ pub fn judge_parts(
         return Answer::Release;
     }
     let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
+    let established = talk.is_established();
     let answer = if context.full && (talk.footprint() == 0 || !packet.payload().is_empty()) {
         exhausted(direction, talk, context, out)
     } else if packet.walk.protocol == UDP {
@@ -194,9 +202,14 @@ pub fn judge_parts(
     } else {
         answer
     };
+    if rules.tells.ethernet {
+        talk.see(frame, held.direction == 1, out);
+    }
     let answer = match &rules.signatures {
         Some(signatures) if talk.watching && talk.condemned.is_none() => {
-            let answer = watch::watch(held, &packet, talk, signatures, (context.now_ns, answer), out);
+            let established =
+                (established || !packet.payload().is_empty() || packet.walk.protocol != TCP) && talk.is_established();
+            let answer = watch::watch(held, &packet, talk, signatures, (context.now_ns, established, answer), out);
             if talk.watch.is_over() {
                 talk.unwatch();
             }
@@ -229,6 +242,33 @@ pub fn judge_parts(
             Answer::Keep
         }
         answer => answer,
+    }
+}
+
+impl Judged {
+    /// Whether there is anything to tell of the packet, but that it is dropped.
+    pub const fn tells(&self) -> bool {
+        !self.found.is_empty()
+            || !self.watched.alerts.is_empty()
+            || !self.watched.logged.is_empty()
+            || !self.watched.limited.is_empty()
+    }
+
+    /// What goes with whatever is told of the packet that was judged, which was a `frame` of its flow's `talk`.
+    pub fn about(&mut self, held: &Held, frame: &[u8], talk: &Talk, answer: Answer, rules: &Rules) -> Arc<About> {
+        let dropped = match answer {
+            Answer::Drop(reason) => Some(reason),
+            Answer::Release | Answer::Wait | Answer::Keep => None,
+        };
+        let whole = (rules.tells.packet || rules.tells.payload) && !self.watched.alerts.is_empty();
+        Arc::new(About {
+            note: talk.told_note(),
+            verdict: self.watched.verdict,
+            dropped,
+            dropped_by: self.watched.dropped_by.take(),
+            captured: std::mem::take(&mut self.watched.captured),
+            ..About::packet(held, &self.walk, frame, whole)
+        })
     }
 }
 

@@ -5,10 +5,12 @@ mod wait;
 
 pub use self::wait::Waiting;
 
+use std::sync::Arc;
+
 use dropgate_abi::{hold::Held, opening::Opened, reason::Reason};
 
 use super::{
-    Announced, Answer, Judged,
+    Announced, Answer, Judged, Note,
     expect::Rules,
     layer::{Layer, Parties, Stage},
     packet::Packet,
@@ -65,6 +67,8 @@ pub struct Talk {
     beginnings: u8,
     /// Faults that were told of.
     pub(super) told: u8,
+    /// What events tell of it.
+    note: Arc<Note>,
     /// What of `app` the flow table was told while the flow stays under inspection.
     noted: u8,
     /// It ends: every packet of it is dropped.
@@ -93,6 +97,7 @@ impl Talk {
             app: 0,
             beginnings: 0,
             told: 0,
+            note: Arc::default(),
             noted: 0,
             condemned: None,
         }
@@ -152,6 +157,39 @@ impl Talk {
         let new = self.app != self.noted;
         self.noted = self.app;
         new.then_some(self.app)
+    }
+
+    /// What events tell of it.
+    pub fn told_note(&self) -> Arc<Note> {
+        Arc::clone(&self.note)
+    }
+
+    /// Changes what events tell of it: whether that is something else now, it is told.
+    pub(super) fn notice(&mut self, out: &mut Judged, change: impl FnOnce(&mut Note)) {
+        if let Some(note) = self.change_note(change) {
+            out.noticed = Some(note);
+        }
+    }
+
+    /// The same; what it is now, if it has changed.
+    pub(super) fn change_note(&mut self, change: impl FnOnce(&mut Note)) -> Option<Arc<Note>> {
+        let mut note = Note::clone(&self.note);
+        change(&mut note);
+        if note == *self.note {
+            return None;
+        }
+        self.note = Arc::new(note);
+        Some(self.told_note())
+    }
+
+    /// Takes in the hardware addresses of a frame.
+    pub(super) fn see(&mut self, frame: &[u8], to_client: bool, out: &mut Judged) {
+        let known = |at: usize, side: usize| {
+            frame.get(at..at + 6).is_none_or(|mac| self.note.macs[side].iter().any(|known| known == mac))
+        };
+        if !known(6, usize::from(to_client)) || !known(0, usize::from(!to_client)) {
+            self.notice(out, |note| _ = note.see(frame, to_client));
+        }
     }
 
     /// What was announced with this packet.
@@ -260,8 +298,8 @@ impl Talk {
             self.beginning = Beginning::Before;
         }
         if !self.settled || self.watching {
-            if let Some(direction) = out.gap {
-                self.layer().lost(direction);
+            if let Some((direction, bytes)) = out.gap {
+                self.layer().lost(direction, bytes);
             }
             self.layer().hear(out.stream(Direction::ToServer), out.stream(Direction::ToClient), rules);
         }

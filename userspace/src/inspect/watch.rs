@@ -1,24 +1,29 @@
 //! Rules are asked about what a flow says, packet by packet, and what is to be told of it is gathered.
 
+mod note;
+mod told;
+
 use std::sync::Arc;
 
-use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
+use dropgate_abi::{flow, hold::Held, reason::Reason, walk::Walk};
 use dropgate_signatures::{
-    engine::{Alert, FlowState, Outcome, Ruleset, Scratch, Shared, Verdict},
+    engine::{Alert, FlowState, Ruleset, Shared, Verdict, Wants},
     protocol::App,
-    rule::Rule,
     subject::{self, Direction, Stream, Subject, Transaction},
 };
 
+pub use self::told::{Alerted, Candidate, Logged, Watched};
+use self::{note::note, told::tell};
 use super::{
-    Answer, Judged,
+    About, Answer, Judged,
     layer::Layer,
     packet::{Packet, TCP, address},
+    related::Transfers,
     reset::resets,
     talk::Talk,
 };
 use crate::{
-    app::{Exchange, Limits, Parser, Record},
+    app::{Limits, Parser},
     protocol::Spoken,
 };
 
@@ -27,58 +32,17 @@ use crate::{
 pub struct Signatures {
     pub ruleset: Arc<Ruleset>,
     pub shared: Arc<Shared>,
+    /// What data connections of FTP are for.
+    pub transfers: Arc<Transfers>,
     /// What is said is told of (EVE `http`, `tls`, `dns` and so on), also where no rule asks for it.
     pub log: bool,
+    /// Alerts are to have what was said.
+    pub payload: bool,
     pub limits: Limits,
 }
 
-/// A rule has matched.
-#[derive(Clone, Debug)]
-pub struct Alerted {
-    pub rule: Arc<Rule>,
-    /// Its packet, and with it the flow, ends for that.
-    pub blocked: bool,
-    pub transaction: Option<u64>,
-    pub in_stream: bool,
-    pub direction: Direction,
-    pub app: App,
-    pub original_app: Option<App>,
-    /// What was said in that transaction.
-    pub context: Vec<Record>,
-    /// Of the flow so far, by direction.
-    pub packets: [u64; 2],
-    pub bytes: [u64; 2],
-}
-
-/// Something that was said, complete.
-#[derive(Clone, Debug)]
-pub struct Logged {
-    pub record: Record,
-    /// What stands in its event beside it.
-    pub beside: Vec<Record>,
-    pub transaction: u64,
-    /// Whose words it is about: its event has the end that spoke as source.
-    pub direction: Direction,
-    pub app: App,
-    pub original_app: Option<App>,
-}
-
-/// What is told of a packet.
-#[derive(Default, Debug)]
-pub struct Watched {
-    pub alerts: Vec<Alerted>,
-    pub logged: Vec<Logged>,
-    scratch: Scratch,
-    outcome: Outcome,
-}
-
-impl Watched {
-    /// Empty, for the next packet.
-    pub fn clear(&mut self) {
-        self.alerts.clear();
-        self.logged.clear();
-    }
-}
+/// Bytes of what was said that an alert has, at most.
+const MOST_PAYLOAD: usize = 4096;
 
 /// What was said on a direction, as far as rules may look back.
 #[derive(Debug, Default)]
@@ -94,6 +58,11 @@ impl Window {
         self.bytes.extend_from_slice(said);
     }
 
+    /// Where it ends in the stream.
+    const fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+
     /// Keeps so many of the last bytes.
     fn keep(&mut self, most: usize) {
         let gone = self.bytes.len().saturating_sub(most);
@@ -107,15 +76,14 @@ impl Window {
 pub struct Watch {
     state: FlowState,
     windows: [Window; 2],
-    packets: [u64; 2],
-    bytes: [u64; 2],
-    since_ns: Option<u64>,
+    /// By direction: packets were seen.
+    seen: [bool; 2],
     /// Its latest packet: what is told of its end is told of that.
     last: Option<Box<(Held, Walk)>>,
     /// By direction: the reader was told that nothing more will be said.
     ended: [bool; 2],
-    /// Conversations that were read to their end.
-    conversations: usize,
+    /// Changes of what rules have set that were told of.
+    noted: u32,
     /// Both ends have sent something, as the programs know.
     pub(super) answered: bool,
     /// What is said is read, for rules or to tell of it.
@@ -132,17 +100,30 @@ impl Watch {
 
     /// Whether both ends have sent something.
     pub const fn is_answered(&self) -> bool {
-        self.answered || self.packets[0] > 0 && self.packets[1] > 0
+        self.answered || self.seen[0] && self.seen[1]
     }
 
     /// Bytes of memory that it takes, about.
     pub fn footprint(&self) -> usize {
         self.windows.iter().map(|window| window.bytes.capacity()).sum()
     }
+
+    /// Bytes of the stream so far, by direction.
+    const fn said(&self) -> [u64; 2] {
+        let [to_server, to_client] = &self.windows;
+        [to_server.end(), to_client.end()]
+    }
+
+    fn remember(&mut self, held: &Held, walk: &Walk) {
+        match &mut self.last {
+            Some(last) => **last = (*held, *walk),
+            none => *none = Some(Box::new((*held, *walk))),
+        }
+    }
 }
 
-#[derive(Clone, Copy)]
 /// What is asked with each packet.
+#[derive(Clone, Copy)]
 struct Asked<'a> {
     signatures: &'a Signatures,
     now_ns: u64,
@@ -151,72 +132,48 @@ struct Asked<'a> {
 }
 
 /// Asks the rules about a packet, after it was found out what is spoken. What becomes of the packet is what was `answer`ed, or it
-/// is dropped.
+/// is dropped. `established`: its flow was, before it.
 pub(super) fn watch(
     held: &Held,
     packet: &Packet<'_>,
     talk: &mut Talk,
     signatures: &Signatures,
-    (now_ns, answer): (u64, Answer),
+    (now_ns, established, answer): (u64, bool, Answer),
     out: &mut Judged,
 ) -> Answer {
-    let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
-    let way = direction as usize;
+    let direction = direction(held);
     let tcp = packet.walk.protocol == TCP;
-    let events = match answer {
-        Answer::Drop(reason) => events(reason),
-        _ => &[],
+    let said = out.stream.stream(direction);
+    let (over, settled) = (Direction::BOTH.map(|way| talk.has_ended(way)), talk.settled);
+    talk.watch.seen[direction as usize] = true;
+    talk.watch.windows[direction as usize].say(said);
+    talk.watch.remember(held, &packet.walk);
+    let stream = (tcp && !said.is_empty()).then_some(said.len());
+    let mut asked = Asked {
+        signatures,
+        now_ns,
+        packet: shown(packet, direction),
+        flow: flow(held, &packet.walk, established, now_ns),
     };
-    let said = if tcp { out.stream.stream(direction).len() } else { 0 };
-    let watch = &mut talk.watch;
-    watch.packets[way] += 1;
-    watch.bytes[way] += packet.payload().len() as u64;
-    let since_ns = *watch.since_ns.get_or_insert(now_ns);
-    watch.windows[way].say(out.stream.stream(direction));
-    watch.last = Some(Box::new((*held, packet.walk)));
-    let flow = subject::Flow {
-        established: talk.is_established(),
-        app: App::Unknown,
-        original_app: None,
-        packets: talk.watch.packets,
-        bytes: talk.watch.bytes,
-        age_s: u32::try_from(now_ns.saturating_sub(since_ns) / 1_000_000_000).unwrap_or(u32::MAX),
-    };
-    let shown = subject::Packet {
-        direction,
-        source: packet.source(),
-        destination: packet.destination(),
-        protocol: packet.walk.protocol,
-        source_port: packet.walk.sport,
-        destination_port: packet.walk.dport,
-        network: packet.network(),
-        transport: packet.transport_header(),
-        payload: packet.payload(),
-        events,
-    };
-    let mut asked = Asked { signatures, now_ns, packet: shown, flow };
-    let over = [Direction::ToServer, Direction::ToClient].map(|way| talk.has_ended(way));
-    let settled = talk.settled;
+    asked.flow.said = talk.watch.said();
     let (layers, watch) = talk.watched();
-    let innermost = layers.len().saturating_sub(1);
-    let original = layers.first().filter(|_| innermost > 0).map(Layer::app);
+    let (outer, innermost) = layers.split_at_mut(layers.len().saturating_sub(1));
+    let original = outer.first().map(Layer::app);
     let mut verdict = Verdict::Continue;
-    for (at, layer) in layers.iter_mut().enumerate() {
-        if at < innermost {
-            let Some(mut parser) = layer.take_parser() else { continue };
-            // what follows is another conversation
-            end(&mut *parser);
-            (asked.flow.app, asked.flow.original_app) = (layer.app(), original.filter(|_| at > 0));
-            verdict = strictest(verdict, ask(&asked, None, Some(&mut *parser), watch, &mut out.watched));
-            watch.conversations += 1;
-            watch.state.begin_conversation();
-        }
+    for (at, layer) in outer.iter_mut().enumerate() {
+        let Some(mut parser) = layer.take_parser() else { continue };
+        // what follows is another conversation
+        end(&mut *parser);
+        (asked.flow.app, asked.flow.original_app) = (layer.app(), original.filter(|_| at > 0));
+        verdict = strictest(verdict, show(&asked, None, Some(&*parser), watch, &mut out.watched));
+        tell(&mut *parser, signatures.log, asked.flow.original_app, &mut out.watched);
+        watch.state.begin_conversation();
     }
     let mut none = Layer::default();
-    let layer = layers.last_mut().unwrap_or(&mut none);
+    let layer = innermost.first_mut().unwrap_or(&mut none);
     if layer.parser().is_some() {
-        for (way, over) in [Direction::ToServer, Direction::ToClient].into_iter().zip(over) {
-            if over && !std::mem::replace(&mut watch.ended[way as usize], true) {
+        for way in Direction::BOTH.into_iter().filter(|way| over[*way as usize]) {
+            if !std::mem::replace(&mut watch.ended[way as usize], true) {
                 layer.end(way);
             }
         }
@@ -224,60 +181,90 @@ pub(super) fn watch(
     (asked.flow.app, asked.flow.original_app) = (layer.app(), original);
     if layer.take_fresh() {
         // what the other direction has said was said before anybody read it
-        let back = Asked { packet: reversed(&asked.packet), ..asked };
+        let back = Asked { packet: asked.packet.reversed(), ..asked };
         verdict = strictest(verdict, show(&back, None, layer.parser().as_deref(), watch, &mut out.watched));
     }
-    let stream = (tcp && said > 0).then_some(said);
-    verdict = strictest(verdict, ask(&asked, stream, layer.parser(), watch, &mut out.watched));
-    let wants = [Direction::ToServer, Direction::ToClient].map(|way| {
-        let ports = (asked.packet.source_port, asked.packet.destination_port);
-        let ports = if way == direction { ports } else { (ports.1, ports.0) };
-        signatures.ruleset.wants(&asked.flow, way, ports, &watch.state)
-    });
+    verdict = strictest(verdict, show(&asked, stream, layer.parser().as_deref(), watch, &mut out.watched));
+    let left = layer.parser().is_some_and(|parser| tell(parser, signatures.log, original, &mut out.watched));
+    let wants = wants(&asked, watch);
     for (window, wants) in watch.windows.iter_mut().zip(&wants) {
         window.keep(wants.stream.unwrap_or(0));
     }
+    let opaque = layer.parser().map(|parser| parser.is_opaque());
     let pending = matches!(layer.spoken, Spoken::Pending) && (tcp || !settled);
-    let reads = pending || layer.parser().is_some_and(|parser| !parser.is_opaque());
-    let read = reads && (signatures.log || wants.iter().any(|wants| wants.transactions));
-    let closed = over.iter().all(|over| *over) && layer.parser().is_none_or(|parser| parser.transactions().is_empty());
-    watch.reads = read;
-    let wanted = read || wants.iter().any(|wants| wants.packets || wants.stream.is_some());
-    // datagrams that no rule can match do not come here, once nothing else is wanted of them
+    watch.reads =
+        (pending || opaque == Some(false)) && (signatures.log || wants.iter().any(|wants| wants.transactions));
+    let wanted = watch.reads || wants.iter().any(|wants| wants.packets || wants.stream.is_some());
+    let closed = over == [true; 2] && !left;
     // as in Suricata: what is encrypted says nothing to rules
-    let encrypted =
-        matches!(layer.app(), App::Tls | App::Ssh) && layer.parser().is_some_and(|parser| parser.is_opaque());
+    let encrypted = matches!(layer.app(), App::Tls | App::Ssh) && opaque == Some(true);
+    // datagrams that no rule can match do not come here, once nothing else is wanted of them
     watch.over = tcp && (closed || encrypted || !wanted);
+    if let Some(note) = note(talk, signatures, &out.watched) {
+        out.noticed = Some(note);
+    }
     follow(verdict, packet, talk, answer, out)
 }
 
 /// The flow has ended: what was not complete is, and is asked about and told of. Its packets are gone, so nothing can be done
 /// about them. `None`: there is nothing to tell; else the packet of which it is told.
-pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut Watched) -> Option<(Held, Walk)> {
+pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut Watched) -> Option<Arc<About>> {
     out.clear();
     let established = talk.is_established();
     let (layers, watch) = talk.watched();
     if std::mem::replace(&mut watch.over, true) {
         return None;
     }
-    let last = watch.last.take()?;
-    let (held, walk) = &*last;
-    let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
+    let (held, walk) = *watch.last.take()?;
     let original = layers.first().filter(|_| layers.len() > 1).map(Layer::app);
     let layer = layers.last_mut()?;
     let app = layer.app();
     let mut parser = layer.take_parser()?;
     end(&mut *parser);
-    let age_s = watch.since_ns.map_or(0, |since| now_ns.saturating_sub(since) / 1_000_000_000);
-    let flow = subject::Flow {
+    let said = watch.said();
+    let flow = subject::Flow { app, original_app: original, said, ..flow(&held, &walk, established, now_ns) };
+    let there = headers(&walk, direction(&held));
+    for packet in [there, there.reversed()] {
+        show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
+    }
+    tell(&mut *parser, signatures.log, original, out);
+    note(talk, signatures, out);
+    Some(Arc::new(About { ended: true, note: talk.told_note(), ..About::new(&held, &walk, &[]) }))
+}
+
+/// What a packet is to its flow.
+const fn direction(held: &Held) -> Direction {
+    if held.direction == 0 { Direction::ToServer } else { Direction::ToClient }
+}
+
+/// A flow as of a packet, before it is looked at what is spoken.
+fn flow(held: &Held, walk: &Walk, established: bool, now_ns: u64) -> subject::Flow {
+    let link = u64::from(walk.l3);
+    let age_ns = now_ns.saturating_sub(flow::start_ns(held.started, now_ns));
+    subject::Flow {
         established,
-        app,
-        original_app: original,
-        packets: watch.packets,
-        bytes: watch.bytes,
-        age_s: u32::try_from(age_s).unwrap_or(u32::MAX),
-    };
-    let there = subject::Packet {
+        app: App::Unknown,
+        original_app: None,
+        packets: held.packets,
+        bytes: [0, 1].map(|way| held.bytes[way] + link * held.packets[way]),
+        said: [0; 2],
+        age_s: u32::try_from(age_ns / 1_000_000_000).unwrap_or(u32::MAX),
+    }
+}
+
+/// A packet as rules see it.
+fn shown<'a>(packet: &Packet<'a>, direction: Direction) -> subject::Packet<'a> {
+    subject::Packet {
+        network: packet.network(),
+        transport: packet.transport_header(),
+        payload: packet.payload(),
+        ..headers(&packet.walk, direction)
+    }
+}
+
+/// A packet of which only this is known.
+fn headers(walk: &Walk, direction: Direction) -> subject::Packet<'static> {
+    subject::Packet {
         direction,
         source: address(walk.family, walk.src),
         destination: address(walk.family, walk.dst),
@@ -287,47 +274,14 @@ pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut W
         network: &[],
         transport: &[],
         payload: &[],
+        vlan: walk.vlan,
         events: &[],
-    };
-    for packet in [there, reversed(&there)] {
-        show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
-    }
-    tell(Some(&mut *parser), &Asked { signatures, now_ns, packet: there, flow }, out);
-    Some(*last)
-}
-
-/// The other direction of a packet's flow, of which there is no packet now.
-const fn reversed<'a>(packet: &subject::Packet<'a>) -> subject::Packet<'a> {
-    subject::Packet {
-        direction: packet.direction.opposite(),
-        source: packet.destination,
-        destination: packet.source,
-        source_port: packet.destination_port,
-        destination_port: packet.source_port,
-        network: &[],
-        transport: &[],
-        payload: &[],
-        ..*packet
     }
 }
 
 /// Both directions have ended.
 fn end(parser: &mut dyn Parser) {
-    parser.end(Direction::ToServer);
-    parser.end(Direction::ToClient);
-}
-
-/// Asks the rules, and tells what is complete.
-fn ask(
-    asked: &Asked<'_>,
-    stream: Option<usize>,
-    mut parser: Option<&mut (dyn Parser + 'static)>,
-    watch: &mut Watch,
-    out: &mut Watched,
-) -> Verdict {
-    let verdict = show(asked, stream, parser.as_deref(), watch, out);
-    tell(parser.take(), asked, out);
-    verdict
+    Direction::BOTH.into_iter().for_each(|direction| parser.end(direction));
 }
 
 /// Shows the rules what there is, and gathers what they say.
@@ -350,9 +304,25 @@ fn show(
         transactions: &transactions,
     };
     let Watched { alerts, scratch, outcome, .. } = out;
-    signatures.ruleset.inspect(&subject, &mut watch.state, &signatures.shared, scratch, outcome);
+    let (ruleset, state, shared) = (&signatures.ruleset, &mut watch.state, &signatures.shared);
+    if out.explain {
+        let asked = ruleset.explain(&subject, state, shared, scratch, outcome).into_iter();
+        out.explained.get_or_insert_default().extend(asked.map(|explained| Candidate {
+            rule: Arc::clone(&ruleset.rules()[explained.rule as usize]),
+            explained,
+            direction: packet.direction,
+        }));
+    } else {
+        ruleset.inspect(&subject, state, shared, scratch, outcome);
+    }
+    out.limited.extend(outcome.limited.iter().filter_map(|rule| ruleset.rules().get(*rule as usize)).cloned());
+    out.verdict = strictest(out.verdict, outcome.verdict);
+    if let Some(rule) = outcome.dropped_by.filter(|_| out.dropped_by.is_none()) {
+        out.dropped_by = ruleset.rules().get(rule as usize).cloned();
+    }
+    out.captured.append(&mut outcome.captured);
     let blocks = matches!(outcome.verdict, Verdict::Drop(_) | Verdict::Reject(..));
-    for Alert { rule, transaction, in_stream, silent } in outcome.alerts.drain(..) {
+    for Alert { rule, transaction, in_stream, direction, silent } in outcome.alerts.drain(..) {
         if silent {
             continue;
         }
@@ -361,83 +331,24 @@ fn show(
             blocked: blocks && rule.action.blocks(),
             rule,
             transaction,
-            in_stream,
-            direction: packet.direction,
+            direction,
             app: flow.app,
             original_app: flow.original_app,
             context: of.map(|exchange| exchange.context()).unwrap_or_default(),
-            packets: flow.packets,
-            bytes: flow.bytes,
+            said: (signatures.payload && (in_stream || transaction.is_some()))
+                .then(|| window.bytes[window.bytes.len().saturating_sub(MOST_PAYLOAD)..].into()),
         });
     }
     outcome.verdict
 }
 
-/// Tells of the transactions that are over, and forgets them.
-fn tell(parser: Option<&mut (dyn Parser + 'static)>, Asked { signatures, flow, .. }: &Asked<'_>, out: &mut Watched) {
-    let Some(parser) = parser else { return };
-    let over = |exchange: &&dyn Exchange| {
-        exchange.is_complete(Direction::ToServer) && exchange.is_complete(Direction::ToClient)
-    };
-    let mut forgotten = Vec::new();
-    for exchange in parser.transactions().into_iter().filter(over) {
-        let (transaction, app) = (exchange.id(), exchange.app());
-        forgotten.push(transaction);
-        if signatures.log {
-            let records = exchange.records().into_iter().chain(anomalies(exchange));
-            out.logged.extend(records.map(|record| Logged {
-                beside: exchange.beside(&record),
-                direction: speaker(exchange, &record),
-                record,
-                transaction,
-                app,
-                original_app: flow.original_app,
-            }));
-        }
-    }
-    forgotten.into_iter().for_each(|id| parser.forget(id));
-}
-
-/// What was noticed about a transaction, in the words of Suricata's events: those of its older parsers are in capitals.
-fn anomalies(exchange: &dyn Exchange) -> impl Iterator<Item = Record> {
-    let app = exchange.app();
-    let capitals = matches!(app, App::Http | App::Http1 | App::Smtp | App::Tls | App::Ftp);
-    exchange.events().iter().map(move |name| {
-        let event = if capitals { name.to_ascii_uppercase() } else { (*name).to_owned() };
-        let told = [("app_proto", app_name(app)), ("type", "applayer"), ("event", &event), ("layer", "proto_parser")];
-        let object = told.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-        Record { event_type: "anomaly", object }
+/// What rules may yet match, by direction.
+fn wants(Asked { signatures, packet, flow, .. }: &Asked<'_>, watch: &Watch) -> [Wants; 2] {
+    let ports = (packet.source_port, packet.destination_port);
+    Direction::BOTH.map(|way| {
+        let ports = if way == packet.direction { ports } else { (ports.1, ports.0) };
+        signatures.ruleset.wants(flow, way, ports, &watch.state)
     })
-}
-
-/// As events have it: both versions of HTTP that rules tell apart by name are one.
-const fn app_name(app: App) -> &'static str {
-    match app {
-        App::Http1 => App::Http.name(),
-        app => app.name(),
-    }
-}
-
-/// Whose words a record is about: a request, unless it is an answer, or a file that the server sends.
-fn speaker(exchange: &dyn Exchange, record: &Record) -> Direction {
-    let text = |key: &str| record.object.get(key).and_then(|value| value.as_str());
-    match record.event_type {
-        "dns" | "mdns" | "llmnr" if matches!(text("type"), Some("response" | "answer")) => Direction::ToClient,
-        "fileinfo" => {
-            let name = text("filename").unwrap_or_default();
-            let has = |direction| {
-                (0..)
-                    .map_while(|at| exchange.file(direction, at))
-                    .any(|file| name == String::from_utf8_lossy(file.name))
-            };
-            if !has(Direction::ToServer) && has(Direction::ToClient) {
-                Direction::ToClient
-            } else {
-                Direction::ToServer
-            }
-        }
-        _ => Direction::ToServer,
-    }
 }
 
 /// What a verdict means for the packet and its flow.
@@ -470,9 +381,4 @@ const fn strictest(one: Verdict, other: Verdict) -> Verdict {
         (Verdict::Pass(_), Verdict::Continue) => one,
         _ => other,
     }
-}
-
-/// What `stream-event` calls a reason.
-const fn events(_reason: Reason) -> &'static [&'static str] {
-    &[]
 }

@@ -1,5 +1,7 @@
 //! What a push would change.
 
+mod rules;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fmt::{self, Display, Formatter},
@@ -7,7 +9,7 @@ use std::{
 
 use super::{
     describe::{duration, joined, proxied, sorted},
-    model::{Failure, Inspection, List, Policy, Service},
+    model::{Failure, Inspection, List, Policy, Service, Signatures},
 };
 
 /// The changes from one policy to another, in the order of the policy file's tables.
@@ -21,9 +23,9 @@ pub struct Diff {
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct Change {
     pub kind: ChangeKind,
-    /// What changed: `gateway`, `zone`, `service`, `order`, `publish`, `blocklist`, `list` or `setting`.
+    /// What changed: `gateway`, `zone`, `service`, `order`, `publish`, `blocklist`, `list`, `setting` or `rule`.
     pub what: &'static str,
-    /// Its name; a service's after its owner's and a slash.
+    /// Its name; a service's after its owner's and a slash, a rule's `gid:sid`.
     pub name: String,
     /// Before, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,6 +33,17 @@ pub struct Change {
     /// After, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<String>,
+}
+
+/// Changed rules that text shows.
+const RULES_SHOWN: usize = 100;
+
+/// How many rules have changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+pub struct RulesChanged {
+    pub added: usize,
+    pub removed: usize,
+    pub changed: usize,
 }
 
 /// What became of it.
@@ -64,6 +77,14 @@ pub fn diff(old: &Policy, new: &Policy) -> Diff {
     diff.compare("blocklist", blocklist(old), blocklist(new));
     diff.compare_lists(&old.lists, &new.lists);
     diff.compare("setting", settings(old), settings(new));
+    rules::compare(&mut diff, [old, new].map(|policy| policy.signatures.as_ref()));
+    diff
+}
+
+/// The changes of rules alone.
+pub fn rules(signatures: [Option<&Signatures>; 2]) -> Diff {
+    let mut diff = Diff::default();
+    rules::compare(&mut diff, signatures);
     diff
 }
 
@@ -71,6 +92,19 @@ pub fn diff(old: &Policy, new: &Policy) -> Diff {
 type Words = BTreeMap<String, String>;
 
 impl Diff {
+    /// How many rules have changed.
+    pub fn rules(&self) -> RulesChanged {
+        let mut counts = RulesChanged::default();
+        for change in self.changes.iter().filter(|change| change.what == rules::WHAT) {
+            match change.kind {
+                ChangeKind::Added => counts.added += 1,
+                ChangeKind::Removed => counts.removed += 1,
+                ChangeKind::Changed => counts.changed += 1,
+            }
+        }
+        counts
+    }
+
     /// Whether the policies mean the same.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
@@ -163,7 +197,7 @@ fn gateway(policy: &Policy) -> Words {
 }
 
 fn settings(policy: &Policy) -> Words {
-    let (fragments, timeouts) = (&policy.fragments, &policy.timeouts);
+    let (fragments, timeouts, tells) = (&policy.fragments, &policy.timeouts, &policy.events.tells);
     let mut settings = words([
         ("fragments.udp", fragments.udp.to_string()),
         ("fragments.tcp", fragments.tcp.to_string()),
@@ -180,7 +214,14 @@ fn settings(policy: &Policy) -> Words {
         ("limits.flows", policy.limits.flows.to_string()),
         ("limits.zone_flows", policy.limits.zone_flows.to_string()),
         ("events.rate", policy.events.rate.to_string()),
+        ("events.verdict", tells.verdict.to_string()),
+        ("events.ethernet", tells.ethernet.to_string()),
+        ("events.payload", tells.payload.to_string()),
+        ("events.packet", tells.packet.to_string()),
+        ("events.community_id", tells.community_id.map_or("false".to_owned(), |seed| format!("true, seed {seed}"))),
     ]);
+    let log = policy.signatures.as_ref().map(|signatures| ("signatures.log".to_owned(), signatures.log.to_string()));
+    settings.extend(log);
     settings.extend(policy.inspection.iter().flat_map(|inspection| inspected(inspection, &policy.failure)));
     settings
 }
@@ -213,10 +254,18 @@ fn words<const N: usize>(parts: [(&str, String); N]) -> Words {
 }
 
 impl Display for Diff {
-    /// One line a change: `+` added, `-` removed, `~` changed.
+    /// One line a change: `+` added, `-` removed, `~` changed. Of rules the first ones, and how many there are.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for change in &self.changes {
+        let (rules, others): (Vec<_>, Vec<_>) = self.changes.iter().partition(|change| change.what == rules::WHAT);
+        for change in others.iter().chain(rules.iter().take(RULES_SHOWN)) {
             writeln!(f, "{change}")?;
+        }
+        if rules.len() > RULES_SHOWN {
+            writeln!(f, "{} more rules; `--json` shows them", rules.len() - RULES_SHOWN)?;
+        }
+        if !rules.is_empty() {
+            let RulesChanged { added, removed, changed } = self.rules();
+            writeln!(f, "rules: {added} added, {removed} removed, {changed} changed")?;
         }
         Ok(())
     }

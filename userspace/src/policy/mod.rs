@@ -27,7 +27,7 @@ pub use self::{
     codes::Severity,
     compile::{Environment, Ids, Image, compile},
     diagnostic::Diagnostic,
-    diff::{Diff, diff},
+    diff::{Diff, RulesChanged, diff},
     model::Policy,
     prefix::Prefix,
     source::Source,

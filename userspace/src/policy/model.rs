@@ -273,11 +273,33 @@ impl Default for Limits {
 pub struct Events {
     /// Events a second for each reason.
     pub rate: u32,
+    pub tells: Tells,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { rate: 100 }
+        Self { rate: 100, tells: Tells::default() }
+    }
+}
+
+/// What events tell beside what they are about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tells {
+    /// `verdict`: what was done with the packet of an alert, or one that was dropped.
+    pub verdict: bool,
+    /// `community_id`, with this seed.
+    pub community_id: Option<u16>,
+    /// `ether`: the hardware addresses.
+    pub ethernet: bool,
+    /// `payload` and `payload_printable` of alerts.
+    pub payload: bool,
+    /// `packet` and `packet_info` of alerts.
+    pub packet: bool,
+}
+
+impl Default for Tells {
+    fn default() -> Self {
+        Self { verdict: true, community_id: None, ethernet: false, payload: false, packet: false }
     }
 }
 

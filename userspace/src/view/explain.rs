@@ -1,6 +1,7 @@
 //! One packet, and what each stage said to it.
 
 use super::{
+    candidates::Candidates,
     inspection::Inspection,
     related::Related,
     replay::{ends, verdict},
@@ -55,6 +56,9 @@ pub struct Explanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub related: Option<Related>,
     pub stages: Vec<StageAnswer>,
+    /// What rules had to do with it; left out where there are none, or no capture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Candidates>,
 }
 
 /// The line that decided.
@@ -137,6 +141,7 @@ pub fn explain(
         inspection,
         related,
         stages,
+        rules: None,
     }
 }
 
@@ -246,7 +251,8 @@ impl std::fmt::Display for Explanation {
         if let Some(zone) = &self.zone {
             writeln!(f, "zone        {zone} -> {}", self.peer.as_deref().unwrap_or("-"))?;
         }
-        writeln!(f, "generation  {}", self.generation)
+        writeln!(f, "generation  {}", self.generation)?;
+        self.rules.as_ref().map_or(Ok(()), |rules| write!(f, "{rules}"))
     }
 }
 

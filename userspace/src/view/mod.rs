@@ -3,6 +3,7 @@
 //! Functions here turn plain data into text or JSON. They neither load programs nor speak to a daemon.
 
 pub mod bench;
+pub mod candidates;
 pub mod cli;
 pub mod explain;
 pub mod filter;
@@ -13,6 +14,7 @@ pub mod ports;
 pub mod reasons;
 pub mod related;
 pub mod replay;
+pub mod rules;
 pub mod sides;
 pub mod status;
 pub mod subject;

@@ -25,6 +25,8 @@ pub struct Status {
     pub flows_max: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inspection: Option<Inspection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<Signatures>,
     pub counters: StatsOwn,
 }
 
@@ -59,6 +61,36 @@ pub struct Inspection {
     pub flows: u64,
     pub settled: u64,
     pub related: Related,
+}
+
+/// The rules in force, and what came of them since the daemon started.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Signatures {
+    pub loaded: usize,
+    /// Rules that something is wrong with, and rules that are commented out.
+    pub left_out: usize,
+    pub disabled: usize,
+    /// Bytes of memory that their matchers take.
+    pub memory: u64,
+    pub alerts: Alerts,
+    /// Rules that hit their limits of work, and how often: those that did most often.
+    pub limited: Vec<Limited>,
+}
+
+/// Alerts by what was done about them.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Alerts {
+    pub allowed: u64,
+    pub dropped: u64,
+    pub rejected: u64,
+}
+
+/// A rule that hit its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Limited {
+    pub gid: u32,
+    pub sid: u32,
+    pub times: u64,
 }
 
 /// Flows that control channels announced since the daemon started.
@@ -119,6 +151,25 @@ pub fn human(status: &Status, most: usize) -> String {
             "workers",
             format!("{}, on {} sockets ({copied} of them copied by the kernel)", done.workers, done.sockets),
         );
+    }
+    if let Some(of) = &status.signatures {
+        line(
+            "rules",
+            format!(
+                "{} loaded, {} left out, {} disabled; matchers take {}",
+                of.loaded,
+                of.left_out,
+                of.disabled,
+                text::bytes(of.memory)
+            ),
+        );
+        let Alerts { allowed, dropped, rejected } = of.alerts;
+        line("alerts", format!("{allowed} allowed, {dropped} dropped, {rejected} rejected"));
+        let limited: Vec<String> =
+            of.limited.iter().map(|of| format!("{}:{} ({} times)", of.gid, of.sid, of.times)).collect();
+        if !limited.is_empty() {
+            line("limited", limited.join(", "));
+        }
     }
     if let Some(Related { accepted, used, refused_zone, refused_kernel }) = related(status) {
         let refused = format!("{refused_zone} refused for their zone, {refused_kernel} by the kernel");
@@ -199,6 +250,17 @@ mod tests {
             text.contains("\nrelated     3 flows announced, 2 of them begun; 1 refused for their zone, 0 by"),
             "{text}"
         );
+        status.signatures = Some(Signatures {
+            loaded: 7,
+            left_out: 2,
+            memory: 2048,
+            alerts: Alerts { allowed: 4, dropped: 3, rejected: 1 },
+            limited: vec![Limited { gid: 1, sid: 9, times: 5 }],
+            ..Signatures::default()
+        });
+        let text = human(&status, 2);
+        assert!(text.contains("\nrules       7 loaded, 2 left out, 0 disabled; matchers take 2.0 kB\n"), "{text}");
+        assert!(text.contains("\nalerts      4 allowed, 3 dropped, 1 rejected\nlimited     1:9 (5 times)\n"), "{text}");
         status.missing.push("ppp0".into());
         let text = human(&status, 2);
         assert!(text.contains("\nppp0       missing\n"), "{text}");

@@ -141,6 +141,7 @@ pub fn names(image: &Image) -> Names {
         zones: image.names.zones.iter().map(|(number, name)| (*number, name.clone())).collect(),
         services: services.collect(),
         interfaces: image.interfaces.iter().map(|at| (at.index, at.name.clone())).collect(),
+        tells: image.tells,
     }
 }
 

@@ -49,6 +49,21 @@ impl Connection {
     }
 }
 
+/// A conversation with a web server, of which rules have something to say, and a look-up of a name.
+pub fn web() -> Vec<u8> {
+    let mut frames = Vec::new();
+    let mut web = Connection::open(CLIENT, SERVER, (40_000, 80), &mut frames);
+    let answer = "HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: 2\r\n\r\nok";
+    for method in ["GET", "DELETE"] {
+        web.client(format!("{method} /admin HTTP/1.1\r\nHost: a.example\r\n\r\n"), &mut frames);
+        web.server(answer, &mut frames);
+    }
+    web.end(&mut frames);
+    let query = b"\x13\x57\x01\0\0\x01\0\0\0\0\0\0\x03www\x04Evil\x07example\0\0\x01\0\x01";
+    frames.push(Ip::from(CLIENT, SERVER).frame(&[], UDP, &udp(40_001, 53, query)));
+    pcap(ETHERNET, &every_ms(frames))
+}
+
 fn file(client: &str, server: &str, ports: (u16, u16), frames: &mut Vec<Vec<u8>>) {
     let mut data = Connection::open(client, server, ports, frames);
     data.server("a file\n", frames);

@@ -91,6 +91,32 @@ fn how_a_connection_begins_is_noted() {
     }
 }
 
+/// Segments that rules may match though they say nothing are held: by their ports, and by addresses.
+#[test]
+fn beginnings_that_rules_may_match() {
+    let (out, back) = ((40_000, 443), (443, 40_000));
+    let signed = policy() + "\n[inspection]\n[signatures]\nfiles = [\"table.rules\"]\nlog = false\n";
+    for net in &ALL {
+        let mut real = Real::new(&(policy() + "\n[inspection]\n"));
+        for (rule, reasons) in [
+            ("drop tcp any any -> any 8443 (flags:S; sid:1;)", ["allowed", "flow", "flow"]),
+            ("drop tcp any any -> any 443 (flow:established; content:\"GET\"; sid:1;)", ["allowed", "flow", "flow"]),
+            ("drop tcp any any -> any 443 (flags:S; sid:1;)", ["held"; 3]),
+            ("drop ip any any -> [198.51.100.0/24,2001:db8:1::/48] any (sid:1;)", ["held"; 3]),
+        ] {
+            real.commit_with(&signed, rule);
+            real.fresh();
+            real.bench.control(|control| control.mode |= mode::OPENINGS);
+            let client = |flags, numbers| net.out().frame(net.tags, TCP, &numbered(out, flags, numbers, OPTIONS, b""));
+            let answer = net.back().frame(&[], TCP, &numbered(back, SYN | ACK, (5000, 1001), OPTIONS, b""));
+            let case = format!("{}: {rule}", net.name);
+            real.ingress(&case, LAN0, &client(SYN, (1000, 0)), reasons[0]);
+            real.ingress(&case, WAN0, &answer, reasons[1]);
+            real.ingress(&case, LAN0, &client(ACK, (1001, 5001)), reasons[2]);
+        }
+    }
+}
+
 /// Writes a flow where it is.
 fn set(real: &Real, flow: &Flow) {
     for index in 0..real.bench.flows().len() {

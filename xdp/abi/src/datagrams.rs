@@ -12,6 +12,7 @@
 use crate::{
     plain,
     tuple::{Address, V4},
+    walk::Walk,
 };
 
 /// Bytes of the longest payload that is looked through.
@@ -55,6 +56,8 @@ pub struct Datagrams {
     pub _pad: [u16; 2],
     /// What rules match of which no gram is known.
     pub always: Always,
+    /// What they may match of the segments that open a TCP connection, and say nothing.
+    pub openings: Always,
     /// By port of UDP and SCTP: groups that have it as source, as destination.
     pub sources: [u16; 1 << 16],
     pub destinations: [u16; 1 << 16],
@@ -72,7 +75,7 @@ pub struct Always {
     pub protocols: [u64; 4],
     /// By type, of ICMP and of ICMPv6.
     pub types: [[u64; 4]; 2],
-    /// By port of UDP and SCTP, as source and as destination.
+    /// By port of TCP, UDP and SCTP, as source and as destination.
     pub ports: [[u64; 1 << 10]; 2],
     /// By address, as source and as destination: by [`Always::network`].
     pub addresses: [[u64; 1 << 14]; 2],
@@ -95,11 +98,19 @@ impl Always {
         (name.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 44) as u32
     }
 
+    /// Whether rules may match a packet with these headers.
+    #[inline(always)]
+    pub const fn may_match(&self, walk: &Walk) -> bool {
+        self.by_header(walk.protocol, (walk.sport, walk.dport), walk.icmp_type)
+            || self.any != 0
+                && (self.by_address(walk.family, &walk.src, 0) || self.by_address(walk.family, &walk.dst, 1))
+    }
+
     /// Whether rules may match a packet of this protocol and these ports; of ICMP, of this type.
     #[inline(always)]
     pub const fn by_header(&self, protocol: u8, (source, destination): (u16, u16), kind: u8) -> bool {
         let named = match protocol {
-            17 | 132 => has(&self.ports[0], source as u32) || has(&self.ports[1], destination as u32),
+            6 | 17 | 132 => has(&self.ports[0], source as u32) || has(&self.ports[1], destination as u32),
             1 => has(&self.types[0], kind as u32),
             58 => has(&self.types[1], kind as u32),
             _ => false,
@@ -276,5 +287,5 @@ impl Datagrams {
 
 plain!(
     Always = 96 + 2 * (8192 + 131_072 + 8192) + 16,
-    Datagrams = 32 + 3 * 512 + 16 + (96 + 2 * (8192 + 131_072 + 8192) + 16) + 4 * 131_072,
+    Datagrams = 32 + 3 * 512 + 16 + 2 * (96 + 2 * (8192 + 131_072 + 8192) + 16) + 4 * 131_072,
 );

@@ -68,9 +68,14 @@ impl Flow {
 
     /// Monotonic time of the first packet, ns, to the tick; wrong by 52 days for each that the flow is older at `now_ns`.
     pub const fn start_ns(&self, now_ns: u64) -> u64 {
-        let age = ((now_ns >> TICK_SHIFT) as u32).wrapping_sub(self.started);
-        ((now_ns >> TICK_SHIFT) - age as u64) << TICK_SHIFT
+        start_ns(self.started, now_ns)
     }
+}
+
+/// The time, ns, of a tick before `now_ns`: see [`Flow::start_ns`].
+pub const fn start_ns(tick: u32, now_ns: u64) -> u64 {
+    let age = ((now_ns >> TICK_SHIFT) as u32).wrapping_sub(tick);
+    ((now_ns >> TICK_SHIFT) - age as u64) << TICK_SHIFT
 }
 
 /// Values of [`Flow::app`] that are no protocol's number.

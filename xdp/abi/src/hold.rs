@@ -31,7 +31,11 @@ pub struct Held {
     /// [`crate::flow::Flow::app`] and [`crate::flow::Flow::flags`].
     pub app: u8,
     pub flags: u8,
-    pub _pad: [u8; 4],
+    /// [`crate::flow::Flow::started`].
+    pub started: u32,
+    /// [`crate::flow::Flow::packets`] and [`crate::flow::Flow::bytes`], this packet included.
+    pub packets: [u64; 2],
+    pub bytes: [u64; 2],
     /// How its connection began, by direction, where those segments were not held.
     pub opened: [Opened; 2],
 }
@@ -191,4 +195,4 @@ pub mod target {
     pub const COUNTER: u32 = INSPECTED - 1;
 }
 
-plain!(Held = 72, HoldPort = 24, Credit = 128, Settle = 32, Target = 24);
+plain!(Held = 104, HoldPort = 24, Credit = 128, Settle = 32, Target = 24);

@@ -53,6 +53,7 @@ pub fn rule(sid: u32, protocol: Protocol) -> Make {
         threshold: None,
         detection: None,
         suppress: Vec::new(),
+        options: Default::default(),
         fast_pattern: None,
         line: 0,
         file: "".into(),
@@ -220,12 +221,20 @@ pub struct Shown {
     pub offsets: [u64; 2],
     pub events: &'static [&'static str],
     pub transport: Vec<u8>,
+    pub vlan: [u16; 2],
 }
 
 impl Shown {
     pub fn new(rules: Vec<Make>) -> Self {
-        let flow =
-            Flow { established: true, app: App::Failed, original_app: None, packets: [1, 1], bytes: [0, 0], age_s: 0 };
+        let flow = Flow {
+            established: true,
+            app: App::Failed,
+            original_app: None,
+            packets: [1, 1],
+            bytes: [0, 0],
+            said: [0, 0],
+            age_s: 0,
+        };
         let mut transport = vec![0; 20];
         transport[12] = 0x50;
         transport[13] = 0x18;
@@ -245,6 +254,7 @@ impl Shown {
             offsets: [0; 2],
             events: &[],
             transport,
+            vlan: [0; 2],
         }
     }
 
@@ -282,6 +292,7 @@ impl Shown {
             network: &network,
             transport: if self.protocol == 6 { &self.transport } else { &[] },
             payload,
+            vlan: self.vlan,
             events: self.events,
         };
         let stream = (self.protocol == 6 && !payload.is_empty() && self.flow.is_some()).then(|| Stream {

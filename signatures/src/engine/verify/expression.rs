@@ -64,6 +64,22 @@ impl Expression {
         locations.get(1).map(|(start, end)| start..end)
     }
 
+    /// What its groups hold, as far as the rule names them.
+    pub fn captured<'a>(&self, bytes: &'a [u8]) -> Vec<(Arc<str>, &'a [u8])> {
+        let Some(regex) = self.compiled.get_or_init(|| compile(&self.rule)) else { return Vec::new() };
+        let mut locations = regex.capture_locations();
+        if !matches!(regex.captures_read(&mut locations, bytes), Ok(Some(_))) {
+            return Vec::new();
+        }
+        let groups = self.rule.captures.iter().enumerate();
+        groups
+            .filter_map(|(at, name)| {
+                let (start, end) = locations.get(at + 1)?;
+                Some((Arc::clone(name), bytes.get(start..end)?))
+            })
+            .collect()
+    }
+
     /// Looks for it from a place on.
     pub fn search(&self, bytes: &[u8], from: usize) -> Searched {
         let Some(regex) = self.compiled.get_or_init(|| compile(&self.rule)) else { return Searched::Nothing };
@@ -153,6 +169,16 @@ mod tests {
         assert_eq!(found(&Pcre { dollar_end_only: true, ..rule("[$]\\$$") }, b"$$"), Some((0, 2)));
         assert_eq!(found(&rule(r"(?<=a)b(?=c)"), b"abc"), Some((1, 2)));
         assert_eq!(found(&rule(r"(.)\1"), &[0xff, 0xff]), Some((0, 2)));
+    }
+
+    #[test]
+    fn groups_are_named() {
+        let names = ["flow:key", "pkt:value"].map(Arc::from);
+        let expression = Expression::new(&Pcre { captures: names.to_vec(), ..rule(r"(\w+)=(\d*)(;)") });
+        let [key, value] = names;
+        assert_eq!(expression.captured(b"a x=12;"), [(key.clone(), &b"x"[..]), (value.clone(), b"12")]);
+        assert_eq!(expression.captured(b"x=;"), [(key, &b"x"[..]), (value, b"")]);
+        assert_eq!(expression.captured(b"x=1"), []);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub use self::{
 };
 use self::{expression::Searched, needle::Needle, number::operand};
 use super::shared::Shared;
-use crate::rule::{From, Place, Size, Value};
+use crate::rule::{Entropy, From, Place, Size, Value};
 
 /// How what is looked at can grow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,6 +106,8 @@ pub struct Verified {
     pub answer: Answer,
     /// Nothing changes before the content of this step has ended in bytes that are not there yet.
     pub missing: Option<u16>,
+    /// The last step that was tried: all those in front of it held somewhere.
+    pub furthest: u16,
 }
 
 /// Asks whether all steps hold. `variables` are the rule's, and are set by it.
@@ -117,7 +119,8 @@ pub fn verify(steps: &Steps, hay: Hay<'_>, variables: &mut Vec<u64>, budget: &mu
         _ if hay.ending == Ending::Whole || search.hopeless => Answer::Never,
         _ => Answer::NotYet,
     };
-    Verified { answer, missing: search.missing.and_then(|step| step.try_into().ok()) }
+    let furthest = u16::try_from(search.furthest).unwrap_or(u16::MAX);
+    Verified { answer, missing: search.missing.and_then(|step| step.try_into().ok()), furthest }
 }
 
 struct Search<'a> {
@@ -134,6 +137,8 @@ struct Search<'a> {
     missing: Option<usize>,
     /// More bytes change nothing.
     hopeless: bool,
+    /// See [`Verified::furthest`].
+    furthest: usize,
 }
 
 impl<'a> Search<'a> {
@@ -145,7 +150,7 @@ impl<'a> Search<'a> {
         shared: &'a Shared,
     ) -> Self {
         let tried = HashSet::new();
-        Self { steps, hay, variables, budget, shared, tried, cut: false, missing: None, hopeless: false }
+        Self { steps, hay, variables, budget, shared, tried, cut: false, missing: None, hopeless: false, furthest: 0 }
     }
 
     /// The steps from one on, behind the end of the last match. It calls itself at most once for each step.
@@ -153,6 +158,7 @@ impl<'a> Search<'a> {
         let steps = self.steps;
         loop {
             let Some(step) = steps.steps.get(at) else { return Found::Yes };
+            self.furthest = self.furthest.max(at);
             if !self.budget.step() {
                 return Found::Never;
             }
@@ -222,9 +228,10 @@ impl<'a> Search<'a> {
                 Prepared::Dataset(dataset) => {
                     (self.stays() && self.shared.dataset(dataset, self.hay.bytes)).then_some(last)
                 }
-                Prepared::Entropy(least, most) => {
-                    let entropy = entropy(self.hay.bytes);
-                    (self.stays() && entropy >= *least && entropy <= *most).then_some(last)
+                Prepared::Entropy(Entropy { offset, bytes, test }) => {
+                    let of = self.hay.bytes.get(*offset..).unwrap_or_default();
+                    let of = if *bytes == 0 { of } else { &of[..of.len().min(*bytes)] };
+                    (self.stays() && test.holds(entropy(of))).then_some(last)
                 }
             };
             let Some(next) = next else {
@@ -411,16 +418,14 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Shannon's entropy, in thousandths of bits for each byte.
-fn entropy(bytes: &[u8]) -> u32 {
+/// Shannon's entropy, in bits for each byte.
+fn entropy(bytes: &[u8]) -> f64 {
     let mut counts = [0_u32; 256];
     for byte in bytes {
         counts[usize::from(*byte)] += 1;
     }
     let len = bytes.len().max(1) as f64;
-    let bits: f64 =
-        counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / len).map(|p| -p * p.log2()).sum();
-    (bits * 1000.0).round() as u32
+    counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / len).map(|p| -p * p.log2()).sum()
 }
 
 /// An address as datasets hold it.

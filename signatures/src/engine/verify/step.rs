@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{expression::Expression, needle::Needle};
 use crate::rule::{
-    Base64, ByteExtract, ByteJump, ByteMath, ByteTest, Check, Dataset, From, IsDataAt, Place, Size, Value,
+    Base64, ByteExtract, ByteJump, ByteMath, ByteTest, Check, Dataset, Entropy, From, IsDataAt, Place, Size, Value,
 };
 
 /// One check.
@@ -32,7 +32,7 @@ pub enum Prepared {
     Size(Size),
     Base64(Base64),
     Dataset(Dataset),
-    Entropy(u32, u32),
+    Entropy(Entropy),
 }
 
 /// The checks of one condition.
@@ -45,6 +45,8 @@ pub struct Steps {
     pub decoded: Option<Arc<Self>>,
     /// `absent`, with `true`: or the rest holds.
     pub absent: Option<bool>,
+    /// What groups of an expression hold is kept.
+    captures: bool,
 }
 
 impl Steps {
@@ -66,13 +68,14 @@ impl Steps {
                 Check::Size(size) => Prepared::Size(*size),
                 Check::Base64(base64) => Prepared::Base64(*base64),
                 Check::Dataset(dataset) => Prepared::Dataset(dataset.clone()),
-                Check::Entropy(least, most) => Prepared::Entropy(*least, *most),
+                Check::Entropy(entropy) => Prepared::Entropy(*entropy),
                 Check::Absent(or_else) => {
                     out.absent = Some(*or_else);
                     continue;
                 }
             };
             out.variables |= check.uses_variables();
+            out.captures |= matches!(&check, Prepared::Pcre(expression) if !expression.rule.captures.is_empty());
             let absolute = !check.is_relative();
             out.steps.push(Step { check, absolute, leads: false, behind_contents: false });
         }
@@ -87,6 +90,15 @@ impl Steps {
         };
         let from = (place + 1).saturating_sub(needle.len()).min(bytes.len());
         needle.find(&bytes[from..]).is_some()
+    }
+
+    /// What the groups of its expressions hold, by the names that the rule gives them, where they are found first.
+    pub fn captured<'a>(&self, bytes: &'a [u8]) -> Vec<(Arc<str>, &'a [u8])> {
+        let expressions = self.steps.iter().filter(|_| self.captures).filter_map(|step| match &step.check {
+            Prepared::Pcre(expression) if !expression.rule.negated => Some(expression),
+            _ => None,
+        });
+        expressions.flat_map(|expression| expression.captured(bytes)).collect()
     }
 
     /// Finds out which steps depend on which.

@@ -9,7 +9,7 @@ use dropgate_signatures::datagrams::Sieve;
 
 use crate::policy::{
     diagnostic::Diagnostic,
-    model::{Expect, Proxied},
+    model::{Expect, Proxied, Tells},
 };
 
 /// One generation, not yet numbered.
@@ -36,6 +36,7 @@ pub struct Image {
     /// Where programs are attached, in name order.
     pub interfaces: Vec<Attachment>,
     pub names: Names,
+    pub tells: Tells,
     /// Flows that the table has room for. Takes effect at the first attach only.
     pub flows: u32,
     /// How long mid-stream TCP is taken in after the first attach.

@@ -137,6 +137,7 @@ fn compile_with(
         settings,
         interfaces,
         names,
+        tells: policy.events.tells,
         flows: policy.limits.flows,
         adopt: policy.gateway.adopt,
         reused_services,

@@ -85,8 +85,22 @@ impl Parser {
     }
 
     pub(super) fn events(&mut self, mut section: Section<'_>) -> Events {
+        let mut events = Events::default();
         let rate = section.get("rate").and_then(|v| self.integer(v, 0..=1_000_000, "event rate"));
+        let tells = &mut events.tells;
+        for (key, place) in [
+            ("verdict", &mut tells.verdict),
+            ("ethernet", &mut tells.ethernet),
+            ("payload", &mut tells.payload),
+            ("packet", &mut tells.packet),
+        ] {
+            *place = section.get(key).and_then(|value| self.boolean(value)).unwrap_or(*place);
+        }
+        let community = section.get("community_id").and_then(|value| self.boolean(value)).unwrap_or_default();
+        let seed = section.get("community_id_seed").and_then(|v| self.integer(v, 0..=u16::MAX.into(), "seed"));
+        tells.community_id = community.then_some(seed.unwrap_or_default() as u16);
         section.finish(self);
-        rate.map_or_else(Events::default, |rate| Events { rate: rate as u32 })
+        events.rate = rate.map_or(events.rate, |rate| rate as u32);
+        events
     }
 }

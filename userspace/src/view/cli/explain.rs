@@ -7,6 +7,7 @@ use crate::{
     inspect::Rules,
     policy::Image,
     view::{
+        candidates::Candidates,
         explain::{Explanation, PolicyText, explain},
         inspection::inspection,
         peek::peek,
@@ -102,7 +103,7 @@ pub fn explain_with(
     now_ns: u64,
 ) -> anyhow::Result<ExitCode> {
     let About { ports, names, text, rules } = *about;
-    let walk = match (&args.from, &args.to, &args.pcap, args.frame) {
+    let (walk, candidates) = match (&args.from, &args.to, &args.pcap, args.frame) {
         (Some(from), Some(to), ..) => {
             let target = match Target::parse(from, to) {
                 Ok(target) => target,
@@ -112,7 +113,7 @@ pub fn explain_with(
                 }
             };
             match judge_target(&target, args.zone.as_deref(), judge, ports, now_ns)? {
-                Ok(walk) => walk,
+                Ok(walk) => (walk, None),
                 Err(message) => {
                     eprintln!("error: {message}");
                     return Ok(ExitCode::from(USAGE));
@@ -128,7 +129,7 @@ pub fn explain_with(
                 }
             };
             match judge_frame(capture, number, judge, about)? {
-                Ok(walk) => walk,
+                Ok(judged) => judged,
                 Err(message) => {
                     eprintln!("error: `{}`: {message}", path.display());
                     return Ok(ExitCode::from(NO));
@@ -143,7 +144,8 @@ pub fn explain_with(
     let flow = judge.flows().into_iter().find(|flow| flow.id == walk.flow_id);
     let related = related(&walk, flow.as_ref(), judge.announced(&walk).as_ref());
     let inspection = inspection(&walk, flow.as_ref(), rules);
-    print(&explain(&walk, names, text, (inspection, related)), args.json)
+    let explanation = explain(&walk, names, text, (inspection, related));
+    print(&Explanation { rules: candidates, ..explanation }, args.json)
 }
 
 fn print(explanation: &Explanation, json: bool) -> anyhow::Result<ExitCode> {
@@ -188,14 +190,15 @@ fn judge_target(
     judge.judge(place.hook, place.ifindex, place.from_ifindex, now_ns, frame).map(Ok)
 }
 
-/// The inner error says why there is no verdict.
+/// A frame's walk, and what rules had to do with it, if there are any. The inner error says why there is no verdict.
 fn judge_frame(
     capture: Capture,
     number: u64,
     judge: &mut impl Judge,
     about: &About<'_>,
-) -> anyhow::Result<Result<Walk, String>> {
-    let mut replay = Replay::new(judge, about.ports, about.names, Options::default()).inspecting(about.rules);
+) -> anyhow::Result<Result<(Walk, Option<Candidates>), String>> {
+    let mut replay =
+        Replay::new(judge, about.ports, about.names, Options::default()).inspecting(about.rules).explaining(number);
     let mut answer = None;
     let wanted = capture.take_while(|record| match record {
         Ok(Record::Packet(packet)) => packet.number <= number,
@@ -207,7 +210,7 @@ fn judge_frame(
             && line.frame == number
         {
             answer = Some(match judged {
-                Some((walk, _)) => Ok(*walk),
+                Some((walk, _)) => Ok((*walk, line.inspector.map(|what| (what, line.reason.clone())))),
                 None => {
                     let detail = line.detail.as_deref().unwrap_or(&line.reason);
                     Err(format!("frame {number} was not judged: {detail}"))
@@ -217,6 +220,14 @@ fn judge_frame(
         Ok(())
     })?;
     let seen = replay.summary().packets;
+    let signatures = about.rules.and_then(|rules| rules.signatures.as_ref());
+    let candidates = signatures.map(|of| Candidates::new(of.ruleset.rules().len(), replay.explained()));
+    let answer = answer.map(|answer| {
+        answer.map(|(walk, inspector)| {
+            let (inspector, reason) = inspector.unzip();
+            (walk, candidates.map(|candidates| Candidates { inspector, reason, ..candidates }))
+        })
+    });
     Ok(answer.unwrap_or_else(|| {
         Err(match fault {
             Some(fault) => fault.to_string(),

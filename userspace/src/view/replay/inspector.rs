@@ -1,20 +1,23 @@
 //! What becomes of the packets that the programs hold: the inspector of a gateway, with the capture's clock and one packet at
 //! a time. What a gateway does for the sake of its sockets and threads (`crate::hold`) has no place here.
 
-use super::{EventSink, Judge, announced::Announcements, lines::Lines};
+use super::{EventSink, Judge, announced::Announcements, lines::Lines, seen::Seen};
 use crate::{
     defragment::{Defragment, Ended, Whole},
-    events::{self, Clock, Names},
-    inspect::{self, Answer, Beginning, Context, Finding, Judged, Peers, Rules, Talk, Waiting, Watched, judge_parts},
+    events::{self, Clock, LimitedRules, Names, eve::Event},
+    inspect::{
+        self, About, Answer, Beginning, Candidate, Context, Finding, Judged, Note, Peers, Rules, Talk, Waiting,
+        Watched, judge_parts,
+    },
     policy::model::Reaction,
 };
 use dropgate_abi::{
     hold::{Held, Settle, part},
     reason::Reason,
-    walk::Walk,
 };
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -35,10 +38,15 @@ pub struct Inspector {
     judged: Judged,
     peers: Peers,
     aged_ns: u64,
+    limited: LimitedRules,
+    /// Packet of the capture of which it is told what rules were asked.
+    explaining: Option<u64>,
+    /// Those, once rules were asked about it.
+    pub explained: Option<Vec<Candidate>>,
 }
 
 /// What is known of a flow.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Known {
     /// What was found out about it, and the reaction to that.
     pub found: Option<(Reason, Reaction)>,
@@ -46,8 +54,8 @@ pub struct Known {
     pub app: u8,
     /// [`Held::announced`].
     pub announced: u8,
-    /// A rule has matched.
-    pub alerted: bool,
+    /// What the event of its end is to tell.
+    pub note: Arc<Note>,
 }
 
 /// A flow under inspection, and what is known of one that was.
@@ -67,16 +75,22 @@ pub struct Outside<'a, 'e, J> {
     pub announcements: &'a Announcements,
     pub lines: &'a mut Lines,
     pub events: Option<&'a mut EventSink<'e>>,
+    pub seen: &'a Seen,
     pub names: &'a Names,
     pub clock: &'a Clock,
     pub now_ns: u64,
 }
 
 impl Inspector {
+    /// One that tells what rules are asked about a packet of the capture, by its number.
+    pub fn explaining(packet: Option<u64>) -> Self {
+        Self { explaining: packet, ..Self::default() }
+    }
+
     /// Takes a packet that is held. `origin`: a number that tells interfaces and their directions apart.
     pub fn take<J: Judge>(&mut self, held: &Held, frame: &[u8], origin: u64, outside: &mut Outside<'_, '_, J>) {
         if held.part == part::WHOLE {
-            return self.packet(held, (frame, &[frame]), outside);
+            return self.packet(held, (frame, &[frame]), origin, outside);
         }
         if held.part == part::FIRST {
             // what comes behind it is not the flow's beginning
@@ -88,14 +102,20 @@ impl Inspector {
         let Some(Whole { held, frame, fragments }) = whole else { return };
         let parts: Vec<&[u8]> = fragments.iter().map(|fragment| &*fragment.frame).collect();
         if held.part == part::FIRST {
-            self.packet(&held, (&frame, &parts), outside);
+            self.packet(&held, (&frame, &parts), origin, outside);
         } else {
             parts.iter().for_each(|part| outside.lines.released(part));
         }
     }
 
     /// Judges a packet that came in `parts`.
-    fn packet<J: Judge>(&mut self, held: &Held, (frame, parts): (&[u8], &[&[u8]]), outside: &mut Outside<'_, '_, J>) {
+    fn packet<J: Judge>(
+        &mut self,
+        held: &Held,
+        (frame, parts): (&[u8], &[&[u8]]),
+        origin: u64,
+        outside: &mut Outside<'_, '_, J>,
+    ) {
         let (now_ns, judged) = (outside.now_ns, &mut self.judged);
         let flow = subject(&mut self.flows, held, now_ns);
         // a capture may take what memory it needs: it is one
@@ -106,6 +126,7 @@ impl Inspector {
             now_ns,
             unix_s: outside.clock.unix_s(now_ns),
         };
+        judged.watched.explain = self.explaining.is_some() && outside.clock.packet() == self.explaining;
         let answer = judge_parts(held, (frame, parts), &mut flow.talk, &context, judged);
         // the flows that a packet announces are known before it leaves
         judged.announced.iter().for_each(|announced| outside.announcements.make_known(announced, now_ns));
@@ -123,15 +144,25 @@ impl Inspector {
                 }
             }
             Answer::Keep => {}
-            Answer::Drop(reason) => parts.iter().for_each(|part| outside.dropped(held, &judged.walk, reason, part)),
+            Answer::Drop(_) => {}
         }
         judged.let_go.drain(..).for_each(|frame| outside.lines.released(&frame));
         judged.discarded.drain(..).for_each(|(reason, frame)| outside.lines.dropped(&frame, reason));
-        flow.known.alerted |= !judged.watched.alerts.is_empty();
-        outside.watched(held, &judged.walk, &mut judged.watched);
+        if let Some(note) = judged.noticed.take() {
+            flow.known.note = note;
+        }
+        judged.walk.port = origin;
+        let about = judged.about(held, frame, &flow.talk, answer, outside.rules);
+        if let Answer::Drop(reason) = answer {
+            parts.iter().for_each(|part| outside.dropped(&about, reason, part));
+        }
+        if std::mem::take(&mut judged.watched.explain) {
+            self.explained = judged.watched.explained.take();
+        }
+        outside.watched(&about, &mut judged.watched, &mut self.limited);
         for finding in &judged.found {
             flow.known.found = Some((finding.reason, finding.reaction));
-            outside.found(held, &judged.walk, finding);
+            outside.found(&about, finding);
         }
         if let Some((reason, app)) = judged.condemned {
             outside.lines.condemned(held.flow, reason);
@@ -164,12 +195,12 @@ impl Inspector {
         self.ended(ended, outside);
         if now_ns.saturating_sub(self.aged_ns) > IDLE_NS {
             self.aged_ns = now_ns;
-            let (known, watched) = (&mut self.known, &mut self.judged.watched);
+            let (known, watched, limited) = (&mut self.known, &mut self.judged.watched, &mut self.limited);
             self.flows.retain(|id, flow| {
                 let idle = now_ns.saturating_sub(flow.seen_ns) > IDLE_NS;
                 let stays = flow.talk.settled || flow.talk.lasts() || !idle;
                 if !stays {
-                    flow.finish(watched, outside);
+                    flow.finish((watched, limited), outside);
                     known.insert(*id, flow.known());
                 }
                 stays
@@ -181,7 +212,7 @@ impl Inspector {
     fn ended<J: Judge>(&mut self, ended: Vec<Ended>, outside: &mut Outside<'_, '_, J>) {
         for Ended { held, frame, reason } in ended {
             let (walk, _) = dropgate_xdp::read(&frame);
-            outside.dropped(&held, &walk, reason, &frame);
+            outside.dropped(&About::new(&held, &walk, &frame), reason, &frame);
         }
     }
 
@@ -191,7 +222,7 @@ impl Inspector {
         match self.flows.remove(&flow) {
             Some(mut flow) => {
                 if let Some(outside) = outside {
-                    flow.finish(&mut self.judged.watched, outside);
+                    flow.finish((&mut self.judged.watched, &mut self.limited), outside);
                 }
                 flow.known().or(known)
             }
@@ -221,48 +252,62 @@ impl Known {
             found: self.found.or(before.found),
             app: number(self.app, before.app),
             announced: number(self.announced, before.announced),
-            alerted: self.alerted || before.alerted,
+            note: if *self.note == Note::default() { before.note } else { self.note },
         }
     }
 }
 
 impl Subject {
     /// What was not complete is told of.
-    fn finish<J: Judge>(&mut self, out: &mut Watched, outside: &mut Outside<'_, '_, J>) {
+    fn finish<J: Judge>(
+        &mut self,
+        (out, limited): (&mut Watched, &mut LimitedRules),
+        outside: &mut Outside<'_, '_, J>,
+    ) {
         let Some(signatures) = &outside.rules.signatures else { return };
-        let Some((held, walk)) = inspect::finish(&mut self.talk, signatures, outside.now_ns, out) else { return };
-        self.known.alerted |= !out.alerts.is_empty();
-        outside.watched(&held, &walk, out);
+        let Some(about) = inspect::finish(&mut self.talk, signatures, outside.now_ns, out) else { return };
+        self.known.note = Arc::clone(&about.note);
+        outside.watched(&about, out, limited);
     }
 
-    const fn known(&self) -> Known {
-        Known { app: self.talk.app, ..self.known }
+    fn known(&self) -> Known {
+        Known { app: self.talk.app, ..self.known.clone() }
     }
 }
 
 impl<J: Judge> Outside<'_, '_, J> {
-    fn dropped(&mut self, held: &Held, walk: &Walk, reason: Reason, frame: &[u8]) {
+    fn dropped(&mut self, about: &About, reason: Reason, frame: &[u8]) {
         self.lines.dropped(frame, reason);
-        if let Some(events) = &mut self.events {
-            let told = events::inspection::dropped(held, walk, reason, self.now_ns, self.names, self.clock);
-            told.iter().for_each(events);
-        }
+        let told = events::inspection::dropped(about, reason, self.now_ns, self.names, self.clock);
+        told.into_iter().for_each(|event| self.tell(event));
     }
 
-    fn found(&mut self, held: &Held, walk: &Walk, finding: &Finding) {
+    fn found(&mut self, about: &About, finding: &Finding) {
+        self.tell(events::inspection::found(about, finding, self.now_ns, self.names, self.clock));
+    }
+
+    fn tell(&mut self, mut event: Event) {
         if let Some(events) = &mut self.events {
-            events(&events::inspection::found(held, walk, finding, self.now_ns, self.names, self.clock));
+            self.seen.correct(&mut event, self.clock);
+            events(&event);
         }
     }
 
     /// What rules and parsers say.
-    fn watched(&mut self, held: &Held, walk: &Walk, watched: &mut Watched) {
-        let Some(events) = &mut self.events else { return watched.clear() };
+    fn watched(&mut self, about: &About, watched: &mut Watched, limited: &mut LimitedRules) {
+        if self.events.is_none() {
+            return watched.clear();
+        }
         for alert in watched.alerts.drain(..) {
-            events(&events::signatures::alert(held, walk, &alert, self.now_ns, self.names, self.clock));
+            self.tell(events::signatures::alert(about, &alert, self.now_ns, self.names, self.clock));
         }
         for said in watched.logged.drain(..) {
-            events(&events::signatures::said(held, walk, &said, self.now_ns, self.names, self.clock));
+            self.tell(events::signatures::said(about, &said, self.now_ns, self.names, self.clock));
+        }
+        for rule in watched.limited.drain(..) {
+            let Some(times) = limited.note(&rule, self.now_ns) else { continue };
+            let of = (&*rule, times);
+            self.tell(events::signatures::limited(about, of, self.now_ns, self.names, self.clock));
         }
     }
 

@@ -8,6 +8,7 @@ mod line;
 mod lines;
 mod offload;
 mod opening;
+mod seen;
 mod stand_in;
 mod summary;
 
@@ -25,6 +26,7 @@ use self::{
     lines::Lines,
     offload::Offload,
     opening::Openings,
+    seen::Seen,
     stand_in::StandIns,
 };
 use super::{
@@ -36,7 +38,7 @@ use crate::{
     capture::{CaptureError, Packet, Record},
     events::{self, Clock, Names, eve::Event},
     hold::Announcer,
-    inspect::{Rules, Targets},
+    inspect::{Candidate, Rules, Targets},
     policy::Image,
 };
 use dropgate_abi::{
@@ -116,13 +118,15 @@ const SHORTEST: usize = 14;
 /// From the initiator's side to the other one, where the initiator is inside.
 const INSIDE_OUT: (Side, Option<Side>) = (Side::Zone(0), Some(Side::Outside));
 
-/// How a replay decides who is inside.
+/// How a replay decides who is inside, and what it believes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// The side that starts each flow stands in the first zone, whatever its address.
     pub initiator_inside: bool,
     /// That zone's state is loose.
     pub loose: bool,
+    /// TCP checksums say nothing: every one is made right.
+    pub any_checksum: bool,
 }
 
 /// A replay in progress: one judge and one clock over any number of captures.
@@ -135,6 +139,8 @@ pub struct Replay<'a, J: Judge> {
     now_ns: u64,
     summary: Summary,
     events: Option<EventSink<'a>>,
+    explaining: Option<u64>,
+    explained: Option<Vec<Candidate>>,
 }
 
 /// Where the events go that a gateway would have written.
@@ -155,7 +161,19 @@ impl<'a, J: Judge> Replay<'a, J> {
     /// A run that has seen nothing yet, and inspects nothing.
     pub fn new(judge: &'a mut J, ports: &'a Ports, names: &'a Names, options: Options) -> Self {
         let summary = Summary::default();
-        Self { judge, ports, names, options, rules: None, now_ns: START_NS, summary, events: None }
+        let (explaining, explained) = (None, None);
+        Self {
+            judge,
+            ports,
+            names,
+            options,
+            rules: None,
+            now_ns: START_NS,
+            summary,
+            events: None,
+            explaining,
+            explained,
+        }
     }
 
     /// The same with an inspector.
@@ -167,6 +185,16 @@ impl<'a, J: Judge> Replay<'a, J> {
     /// The same with somebody to tell events.
     pub fn telling(self, events: EventSink<'a>) -> Self {
         Self { events: Some(events), ..self }
+    }
+
+    /// The same, to tell what rules are asked about a packet of the capture, by its number.
+    pub fn explaining(self, packet: u64) -> Self {
+        Self { explaining: Some(packet), ..self }
+    }
+
+    /// Rules that were candidates for that packet, in the order in which they were asked; `None`: no rule was asked about it.
+    pub fn explained(&self) -> Option<&[Candidate]> {
+        self.explained.as_deref()
     }
 
     /// What the run has come to so far.
@@ -201,11 +229,12 @@ impl<'a, J: Judge> Replay<'a, J> {
             shown: None,
             room: Vec::new(),
             lines: Lines::default(),
-            inspector: Inspector::default(),
+            inspector: Inspector::explaining(self.explaining),
             announcements: Announcements::new(self.judge.announcer(), self.options.initiator_inside),
-            offload: Offload::default(),
+            offload: if self.options.any_checksum { Offload::of_any() } else { Offload::default() },
             stand_ins: StandIns::default(),
             openings: Openings::default(),
+            seen: Seen::default(),
             ended: Vec::new(),
         };
         let mut fault = None;
@@ -229,6 +258,7 @@ impl<'a, J: Judge> Replay<'a, J> {
             self.listen(file, &mut capture, sink)?;
         }
         self.pass_time(&mut capture, true);
+        self.explained = capture.inspector.explained.take();
         self.show(file, &mut capture, true, sink)?;
         for flow in self.judge.flows() {
             self.end(file, &flow, (self.now_ns, "shutdown"), &mut capture, sink)?;
@@ -259,7 +289,7 @@ impl<'a, J: Judge> Replay<'a, J> {
         } else {
             (capture.placer.from(self.ports, &seen, packet.synthetic), Placer::to(self.ports, &seen))
         };
-        let OneCapture { lines, inspector, announcements, room, offload, stand_ins, .. } = capture;
+        let OneCapture { lines, inspector, announcements, room, offload, stand_ins, seen: seen_flows, .. } = capture;
         let mut unjudged = |action, reason, detail| {
             let mut line = Line::unjudged(packet.number, packet.timestamp_ns, action, reason, detail);
             line.cut = packet.cut;
@@ -288,6 +318,9 @@ impl<'a, J: Judge> Replay<'a, J> {
         };
         let held = if walk.action == action::HOLD { self.judge.hold(&walk) } else { None };
         stand_ins.restore(&mut walk);
+        if walk.flow_id != 0 {
+            seen_flows.packet(walk.flow_id, self.now_ns, self.options.initiator_inside.then_some(&packet.frame));
+        }
         let mut line = Line::judged(packet.number, packet.timestamp_ns, &walk, &place, self.names);
         line.cut = packet.cut;
         match (self.rules.as_ref(), held) {
@@ -296,7 +329,9 @@ impl<'a, J: Judge> Replay<'a, J> {
                 lines.hold(line, (walk, clock), held.flow, &whole);
                 let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
                 let events = self.events.as_mut();
-                let mut outside = Outside { judge, rules, announcements, lines, events, names, clock: &clock, now_ns };
+                let seen = &*seen_flows;
+                let mut outside =
+                    Outside { judge, rules, announcements, lines, events, seen, names, clock: &clock, now_ns };
                 inspector.take(&held, &whole, walk.port, &mut outside);
             }
             _ => lines.push(line, Some((walk, clock))),
@@ -305,11 +340,12 @@ impl<'a, J: Judge> Replay<'a, J> {
 
     /// What has waited long enough leaves; `all`: everything that waits.
     fn pass_time(&mut self, capture: &mut OneCapture, all: bool) {
-        let OneCapture { lines, inspector, announcements, wall: Some(clock), .. } = capture else { return };
+        let OneCapture { lines, inspector, announcements, seen, wall: Some(clock), .. } = capture else { return };
         let Some(rules) = self.rules.as_ref() else { return };
         let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
         let events = self.events.as_mut();
-        inspector.pass_time(all, &mut Outside { judge, rules, announcements, lines, events, names, clock, now_ns });
+        let mut outside = Outside { judge, rules, announcements, lines, events, seen, names, clock, now_ns };
+        inspector.pass_time(all, &mut outside);
     }
 
     /// Shows the lines that are ready.
@@ -339,7 +375,10 @@ impl<'a, J: Judge> Replay<'a, J> {
             Some(PACKET) => {
                 if let (Some(events), Some(mut event)) = (&mut *events, from_bytes::<PacketEvent>(record)) {
                     capture.stand_ins.restore(&mut event.walk);
-                    events::record(bytes_of(&event), names, &clock).iter().for_each(events);
+                    for mut event in events::record(bytes_of(&event), names, &clock, |_| None) {
+                        capture.seen.correct(&mut event, &clock);
+                        events(&event);
+                    }
                 }
             }
             _ => {}
@@ -359,7 +398,8 @@ impl<'a, J: Judge> Replay<'a, J> {
         capture: &mut OneCapture,
         sink: &mut Sink<'_>,
     ) -> anyhow::Result<()> {
-        let OneCapture { inspector, stand_ins, openings, announcements, lines, wall: Some(clock), .. } = capture else {
+        let OneCapture { inspector, stand_ins, openings, announcements, lines, seen, wall: Some(clock), .. } = capture
+        else {
             return Ok(());
         };
         let mut flow = *flow;
@@ -372,6 +412,7 @@ impl<'a, J: Judge> Replay<'a, J> {
             announcements,
             lines,
             events,
+            seen: &*seen,
             names,
             clock,
             now_ns,
@@ -382,12 +423,11 @@ impl<'a, J: Judge> Replay<'a, J> {
             (flow.app, flow.hold) = (known.app, flow.hold & !RELATED);
         }
         if let Some(events) = &mut self.events {
-            let mut event = events::ended(&flow, now_ns, otherwise, self.names, clock);
-            if let Some(account) = &mut event.flow {
-                account.alerted |= known.alerted;
-            }
+            let mut event = events::ended(&flow, now_ns, (otherwise, &known.note), self.names, clock);
+            seen.correct(&mut event, clock);
             events(&event);
         }
+        seen.forget(flow.id);
         let mut line = FlowLine::new(&flow, now_ns, (self.names, clock), self.rules.as_ref(), known);
         line.file = file.map(str::to_owned);
         sink(Shown::Flow(&line))
@@ -410,6 +450,7 @@ struct OneCapture {
     offload: Offload,
     stand_ins: StandIns,
     openings: Openings,
+    seen: Seen,
     /// Flows that made room for an opening.
     ended: Vec<FlowEnd>,
 }

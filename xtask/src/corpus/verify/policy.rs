@@ -32,6 +32,7 @@ pub fn write(case: &Case, folder: &Path) -> Result<PathBuf> {
     text.push_str(&any_number("icmp", |_| true));
     text.push_str(&any_number("icmpv6", |_| true));
     text.push_str(&any_number("protocol", |number| !HEADERS.contains(&number)));
+    text.push_str(&events(case));
     text.push_str(&signatures(case, folder)?);
     let path = folder.join("dropgate-policy.toml");
     fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
@@ -41,10 +42,33 @@ pub fn write(case: &Case, folder: &Path) -> Result<PathBuf> {
 /// Those with keys of their own, and IPv6 extension headers.
 const HEADERS: &[u8] = &[0, 1, 6, 17, 43, 44, 51, 58, 60, 135, 139, 140];
 
+/// What is at home by Suricata's own settings.
+const HOME_NET: &str = "[192.168.0.0/16,10.0.0.0/8,172.16.0.0/12]";
+
 /// A service for every number of a kind.
 fn any_number(key: &str, is: impl Fn(u8) -> bool) -> String {
     let numbers: Vec<u8> = (0..=u8::MAX).filter(|number| is(*number)).collect();
     format!("\n[[zone.inside.egress]]\nname = \"any-{key}\"\n{key} = {numbers:?}\n")
+}
+
+/// What events are to tell, as `eve-log` says it.
+fn events(case: &Case) -> String {
+    let outputs = case.settings.outputs().unwrap_or_default();
+    let logs: Vec<&Value> = outputs.iter().filter(|(name, _)| *name == "eve-log").map(|(_, log)| *log).collect();
+    let of_types = |option: &str| {
+        let kinds = logs.iter().flat_map(|log| log["types"].as_array().into_iter().flatten());
+        kinds.filter_map(Value::as_object).flatten().any(|(_, options)| is_on(&options[option]))
+    };
+    let own = |option: &str| logs.iter().any(|log| is_on(&log[option]));
+    let seed = logs.iter().find_map(|log| text(&log["community-id-seed"]).parse::<u16>().ok()).unwrap_or_default();
+    format!(
+        "\n[events]\nverdict = {}\nethernet = {}\ncommunity_id = {}\ncommunity_id_seed = {seed}\npayload = {}\npacket = {}\n",
+        of_types("verdict"),
+        own("ethernet"),
+        own("community-id"),
+        of_types("payload") || of_types("payload-printable"),
+        of_types("packet") || of_types("packethdr"),
+    )
 }
 
 fn signatures(case: &Case, folder: &Path) -> Result<String> {
@@ -103,6 +127,10 @@ fn variables(case: &Case, group: &str) -> Vec<(String, String)> {
     let path = format!("vars.{group}");
     let of_file = at(&case.settings.file, &path).as_object().into_iter().flatten();
     let mut all: Vec<(String, String)> = of_file.map(|(name, value)| (name.clone(), list(value))).collect();
+    // a test without settings of its own is run with Suricata's
+    if group == "address-groups" && case.settings.file.is_null() {
+        all.push(("HOME_NET".to_owned(), HOME_NET.to_owned()));
+    }
     for (name, value) in &case.settings.set {
         if let Some(name) = name.strip_prefix(&format!("{path}.")) {
             all.retain(|(other, _)| other != name);

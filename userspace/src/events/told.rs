@@ -1,0 +1,177 @@
+//! What events tell of a packet and of its flow beside what they are about.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use dropgate_abi::{
+    flow::start_ns,
+    reason::Reason,
+    tuple::{V4, V6},
+};
+use dropgate_signatures::{engine, rule::Ends};
+
+use super::{Clock, Names, convert, eve, inspection::judged};
+use crate::inspect::{About, Metadata, Note};
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
+/// Begin of the names of bits that say what a flow is.
+const TRAFFIC_ID: &str = "traffic/id/";
+const TRAFFIC_LABEL: &str = "traffic/label/";
+
+/// What every event of a packet that was held tells.
+pub(super) fn base(about: &About, reason: Reason, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+    let walk = judged(about, reason, now_ns);
+    let event = convert::base(&walk, reason.info(), names, clock);
+    let ethernet = names.tells.ethernet && about.frame.len() >= 12;
+    eve::Event {
+        pcap_cnt: event.pcap_cnt.filter(|_| !about.ended),
+        pkt_src: Some(if about.ended { "stream (flow timeout)" } else { "wire/pcap" }),
+        metadata: metadata(&about.note.metadata, &about.captured),
+        traffic: traffic(&about.note.metadata),
+        ether: ethernet.then(|| eve::Ether {
+            src_mac: Some(mac(&about.frame[6..12])),
+            dest_mac: Some(mac(&about.frame[..6])),
+            ..eve::Ether::default()
+        }),
+        ..event
+    }
+}
+
+/// The account of its flow so far, this packet included. `base`: the event, with the ends of the packet.
+pub(super) fn flow(about: &About, base: &eve::Event, now_ns: u64, clock: &Clock) -> eve::Flow {
+    let About { held, walk, .. } = about;
+    let ends = [(&base.src_ip, base.src_port), (&base.dest_ip, base.dest_port)];
+    let [client, server] = if held.direction == 0 { ends } else { [ends[1], ends[0]] };
+    // as Suricata counts them: frames
+    let bytes = |way: usize| held.bytes[way] + u64::from(walk.l3) * held.packets[way];
+    eve::Flow {
+        pkts_toserver: held.packets[0],
+        pkts_toclient: held.packets[1],
+        bytes_toserver: bytes(0),
+        bytes_toclient: bytes(1),
+        start: clock.format(start_ns(held.started, now_ns)),
+        end: None,
+        ends: Some(eve::FlowEnds {
+            src_ip: client.0.clone().unwrap_or_default(),
+            dest_ip: server.0.clone().unwrap_or_default(),
+            src_port: client.1,
+            dest_port: server.1,
+        }),
+    }
+}
+
+/// What was done with the packet, if events are to say so.
+pub(super) fn verdict(about: &About, names: &Names) -> Option<eve::Verdict> {
+    let plain = |action| eve::Verdict { action, reject_target: None, reject: Vec::new() };
+    Some(match about.verdict {
+        _ if !names.tells.verdict => return None,
+        engine::Verdict::Reject(ends, _) => eve::Verdict {
+            reject_target: Some(match ends {
+                Ends::Source => "to_client",
+                Ends::Destination => "to_server",
+                Ends::Both => "both",
+            }),
+            reject: match about.walk.protocol {
+                TCP => vec!["tcp-reset"],
+                UDP | ICMP | ICMPV6 => vec!["icmp-prohib"],
+                _ => Vec::new(),
+            },
+            ..plain("drop")
+        },
+        _ if about.dropped.is_some() => plain("drop"),
+        engine::Verdict::Pass(_) => plain("pass"),
+        _ => plain("alert"),
+    })
+}
+
+/// Adds what only the headers say to the account of a dropped packet.
+pub(super) fn headers(about: &About, drop: &mut eve::Drop) {
+    let (walk, frame) = (&about.walk, &*about.frame);
+    let word = |at: usize| frame.get(at..at + 2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+    let long = |at: usize| Some(u32::from(word(at)?) << 16 | u32::from(word(at + 2)?));
+    let (l3, l4) = (usize::from(walk.l3), usize::from(walk.l4));
+    match walk.family {
+        V4 => (drop.tos, drop.ipid) = (frame.get(l3 + 1).copied(), word(l3 + 4).map(u32::from)),
+        V6 => {
+            let first = long(l3);
+            (drop.tc, drop.flowlbl) = (first.map(|first| (first >> 20) as u8), first.map(|first| first & 0xf_ffff));
+        }
+        _ => return,
+    }
+    match walk.protocol {
+        _ if l4 == 0 => {}
+        TCP => {
+            let header = || {
+                Some(eve::TcpHeader {
+                    tcpseq: long(l4 + 4)?,
+                    tcpack: long(l4 + 8)?,
+                    tcpres: frame.get(l4 + 12)? & 0xf,
+                    tcpwin: word(l4 + 14)?,
+                    tcpurgp: word(l4 + 18)?,
+                })
+            };
+            drop.tcp = header();
+        }
+        UDP => drop.udplen = word(l4 + 4),
+        ICMP | ICMPV6 => (drop.icmp_id, drop.icmp_seq) = (word(l4 + 4), word(l4 + 6)),
+        _ => {}
+    }
+}
+
+/// What was said, and the packet, if alerts are to have them. `said`: what it was found in, where that is the stream.
+pub(super) fn bytes(about: &About, said: Option<&[u8]>, names: &Names) -> (Option<eve::Payload>, Option<eve::Packet>) {
+    let whole = !about.ended && about.frame.len() >= about.walk.frame_len as usize;
+    let carried = || crate::inspect::Packet::read(&about.frame).map_or(&[][..], |packet| packet.payload());
+    let stream = said.filter(|said| !said.is_empty() && about.walk.protocol == TCP);
+    let payload = names.tells.payload.then(|| stream.unwrap_or_else(carried)).map(|bytes| eve::Payload {
+        payload: BASE64_STANDARD.encode(bytes),
+        payload_printable: printable(bytes),
+        stream: said.is_some_and(|_| about.walk.protocol == TCP).into(),
+    });
+    let packet = (names.tells.packet && whole).then(|| eve::Packet {
+        packet: BASE64_STANDARD.encode(&about.frame),
+        packet_info: eve::PacketInfo { linktype: 1, linktype_name: "EN10MB" },
+    });
+    (payload, packet)
+}
+
+/// Bytes as Suricata prints them: what is not printable is a point, but for ends of lines.
+fn printable(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| if matches!(byte, b' '..=b'~' | b'\r' | b'\n') { char::from(*byte) } else { '.' }).collect()
+}
+
+/// What rules have set of a flow, and captured of a packet; `None`: nothing.
+pub(super) fn metadata(of: &Metadata, captured: &[(std::sync::Arc<str>, Box<[u8]>)]) -> Option<eve::Metadata> {
+    let one = |name: &str, bytes: &[u8]| BTreeMap::from([(name.to_owned(), printable(bytes))]);
+    let is_traffic = |bit: &&std::sync::Arc<str>| bit.starts_with(TRAFFIC_ID) || bit.starts_with(TRAFFIC_LABEL);
+    let told = eve::Metadata {
+        flowbits: of.flowbits.iter().filter(|bit| !is_traffic(bit)).map(ToString::to_string).collect(),
+        flowints: of.flowints.iter().map(|(name, number)| (name.to_string(), *number)).collect(),
+        flowvars: of.flowvars.iter().map(|(name, bytes)| one(name, bytes)).collect(),
+        pktvars: captured.iter().map(|(name, bytes)| one(name, bytes)).collect(),
+    };
+    (told != eve::Metadata::default()).then_some(told)
+}
+
+/// What rules say that a flow is; `None`: nothing.
+pub(super) fn traffic(of: &Metadata) -> Option<eve::Traffic> {
+    let named =
+        |prefix| of.flowbits.iter().filter_map(move |bit| bit.strip_prefix(prefix)).map(str::to_owned).collect();
+    let told = eve::Traffic { id: named(TRAFFIC_ID), label: named(TRAFFIC_LABEL) };
+    (told != eve::Traffic::default()).then_some(told)
+}
+
+/// The hardware addresses of a flow, if any were seen.
+pub(super) fn macs(note: &Note) -> Option<eve::Ether> {
+    let [src_macs, dest_macs] = [0, 1].map(|side: usize| note.macs[side].iter().map(|of| mac(of)).collect::<Vec<_>>());
+    (!src_macs.is_empty()).then(|| eve::Ether { src_macs, dest_macs, ..eve::Ether::default() })
+}
+
+fn mac(bytes: &[u8]) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.join(":")
+}

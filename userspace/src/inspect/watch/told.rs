@@ -1,0 +1,142 @@
+//! What is told of a packet: which rules matched, and what was said, once it is complete.
+
+use std::sync::Arc;
+
+use dropgate_signatures::{
+    engine::{Explained, Outcome, Scratch, Verdict},
+    protocol::App,
+    rule::Rule,
+    subject::Direction,
+};
+
+use crate::app::{Exchange, Parser, Record};
+
+/// A rule has matched.
+#[derive(Clone, Debug)]
+pub struct Alerted {
+    pub rule: Arc<Rule>,
+    /// Its packet, and with it the flow, ends for that.
+    pub blocked: bool,
+    pub transaction: Option<u64>,
+    pub direction: Direction,
+    pub app: App,
+    pub original_app: Option<App>,
+    /// What was said in that transaction.
+    pub context: Vec<Record>,
+    /// It matched what was said rather than the packet: the last of that, where alerts are to have it.
+    pub said: Option<Box<[u8]>>,
+}
+
+/// Something that was said, complete.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    pub record: Record,
+    /// What stands in its event beside it.
+    pub beside: Vec<Record>,
+    pub transaction: u64,
+    /// Whose words it is about: its event has the end that spoke as source.
+    pub direction: Direction,
+    pub app: App,
+    pub original_app: Option<App>,
+}
+
+/// A rule that was a candidate, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    pub rule: Arc<Rule>,
+    pub explained: Explained,
+    /// Whose words it was asked about.
+    pub direction: Direction,
+}
+
+/// What is told of a packet.
+#[derive(Default, Debug)]
+pub struct Watched {
+    pub alerts: Vec<Alerted>,
+    pub logged: Vec<Logged>,
+    /// What rules say of the packet, and the one for which it is dropped.
+    pub verdict: Verdict,
+    pub dropped_by: Option<Arc<Rule>>,
+    /// What `pcre` has captured of it.
+    pub captured: Vec<(Arc<str>, Box<[u8]>)>,
+    /// Rules that have hit their limits of work.
+    pub limited: Vec<Arc<Rule>>,
+    /// What became of each rule that was a candidate is to be told.
+    pub explain: bool,
+    /// The same, once rules were asked.
+    pub explained: Option<Vec<Candidate>>,
+    pub(super) scratch: Scratch,
+    pub(super) outcome: Outcome,
+}
+
+impl Watched {
+    /// Empty, for the next packet.
+    pub fn clear(&mut self) {
+        self.alerts.clear();
+        self.logged.clear();
+        self.limited.clear();
+        self.captured.clear();
+        (self.verdict, self.dropped_by, self.explained) = (Verdict::Continue, None, None);
+    }
+}
+
+/// Tells of the transactions that are over, if what is said is `log`ged, and forgets them. Whether any are left.
+pub(super) fn tell(parser: &mut dyn Parser, log: bool, original_app: Option<App>, out: &mut Watched) -> bool {
+    let mut forgotten = Vec::new();
+    let exchanges = parser.transactions();
+    for exchange in &exchanges {
+        if !Direction::BOTH.into_iter().all(|direction| exchange.is_complete(direction)) {
+            continue;
+        }
+        let (transaction, app) = (exchange.id(), exchange.app());
+        forgotten.push(transaction);
+        if log {
+            let records = exchange.records().into_iter().chain(anomalies(*exchange));
+            out.logged.extend(records.map(|record| Logged {
+                beside: exchange.beside(&record),
+                direction: speaker(*exchange, &record),
+                record,
+                transaction,
+                app,
+                original_app,
+            }));
+        }
+    }
+    let left = exchanges.len() > forgotten.len();
+    forgotten.into_iter().for_each(|id| parser.forget(id));
+    left
+}
+
+/// What was noticed about a transaction, in the words of Suricata's events: those of its older parsers are in capitals.
+fn anomalies(exchange: &dyn Exchange) -> impl Iterator<Item = Record> {
+    let app = exchange.app();
+    let capitals = matches!(app, App::Http | App::Http1 | App::Smtp | App::Tls);
+    exchange.events().iter().map(move |name| {
+        let event = if capitals { name.to_ascii_uppercase() } else { (*name).to_owned() };
+        let told = [("app_proto", app.told()), ("type", "applayer"), ("event", &event), ("layer", "proto_parser")];
+        let object = told.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        Record { event_type: "anomaly", object }
+    })
+}
+
+/// Whose words a record is about: a request, unless it is an answer, or a file that the server sends.
+fn speaker(exchange: &dyn Exchange, record: &Record) -> Direction {
+    let text = |key: &str| record.object.get(key).and_then(|value| value.as_str());
+    match record.event_type {
+        "dns" | "mdns" | "llmnr" if matches!(text("type"), Some("response" | "answer")) => Direction::ToClient,
+        "fileinfo" => {
+            let name = text("filename").unwrap_or_default();
+            let has = |direction| {
+                (0..)
+                    .map_while(|at| exchange.file(direction, at))
+                    .any(|file| name == String::from_utf8_lossy(file.name))
+            };
+            if !has(Direction::ToServer) && has(Direction::ToClient) {
+                Direction::ToClient
+            } else {
+                Direction::ToServer
+            }
+        }
+        _ => Direction::ToServer,
+    }
+}
