@@ -292,7 +292,10 @@ impl Gateway {
     }
 
     /// A sign of life, and a stretch of the flow table swept.
-    pub fn tick(&self, runs: u32) -> Result<(), ObjectError> {
+    pub fn tick(&mut self, runs: u32) -> Result<(), ObjectError> {
+        if let Some(holder) = &mut self.holder {
+            holder.forget();
+        }
         if let Some(control) = self.slots.control().at(0) {
             // SAFETY: inside the mapping; an aligned word.
             unsafe { (&raw mut (*control).heartbeat_ns).write_volatile(now_ns()) };

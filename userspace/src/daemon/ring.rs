@@ -121,7 +121,7 @@ impl Work {
                             self.notes.keep(*flow, note);
                         }
                         let (names, clock) = (self.names.load_full(), Clock::system());
-                        for event in made(&told, now_ns, &names, &clock) {
+                        for event in made(*told, now_ns, &names, &clock) {
                             self.publish(&event);
                         }
                         // whole packets were shown to rules before
@@ -200,15 +200,15 @@ impl Work {
 }
 
 /// The events of what an inspector tells.
-fn made(told: &Told, now_ns: u64, names: &Names, clock: &Clock) -> Vec<Event> {
+fn made(told: Told, now_ns: u64, names: &Names, clock: &Clock) -> Vec<Event> {
     match told {
-        Told::Dropped(about, reason) => inspection::dropped(about, *reason, now_ns, names, clock),
-        Told::Finding(about, finding) => vec![inspection::found(about, finding, now_ns, names, clock)],
-        Told::Alert(about, alert) => vec![signatures::alert(about, alert, now_ns, names, clock)],
+        Told::Dropped(about, reason) => inspection::dropped(&about, reason, now_ns, names, clock),
+        Told::Finding(about, finding) => vec![inspection::found(&about, &finding, now_ns, names, clock)],
+        Told::Alert(about, alert) => vec![signatures::alert(&about, &alert, now_ns, names, clock)],
         Told::Limited(about, rule, times) => {
-            vec![signatures::limited(about, (rule, *times), now_ns, names, clock)]
+            vec![signatures::limited(&about, (&rule, times), now_ns, names, clock)]
         }
-        Told::Said(about, said) => vec![signatures::said(about, said, now_ns, names, clock)],
+        Told::Said(about, said) => vec![signatures::said(&about, said, now_ns, names, clock)],
         Told::Noticed(..) => Vec::new(),
     }
 }

@@ -50,7 +50,9 @@ const MOST_PAYLOAD: usize = 4096;
 #[derive(Debug, Default)]
 struct Window {
     bytes: Vec<u8>,
-    /// Of its first byte in the stream.
+    /// How many of its first bytes are not remembered any more: they are taken out when they are as many as the others.
+    gone: usize,
+    /// Of its first byte in the stream, behind those.
     offset: u64,
 }
 
@@ -60,16 +62,25 @@ impl Window {
         self.bytes.extend_from_slice(said);
     }
 
+    /// What is remembered.
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.gone..]
+    }
+
     /// Where it ends in the stream.
     const fn end(&self) -> u64 {
-        self.offset + self.bytes.len() as u64
+        self.offset + (self.bytes.len() - self.gone) as u64
     }
 
     /// Keeps so many of the last bytes.
     fn keep(&mut self, most: usize) {
-        let gone = self.bytes.len().saturating_sub(most);
-        self.bytes.drain(..gone);
+        let gone = self.bytes().len().saturating_sub(most);
+        self.gone += gone;
         self.offset += gone as u64;
+        if self.gone >= self.bytes.len() - self.gone {
+            self.bytes.drain(..self.gone);
+            self.gone = 0;
+        }
     }
 }
 
@@ -311,7 +322,7 @@ fn show(
         now_ns: *now_ns,
         packet: *packet,
         flow: Some(*flow),
-        stream: stream.map(|new| Stream { bytes: &window.bytes, offset: window.offset, new, ended: false }),
+        stream: stream.map(|new| Stream { bytes: window.bytes(), offset: window.offset, new, ended: false }),
         transactions: &transactions,
     };
     let Watched { alerts, scratch, outcome, .. } = out;
@@ -347,7 +358,7 @@ fn show(
             original_app: flow.original_app,
             context: of.map(|exchange| exchange.context()).unwrap_or_default(),
             said: (signatures.payload && (in_stream || transaction.is_some()))
-                .then(|| window.bytes[window.bytes.len().saturating_sub(MOST_PAYLOAD)..].into()),
+                .then(|| window.bytes()[window.bytes().len().saturating_sub(MOST_PAYLOAD)..].into()),
         });
     }
     outcome.verdict

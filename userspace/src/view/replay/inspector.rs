@@ -312,7 +312,7 @@ impl<J: Judge> Outside<'_, '_, J> {
             self.tell(events::signatures::alert(about, &alert, self.now_ns, self.names, self.clock));
         }
         for said in watched.logged.drain(..) {
-            self.tell(events::signatures::said(about, &said, self.now_ns, self.names, self.clock));
+            self.tell(events::signatures::said(about, said, self.now_ns, self.names, self.clock));
         }
         for rule in watched.limited.drain(..) {
             let Some(times) = limited.note(&rule, self.now_ns) else { continue };
