@@ -4,16 +4,20 @@ use std::{
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use dropgate_lab::Namespace;
 
-/// CPU time so far of every process of a group and of the softirq threads, ns (`/proc/PID/schedstat`; what a softirq does
+/// CPU time so far of every process of some groups and of the softirq threads, ns (`/proc/PID/schedstat`; what a softirq does
 /// on top of a process is in that process's time).
-pub fn time(group: u32) -> Result<u64> {
+pub fn time(groups: &[u32]) -> Result<u64> {
     // state, parent, group
-    let of_group = |rest: &str| rest.split_whitespace().nth(2).and_then(|field| field.parse().ok()) == Some(group);
+    let of_group = |rest: &str| {
+        let group = rest.split_whitespace().nth(2).and_then(|field| field.parse().ok());
+        group.is_some_and(|group| groups.contains(&group))
+    };
     sum(|_, name, rest| of_group(rest) || is_softirq(name))
 }
 
@@ -22,6 +26,26 @@ pub fn within(namespaces: &[&Namespace]) -> Result<u64> {
     let inodes: Vec<u64> = namespaces.iter().filter_map(|one| Some(fs::metadata(one.path()).ok()?.ino())).collect();
     let inside = |path: &Path| fs::metadata(path.join("ns/net")).is_ok_and(|net| inodes.contains(&net.ino()));
     Ok(sum(|path, name, _| is_softirq(name) || inside(path))? + children())
+}
+
+/// CPU time of this thread so far.
+pub fn thread() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call fills in the structure that it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+/// Memory of a process that is in use now, and the most that was, bytes (`/proc/PID/status`).
+pub fn memory(process: u32) -> Result<[u64; 2]> {
+    let path = format!("/proc/{process}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading `{path}`"))?;
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+    };
+    let both = field("VmRSS:").zip(field("VmHWM:"));
+    both.map(|(now, most)| [now, most]).with_context(|| format!("`{path}` does not tell of memory"))
 }
 
 fn is_softirq(name: &str) -> bool {

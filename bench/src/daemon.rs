@@ -16,6 +16,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A daemon that runs on the gateway of a laboratory.
 pub struct Daemon {
     program: PathBuf,
+    process: u32,
+    policy: PathBuf,
 }
 
 impl Daemon {
@@ -28,10 +30,11 @@ impl Daemon {
         let events = lab.dir().join("eve.json");
         lab.before_removal(&lab.gw, &program, &["stop", "--detach"])?;
         let mut command = lab.gw.command(&program);
-        command.arg("run").arg("--policy").arg(policy).arg("--events").arg(events);
+        command.arg("run").arg("--policy").arg(&policy).arg("--events").arg(events);
         let log = lab.log("dropgate");
         let gw = lab.gw.clone();
         let process = lab.serve("dropgate", &mut command)?;
+        let id = process.id();
         let mut ended = None;
         let waited = wait_until("an answer of `dropgate status`", LIMIT, || {
             ended = process.ended();
@@ -42,7 +45,20 @@ impl Daemon {
             bail!("`dropgate run` ended with {status}:\n{}", said());
         }
         waited.with_context(|| format!("`dropgate run` says:\n{}", said()))?;
-        Ok(Self { program })
+        Ok(Self { program, process: id, policy })
+    }
+
+    /// Its process.
+    pub const fn process(&self) -> u32 {
+        self.process
+    }
+
+    /// Puts the policy in force once more, with rules as they are now; what `dropgate apply --json` says.
+    pub fn apply(&self, lab: &Gateway) -> Result<Value> {
+        let mut command = lab.gw.command(&self.program);
+        let finished = run(command.arg("apply").arg(&self.policy).arg("--json"), LIMIT)?;
+        ensure!(finished.success(), "`dropgate apply`: {}{}", finished.stdout, finished.stderr);
+        serde_json::from_str(&finished.stdout).context("what `dropgate apply --json` says")
     }
 
     /// What `dropgate status --json` says.

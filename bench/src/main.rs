@@ -8,6 +8,7 @@ mod inspect;
 mod machine;
 mod packet;
 mod report;
+mod signatures;
 mod stats;
 
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use clap::{Parser, ValueEnum};
 #[command(name = "cargo xtask bench")]
 struct Arguments {
     /// What to measure.
-    #[arg(value_enum, default_values_t = [Part::Packet, Part::Commit, Part::Forward, Part::Inspect])]
+    #[arg(value_enum, default_values_t = [Part::Packet, Part::Commit, Part::Forward, Part::Inspect, Part::Signatures])]
     parts: Vec<Part>,
     /// Rounds; in each, every case runs once, so that what disturbs the machine disturbs all alike.
     #[arg(long, default_value_t = 9)]
@@ -35,9 +36,12 @@ struct Arguments {
     /// Of the inspected gateway, only the contender of this name, beside the kernel alone; for profiles.
     #[arg(long)]
     contender: Option<String>,
-    /// Only cost-per-packet cases whose names hold one of these; for profiles.
+    /// Only cost-per-packet cases, and conversations and buffers of the rule engine, whose names hold one of these; for profiles.
     #[arg(long)]
     case: Vec<String>,
+    /// Rules, files or folders of `*.rules`, in the place of those that are made up.
+    #[arg(long, num_args = 1..)]
+    rules: Vec<PathBuf>,
     /// Name of the result files.
     #[arg(long, default_value = "latest")]
     name: String,
@@ -59,6 +63,8 @@ enum Part {
     Forward,
     /// HTTP through a gateway that looks into it, and a flood of packets that are held.
     Inspect,
+    /// Thousands of rules: by transaction and buffer, and through the gateway.
+    Signatures,
 }
 
 fn main() -> Result<()> {
@@ -79,15 +85,21 @@ fn main() -> Result<()> {
         };
         report.forward = Some(forward::run(&load).context("scenarios")?);
     }
+    let inspect = inspect::Options {
+        rounds: arguments.rounds.div_ceil(2),
+        seconds: (2.0 * arguments.seconds).ceil().max(1.0) as u32,
+        only: arguments.scenario.clone(),
+        contender: arguments.contender.clone(),
+        dropgate: arguments.dropgate.clone(),
+        rules: None,
+    };
     if arguments.parts.contains(&Part::Inspect) {
-        let options = inspect::Options {
-            rounds: arguments.rounds.div_ceil(2),
-            seconds: (2.0 * arguments.seconds).ceil().max(1.0) as u32,
-            only: arguments.scenario.clone(),
-            contender: arguments.contender.clone(),
-            dropgate: arguments.dropgate.clone(),
-        };
-        report.inspect = Some(inspect::run(&options).context("inspected gateway")?);
+        report.inspect = Some(inspect::run(&inspect).context("inspected gateway")?);
+    }
+    if arguments.parts.contains(&Part::Signatures) {
+        let options =
+            signatures::Options { rounds: arguments.rounds, inspect, cases: arguments.case, given: arguments.rules };
+        report.signatures = Some(signatures::run(&options).context("signatures")?);
     }
     let text = report.write(&arguments.out, &arguments.name)?;
     println!("{text}");

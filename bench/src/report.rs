@@ -1,15 +1,20 @@
 //! Results as Markdown for people and JSON for programs.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{
+    fmt::{self, Write as _},
+    fs,
+    path::Path,
+};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::{
     forward::Forward,
-    inspect::Inspect,
+    inspect::{Inspect, Row},
     machine::Machine,
     packet::{Commit, Packet},
+    signatures::{self, Signatures},
     stats::{Spread, Target},
 };
 
@@ -22,11 +27,12 @@ pub struct Report {
     pub commit: Option<Commit>,
     pub forward: Option<Forward>,
     pub inspect: Option<Inspect>,
+    pub signatures: Option<Signatures>,
 }
 
 impl Report {
     pub const fn new(machine: Machine, rounds: usize) -> Self {
-        Self { machine, rounds, packet: None, commit: None, forward: None, inspect: None }
+        Self { machine, rounds, packet: None, commit: None, forward: None, inspect: None, signatures: None }
     }
 
     /// Writes both files; returns the Markdown.
@@ -114,6 +120,9 @@ impl Report {
         if let Some(inspect) = &self.inspect {
             inspected(&mut text, inspect)?;
         }
+        if let Some(signatures) = &self.signatures {
+            signatures::write(&mut text, signatures)?;
+        }
         Ok(text)
     }
 }
@@ -128,27 +137,7 @@ fn inspected(text: &mut String, inspect: &Inspect) -> Result<()> {
         inspect.driver, inspect.seconds
     )?;
     if !inspect.rows.is_empty() {
-        writeln!(
-            text,
-            "| load | contender | figure | | ratio | median latency, us | CPU, us | failed |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
-        )?;
-    }
-    for row in &inspect.rows {
-        let of =
-            |s: &Spread, digits: usize| format!("{:.digits$} ({:.digits$} to {:.digits$})", s.median, s.min, s.max);
-        writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} |",
-            row.load,
-            row.contender,
-            of(&row.figure, 0),
-            row.unit,
-            of(&row.ratio, 2),
-            // a bulk flow has no request that ends
-            if row.median_us.max > 0.0 { of(&row.median_us, 0) } else { String::new() },
-            of(&row.cpu_us, 1),
-            row.failed
-        )?;
+        rows(text, &inspect.rows)?;
     }
     for share in &inspect.shares {
         writeln!(text, "\n{}: {:.2} % of the packets went to userspace.", share.contender, share.packets * 100.0)?;
@@ -167,7 +156,33 @@ fn inspected(text: &mut String, inspect: &Inspect) -> Result<()> {
             flood.lost
         )?;
     }
-    targets(text, &inspect.targets)
+    Ok(targets(text, &inspect.targets)?)
+}
+
+/// Contenders under loads.
+pub fn rows(text: &mut String, all: &[Row]) -> fmt::Result {
+    writeln!(
+        text,
+        "| load | contender | figure | | ratio | median latency, us | CPU, us | failed |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+    )?;
+    for row in all {
+        let of =
+            |s: &Spread, digits: usize| format!("{:.digits$} ({:.digits$} to {:.digits$})", s.median, s.min, s.max);
+        writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            row.load,
+            row.contender,
+            of(&row.figure, 0),
+            row.unit,
+            of(&row.ratio, 2),
+            // a bulk flow has no request that ends
+            if row.median_us.max > 0.0 { of(&row.median_us, 0) } else { String::new() },
+            of(&row.cpu_us, 1),
+            row.failed
+        )?;
+    }
+    Ok(())
 }
 
 fn spread(text: &mut String, name: &str, spread: &Spread) -> Result<()> {
@@ -175,7 +190,8 @@ fn spread(text: &mut String, name: &str, spread: &Spread) -> Result<()> {
     Ok(())
 }
 
-fn targets(text: &mut String, targets: &[Target]) -> Result<()> {
+/// Figures held against what is asked.
+pub fn targets(text: &mut String, targets: &[Target]) -> fmt::Result {
     writeln!(text, "\n| target | measured | bound | |\n| --- | --- | --- | --- |")?;
     for target in targets {
         let sign = if target.at_most { "at most" } else { "at least" };

@@ -136,6 +136,7 @@ fn packet(direction: Direction, port: u16, payload: &[u8]) -> Packet<'_> {
         network: &[0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         transport: &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x18, 0, 0, 0, 0, 0, 0],
         payload,
+        vlan: [0; 2],
         events: &[],
     }
 }

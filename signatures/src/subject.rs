@@ -43,8 +43,28 @@ pub struct Packet<'a> {
     pub transport: &'a [u8],
     /// Behind the transport header; of other protocols, behind the network header.
     pub payload: &'a [u8],
+    /// VLANs of its tags, the outer one first; 0: none.
+    pub vlan: [u16; 2],
     /// What was noticed about it: names of `decode-event` and `stream-event`, without their prefix.
     pub events: &'a [&'static str],
+}
+
+impl Packet<'_> {
+    /// The other direction of its flow, of which there is no packet now.
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        Self {
+            direction: self.direction.opposite(),
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            network: &[],
+            transport: &[],
+            payload: &[],
+            ..*self
+        }
+    }
 }
 
 /// What is known of the flow, with the packet that is shown now.
@@ -120,7 +140,7 @@ pub trait Transaction {
     /// What protocol it belongs to: [`App::Http1`] and [`App::Http2`] rather than [`App::Http`].
     fn app(&self) -> App;
 
-    /// A counter that goes up whenever anything changes that this direction says.
+    /// A counter that goes up whenever anything changes that this direction says. 0: it has said nothing, and is not asked about.
     fn revision(&self, direction: Direction) -> u32;
 
     /// Nothing more is added to what this direction says.

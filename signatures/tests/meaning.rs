@@ -5,9 +5,9 @@ use dropgate_signatures::{
     load::{File, Loaded, Options, Variables, load},
     protocol::App,
     rule::{
-        Action, Arrow, BitAction, BitScope, Check, Condition, Content, Effect, Ends, FlagsTest, FlowintOp, Inspect,
-        IntValue, JumpBase, MathOp, Number, NumberTest, PacketTest, Pcre, Rule, Selected, SetAction, SetKind, Size,
-        ThresholdKind, Track, Transform, Value,
+        Action, Arrow, BitAction, BitScope, Check, Condition, Content, Effect, Ends, EntropyTest, FlagsTest, FlowintOp,
+        Inspect, IntValue, JumpBase, Layers, MathOp, Number, NumberTest, PacketTest, Pcre, Rule, Selected, SetAction,
+        SetKind, Size, ThresholdKind, Track, Transform, Value,
     },
 };
 
@@ -310,5 +310,64 @@ fn what_suricata_refuses_is_refused() {
         let loaded = loaded(&text);
         assert!(loaded.rules.is_empty(), "{options}");
         assert_eq!(loaded.outcomes[0].sid, 1, "{options}");
+    }
+}
+
+#[test]
+fn relative_keywords_go_where_the_last_match_was() {
+    let of_uri = of("content:\"id=\"; http_uri; byte_extract:1,0,len,relative,string,dec; isdataat:3,relative; \
+                     content:\"end\"; http_uri; distance:len;");
+    let [Condition::Inspect(inspect)] = &of_uri.conditions[..] else { panic!("{:?}", of_uri.conditions) };
+    assert_eq!(inspect.selected, Selected::Buffer(Buffer::HttpUri));
+    assert!(matches!(
+        inspect.checks[..],
+        [Check::Content(_), Check::ByteExtract(_), Check::IsDataAt(_), Check::Content(_)]
+    ));
+    assert_eq!(content(&inspect.checks[3]).place.distance, Some(Value::Variable(0)));
+    // what counts from the start is about the payload
+    let absolute = of("content:\"id=\"; http_uri; isdataat:3;");
+    assert_eq!(places(&absolute).len(), 2);
+}
+
+#[test]
+fn numbers_and_protocols_compared_in_other_ways() {
+    let test = |options: &str| match &of(options).conditions[0] {
+        Condition::Packet(PacketTest::Number(_, test)) => test.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(test("tos:&0xfc=0x10;"), NumberTest::Masked(0xfc, 0x10));
+    assert_eq!(test("vlan.layers:>1;"), NumberTest::Greater(1));
+    let id = |options: &str| match &of(options).conditions[0] {
+        Condition::Packet(PacketTest::VlanId(layers, test)) => (*layers, test.clone()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(id("vlan.id:200;"), (Layers::Any, NumberTest::Equal(200)));
+    assert_eq!(id("vlan.id:!500,all;"), (Layers::All, NumberTest::NotEqual(500)));
+    assert_eq!(id("vlan.id:0x12C,-1;"), (Layers::At(-1), NumberTest::Equal(300)));
+    for (options, expected) in [
+        ("app-layer-protocol:tls;", Condition::App(App::Tls, false)),
+        ("app-layer-protocol:!tls,either;", Condition::App(App::Tls, true)),
+        ("app-layer-protocol:http2, final;", Condition::App(App::Http2, false)),
+        ("app-layer-protocol:http1,original;", Condition::OriginalApp(App::Http1, false)),
+    ] {
+        assert_eq!(of(options).conditions, [expected], "{options}");
+    }
+    for refused in ["vlan.id:200,3;", "vlan.id:5000;", "app-layer-protocol:tls,sideways;", "ttl:&1=2;"] {
+        let all = loaded(&format!("alert ip any any -> any any ({refused} sid:1;)"));
+        assert!(all.rules.is_empty(), "{refused}");
+    }
+}
+
+#[test]
+fn entropy_of_a_part() {
+    for (text, expected) in [
+        ("entropy: value > 4;", (0, 0, EntropyTest::Greater(4.0))),
+        ("entropy: offset 10, value !4-5;", (10, 0, EntropyTest::NotBetween(4.0, 5.0))),
+        ("entropy: bytes 64, value != 4;", (0, 64, EntropyTest::NotEqual(4.0))),
+        ("entropy: value 4.5;", (0, 0, EntropyTest::Equal(4.5))),
+    ] {
+        let rule = of(&format!("file.data; {text}"));
+        let Check::Entropy(entropy) = &inspect(&rule.conditions[0]).checks[0] else { panic!("{text}") };
+        assert_eq!((entropy.offset, entropy.bytes, entropy.test), expected, "{text}");
     }
 }

@@ -21,6 +21,7 @@ mod lab;
 mod namespace;
 mod process;
 mod raw;
+pub mod rules;
 mod servers;
 pub mod trafgen;
 

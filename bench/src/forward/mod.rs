@@ -70,9 +70,9 @@ pub struct Forward {
 
 /// Rates of one run, million packets a second of one core.
 #[derive(Clone, Copy)]
-struct Rates {
+pub struct Rates {
     handled: f64,
-    forwarded: f64,
+    pub forwarded: f64,
     ring_loss: f64,
     cores: f64,
 }
@@ -145,9 +145,10 @@ fn one(load: &Load, kind: Kind, contender: Contender, scenarios: &[&Scenario]) -
     for scenario in scenarios {
         let sender = Sender::start(&lab, &scenario.path)?;
         thread::sleep(WARM_UP);
-        let before = Seen::read(&lab, sender.0.id())?;
+        let group = [sender.group()];
+        let before = Seen::read(&lab, &group)?;
         thread::sleep(Duration::from_secs_f64(load.seconds));
-        let after = Seen::read(&lab, sender.0.id())?;
+        let after = Seen::read(&lab, &group)?;
         drop(sender);
         all.push((scenario.name.clone(), after.since(&before)));
         // what is still under way ends
@@ -193,12 +194,17 @@ impl Sender {
         }
         Ok(sender)
     }
+
+    /// Its process group.
+    pub fn group(&self) -> u32 {
+        self.0.id()
+    }
 }
 
 /// Counters at one time.
-struct Seen {
+pub struct Seen {
     at: Instant,
-    /// Of sender and softirq threads, ns.
+    /// Of the processes that count, and of softirq threads, ns.
     cpu: u64,
     sent: u64,
     lost: u64,
@@ -206,15 +212,17 @@ struct Seen {
 }
 
 impl Seen {
-    fn read(lab: &Gateway, sender: u32) -> Result<Self> {
+    /// Reads them. `groups`: the processes whose time counts.
+    pub fn read(lab: &Gateway, groups: &[u32]) -> Result<Self> {
         let at = Instant::now();
-        let cpu = cpu::time(sender)?;
+        let cpu = cpu::time(groups)?;
         let [sent, lost] = transmitted(&lab.office, "eth0")?;
         let [forwarded, _] = transmitted(&lab.gw, "wan0")?;
         Ok(Self { at, cpu, sent, lost, forwarded })
     }
 
-    fn since(&self, before: &Self) -> Rates {
+    /// Rates since an earlier time.
+    pub fn since(&self, before: &Self) -> Rates {
         let wall = self.at.duration_since(before.at).as_secs_f64() * 1e6;
         let micros = (self.cpu - before.cpu) as f64 / 1e3;
         let sent = (self.sent - before.sent) as f64;

@@ -5,7 +5,7 @@ use std::{env, fs, path::Path, time::Duration};
 use anyhow::{Context as _, Result};
 use dropgate_lab::{Gateway, Kind, Namespace, Options, wait_until};
 
-use crate::{daemon::Daemon, forward::folder};
+use crate::{daemon::Daemon, forward::folder, signatures::Set};
 
 /// How long Suricata may take to load its rules.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -21,6 +21,10 @@ pub enum Contender {
     Dropgate,
     /// Dropgate; every packet is held to the end of its flow.
     Everything,
+    /// Dropgate with rules: what is said is told of.
+    Rules,
+    /// Dropgate with rules, and nothing told of but alerts.
+    RulesAlone,
     /// Suricata inline, by NFQUEUE.
     Suricata,
 }
@@ -35,12 +39,20 @@ impl Contender {
         all
     }
 
+    /// Those that can run with rules.
+    pub fn with_rules() -> Vec<Self> {
+        let suricata = on_the_path("suricata").then_some(Self::Suricata);
+        [Self::Kernel, Self::Rules, Self::RulesAlone].into_iter().chain(suricata).collect()
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel alone",
             Self::Headers => "Dropgate, nothing inspected",
             Self::Dropgate => "Dropgate",
             Self::Everything => "Dropgate, everything held",
+            Self::Rules => "Dropgate, rules",
+            Self::RulesAlone => "Dropgate, rules, no log",
             Self::Suricata => "Suricata, NFQUEUE",
         }
     }
@@ -54,8 +66,8 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Builds it. `servers`: with servers; otherwise whoever needs one puts a sink there.
-    pub fn new(contender: Contender, program: &Path, servers: bool) -> Result<Self> {
+    /// Builds it. `servers`: with servers; otherwise whoever needs one puts a sink there. `rules`: of those who have any.
+    pub fn new(contender: Contender, program: &Path, servers: bool, rules: Option<&Set>) -> Result<Self> {
         let mut lab = Gateway::new(Kind::Masquerade, Options::default()).context("the laboratory")?;
         if servers {
             lab.start_servers().context("servers")?;
@@ -63,10 +75,10 @@ impl Setting {
         let daemon = match contender {
             Contender::Kernel => None,
             Contender::Suricata => {
-                suricata(&mut lab)?;
+                suricata(&mut lab, rules)?;
                 None
             }
-            _ => Some(Daemon::start(&mut lab, &policy(contender)?, program)?),
+            _ => Some(Daemon::start(&mut lab, &policy(contender, rules)?, program)?),
         };
         Ok(Self { contender, daemon, lab })
     }
@@ -77,20 +89,30 @@ impl Setting {
     }
 }
 
-fn policy(contender: Contender) -> Result<String> {
+fn policy(contender: Contender, rules: Option<&Set>) -> Result<String> {
     let path = folder().join("inspected.toml");
     let policy = fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))?;
     Ok(match contender {
         Contender::Everything => policy.replace("everything = false", "everything = true"),
         Contender::Headers => policy.split("[inspection]").next().unwrap_or_default().to_owned(),
+        Contender::Rules | Contender::RulesAlone => {
+            let files = rules.map(Set::listed).unwrap_or_default();
+            let log = contender == Contender::Rules;
+            format!("{policy}\n[signatures]\nfiles = [{files}]\nlog = {log}\n")
+        }
         _ => policy,
     })
 }
 
-/// Every forwarded packet goes through it, by its distribution's configuration and the rules that say what the policy says.
-fn suricata(lab: &mut Gateway) -> Result<()> {
+/// Every forwarded packet goes through it, by its distribution's configuration and these rules, or those that say what the policy
+/// says.
+fn suricata(lab: &mut Gateway, rules: Option<&Set>) -> Result<()> {
+    let file = match rules {
+        Some(rules) => lab.write("suricata.rules", &rules.text()?)?,
+        None => folder().join("inspected.rules"),
+    };
     let mut command = lab.gw.command("suricata");
-    command.args(["-q", "0", "-S"]).arg(folder().join("inspected.rules")).arg("-l").arg(lab.dir());
+    command.args(["-q", "0", "-S"]).arg(file).arg("-l").arg(lab.dir());
     let log = lab.log("suricata");
     let gw = lab.gw.clone();
     let process = lab.serve("suricata", &mut command)?;

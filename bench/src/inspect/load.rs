@@ -22,65 +22,58 @@ pub struct Load {
     pub done: fn(&Said) -> f64,
     connections: &'static str,
     page: &'static str,
+    tls: bool,
     /// Every request has a connection of its own.
     close: bool,
     /// Between two requests of a connection, on average.
     pause_ms: Option<&'static str>,
 }
 
+const KEEP_ALIVE: Load = Load {
+    name: "keep-alive",
+    unit: "requests/s",
+    figure: |said| said.requests / said.seconds,
+    done: requests,
+    connections: "16",
+    page: "",
+    tls: false,
+    close: false,
+    pause_ms: None,
+};
+
+const NEW_CONNECTIONS: Load = Load { name: "new connections", unit: "connections/s", close: true, ..KEEP_ALIVE };
+
+const BULK: Load = Load {
+    name: "one bulk flow",
+    unit: "MB/s",
+    figure: |said| said.bytes / said.seconds / 1e6,
+    done: megabytes,
+    connections: "1",
+    page: "big",
+    ..KEEP_ALIVE
+};
+
+const LATENCY: Load = Load {
+    name: "latency, keep-alive",
+    unit: "us at the 99th percentile",
+    figure: |said| said.p99_us,
+    connections: "8",
+    pause_ms: Some("4"),
+    ..KEEP_ALIVE
+};
+
 /// In the order they run.
 pub const LOADS: [Load; 5] = [
-    Load {
-        name: "keep-alive",
-        unit: "requests/s",
-        figure: |said| said.requests / said.seconds,
-        done: requests,
-        connections: "16",
-        page: "",
-        close: false,
-        pause_ms: None,
-    },
-    Load {
-        name: "new connections",
-        unit: "connections/s",
-        figure: |said| said.requests / said.seconds,
-        done: requests,
-        connections: "16",
-        page: "",
-        close: true,
-        pause_ms: None,
-    },
-    Load {
-        name: "one bulk flow",
-        unit: "MB/s",
-        figure: |said| said.bytes / said.seconds / 1e6,
-        done: megabytes,
-        connections: "1",
-        page: "big",
-        close: false,
-        pause_ms: None,
-    },
-    Load {
-        name: "latency, keep-alive",
-        unit: "us at the 99th percentile",
-        figure: |said| said.p99_us,
-        done: requests,
-        connections: "8",
-        page: "",
-        close: false,
-        pause_ms: Some("4"),
-    },
-    Load {
-        name: "latency, new connections",
-        unit: "us at the 99th percentile",
-        figure: |said| said.p99_us,
-        done: requests,
-        connections: "8",
-        page: "",
-        close: true,
-        pause_ms: Some("8"),
-    },
+    KEEP_ALIVE,
+    NEW_CONNECTIONS,
+    BULK,
+    LATENCY,
+    Load { name: "latency, new connections", close: true, pause_ms: Some("8"), ..LATENCY },
 ];
+
+/// Those of a gateway with rules.
+pub const WITH_RULES: [Load; 4] =
+    [KEEP_ALIVE, NEW_CONNECTIONS, Load { name: "one bulk flow of TLS", tls: true, ..BULK }, BULK];
 
 fn requests(said: &Said) -> f64 {
     said.requests
@@ -116,7 +109,8 @@ impl Load {
         if let Some(pause) = self.pause_ms {
             wrk.env("PAUSE_MS", pause);
         }
-        wrk.arg(format!("http://{SERVER}/{}", self.page));
+        let scheme = if self.tls { "https" } else { "http" };
+        wrk.arg(format!("{scheme}://{SERVER}/{}", self.page));
         let before = cpu::within(&lab.all())?;
         let finished = run(&mut wrk, Duration::from_secs(seconds.into()) + GRACE).context("wrk")?;
         ensure!(finished.success(), "`wrk` failed: {}{}", finished.stdout, finished.stderr);

@@ -15,14 +15,19 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
-pub use self::flood::Flood;
-use self::{
+use self::load::{LOADS, Load, Said};
+pub use self::{
     contender::{Contender, Setting},
-    load::{LOADS, Load, Said},
+    flood::Flood,
+    load::WITH_RULES,
 };
-use crate::stats::{Spread, Target};
+use crate::{
+    signatures::Set,
+    stats::{Spread, Target},
+};
 
 /// How to run it.
+#[derive(Clone)]
 pub struct Options {
     pub rounds: usize,
     /// Seconds of each load.
@@ -32,6 +37,8 @@ pub struct Options {
     /// Only the contender of this name, and the kernel alone.
     pub contender: Option<String>,
     pub dropgate: PathBuf,
+    /// Of the contenders with rules.
+    pub rules: Option<Set>,
 }
 
 /// One contender under one load.
@@ -78,19 +85,19 @@ pub fn run(options: &Options) -> Result<Inspect> {
     dropgate_lab::clean_up_on_signals().context("signals")?;
     let wanted = |name: &str| options.only.as_ref().is_none_or(|only| name.contains(only));
     let loads: Vec<&Load> = LOADS.iter().filter(|load| wanted(load.name)).collect();
-    let (rows, shares) = if loads.is_empty() { Default::default() } else { http(options, &loads)? };
+    let (rows, shares) = if loads.is_empty() { Default::default() } else { http(options, Contender::all(), &loads)? };
     let flood = if wanted(FLOOD) { Some(floods(options)?) } else { None };
     let targets = targets(&rows, flood.as_ref());
     Ok(Inspect { driver: "veth, native XDP", seconds: options.seconds, shares, rows, flood, targets })
 }
 
-/// The loads of HTTP.
-fn http(options: &Options, loads: &[&Load]) -> Result<(Vec<Row>, Vec<Share>)> {
+/// The loads of HTTP, through each contender that is wanted.
+pub fn http(options: &Options, contenders: Vec<Contender>, loads: &[&Load]) -> Result<(Vec<Row>, Vec<Share>)> {
     let mut settings = Vec::new();
     let wanted = |name: &str| options.contender.as_ref().is_none_or(|only| only == name);
-    for contender in Contender::all().into_iter().filter(|one| *one == Contender::Kernel || wanted(one.name())) {
+    for contender in contenders.into_iter().filter(|one| *one == Contender::Kernel || wanted(one.name())) {
         eprintln!("a gateway: {}", contender.name());
-        let setting = Setting::new(contender, &options.dropgate, true);
+        let setting = Setting::new(contender, &options.dropgate, true, options.rules.as_ref());
         match setting.with_context(|| format!("the gateway of {}", contender.name())) {
             Ok(setting) => settings.push(setting),
             // somebody else's program, with somebody else's configuration: the rest is worth having
@@ -152,7 +159,7 @@ fn row(load: &Load, contender: Contender, said: &[Said], kernel: &[Said]) -> Row
 /// The flood.
 fn floods(options: &Options) -> Result<Flood> {
     eprintln!("a gateway for the flood");
-    let setting = Setting::new(Contender::Everything, &options.dropgate, false)?;
+    let setting = Setting::new(Contender::Everything, &options.dropgate, false, None)?;
     let own = flood::prepare(&setting)?;
     let mut counted = Vec::new();
     for round in 1..=options.rounds {

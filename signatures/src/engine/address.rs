@@ -80,7 +80,8 @@ pub fn matches(addresses: &Addresses, address: IpAddr) -> bool {
     (addresses.any_of.is_empty() || addresses.any_of.iter().any(of)) && !addresses.none_of.iter().any(of)
 }
 
-fn number(address: IpAddr) -> u128 {
+/// An address as sets hold it: of IPv4, mapped into IPv6.
+pub fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => u128::from(address.to_ipv6_mapped()),
         IpAddr::V6(address) => u128::from(address),
@@ -98,7 +99,7 @@ fn range(network: &Network) -> (u128, u128) {
 }
 
 /// Ranges, sorted, those that touch or overlap made into one.
-fn ranges(networks: &[Network]) -> Vec<(u128, u128)> {
+pub fn ranges(networks: &[Network]) -> Vec<(u128, u128)> {
     let mut all: Vec<_> = networks.iter().map(range).collect();
     all.sort_unstable();
     let mut out: Vec<(u128, u128)> = Vec::with_capacity(all.len());

@@ -14,6 +14,7 @@ use super::{
     fast::{Fast, fast},
     fields::{Fields, Selector},
     groups::{Carrier, Group, Grouping, Member, Table},
+    hosts::Hosts,
     kind::{Kind, is_of_transaction},
     matcher::{PACKET, Pattern, STREAM},
     order,
@@ -48,6 +49,8 @@ pub struct Compiled {
     pub fields: Box<[FieldTest]>,
     /// It has variables: what holds of a transaction is asked again.
     pub variables: bool,
+    /// It is asked of a transaction as a whole, whoever says what it asks for: it matches once.
+    pub once: bool,
     /// What it is found by.
     pub pattern: Option<Pattern>,
 }
@@ -96,10 +99,12 @@ pub struct Index {
     /// Rules about what was noticed of packets, by its name.
     pub events: HashMap<Arc<str>, Vec<u32>>,
     /// Rules about addresses alone, by direction.
-    pub only_addresses: [Vec<u32>; 2],
+    pub only_addresses: [Hosts; 2],
     /// Rules about what is spoken, by direction.
     pub spoken: [Vec<u32>; 2],
     pub fields: Fields,
+    /// Whether there are rules about transactions.
+    pub transactions: bool,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -126,11 +131,15 @@ impl Ruleset {
             }));
         }
         index.groups = grouping.finish();
+        index.only_addresses = [0, 1].map(|direction| {
+            let of = |rule: &&Compiled| rule.kind == Kind::Addresses && rule.directions[direction];
+            let numbered = compiled.iter().enumerate().filter(|(_, rule)| of(rule));
+            Hosts::new(numbered.map(|(number, rule)| (number as u32, &rule.rule.header)))
+        });
         for (number, rule) in compiled.iter().enumerate() {
             let number = number as u32;
             for direction in (0..2).filter(|direction| rule.directions[*direction]) {
                 match rule.kind {
-                    Kind::Addresses => index.only_addresses[direction].push(number),
                     Kind::Spoken => index.spoken[direction].push(number),
                     _ => {}
                 }
@@ -140,6 +149,7 @@ impl Ruleset {
             }
         }
         index.fields = Fields::new(selectors.all, &compiled);
+        index.transactions = compiled.iter().any(|rule| rule.kind == Kind::Transaction);
         index.compiled = compiled;
         let names = Names::of(&rules);
         Self { rules, names, index, id: NEXT.fetch_add(1, Ordering::Relaxed) }
@@ -237,9 +247,26 @@ fn prepare(number: u32, rule: &Arc<Rule>, addresses: &mut AddressInterner, selec
         contents: contents.into(),
         fields: fields.into(),
         variables,
+        once: is_once(rule),
         pattern,
         rule: rule.clone(),
     }
+}
+
+/// Whether a rule is asked of a transaction as a whole: of both directions if it says so, and of what is noted beside them if it
+/// names none. Messages of MQTT are such as well, and so is whether FTP has answered.
+fn is_once(rule: &Rule) -> bool {
+    let beside = |condition: &Condition| match condition {
+        Condition::AppEvent(_) => true,
+        Condition::Number { keyword, .. } | Condition::Test { keyword, .. } => {
+            keyword.starts_with("mqtt.") || *keyword == "ftp.reply_received"
+        }
+        Condition::Inspect(Inspect { selected: Selected::Buffer(buffer), .. }) => buffer.apps() == [App::Mqtt],
+        _ => false,
+    };
+    let mut asked = rule.conditions.iter().filter(|condition| is_of_transaction(condition));
+    let one_way = rule.flow.to_server || rule.flow.to_client;
+    rule.header.arrow == Arrow::Transaction || !one_way && asked.all(beside)
 }
 
 /// Gives `base64_data` to the condition that decodes.

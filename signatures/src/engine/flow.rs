@@ -65,6 +65,9 @@ pub(super) struct Missing {
     pub seen: u64,
 }
 
+/// The place of rules that are asked of a transaction as a whole, behind those of either direction.
+pub(super) const BOTH: usize = 2;
+
 /// What is known of a transaction.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TransactionState {
@@ -78,10 +81,10 @@ pub(super) struct TransactionState {
     pub scans: SmallVec<[Scan; 4]>,
     /// Lists of buffers to which nothing will be added, by number.
     pub done: SmallVec<[u64; 2]>,
-    /// Rules that may yet match, by number.
-    pub waiting: Vec<Waiting>,
-    /// Rules that have matched.
-    pub matched: SmallVec<[u32; 2]>,
+    /// Rules that may yet match, by number: of either direction, and of the whole ([`BOTH`]).
+    pub waiting: [Vec<Waiting>; 3],
+    /// Rules that have matched, likewise.
+    pub matched: [SmallVec<[u32; 2]>; 3],
     /// `xbits` of it.
     pub bits: SmallVec<[u64; 1]>,
 }
@@ -156,7 +159,8 @@ impl FlowState {
         let streams: usize =
             self.streams.iter().map(|stream| (stream.waiting.capacity() + stream.matched.capacity()) * 16).sum();
         let of = |transaction: &TransactionState| {
-            size_of::<TransactionState>() + transaction.waiting.capacity() * size_of::<Waiting>()
+            let waiting: usize = transaction.waiting.iter().map(Vec::capacity).sum();
+            size_of::<TransactionState>() + waiting * size_of::<Waiting>()
         };
         streams + self.variables.footprint() + self.transactions.iter().map(of).sum::<usize>()
     }

@@ -5,7 +5,6 @@ use super::{
     compile::{Index, bit},
     explain::Failed,
     groups::Carrier,
-    kind::Kind,
     matcher::{PACKET, STREAM, Scanned},
     outcome,
     round::Round,
@@ -26,6 +25,7 @@ impl Ruleset {
         scratch: &mut Scratch,
         out: &mut Outcome,
     ) {
+        let back = Subject { packet: subject.packet.reversed(), stream: None, ..*subject };
         let mut round = Round::new(self, subject, flow, shared, scratch, out);
         if round.flow.verdict != Verdict::Continue {
             out.verdict = round.flow.verdict;
@@ -33,6 +33,7 @@ impl Ruleset {
         }
         round.packet();
         round.transactions();
+        round.last_words(&back);
         outcome::conclude(&mut round, out);
     }
 }
@@ -45,8 +46,9 @@ impl Round<'_> {
         if !self.subject.packet.network.is_empty() {
             self.events();
             if self.subject.flow.is_none() || !std::mem::replace(&mut self.flow.addresses_asked[direction], true) {
-                let rules = &self.ruleset.index.only_addresses[direction];
-                rules.iter().for_each(|rule| self.candidate(*rule, PACKET));
+                let (ruleset, packet) = (self.ruleset, &self.subject.packet);
+                let rules = ruleset.index.only_addresses[direction].about(packet.source, packet.destination);
+                rules.for_each(|rule| self.candidate(rule, PACKET));
             }
             if !self.is_said() {
                 self.payload(Carrier::of_packet(self.subject.packet.protocol));
@@ -159,11 +161,7 @@ impl Index {
         Wants {
             packets: packets || first || spoken || !self.events.is_empty(),
             stream,
-            transactions: transactions || matches!(flow.app, App::Unknown) && self.has_transactions(),
+            transactions: transactions || matches!(flow.app, App::Unknown) && self.transactions,
         }
-    }
-
-    fn has_transactions(&self) -> bool {
-        self.compiled.iter().any(|compiled| compiled.kind == Kind::Transaction)
     }
 }

@@ -72,7 +72,10 @@ impl Kind {
         if bare && !rule.apps.is_empty() {
             return Self::Application;
         }
-        if all(|condition| matches!(condition, Condition::App(..))) && !flow.established && !flow.not_established {
+        if all(|condition| matches!(condition, Condition::App(..) | Condition::OriginalApp(..)))
+            && !flow.established
+            && !flow.not_established
+        {
             return Self::Spoken;
         }
         let header = &rule.header;

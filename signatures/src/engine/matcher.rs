@@ -2,9 +2,10 @@
 //!
 //! Of each pattern four bytes that are rare in traffic stand for it. A bitmap says of any four bytes whether they may stand for
 //! one; it is small enough for the first level of cache, and asking it at one place does not wait for the answer at another, as
-//! the states of an automaton do. Where it says yes, a table has the patterns, which are compared. Patterns of one to three
-//! bytes have bitmaps of their own. There is no state: bytes that come later are scanned with the few in front of them in which
-//! a pattern may have begun. docs/decisions/0010-matcher.md has what was measured.
+//! the states of an automaton do. Where it says yes, a table has the patterns, which are compared. Patterns of two and three
+//! bytes have a bitmap of their own; one byte is looked for from the end, and where it stands last is its hit. There is no state:
+//! bytes that come later are scanned with the few in front of them in which a pattern may have begun.
+//! docs/decisions/0010-matcher.md has what was measured.
 //!
 //! Letters are of either case; what asks for one of them is compared once more. Where a pattern may stand at all is known to it,
 //! so that hits elsewhere are no hits.
@@ -57,6 +58,25 @@ struct Hit {
     of: u8,
 }
 
+impl Hit {
+    /// What it is a hit of if the pattern ends here.
+    const fn found(&self, end: u64, what: Scanned) -> u8 {
+        match what {
+            Scanned::Packet if self.may(end) => PACKET,
+            Scanned::Stream if self.may(end) => self.of & STREAM,
+            Scanned::Both(from) => {
+                let packet = if self.may(end.saturating_sub(from)) { PACKET } else { 0 };
+                self.of & (packet | if self.may(end) { STREAM } else { 0 })
+            }
+            _ => 0,
+        }
+    }
+
+    const fn may(&self, end: u64) -> bool {
+        end >= self.ends.0 && end <= self.ends.1
+    }
+}
+
 /// A pattern, as it is looked for.
 #[derive(Clone, Debug)]
 struct Needle {
@@ -92,22 +112,13 @@ struct Short {
     begins: [u64; 1024],
     /// Those of more than one byte, by the first of them, with letters of either case alike.
     by_byte: [Vec<u32>; 256],
-    /// Those of one byte, by it.
-    single: [Vec<u32>; 256],
-    any_single: bool,
+    /// Those of one byte.
+    single: Vec<u32>,
 }
 
 impl Short {
     fn add(&mut self, bytes: &[u8], needle: u32) {
-        let Some(pair) = bytes.first_chunk() else {
-            self.any_single = true;
-            let forms = [bytes[0].to_ascii_lowercase(), bytes[0].to_ascii_uppercase()];
-            self.single[usize::from(forms[0])].push(needle);
-            if forms[0] != forms[1] {
-                self.single[usize::from(forms[1])].push(needle);
-            }
-            return;
-        };
+        let Some(pair) = bytes.first_chunk() else { return self.single.push(needle) };
         let pair = Self::pair(*pair);
         self.begins[pair / 64] |= 1 << (pair % 64);
         self.by_byte[pair & 0xff].push(needle);
@@ -152,7 +163,7 @@ impl Matcher {
         let (mut needles, mut hits) = (Vec::with_capacity(distinct.len()), Vec::with_capacity(patterns.len()));
         let mut table = vec![0_u32; (1 << places) + 1];
         let empty = || std::array::from_fn(|_| Vec::new());
-        let mut short = Box::new(Short { begins: [0; 1024], by_byte: empty(), single: empty(), any_single: false });
+        let mut short = Box::new(Short { begins: [0; 1024], by_byte: empty(), single: Vec::new() });
         let mut any_short = false;
         for (place, bytes, offset, patterns) in distinct {
             let number = needles.len() as u32;
@@ -209,13 +220,54 @@ impl Matcher {
                 }
             }
         }
-        if short.any_single {
-            for (at, byte) in bytes.iter().enumerate().skip(from) {
-                for number in &short.single[usize::from(*byte)] {
-                    self.compare_one(*number, bytes, at, from, base, what, &mut hit);
+        for number in &short.single {
+            self.last(*number, bytes, from, base, what, &mut hit);
+        }
+    }
+
+    /// Looks for a pattern of one byte, which may stand anywhere and often does: where each of its hits stands last.
+    fn last(
+        &self,
+        number: u32,
+        bytes: &[u8],
+        from: usize,
+        base: u64,
+        what: Scanned,
+        hit: &mut impl FnMut(u32, u64, u8),
+    ) {
+        let byte = self.needles[number as usize].bytes[0];
+        for of in self.hits_of(number) {
+            let forms = match of.exact.as_deref() {
+                Some(exact) => [exact[0]; 2],
+                None => [byte, byte.to_ascii_uppercase()],
+            };
+            let most = match what {
+                Scanned::Packet => PACKET,
+                Scanned::Stream => of.of & STREAM,
+                Scanned::Both(_) => of.of,
+            };
+            let (mut found, mut end) = (0, bytes.len());
+            while found != most
+                && let Some(at) = memchr::memrchr2(forms[0], forms[1], &bytes[from..end])
+            {
+                let here = base + (from + at) as u64 + 1;
+                let new = of.found(here, what) & !found;
+                if new != 0 {
+                    hit(of.rule, here, new);
+                    found |= new;
+                } else if here < of.ends.0 {
+                    break;
                 }
+                end = from + at;
             }
         }
+    }
+
+    /// What is asked of a pattern's hits.
+    fn hits_of(&self, number: u32) -> &[Hit] {
+        let first = self.needles[number as usize].hits as usize;
+        let last = self.needles.get(number as usize + 1).map_or(self.hits.len(), |next| next.hits as usize);
+        &self.hits[first..last]
     }
 
     /// Compares the patterns for which four bytes stand.
@@ -259,19 +311,9 @@ impl Matcher {
         if !here.eq_ignore_ascii_case(&needle.bytes) {
             return;
         }
-        let last = self.needles.get(number as usize + 1).map_or(self.hits.len(), |next| next.hits as usize);
         let end = base + end as u64;
-        for of in &self.hits[needle.hits as usize..last] {
-            let may = |end: u64| end >= of.ends.0 && end <= of.ends.1;
-            let found = match what {
-                Scanned::Packet if may(end) => PACKET,
-                Scanned::Stream if may(end) => of.of & STREAM,
-                Scanned::Both(from) => {
-                    let packet = if may(end.saturating_sub(from)) { PACKET } else { 0 };
-                    of.of & (packet | if may(end) { STREAM } else { 0 })
-                }
-                _ => 0,
-            };
+        for of in self.hits_of(number) {
+            let found = of.found(end, what);
             if found != 0 && of.exact.as_deref().is_none_or(|exact| *exact == *here) {
                 hit(of.rule, end, found);
             }
@@ -338,6 +380,31 @@ mod tests {
         out
     }
 
+    /// Each rule's last hit.
+    fn last(mut hits: Vec<(u32, u64)>) -> Vec<(u32, u64)> {
+        hits.reverse();
+        hits.dedup_by_key(|(rule, _)| *rule);
+        hits.reverse();
+        hits
+    }
+
+    /// Of one byte the last place in each part is a hit, where it may stand.
+    #[test]
+    fn one_byte() {
+        let patterns = [
+            pattern(0, "a", true),
+            pattern(1, "A", false),
+            Pattern { ends: (2, 3), ..pattern(2, "a", false) },
+            Pattern { ends: (2, 3), of: PACKET | STREAM, ..pattern(3, "b", false) },
+        ];
+        let matcher = Matcher::new(&patterns).unwrap();
+        assert_eq!(hits(&matcher, &[b"aaaAa"]), [(0, 5), (1, 4), (2, 3)]);
+        assert_eq!(hits(&matcher, &[b"aa", b"xA"]), [(0, 2), (0, 4), (1, 4), (2, 2)]);
+        let mut out = Vec::new();
+        matcher.scan(b"bbbb.bbbb", 0, 0, Scanned::Both(5), |rule, end, of| out.push((rule, end, of)));
+        assert_eq!(out, [(3, 8, PACKET), (3, 3, STREAM)]);
+    }
+
     #[test]
     fn overlapping_and_cut() {
         let patterns = [
@@ -348,13 +415,13 @@ mod tests {
             pattern(4, "s", false),
         ];
         let matcher = Matcher::new(&patterns).unwrap();
-        let all = [(0, 4), (1, 4), (2, 6), (3, 6), (4, 2), (4, 6)];
+        let all = [(0, 4), (1, 4), (2, 6), (3, 6), (4, 6)];
         assert_eq!(hits(&matcher, &[b"ushers"]), all);
         for cut in 1..6 {
-            assert_eq!(hits(&matcher, &[&b"ushers"[..cut], &b"ushers"[cut..]]), all, "{cut}");
+            assert_eq!(last(hits(&matcher, &[&b"ushers"[..cut], &b"ushers"[cut..]])), all, "{cut}");
         }
         let single: Vec<&[u8]> = b"ushers".chunks(1).collect();
-        assert_eq!(hits(&matcher, &single), all);
+        assert_eq!(last(hits(&matcher, &single)), all);
         assert_eq!(hits(&matcher, &[b"uSHErs"]), [(1, 4), (3, 6), (4, 6)]);
     }
 
@@ -415,7 +482,9 @@ mod tests {
             }
             expected.sort_unstable();
             let (one, other) = text.as_bytes().split_at(cut.min(text.len()));
-            proptest::prop_assert_eq!(hits(&Matcher::new(&made).unwrap(), &[one, other]), expected);
+            let found = hits(&Matcher::new(&made).unwrap(), &[one, other]);
+            proptest::prop_assert!(found.iter().all(|hit| expected.contains(hit)), "{found:?}, {expected:?}");
+            proptest::prop_assert_eq!(last(found), last(expected));
         }
     }
 }

@@ -14,6 +14,7 @@ mod fast;
 mod fields;
 mod flow;
 mod groups;
+mod hosts;
 mod inspect;
 mod kind;
 mod matcher;
@@ -68,6 +69,8 @@ pub struct Alert {
     pub transaction: Option<u64>,
     /// It matched the stream rather than the packet.
     pub in_stream: bool,
+    /// Who says what it matched. Of a transaction that is over rules of the other direction than the packet's are asked too.
+    pub direction: Direction,
     /// A threshold says that nobody is to be told; its action counts all the same.
     pub silent: bool,
 }

@@ -13,12 +13,13 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
     let mut matches = std::mem::take(&mut round.scratch.matches);
     let mut bypass = false;
     matches.sort_unstable();
-    matches.dedup_by_key(|matched| (matched.rule, matched.transaction));
-    for Match { rule: number, transaction, in_stream } in &matches {
+    matches.dedup_by_key(|matched| (matched.rule, matched.transaction, matched.back));
+    for Match { rule: number, transaction, back, in_stream } in &matches {
+        let packet = if *back { round.subject.packet.reversed() } else { round.subject.packet };
         let compiled = round.compiled(*number);
         let rule = &compiled.rule;
         let of_flow = round.subject.flow.is_some() && compiled.kind.is_of_flow(*in_stream);
-        let told = told(rule, &round.subject.packet, round.flow, round.shared, round.subject.now_ns);
+        let told = told(rule, &packet, round.flow, round.shared, round.subject.now_ns);
         if told == Told::No {
             continue;
         }
@@ -35,7 +36,8 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
         bypass |= round.subject.flow.is_some() && rule.effects.contains(&Effect::Bypass);
         if !rule.noalert {
             let silent = told == Told::Silent;
-            out.alerts.push(Alert { rule: rule.clone(), transaction: *transaction, in_stream: *in_stream, silent });
+            let (transaction, in_stream, direction) = (*transaction, *in_stream, packet.direction);
+            out.alerts.push(Alert { rule: rule.clone(), transaction, in_stream, direction, silent });
         }
     }
     round.scratch.matches = matches;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    rule::{Number, NumberTest, PacketTest, StreamSide},
+    rule::{Layers, Number, NumberTest, PacketTest, StreamSide},
     subject::{Flow, Packet, Subject},
 };
 
@@ -99,6 +99,12 @@ impl<'a> Headers<'a> {
         options_of(self.transport.get(20..)?).find(|(of, _)| *of == kind).map(|(_, value)| value)
     }
 
+    /// The VLANs of its tags, the outer one first.
+    fn vlans(&self) -> &[u16] {
+        let tags = &self.packet.vlan;
+        &tags[..tags.iter().position(|id| *id == 0).unwrap_or(tags.len())]
+    }
+
     /// A number of its headers, or of its flow; `None`: there is none.
     fn number(&self, number: Number, flow: Option<&Flow>) -> Option<u64> {
         let network = self.packet.network;
@@ -135,6 +141,7 @@ impl<'a> Headers<'a> {
             Number::Mss => two(tcp.and(self.tcp_option(2))?, 0),
             Number::WindowScale => one(tcp.and(self.tcp_option(3))?, 0),
             Number::FragmentOffset => self.fragment().map(|(offset, _)| u64::from(offset)),
+            Number::VlanLayers => Some(self.vlans().len() as u64),
             Number::FlowAge => flow.map(|flow| u64::from(flow.age_s)),
             Number::FlowPacketsToServer => flow.map(|flow| flow.packets[0]),
             Number::FlowPacketsToClient => flow.map(|flow| flow.packets[1]),
@@ -167,7 +174,18 @@ impl<'a> Headers<'a> {
             },
             PacketTest::StreamSize { who, test } => flow.is_some_and(|flow| stream_size(flow, *who, test)),
             PacketTest::Checksum { valid, .. } => *valid,
-            PacketTest::Address(never) => match *never {},
+            PacketTest::VlanId(layers, test) => {
+                let ids = self.vlans();
+                let holds = |id: &u16| test.holds(u64::from(*id));
+                match *layers {
+                    Layers::Any => ids.iter().any(holds),
+                    Layers::All => !ids.is_empty() && ids.iter().all(holds),
+                    Layers::At(at) => {
+                        let at = if at < 0 { ids.len().checked_add_signed(at.into()) } else { Some(at as usize) };
+                        at.and_then(|at| ids.get(at)).is_some_and(holds)
+                    }
+                }
+            }
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct Scratch {
 pub(super) struct Match {
     pub rule: u32,
     pub transaction: Option<u64>,
+    /// It is of the other direction than the packet.
+    pub back: bool,
     pub in_stream: bool,
 }
 
@@ -59,6 +61,8 @@ pub(super) struct Round<'a> {
     pub subject: &'a Subject<'a>,
     pub headers: Headers<'a>,
     pub direction: Direction,
+    /// That is the other one than the packet's.
+    back: bool,
     pub flow: &'a mut FlowState,
     pub shared: &'a Shared,
     pub scratch: &'a mut Scratch,
@@ -94,7 +98,15 @@ impl<'a> Round<'a> {
         scratch.slots.resize(ruleset.index.fields.selectors.len() * 2, (0, 0));
         let (headers, direction) = (Headers::new(subject.packet), subject.packet.direction);
         let (packet_epoch, budget) = (scratch.epoch, Budget::new(PACKET_STEPS));
-        Self { ruleset, subject, headers, direction, flow, shared, scratch, budget, packet_epoch }
+        Self { ruleset, subject, headers, direction, back: false, flow, shared, scratch, budget, packet_epoch }
+    }
+
+    /// What is asked from here on is asked of the other direction.
+    pub fn turn(&mut self, subject: &'a Subject<'a>) {
+        self.scratch.epoch += 1;
+        self.packet_epoch = self.scratch.epoch;
+        (self.subject, self.headers) = (subject, Headers::new(subject.packet));
+        (self.direction, self.back) = (subject.packet.direction, !self.back);
     }
 
     /// A rule, prepared.
@@ -213,6 +225,10 @@ impl<'a> Round<'a> {
                     _ => spoken != App::Unknown && is_spoken(std::slice::from_ref(app), spoken) != *negated,
                 }
             }
+            Condition::OriginalApp(app, negated) => {
+                let original = self.subject.flow.and_then(|flow| flow.original_app);
+                original.is_some_and(|spoken| is_spoken(std::slice::from_ref(app), spoken) != *negated)
+            }
             Condition::Event(event) => packet.events.iter().any(|of| **of == **event),
             Condition::Flowbits(flowbits) => self.subject.flow.is_some() && self.flow.flowbits(flowbits),
             Condition::Flowint(flowint) => self.subject.flow.is_some() && self.flow.flowint(flowint),
@@ -321,6 +337,7 @@ impl<'a> Round<'a> {
                 _ => {}
             }
         }
-        self.scratch.matches.push(Match { rule: number, transaction, in_stream });
+        let back = self.back;
+        self.scratch.matches.push(Match { rule: number, transaction, back, in_stream });
     }
 }

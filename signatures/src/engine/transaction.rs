@@ -1,5 +1,5 @@
 //! Rules about transactions. All conditions of a rule hold in the same one, each as soon as what it asks for is there; a rule
-//! matches a transaction once.
+//! matches each direction of a transaction once. What is not said by one direction may be by the other.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{
     compile::{Compiled, FieldAsk, FieldTest},
     explain::Failed,
-    flow::{Missing, Scan, TransactionState, Waiting},
+    flow::{BOTH, Missing, Scan, TransactionState, Waiting},
     matcher::Scanned,
     round::Round,
     transform,
@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     protocol::App,
-    rule::{Arrow, Condition},
-    subject::{Data, Direction, Field, Transaction},
+    rule::Condition,
+    subject::{Data, Direction, Field, Subject, Transaction},
 };
 
 /// Says in [`Waiting::met`] that the conditions about packets hold.
@@ -29,7 +29,8 @@ const MOST_INSTANCES: usize = 1024;
 struct Fields<'a> {
     of: &'a dyn Transaction,
     epoch: u64,
-    held: Vec<SmallVec<[Field<'a>; 1]>>,
+    /// Of most buffers there is one instance, and the word that there is no other.
+    held: Vec<SmallVec<[Field<'a>; 2]>>,
 }
 
 impl<'a> Round<'a> {
@@ -48,10 +49,32 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Of transactions that are over, rules of the other direction: nothing more will be shown of them, and what this direction
+    /// said may be what those wait for. `back`: the packet that there is not, of that direction.
+    pub fn last_words(&mut self, back: &'a Subject<'a>) {
+        let (here, there) = (self.direction, self.direction.opposite());
+        let over = |of: &&dyn Transaction| of.is_complete(here) && of.is_complete(there);
+        if !self.subject.transactions.iter().any(over) {
+            return;
+        }
+        let front = self.subject;
+        self.turn(back);
+        for transaction in front.transactions.iter().filter(|of| over(of)) {
+            let at = self.flow.transactions.binary_search_by_key(&transaction.id(), |state| state.id);
+            if let Ok(at) = at {
+                self.transaction(at, *transaction);
+            }
+        }
+        self.turn(front);
+    }
+
     fn transaction(&mut self, at: usize, of: &'a dyn Transaction) {
         let direction = self.direction as usize;
         let state = &mut self.flow.transactions[at];
         let revision = of.revision(self.direction);
+        if revision == 0 {
+            return;
+        }
         let complete = of.is_complete(self.direction);
         let events = of.events();
         let first = state.revisions[direction].is_none();
@@ -67,29 +90,35 @@ impl<'a> Round<'a> {
         let app = of.app();
         let ruleset = self.ruleset;
         let Some(asked) = ruleset.index.fields.of(app, direction) else { return };
-        if asked.is_empty() && state.waiting.is_empty() {
+        let ways = [direction, BOTH];
+        if asked.is_empty() && ways.iter().all(|way| state.waiting[*way].is_empty()) {
             return;
         }
         self.scratch.epoch += 1;
         let epoch = self.scratch.epoch;
-        for rule in state.matched.iter().chain(state.waiting.iter().map(|waiting| &waiting.rule)) {
-            self.scratch.marks[*rule as usize] = (epoch, 0);
+        for way in ways {
+            let waiting = state.waiting[way].iter().map(|waiting| &waiting.rule);
+            for rule in state.matched[way].iter().chain(waiting) {
+                self.scratch.marks[*rule as usize] = (epoch, 0);
+            }
         }
-        let mut fields = Fields { of, epoch, held: Vec::new() };
+        let mut fields = Fields { of, epoch, held: Vec::with_capacity(asked.lists.len()) };
         let always = if first { &asked.always[..] } else { &[] };
         let of_events = new.iter().filter_map(|event| asked.events.get(*event)).flatten();
         always.iter().chain(of_events).for_each(|rule| self.found(at, *rule));
         for list in &asked.lists {
             self.scan(at, *list, &mut fields);
         }
-        self.ask_waiting(at, app, &mut fields);
+        ways.into_iter().for_each(|way| self.ask_waiting(at, way, app, &mut fields));
     }
 
     /// A rule is to be asked about a transaction, unless it has matched or waits already.
     fn found(&mut self, at: usize, rule: u32) {
+        let once = self.compiled(rule).once;
         let (epoch, mark) = (self.scratch.epoch, &mut self.scratch.marks[rule as usize]);
         if std::mem::replace(mark, (epoch, 0)).0 != epoch {
-            self.flow.transactions[at].waiting.push(Waiting { rule, met: 0, missing: None });
+            let way = if once { BOTH } else { self.direction as usize };
+            self.flow.transactions[at].waiting[way].push(Waiting { rule, met: 0, missing: None });
         }
     }
 
@@ -172,15 +201,15 @@ impl<'a> Round<'a> {
     }
 
     /// Asks the rules that were found, in order.
-    fn ask_waiting(&mut self, at: usize, app: App, fields: &mut Fields<'a>) {
-        let mut waiting = std::mem::take(&mut self.flow.transactions[at].waiting);
+    fn ask_waiting(&mut self, at: usize, way: usize, app: App, fields: &mut Fields<'a>) {
+        let mut waiting = std::mem::take(&mut self.flow.transactions[at].waiting[way]);
         waiting.sort_unstable_by_key(|waiting| waiting.rule);
         waiting.retain_mut(|waiting| {
             let compiled = self.compiled(waiting.rule);
             match self.ask_rule(at, app, compiled, waiting, fields) {
                 Answer::Holds => {
                     let id = self.flow.transactions[at].id;
-                    self.flow.transactions[at].matched.push(waiting.rule);
+                    self.flow.transactions[at].matched[way].push(waiting.rule);
                     self.matched(waiting.rule, Some(id), false);
                     false
                 }
@@ -188,7 +217,7 @@ impl<'a> Round<'a> {
                 Answer::Never => false,
             }
         });
-        self.flow.transactions[at].waiting = waiting;
+        self.flow.transactions[at].waiting[way] = waiting;
     }
 
     fn ask_rule(
@@ -274,10 +303,9 @@ impl<'a> Round<'a> {
             }
             FieldAsk::File(conditions) => self.ask_file(compiled, conditions, direction, fields.of),
             FieldAsk::Condition => {
-                let both = compiled.rule.header.arrow == Arrow::Transaction;
                 let condition = &compiled.rule.conditions[usize::from(field.condition)];
                 let answer = of_parser(condition, direction, fields.of);
-                if both && answer != Answer::Holds {
+                if compiled.once && answer != Answer::Holds {
                     return either(answer, of_parser(condition, direction.opposite(), fields.of));
                 }
                 answer

@@ -201,6 +201,19 @@ impl<'a> Draft<'a> {
         self.check_in(list, check, span)
     }
 
+    /// A thing to look for behind the last match: without a sticky buffer, wherever that was looked for.
+    pub fn check_behind(&mut self, check: Check, span: Range<usize>) -> Done {
+        let list = self.last_list().unwrap_or_else(|| self.list());
+        self.check_in(list, check, span)
+    }
+
+    /// The list of what was read last, if no sticky buffer is selected.
+    pub fn last_list(&self) -> Option<usize> {
+        let last = |(at, list): (usize, &List)| list.items.last().map(|item| (item.order, at));
+        let lists = self.lists.iter().enumerate().filter(|_| self.sticky.is_none());
+        lists.filter_map(last).max().map(|(_, at)| at)
+    }
+
     /// A thing to look for in a buffer that is named by the way (`urilen`, `/U` of `pcre`).
     pub fn check_of(&mut self, buffer: Buffer, keyword: &str, check: Check, span: Range<usize>) -> Done {
         if self.sticky.as_ref().is_some_and(|sticky| sticky.selected == Selected::Buffer(buffer)) {
@@ -297,11 +310,13 @@ impl<'a> Draft<'a> {
 
     /// The index of a variable that was defined: what is read from the payload is not known in buffers, nor the other way round.
     pub fn variable(&self, name: &str) -> Option<u8> {
-        let selected = self.sticky.as_ref().map_or(&Selected::Payload, |sticky| &sticky.selected);
-        let payload = *selected == Selected::Payload;
-        let known = |(known, list): &(Arc<str>, usize)| {
-            **known == *name && payload == (self.lists[*list].selected == Selected::Payload)
+        let is_payload = |list: usize| self.lists[list].selected == Selected::Payload;
+        let last = self.last_list().map(is_payload);
+        let here = |payload: bool| match &self.sticky {
+            Some(sticky) => payload == (sticky.selected == Selected::Payload),
+            None => payload || last == Some(payload),
         };
+        let known = |(known, list): &(Arc<str>, usize)| **known == *name && here(is_payload(*list));
         self.variables.iter().position(known).map(|at| at as u8)
     }
 }

@@ -71,8 +71,11 @@ pub(crate) fn number_test(text: &str, max: u64, name: &dyn Fn(&str) -> Option<u6
         return Ok(NumberTest::NoBits(value(rest)?));
     }
     if let Some(rest) = text.strip_prefix('&') {
-        if rest.contains('=') {
-            return Err("bits that are compared with a number are not supported".to_owned());
+        if let Some((mask, bits)) = rest.split_once('=') {
+            let (mask, negated) = mask.strip_suffix('!').map_or((mask, false), |mask| (mask, true));
+            let (mask, bits) = (value(mask)?, value(bits)?);
+            let test = if negated { NumberTest::NotMasked(mask, bits) } else { NumberTest::Masked(mask, bits) };
+            return never(test, bits & !mask != 0);
         }
         return Ok(NumberTest::Bits(value(rest)?));
     }
@@ -110,12 +113,14 @@ mod tests {
             ("!5-10", NumberTest::NotBetween(5, 10)),
             ("&0x03", NumberTest::Bits(3)),
             ("!&3", NumberTest::NoBits(3)),
+            ("&0xf0=0x10", NumberTest::Masked(0xf0, 0x10)),
+            ("&0xf0 != 0x10", NumberTest::NotMasked(0xf0, 0x10)),
             ("1kb", NumberTest::Equal(1024)),
             ("!syn-sent", NumberTest::NotEqual(7)),
         ] {
             assert_eq!(test(text), Ok(expected), "{text}");
         }
-        for text in ["", "five", "65536", ">65535", "<0", "5-6", "10-5", "+5", "-1", "0x", "1tb", "5 6"] {
+        for text in ["", "five", "65536", ">65535", "<0", "5-6", "10-5", "+5", "-1", "0x", "1tb", "5 6", "&0xf0=1"] {
             assert!(test(text).is_err(), "{text}: {:?}", test(text));
         }
     }

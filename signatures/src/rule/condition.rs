@@ -28,6 +28,8 @@ pub enum Condition {
     },
     /// `app-layer-protocol`; with `true`: it is not.
     App(App, bool),
+    /// `app-layer-protocol` with `original`: what was spoken before it changed; of what has not changed nothing is said.
+    OriginalApp(App, bool),
     /// `app-layer-event`: the event without its protocol.
     AppEvent(Arc<str>),
     /// `decode-event`, `stream-event`: `tcp.hlen_too_small`, `stream.pkt_invalid_ack`.
@@ -85,6 +87,9 @@ pub enum NumberTest {
     /// Any of these bits.
     Bits(u64),
     NoBits(u64),
+    /// `&mask=bits`: of the bits of the mask these and no others; `&mask!=bits`: not so.
+    Masked(u64, u64),
+    NotMasked(u64, u64),
     OneOf(Vec<u64>),
 }
 
@@ -102,6 +107,8 @@ impl NumberTest {
             Self::NotBetween(low, high) => number <= *low || number >= *high,
             Self::Bits(bits) => number & bits != 0,
             Self::NoBits(bits) => number & bits == 0,
+            Self::Masked(mask, bits) => number & mask == *bits,
+            Self::NotMasked(mask, bits) => number & mask != *bits,
             Self::OneOf(all) => all.contains(&number),
         }
     }
@@ -133,6 +140,8 @@ pub enum Number {
     WindowScale,
     /// `fragoffset`
     FragmentOffset,
+    /// `vlan.layers`
+    VlanLayers,
     /// `flow.age`, `flow.pkts`, `flow.bytes`: of the flow, by direction.
     FlowAge,
     FlowPacketsToServer,
@@ -201,8 +210,17 @@ pub enum PacketTest {
         protocol: &'static str,
         valid: bool,
     },
-    /// `geoip`, `iprep`, and others that need tables.
-    Address(Unlisted),
+    /// `vlan.id`
+    VlanId(Layers, NumberTest),
+}
+
+/// Which of several VLAN tags is meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Layers {
+    Any,
+    All,
+    /// 0 is the outermost; -1 is the innermost.
+    At(i8),
 }
 
 /// Whose bytes `stream_size` counts.
@@ -213,7 +231,3 @@ pub enum StreamSide {
     Both,
     Either,
 }
-
-/// Something of addresses that is looked up in a table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unlisted {}

@@ -229,8 +229,47 @@ pub enum Check {
     Dataset(Dataset),
     /// `absent`: there is no such buffer; with `true`: or what follows holds (`or_else`).
     Absent(bool),
-    /// `entropy`: bits per byte, in thousandths: at least, at most.
-    Entropy(u32, u32),
+    Entropy(Entropy),
+}
+
+/// `entropy`: of these bytes, in bits for each.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Entropy {
+    pub offset: usize,
+    /// 0: to the end.
+    pub bytes: usize,
+    pub test: EntropyTest,
+}
+
+/// How entropies are compared.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum EntropyTest {
+    Equal(f64),
+    NotEqual(f64),
+    Less(f64),
+    LessOrEqual(f64),
+    Greater(f64),
+    GreaterOrEqual(f64),
+    /// Between, neither included.
+    Between(f64, f64),
+    NotBetween(f64, f64),
+}
+
+impl EntropyTest {
+    /// Whether it holds. What differs by less than rounding does is equal.
+    pub fn holds(&self, entropy: f64) -> bool {
+        let equal = |than: f64| (entropy - than).abs() < 1e-9;
+        match *self {
+            Self::Equal(than) => equal(than),
+            Self::NotEqual(than) => !equal(than),
+            Self::Less(than) => entropy < than,
+            Self::LessOrEqual(than) => entropy <= than || equal(than),
+            Self::Greater(than) => entropy > than,
+            Self::GreaterOrEqual(than) => entropy >= than || equal(than),
+            Self::Between(low, high) => entropy > low && entropy < high,
+            Self::NotBetween(low, high) => entropy <= low || entropy >= high,
+        }
+    }
 }
 
 /// What is done to a buffer before anything is looked for.

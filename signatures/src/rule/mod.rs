@@ -10,10 +10,11 @@ use std::sync::Arc;
 use crate::{protocol::App, syntax};
 
 pub use self::{
-    condition::{Condition, Flags, FlagsTest, Inspect, Number, NumberTest, PacketTest, Selected, StreamSide, Unlisted},
+    condition::{Condition, Flags, FlagsTest, Inspect, Layers, Number, NumberTest, PacketTest, Selected, StreamSide},
     content::{
-        Base64, Base64Mode, ByteExtract, ByteJump, ByteMath, ByteOp, ByteTest, Check, Compare, Content, Dataset, From,
-        IsDataAt, JumpBase, MathOp, Pcre, Place, SetAction, SetKind, Size, Transform, Value,
+        Base64, Base64Mode, ByteExtract, ByteJump, ByteMath, ByteOp, ByteTest, Check, Compare, Content, Dataset,
+        Entropy, EntropyTest, From, IsDataAt, JumpBase, MathOp, Pcre, Place, SetAction, SetKind, Size, Transform,
+        Value,
     },
     header::{Addresses, Arrow, Header, Network, PortRange, Ports, Protocol},
     state::{

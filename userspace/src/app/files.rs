@@ -91,6 +91,8 @@ pub struct Tracked {
     gaps: bool,
     running: Option<Box<Running>>,
     digests: Option<Box<Digests>>,
+    /// Of a larger one: first and last byte.
+    part: Option<(u64, u64)>,
 }
 
 impl Tracked {
@@ -103,6 +105,7 @@ impl Tracked {
             gaps: false,
             running: Some(Box::default()),
             digests: None,
+            part: None,
         }
     }
 
@@ -141,6 +144,11 @@ impl Tracked {
                 sha256: sha256.finalize().into(),
             })
         });
+    }
+
+    /// It is this part of a larger one: first and last byte.
+    pub const fn is_part(&mut self, first: u64, last: u64) {
+        self.part = Some((first, last));
     }
 
     /// It ended early.
@@ -194,6 +202,10 @@ impl Tracked {
         }
         object.insert("stored".to_owned(), false.into());
         object.insert("size".to_owned(), self.kept.size().into());
+        if let Some((first, last)) = self.part {
+            object.insert("start".to_owned(), first.into());
+            object.insert("end".to_owned(), last.into());
+        }
         object.insert("tx_id".to_owned(), transaction.into());
         Record { event_type: "fileinfo", object }
     }

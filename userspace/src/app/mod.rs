@@ -53,7 +53,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body: [100 << 10; 2], header: 64 << 10, transactions: 256, layers: 2 }
+        Self { body: [100 << 10; 2], header: 64 << 10, transactions: 256, layers: 3 }
     }
 }
 
@@ -79,6 +79,11 @@ pub trait Parser: Debug + Send {
 
     /// Forgets a transaction: it was over when rules were asked about it, and was told of.
     fn forget(&mut self, id: u64);
+
+    /// Transfers that were asked for since this was asked last, over connections of their own.
+    fn take_transfers(&mut self) -> Vec<ftp::Transfer> {
+        Vec::new()
+    }
 
     /// Nothing more can be read: it is encrypted, or no longer understood.
     fn is_opaque(&self) -> bool;

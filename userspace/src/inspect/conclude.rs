@@ -306,7 +306,10 @@ fn tunnel(talk: &mut Talk, flow: &Flow<'_>) -> Next {
         layer.stage = Stage::Over;
         return proxied(layer, flow, Reason::proxy_nested, Some(asked));
     }
-    let expected = Expected::Service { counter, udp: false, port: asked.target.port };
+    // where it is nobody's concern what is asked for, neither is what is spoken then
+    let judged = flow.proxied(layer.expected).is_some();
+    let expected =
+        if judged { Expected::Service { counter, udp: false, port: asked.target.port } } else { layer.expected };
     let within = format!("{} {}", asked.request.name(), asked.target);
     let said = layer.rest();
     talk.enter(Layer::within(within, expected, said, flow.rules));

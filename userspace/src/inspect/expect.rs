@@ -61,6 +61,7 @@ impl Rules {
         let signatures = policy.signatures.as_ref().map(|signatures| Signatures {
             ruleset: Arc::clone(&signatures.ruleset),
             shared: Arc::clone(shared),
+            transfers: Arc::default(),
             log: signatures.log,
             payload: image.tells.payload,
             limits: Limits::default(),

@@ -52,8 +52,11 @@ impl Follow {
     pub fn of(layer: &Layer, rules: &Rules, proxies: bool) -> Option<Self> {
         let Spoken::Known(protocol, ..) = layer.spoken else { return None };
         let follow = match protocol {
-            Protocol::Http if proxies => Some(Self::Http(Http::new(rules.is_proxy(layer.expected)))),
-            Protocol::Socks if proxies => Some(Self::Socks(Socks::default())),
+            // what proxies pass on is read for rules, judged or not
+            Protocol::Http if proxies || rules.signatures.is_some() => {
+                Some(Self::Http(Http::new(rules.is_proxy(layer.expected))))
+            }
+            Protocol::Socks if proxies || rules.signatures.is_some() => Some(Self::Socks(Socks::default())),
             // where anything may be spoken, so it may after an upgrade; rules may be about it all the same
             _ if rules.fits(layer.expected, None) && rules.signatures.is_none() => None,
             _ => Upgrade::of(protocol).map(Self::Upgrade),

@@ -92,6 +92,10 @@ pub(super) struct Layer {
     fresh: bool,
     /// What rules call it, once it is known.
     app: App,
+    /// It is a data connection of FTP.
+    is_data: bool,
+    /// Who speaks, of a conversation that is read.
+    parties: Option<Parties>,
     /// What it lies in, for people: `STARTTLS`, `CONNECT www.example:443`.
     pub within: Option<String>,
 }
@@ -134,6 +138,7 @@ impl Layer {
                     parser.hear(direction, said);
                 }
             }
+            self.expect_transfers(rules.signatures.as_ref());
         } else if self.first.is_none() {
             self.first = [(Direction::ToServer, to_server), (Direction::ToClient, to_client)]
                 .into_iter()
@@ -161,9 +166,22 @@ impl Layer {
         signatures: Option<&Signatures>,
         unix_s: i64,
     ) {
-        let (Some(signatures), Spoken::Known(protocol, ..)) = (signatures, self.spoken) else { return };
-        self.app = app::app(protocol, datagrams.is_some(), parties.port);
-        let Some(mut parser) = app::parser(self.app, datagrams.is_some(), &signatures.limits) else { return };
+        let Some(signatures) = signatures else { return };
+        let transfers = (datagrams.is_none() && self.within.is_none()).then_some(&signatures.transfers);
+        let data = transfers.and_then(|transfers| transfers.take(parties.client, parties.server, parties.port));
+        let mut parser: Box<dyn Parser> = match (data, self.spoken) {
+            // whatever it looks like
+            (Some(transfer), _) => {
+                (self.is_data, self.app) = (true, App::FtpData);
+                Box::new(app::ftp::Data::new(transfer, &signatures.limits))
+            }
+            (None, Spoken::Known(protocol, ..)) => {
+                self.app = app::app(protocol, datagrams.is_some(), parties.port);
+                let Some(parser) = app::parser(self.app, datagrams.is_some(), &signatures.limits) else { return };
+                parser
+            }
+            (None, _) => return,
+        };
         parser.tick(unix_s);
         parser.between(parties.client, parties.server);
         if let Some(datagrams) = datagrams {
@@ -176,7 +194,18 @@ impl Layer {
                 }
             }
         }
-        (self.parser, self.fresh) = (Some(parser), true);
+        (self.parser, self.fresh, self.parties) = (Some(parser), true, Some(parties));
+        self.expect_transfers(Some(signatures));
+    }
+
+    /// Remembers what was asked for on a control channel, for its data connections.
+    fn expect_transfers(&mut self, signatures: Option<&Signatures>) {
+        let (Some(parser), Some(parties), Some(signatures)) = (&mut self.parser, self.parties, signatures) else {
+            return;
+        };
+        for transfer in parser.take_transfers() {
+            signatures.transfers.expect(parties.client, parties.server, transfer);
+        }
     }
 
     /// Whether it has begun to be read since this was asked last, with what both directions have said before.
@@ -194,6 +223,7 @@ impl Layer {
     /// What rules call it.
     pub const fn app(&self) -> App {
         match self.spoken {
+            _ if self.is_data => App::FtpData,
             Spoken::Known(..) => self.app,
             Spoken::Unknown => App::Failed,
             Spoken::Pending => App::Unknown,
@@ -210,10 +240,10 @@ impl Layer {
         self.parser.take()
     }
 
-    /// Bytes were never seen: where it is read on, nobody knows any more what belongs to what.
-    pub fn lost(&mut self, direction: Direction) {
+    /// So many bytes were never seen: where it is read on, nobody knows any more what belongs to what.
+    pub fn lost(&mut self, direction: Direction, bytes: u64) {
         if let Some(parser) = &mut self.parser {
-            parser.lost(direction, 0);
+            parser.lost(direction, bytes);
         }
         if matches!(self.stage, Stage::Follow(_)) {
             self.stage = Stage::Over;

@@ -298,8 +298,8 @@ impl Talk {
             self.beginning = Beginning::Before;
         }
         if !self.settled || self.watching {
-            if let Some(direction) = out.gap {
-                self.layer().lost(direction);
+            if let Some((direction, bytes)) = out.gap {
+                self.layer().lost(direction, bytes);
             }
             self.layer().hear(out.stream(Direction::ToServer), out.stream(Direction::ToClient), rules);
         }

@@ -18,6 +18,7 @@ use super::{
     About, Answer, Judged,
     layer::Layer,
     packet::{Packet, TCP, address},
+    related::Transfers,
     reset::resets,
     talk::Talk,
 };
@@ -31,6 +32,8 @@ use crate::{
 pub struct Signatures {
     pub ruleset: Arc<Ruleset>,
     pub shared: Arc<Shared>,
+    /// What data connections of FTP are for.
+    pub transfers: Arc<Transfers>,
     /// What is said is told of (EVE `http`, `tls`, `dns` and so on), also where no rule asks for it.
     pub log: bool,
     /// Alerts are to have what was said.
@@ -178,7 +181,7 @@ pub(super) fn watch(
     (asked.flow.app, asked.flow.original_app) = (layer.app(), original);
     if layer.take_fresh() {
         // what the other direction has said was said before anybody read it
-        let back = Asked { packet: reversed(&asked.packet), ..asked };
+        let back = Asked { packet: asked.packet.reversed(), ..asked };
         verdict = strictest(verdict, show(&back, None, layer.parser().as_deref(), watch, &mut out.watched));
     }
     verdict = strictest(verdict, show(&asked, stream, layer.parser().as_deref(), watch, &mut out.watched));
@@ -221,7 +224,7 @@ pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut W
     let said = watch.said();
     let flow = subject::Flow { app, original_app: original, said, ..flow(&held, &walk, established, now_ns) };
     let there = headers(&walk, direction(&held));
-    for packet in [there, reversed(&there)] {
+    for packet in [there, there.reversed()] {
         show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
     }
     tell(&mut *parser, signatures.log, original, out);
@@ -271,22 +274,7 @@ fn headers(walk: &Walk, direction: Direction) -> subject::Packet<'static> {
         network: &[],
         transport: &[],
         payload: &[],
-        events: &[],
-    }
-}
-
-/// The other direction of a packet's flow, of which there is no packet now.
-const fn reversed(packet: &subject::Packet<'_>) -> subject::Packet<'static> {
-    subject::Packet {
-        direction: packet.direction.opposite(),
-        source: packet.destination,
-        destination: packet.source,
-        protocol: packet.protocol,
-        source_port: packet.destination_port,
-        destination_port: packet.source_port,
-        network: &[],
-        transport: &[],
-        payload: &[],
+        vlan: walk.vlan,
         events: &[],
     }
 }
@@ -334,7 +322,7 @@ fn show(
     }
     out.captured.append(&mut outcome.captured);
     let blocks = matches!(outcome.verdict, Verdict::Drop(_) | Verdict::Reject(..));
-    for Alert { rule, transaction, in_stream, silent } in outcome.alerts.drain(..) {
+    for Alert { rule, transaction, in_stream, direction, silent } in outcome.alerts.drain(..) {
         if silent {
             continue;
         }
@@ -343,7 +331,7 @@ fn show(
             blocked: blocks && rule.action.blocks(),
             rule,
             transaction,
-            direction: packet.direction,
+            direction,
             app: flow.app,
             original_app: flow.original_app,
             context: of.map(|exchange| exchange.context()).unwrap_or_default(),

@@ -47,9 +47,9 @@ pub struct Outcome {
     /// Another connection has begun on the same addresses and ports: what was known of the last one is void, the bytes that
     /// [`Connection::bytes`] gives begin anew.
     pub restarted: bool,
-    /// Bytes of this direction were never seen and the receiver has them; only where a connection was met in mid-stream, or [`Limits::gaps`] allows it. Those
+    /// So many bytes of this direction were never seen and the receiver has them; only where a connection was met in mid-stream, or [`Limits::gaps`] allows it. Those
     /// in [`Outcome::stream`] come after the gap.
-    pub gap: Option<Direction>,
+    pub gap: Option<(Direction, u64)>,
     streams: [Vec<u8>; 2],
 }
 

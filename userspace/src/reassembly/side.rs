@@ -192,10 +192,12 @@ impl Side {
     pub fn acknowledge(&mut self, place: i64, window: i64, limits: &Limits, out: &mut Outcome) {
         let place = self.fin.map_or(place, |fin| place.min(fin + 1));
         while place > self.sent() {
-            out.gap = Some(self.direction);
             // what was remembered beyond the gap was not inspected yet
             let to = self.memory.ahead().map_or(place, |start| start.min(place));
-            let range = self.memory.jump(self.fin.map_or(to, |fin| fin.min(to)));
+            let to = self.fin.map_or(to, |fin| fin.min(to));
+            let before = out.gap.map_or(0, |(_, bytes)| bytes);
+            out.gap = Some((self.direction, before + u64::try_from(to - self.sent()).unwrap_or(0)));
+            let range = self.memory.jump(to);
             self.arrived(range, limits, out);
         }
         self.acked = self.acked.max(Some(place));

@@ -94,36 +94,26 @@ fn how_a_connection_begins_is_noted() {
 /// Segments that rules may match though they say nothing are held: by their ports, and by addresses.
 #[test]
 fn beginnings_that_rules_may_match() {
-    let rules = "drop tcp any any -> any 8443 (flags:S; sid:1;)\n\
-        drop ip any any -> [203.0.113.9,2001:db8:ffff::9] any (sid:2;)\n\
-        drop tcp any any -> any 443 (flow:established; content:\"GET\"; sid:3;)\n";
+    let (out, back) = ((40_000, 443), (443, 40_000));
     let signed = policy() + "\n[inspection]\n[signatures]\nfiles = [\"table.rules\"]\nlog = false\n";
     for net in &ALL {
         let mut real = Real::new(&(policy() + "\n[inspection]\n"));
-        let begin = |real: &mut Real, port: u16, reason| {
+        for (rule, reasons) in [
+            ("drop tcp any any -> any 8443 (flags:S; sid:1;)", ["allowed", "flow", "flow"]),
+            ("drop tcp any any -> any 443 (flow:established; content:\"GET\"; sid:1;)", ["allowed", "flow", "flow"]),
+            ("drop tcp any any -> any 443 (flags:S; sid:1;)", ["held"; 3]),
+            ("drop ip any any -> [198.51.100.0/24,2001:db8:1::/48] any (sid:1;)", ["held"; 3]),
+        ] {
+            real.commit_with(&signed, rule);
             real.fresh();
             real.bench.control(|control| control.mode |= mode::OPENINGS);
-            let ports = (40_000, port);
-            let syn = net.out().frame(net.tags, TCP, &numbered(ports, SYN, (1000, 0), OPTIONS, b""));
-            real.ingress(&format!("{} to {port}", net.name), LAN0, &syn, reason);
-        };
-        begin(&mut real, 443, "allowed");
-        let without_addresses: String = rules.split_inclusive('\n').filter(|rule| !rule.contains("drop ip")).collect();
-        real.commit_with(&signed, &without_addresses);
-        begin(&mut real, 443, "allowed");
-        begin(&mut real, 8443, "held");
-        real.commit_with(&signed, rules);
-        begin(&mut real, 443, "held");
-        // the one that completes the handshake says nothing new, unless a rule may match it
-        let begun = |real: &mut Real, port: u16, reason| {
-            let out =
-                |flags, numbers| net.out().frame(net.tags, TCP, &numbered((40_000, port), flags, numbers, &[], b""));
-            let answer = net.back().frame(&[], TCP, &numbered((port, 40_000), SYN | ACK, (5000, 1001), &[], b""));
-            begin(real, port, "held");
-            real.ingress(net.name, WAN0, &answer, "held");
-            real.ingress(net.name, LAN0, &out(ACK, (1001, 5001)), reason);
-        };
-        begun(&mut real, 443, "held");
+            let client = |flags, numbers| net.out().frame(net.tags, TCP, &numbered(out, flags, numbers, OPTIONS, b""));
+            let answer = net.back().frame(&[], TCP, &numbered(back, SYN | ACK, (5000, 1001), OPTIONS, b""));
+            let case = format!("{}: {rule}", net.name);
+            real.ingress(&case, LAN0, &client(SYN, (1000, 0)), reasons[0]);
+            real.ingress(&case, WAN0, &answer, reasons[1]);
+            real.ingress(&case, LAN0, &client(ACK, (1001, 5001)), reasons[2]);
+        }
     }
 }
 

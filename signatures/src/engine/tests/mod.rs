@@ -221,6 +221,7 @@ pub struct Shown {
     pub offsets: [u64; 2],
     pub events: &'static [&'static str],
     pub transport: Vec<u8>,
+    pub vlan: [u16; 2],
 }
 
 impl Shown {
@@ -253,6 +254,7 @@ impl Shown {
             offsets: [0; 2],
             events: &[],
             transport,
+            vlan: [0; 2],
         }
     }
 
@@ -290,6 +292,7 @@ impl Shown {
             network: &network,
             transport: if self.protocol == 6 { &self.transport } else { &[] },
             payload,
+            vlan: self.vlan,
             events: self.events,
         };
         let stream = (self.protocol == 6 && !payload.is_empty() && self.flow.is_some()).then(|| Stream {

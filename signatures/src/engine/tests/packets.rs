@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::rule::{
-    BitAction, BitScope, Bits, Ends, Flags, FlagsTest, Flowbits, Network, Number, NumberTest, PacketTest, Threshold,
-    ThresholdKind, Track,
+    BitAction, BitScope, Bits, Ends, Flags, FlagsTest, Flowbits, Layers, Network, Number, NumberTest, PacketTest,
+    Threshold, ThresholdKind, Track,
 };
 
 fn udp(sid: u32, bytes: &str) -> Make {
@@ -243,4 +243,42 @@ fn what_is_bypassed_is_told_once() {
     assert_eq!(shown.out.verdict, Verdict::Continue);
     assert_eq!(shown.say(b"ab"), [0; 0]);
     assert_eq!(shown.out.verdict, Verdict::Pass(true));
+}
+
+#[test]
+fn tags_of_vlans() {
+    let id = |sid, layers, number| {
+        rule(sid, Protocol::Ip).when(Condition::Packet(PacketTest::VlanId(layers, NumberTest::Equal(number))))
+    };
+    let layers = |sid, number| {
+        let test = NumberTest::Equal(number);
+        rule(sid, Protocol::Ip).when(Condition::Packet(PacketTest::Number(Number::VlanLayers, test)))
+    };
+    let rules = vec![
+        id(1, Layers::Any, 300),
+        id(2, Layers::All, 300),
+        id(3, Layers::At(0), 200),
+        id(4, Layers::At(-1), 300),
+        id(5, Layers::At(2), 300),
+        layers(6, 2),
+        layers(7, 0),
+    ];
+    let mut shown = Shown::new(rules);
+    shown.vlan = [200, 300];
+    assert_eq!(shown.say(b"x"), [1, 3, 4, 6]);
+    shown.vlan = [300, 0];
+    assert_eq!(shown.say(b"x"), [1, 2, 4]);
+    shown.vlan = [0, 0];
+    assert_eq!(shown.say(b"x"), [7]);
+}
+
+#[test]
+fn what_was_spoken_before_it_changed() {
+    let original = |sid, app, negated| rule(sid, Protocol::Tcp).when(Condition::OriginalApp(app, negated));
+    let rules = vec![original(1, App::Http1, false), original(2, App::Smtp, true), original(3, App::Smtp, false)];
+    let mut shown = Shown::new(rules).app(App::Http1);
+    assert_eq!(shown.say(b"x"), [0; 0], "it has not changed");
+    let mut shown = shown.app(App::Http2);
+    shown.flow.as_mut().unwrap().original_app = Some(App::Http1);
+    assert_eq!(shown.say(b"x"), [1, 2]);
 }

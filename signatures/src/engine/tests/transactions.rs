@@ -171,3 +171,55 @@ fn another_protocol_is_not_asked() {
     let mut shown = Shown::new(rules).app(App::Http1);
     assert_eq!(shown.asks(&get(0, "/evil")), [2]);
 }
+
+#[test]
+fn what_one_direction_does_not_say_the_other_may() {
+    let rules = vec![
+        http(1).buffer(Buffer::FileName, vec![Content { negated: true, ..content("tar.gz") }]),
+        http(2).when(Condition::FileExtension("mp4".into(), false)),
+        http(3).buffer(Buffer::HttpProtocol, vec![content("HTTP/1.1")]),
+    ];
+    let mut shown = Shown::new(rules).app(App::Http1);
+    let mut one = get(0, "/film.mp4");
+    one.say(Buffer::HttpProtocol, Direction::ToServer, b"HTTP/1.1");
+    one.complete(Direction::ToServer);
+    assert_eq!(shown.asks(&one), [3]);
+    one.say(Buffer::HttpProtocol, Direction::ToClient, b"HTTP/1.1");
+    one.say(Buffer::FileName, Direction::ToClient, b"/film.mp4");
+    one.files.push((b"/film.mp4".to_vec(), 5, true));
+    assert_eq!(shown.answers(&one), [1, 2, 3]);
+    assert_eq!(shown.answers(&one), [0; 0]);
+}
+
+#[test]
+fn a_transaction_that_is_over_is_shown_to_both_directions() {
+    let port = |sid| {
+        let test = NumberTest::Equal(2121);
+        rule(sid, Protocol::App(App::Ftp)).when(Condition::Number { keyword: "ftp.dynamic_port", test })
+    };
+    let event = rule(4, Protocol::App(App::Ftp)).when(Condition::AppEvent("odd".into()));
+    let mut shown = Shown::new(vec![port(1).by_client(), port(2).by_server(), port(3), event]).app(App::Ftp);
+    let mut one = Exchange { id: 0, app: Some(App::Ftp), ..Exchange::default() };
+    one.say(Buffer::FtpCommand, Direction::ToServer, b"PASV");
+    assert_eq!(shown.asks(&one), [0; 0]);
+    one.numbers.push(("ftp.dynamic_port", 2121));
+    one.events.push("odd");
+    one.complete(Direction::ToServer);
+    one.complete(Direction::ToClient);
+    assert_eq!(shown.answers(&one), [1, 2, 3, 3, 4]);
+    let said: Vec<_> = shown.out.alerts.iter().map(|alert| alert.direction).collect();
+    let (forth, back) = (Direction::ToServer, Direction::ToClient);
+    assert_eq!(said, [forth, back, back, forth, back], "events are of neither direction, and told of once");
+}
+
+#[test]
+fn a_direction_that_has_said_nothing_has_no_last_words() {
+    let query = rule(1, Protocol::App(App::Dns)).when(Condition::Test {
+        keyword: "dns.test",
+        argument: "x".into(),
+        negated: true,
+    });
+    let mut shown = Shown::new(vec![query]).app(App::Dns).udp();
+    let one = Exchange { id: 1, app: Some(App::Dns), revisions: [1, 0], complete: [true; 2], ..Exchange::default() };
+    assert_eq!(shown.asks(&one), [1]);
+}

@@ -18,7 +18,7 @@ pub use self::{
 };
 use self::{expression::Searched, needle::Needle, number::operand};
 use super::shared::Shared;
-use crate::rule::{From, Place, Size, Value};
+use crate::rule::{Entropy, From, Place, Size, Value};
 
 /// How what is looked at can grow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -228,9 +228,10 @@ impl<'a> Search<'a> {
                 Prepared::Dataset(dataset) => {
                     (self.stays() && self.shared.dataset(dataset, self.hay.bytes)).then_some(last)
                 }
-                Prepared::Entropy(least, most) => {
-                    let entropy = entropy(self.hay.bytes);
-                    (self.stays() && entropy >= *least && entropy <= *most).then_some(last)
+                Prepared::Entropy(Entropy { offset, bytes, test }) => {
+                    let of = self.hay.bytes.get(*offset..).unwrap_or_default();
+                    let of = if *bytes == 0 { of } else { &of[..of.len().min(*bytes)] };
+                    (self.stays() && test.holds(entropy(of))).then_some(last)
                 }
             };
             let Some(next) = next else {
@@ -417,16 +418,14 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Shannon's entropy, in thousandths of bits for each byte.
-fn entropy(bytes: &[u8]) -> u32 {
+/// Shannon's entropy, in bits for each byte.
+fn entropy(bytes: &[u8]) -> f64 {
     let mut counts = [0_u32; 256];
     for byte in bytes {
         counts[usize::from(*byte)] += 1;
     }
     let len = bytes.len().max(1) as f64;
-    let bits: f64 =
-        counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / len).map(|p| -p * p.log2()).sum();
-    (bits * 1000.0).round() as u32
+    counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / len).map(|p| -p * p.log2()).sum()
 }
 
 /// An address as datasets hold it.

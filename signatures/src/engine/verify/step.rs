@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{expression::Expression, needle::Needle};
 use crate::rule::{
-    Base64, ByteExtract, ByteJump, ByteMath, ByteTest, Check, Dataset, From, IsDataAt, Place, Size, Value,
+    Base64, ByteExtract, ByteJump, ByteMath, ByteTest, Check, Dataset, Entropy, From, IsDataAt, Place, Size, Value,
 };
 
 /// One check.
@@ -32,7 +32,7 @@ pub enum Prepared {
     Size(Size),
     Base64(Base64),
     Dataset(Dataset),
-    Entropy(u32, u32),
+    Entropy(Entropy),
 }
 
 /// The checks of one condition.
@@ -68,7 +68,7 @@ impl Steps {
                 Check::Size(size) => Prepared::Size(*size),
                 Check::Base64(base64) => Prepared::Base64(*base64),
                 Check::Dataset(dataset) => Prepared::Dataset(dataset.clone()),
-                Check::Entropy(least, most) => Prepared::Entropy(*least, *most),
+                Check::Entropy(entropy) => Prepared::Entropy(*entropy),
                 Check::Absent(or_else) => {
                     out.absent = Some(*or_else);
                     continue;

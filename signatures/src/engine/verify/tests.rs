@@ -1,7 +1,7 @@
 //! Checks, one by one and one behind the other.
 
 use super::*;
-use crate::rule::{ByteExtract, ByteOp, Check, Content, IsDataAt, Pcre};
+use crate::rule::{ByteExtract, ByteOp, Check, Content, EntropyTest, IsDataAt, Pcre};
 
 fn content(bytes: &str) -> Content {
     Content { bytes: bytes.as_bytes().into(), nocase: false, negated: false, place: Place::default() }
@@ -170,9 +170,16 @@ fn decoded() {
 
 #[test]
 fn randomness() {
-    assert!(holds(&[Check::Entropy(0, 0)], "aaaa"));
-    assert!(holds(&[Check::Entropy(2000, 2000)], "abcd"));
-    assert!(!holds(&[Check::Entropy(2500, 8000)], "abcd"));
+    let entropy = |test| Check::Entropy(Entropy { offset: 0, bytes: 0, test });
+    assert!(holds(&[entropy(EntropyTest::Equal(0.0))], "aaaa"));
+    assert!(holds(&[entropy(EntropyTest::Equal(2.0))], "abcd"));
+    assert!(!holds(&[entropy(EntropyTest::NotEqual(2.0))], "abcd"));
+    assert!(!holds(&[entropy(EntropyTest::Greater(2.5))], "abcd"));
+    assert!(holds(&[entropy(EntropyTest::Between(1.5, 2.5))], "abcd"));
+    assert!(!holds(&[entropy(EntropyTest::NotBetween(1.5, 2.5))], "abcd"));
+    let part = Entropy { offset: 2, bytes: 2, test: EntropyTest::Equal(0.0) };
+    assert!(holds(&[Check::Entropy(part)], "abccd"));
+    assert!(!holds(&[Check::Entropy(Entropy { bytes: 0, ..part })], "abccd"));
 }
 
 #[test]

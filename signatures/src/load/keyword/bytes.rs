@@ -138,7 +138,7 @@ fn byte_test(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
         }
     }
     checked(&op, value.keyword)?;
-    draft.check(Check::ByteTest(ByteTest { op, compare, negated, value: than }), value.span.clone())
+    check(draft, op.from, Check::ByteTest(ByteTest { op, compare, negated, value: than }), value)
 }
 
 /// `name number`
@@ -189,11 +189,19 @@ fn byte_jump(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     } else {
         checked(&jump.op, value.keyword)?;
     }
-    draft.check(Check::ByteJump(jump), value.span.clone())
+    check(draft, jump.op.from, Check::ByteJump(jump), value)
+}
+
+/// Adds it to what is looked for where it counts from.
+fn check(draft: &mut Draft<'_>, from: From, check: Check, value: &Value<'_>) -> Done {
+    match from {
+        From::Start => draft.check(check, value.span.clone()),
+        From::LastMatch => draft.check_behind(check, value.span.clone()),
+    }
 }
 
 /// Defines a variable, or takes one that has the name: it is set anew.
-fn define(draft: &mut Draft<'_>, name: &str) -> Result<u8, Mistake> {
+fn define(draft: &mut Draft<'_>, name: &str, from: From) -> Result<u8, Mistake> {
     let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(letters) {
         return Err(Mistake::word(name, "the name of a variable"));
@@ -205,7 +213,8 @@ fn define(draft: &mut Draft<'_>, name: &str) -> Result<u8, Mistake> {
         let message = format!("the rule has more than {MAX_VARIABLES} variables");
         return Err(Mistake::new(&codes::BYTE_VARIABLE, message));
     }
-    let list = draft.list();
+    let behind = draft.last_list().filter(|_| from == From::LastMatch);
+    let list = behind.unwrap_or_else(|| draft.list());
     draft.variables.push((Arc::from(name), list));
     Ok((draft.variables.len() - 1) as u8)
 }
@@ -228,8 +237,8 @@ fn byte_extract(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
         }
     }
     checked(&op, value.keyword)?;
-    let variable = define(draft, parts[2])?;
-    draft.check(Check::ByteExtract(ByteExtract { op, multiplier: times, align, variable }), value.span.clone())
+    let variable = define(draft, parts[2], op.from)?;
+    check(draft, op.from, Check::ByteExtract(ByteExtract { op, multiplier: times, align, variable }), value)
 }
 
 fn byte_math(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
@@ -282,8 +291,8 @@ fn byte_math(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     op.bytes = bytes;
     op.offset = offset;
     checked(&op, value.keyword)?;
-    let variable = define(draft, result)?;
-    draft.check(Check::ByteMath(ByteMath { op, operator, value: right, variable }), value.span.clone())
+    let variable = define(draft, result, op.from)?;
+    check(draft, op.from, Check::ByteMath(ByteMath { op, operator, value: right, variable }), value)
 }
 
 fn isdataat(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
@@ -297,7 +306,7 @@ fn isdataat(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
             other => return Err(unknown(other, value.keyword)),
         }
     }
-    draft.check(Check::IsDataAt(IsDataAt { place, from, negated: value.negated }), value.span.clone())
+    check(draft, from, Check::IsDataAt(IsDataAt { place, from, negated: value.negated }), value)
 }
 
 fn base64_decode(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
@@ -313,5 +322,5 @@ fn base64_decode(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
             _ => return Err(wrong()),
         }
     }
-    draft.check(Check::Base64(decode), value.span.clone())
+    check(draft, decode.from, Check::Base64(decode), value)
 }

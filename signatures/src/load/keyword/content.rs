@@ -9,7 +9,7 @@ use crate::{
         mistake::{Done, Mistake},
         number::number_test,
     },
-    rule::{Check, Content, NumberTest, Place, Selected, Size, Value as Number},
+    rule::{Check, Content, Entropy, EntropyTest, NumberTest, Place, Selected, Size, Value as Number},
 };
 
 pub(super) const KEYWORDS: &[Keyword] = &[
@@ -324,40 +324,46 @@ fn absent(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
 }
 
 fn entropy(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
-    let mut bounds = None;
-    for part in value.parts() {
+    let (mut offset, mut bytes, mut test) = (0, 0, None);
+    for part in value.parts().filter(|part| !part.is_empty()) {
         let (what, rest) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
+        let count = || rest.trim().parse::<u16>().map_err(|_| Mistake::word(rest, "a number from 0 to 65535"));
         match what {
-            "value" => {
-                let rest = rest.trim();
-                if let Some((low, high)) = rest.split_once('-') {
-                    bounds = Some((thousandths(low)? + 1, thousandths(high)?.saturating_sub(1)));
-                    continue;
-                }
-                let digits = rest.trim_start_matches(['<', '>', '=', '!', ' ']);
-                let operator = rest[..rest.len() - digits.len()].trim();
-                let thousandths = thousandths(digits)?;
-                bounds = Some(match operator {
-                    "" | "=" => (thousandths, thousandths),
-                    "<" => (0, thousandths.saturating_sub(1)),
-                    "<=" => (0, thousandths),
-                    ">" => (thousandths + 1, 8000),
-                    ">=" => (thousandths, 8000),
-                    other => return Err(Mistake::unsupported(format!("`entropy` compared by `{other}`"))),
-                });
-            }
-            "" => {}
-            other => return Err(Mistake::unsupported(format!("`{other}` of `entropy` is not supported"))),
+            "offset" => offset = count()?.into(),
+            "bytes" => bytes = count()?.into(),
+            "value" => test = Some(entropy_test(rest.trim())?),
+            other => return Err(Mistake::word(other, "`bytes`, `offset` or `value`")),
         }
     }
-    let Some((least, most)) = bounds else {
-        return Err(Mistake::word(&value.text, "`value` and a comparison"));
-    };
-    draft.check(Check::Entropy(least, most), value.span.clone())
+    let test = test.ok_or_else(|| Mistake::word(&value.text, "`value` and a comparison"))?;
+    draft.check(Check::Entropy(Entropy { offset, bytes, test }), value.span.clone())
 }
 
-/// Bits per byte, in thousandths.
-fn thousandths(text: &str) -> Result<u32, Mistake> {
-    let number = text.trim().parse::<f64>().ok().filter(|number| (0.0..=8.0).contains(number));
-    number.map(|number| (number * 1000.0).round() as u32).ok_or_else(|| Mistake::word(text, "a number from 0 to 8"))
+fn entropy_test(text: &str) -> Result<EntropyTest, Mistake> {
+    let digits = text.trim_start_matches(['<', '>', '=', '!', ' ']);
+    let operator = text[..text.len() - digits.len()].trim();
+    let bits = |text: &str| {
+        let number = text.trim().parse::<f64>().ok().filter(|number| (0.0..=8.0).contains(number));
+        number.ok_or_else(|| Mistake::word(text, "a number from 0 to 8"))
+    };
+    let range = digits.split_once("<>").or_else(|| digits.split_once('-'));
+    if let Some((low, high)) = range {
+        let (low, high) = (bits(low)?, bits(high)?);
+        return match operator {
+            _ if low >= high => Err(Mistake::word(digits, "a smaller and a larger number")),
+            "" => Ok(EntropyTest::Between(low, high)),
+            "!" => Ok(EntropyTest::NotBetween(low, high)),
+            other => Err(Mistake::word(other, "nothing or `!`")),
+        };
+    }
+    let than = bits(digits)?;
+    Ok(match operator {
+        "" | "=" => EntropyTest::Equal(than),
+        "!" | "!=" => EntropyTest::NotEqual(than),
+        "<" => EntropyTest::Less(than),
+        "<=" => EntropyTest::LessOrEqual(than),
+        ">" => EntropyTest::Greater(than),
+        ">=" => EntropyTest::GreaterOrEqual(than),
+        other => return Err(Mistake::word(other, "an operator")),
+    })
 }

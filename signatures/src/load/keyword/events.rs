@@ -62,10 +62,17 @@ pub(crate) fn one(app: App) -> &'static [App] {
 }
 
 fn protocol(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
-    let (name, mode) = value.text.split_once(',').unwrap_or((&value.text, ""));
-    if !mode.trim().is_empty() {
-        return Err(Mistake::unsupported(format!("`{}` of `app-layer-protocol` is not supported", mode.trim())));
-    }
+    let (name, mode) = value.text.split_once(',').unwrap_or((&value.text, "direction"));
     let app = App::named(name.trim()).ok_or_else(|| unknown(name.trim()))?;
-    draft.condition(Condition::App(app, value.negated))
+    draft.condition(match mode.trim() {
+        // what is spoken is known of both directions at once
+        "direction" | "final" | "either" | "to_server" | "to_client" | "toserver" | "toclient" => {
+            Condition::App(app, value.negated)
+        }
+        "original" => Condition::OriginalApp(app, value.negated),
+        other => {
+            let expected = "`direction`, `final`, `either`, `to_server`, `to_client` or `original`";
+            return Err(Mistake::word(other, expected));
+        }
+    })
 }

@@ -104,8 +104,6 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("geoip", "there is no table of countries"),
     ("iprep", "there is no table of reputations"),
     ("datarep", "there is no table of reputations"),
-    ("vlan.id", "VLAN tags are not offered to rules"),
-    ("vlan.layers", "VLAN tags are not offered to rules"),
     ("tcp.session", "rules do not hook into states"),
     ("tls.store", "certificates are not stored"),
     ("flow.elephant", "flows are not told apart by it"),

@@ -7,7 +7,7 @@ use crate::{
         mistake::{Done, Mistake},
         number::{number, number_test},
     },
-    rule::{Condition, Flags, FlagsTest, Number, NumberTest, PacketTest, Selected, Target},
+    rule::{Condition, Flags, FlagsTest, Layers, Number, NumberTest, PacketTest, Selected, Target},
 };
 
 pub(super) const KEYWORDS: &[Keyword] = &[
@@ -30,6 +30,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     numeric("tcp.mss"),
     numeric("tcp.wscale"),
     numeric("fragoffset"),
+    keyword("vlan.id", Takes::Value, Form::Plain, vlan_id),
+    numeric("vlan.layers"),
     keyword("ip_proto", Takes::Value, Form::Plain, ip_proto),
     keyword("flags", Takes::Value, Form::Plain, flags),
     keyword("tcp.flags", Takes::Value, Form::Plain, flags),
@@ -77,6 +79,7 @@ fn number_of(keyword: &str) -> (Number, u64) {
         "window" | "tcp.window" => (Number::Window, 65535),
         "tcp.mss" => (Number::Mss, 65535),
         "tcp.wscale" => (Number::WindowScale, 255),
+        "vlan.layers" => (Number::VlanLayers, 3),
         _ => (Number::FragmentOffset, 65535),
     }
 }
@@ -147,6 +150,25 @@ fn ip_proto(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
         return Err(Mistake::word(&value.text, "a protocol, perhaps behind `!`, `<` or `>`"));
     }
     draft.condition(Condition::Packet(PacketTest::Number(Number::IpProtocol, test)))
+}
+
+/// Most tags that a frame has here.
+const MOST_TAGS: i8 = 3;
+
+fn vlan_id(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
+    let (test, layers) = value.text.split_once(',').unwrap_or((&value.text, "any"));
+    let test = number_test(test, 4095, &|_| None).map_err(Mistake::value)?;
+    let layers = match layers.trim() {
+        "any" => Layers::Any,
+        "all" => Layers::All,
+        at => Layers::At(
+            at.parse()
+                .ok()
+                .filter(|at| (-MOST_TAGS..MOST_TAGS).contains(at))
+                .ok_or_else(|| Mistake::word(at, "`any`, `all`, or a layer from -3 to 2"))?,
+        ),
+    };
+    draft.packet(value.keyword, PacketTest::VlanId(layers, test))
 }
 
 /// Bits by letters, with the modifier that stands before or behind them.

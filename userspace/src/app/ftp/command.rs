@@ -245,8 +245,9 @@ impl Transaction for Command {
         self.revision[direction as usize]
     }
 
-    fn is_complete(&self, direction: Direction) -> bool {
-        direction == ToServer || self.over
+    fn is_complete(&self, _direction: Direction) -> bool {
+        // where data goes, and how, the reply says
+        self.over
     }
 
     fn buffer(&self, buffer: Buffer, _direction: Direction, instance: usize) -> Field<'_> {

@@ -65,11 +65,6 @@ impl Ftp {
         }
     }
 
-    /// The transfers that were asked for since the last time that this was asked.
-    pub fn take_transfers(&mut self) -> Vec<Transfer> {
-        std::mem::take(&mut self.transfers)
-    }
-
     fn request(&mut self, line: Line<'_>) {
         // of telnet's urgent signals (RFC 854) in front of a command nothing is needed
         let start = line.bytes.iter().position(u8::is_ascii_alphabetic).unwrap_or(line.bytes.len());
@@ -151,6 +146,10 @@ impl Parser for Ftp {
         if direction == ToClient {
             self.commands.iter_mut().for_each(Command::end);
         }
+    }
+
+    fn take_transfers(&mut self) -> Vec<Transfer> {
+        std::mem::take(&mut self.transfers)
     }
 
     fn transactions(&self) -> Vec<&dyn Exchange> {

@@ -90,6 +90,13 @@ impl Message {
         self.target = Target::File(Box::new(Tracked::new(name, 0)));
     }
 
+    /// That file is this part of a larger one: first and last byte.
+    pub fn is_part(&mut self, first: u64, last: u64) {
+        if let Target::File(file) = &mut self.target {
+            file.is_part(first, last);
+        }
+    }
+
     /// The body is multipart.
     pub fn is_multipart(&mut self, multipart: Multipart) {
         self.target = Target::Multipart(Box::new(multipart), Vec::new());

@@ -53,6 +53,13 @@ pub fn content_range(value: &[u8]) -> Value {
     object.into()
 }
 
+/// First and last byte of a part whose place in the whole is told.
+pub fn part(value: &[u8]) -> Option<(u64, u64)> {
+    let Range { start, end, size } = range(value)?;
+    let (first, last) = start.zip(end)?;
+    (first <= last && size.is_some_and(|size| last < size)).then_some((first, last))
+}
+
 /// First and last byte, and the size, as far as they are told.
 #[derive(Default)]
 struct Range {

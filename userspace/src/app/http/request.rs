@@ -150,7 +150,8 @@ impl Client {
         }
         if let Some(target) = &read.target {
             pair.uri = if read.method == b"CONNECT" { Uri::connect(target) } else { Uri::read(target) };
-            if pair.uri.is_bad_port() || pair.uri.host.as_deref().is_some_and(|host| !is_host(host)) {
+            let nowhere = read.method == b"CONNECT" && pair.uri.host.is_none();
+            if nowhere || pair.uri.is_bad_port() || pair.uri.host.as_deref().is_some_and(|host| !is_host(host)) {
                 pair.notice("request_uri_host_invalid");
             }
         }

@@ -8,6 +8,7 @@ use super::{
     message::{Progress, packings},
     multipart::parameter,
     pair::Pair,
+    record,
     request::LONG,
     trouble,
 };
@@ -277,6 +278,9 @@ impl Server {
         let name = name.or_else(|| pair.uri.path.clone()).unwrap_or_default();
         pair.response.expect(limits.body[1], &packings);
         pair.response.is_file(&name);
+        if let Some((first, last)) = pair.response.headers.get("content-range").and_then(record::part) {
+            pair.response.is_part(first, last);
+        }
         pair.response.advance(Progress::Body);
         self.state = state;
         if matches!(self.state, State::Behind) {

@@ -51,9 +51,10 @@ impl Uri {
     /// The target of CONNECT.
     pub fn connect(target: &[u8]) -> Self {
         let (host, port) = host_and_port(target);
+        let host = Some(host).filter(|host| !host.is_empty() && !host.starts_with(b"/"));
         Self {
-            host: Some(host.to_ascii_lowercase()),
-            host_raw: Some(host.to_vec()),
+            host: host.map(<[u8]>::to_ascii_lowercase),
+            host_raw: host.map(<[u8]>::to_vec),
             port: port.map(<[u8]>::to_vec),
             ..Self::default()
         }

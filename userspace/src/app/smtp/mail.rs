@@ -9,10 +9,12 @@ use dropgate_signatures::{
         Field, File, Transaction,
     },
 };
+use md5::{Digest as _, Md5};
 use serde_json::{Map, Value};
 
 use crate::app::{
     Exchange, Limits, Record,
+    digits::hex,
     events::Events,
     files::Tracked,
     lines::Line,
@@ -231,6 +233,12 @@ impl Mail {
             if let Some(value) = message.values(field).next() {
                 insert(name, text(value));
             }
+        }
+        if let Some(subject) = message.values("subject").next() {
+            insert("subject_md5", hex(&Md5::digest(subject)).into());
+        }
+        if let Some(digest) = message.body_md5() {
+            insert("body_md5", digest.into());
         }
         let list = |values: &mut dyn Iterator<Item = &[u8]>| values.map(text).collect::<Vec<_>>();
         let mut insert_list = |name: &str, values: Vec<Value>| {

@@ -67,8 +67,8 @@ pub struct Smtp {
     replays: u8,
     /// The server has spoken.
     welcomed: bool,
-    /// The reply has further lines.
-    open: bool,
+    /// The reply, of this code, has further lines.
+    open: Option<u16>,
     pipelining: bool,
     helo: Option<Vec<u8>>,
     mails: Held<Mail>,
@@ -90,7 +90,7 @@ impl Smtp {
             early: None,
             replays: 0,
             welcomed: false,
-            open: false,
+            open: None,
             pipelining: false,
             helo: None,
             mails: Held::new(limits.transactions),
@@ -166,6 +166,12 @@ impl Smtp {
     }
 
     fn command(&mut self, line: Line<'_>) {
+        // who goes on has taken the reply for complete
+        if let Some(code) = self.open.take_if(|_| self.due.len() == 1 && !self.pipelining)
+            && let Some(due) = self.due.pop_front()
+        {
+            self.answered(due, code);
+        }
         let verb = Verb::of(line.bytes);
         if self.latest.is_none() || !matches!(verb, Verb::Reset | Verb::Quit) {
             self.begin();
@@ -325,7 +331,7 @@ impl Parser for Smtp {
         match (direction, self.mode) {
             (ToClient, _) => {
                 self.due.clear();
-                self.open = false;
+                self.open = None;
             }
             (ToServer, Mode::Chunk(left, last)) => {
                 self.chunk_lost(left, last, bytes);

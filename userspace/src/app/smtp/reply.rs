@@ -45,7 +45,7 @@ impl Smtp {
         let goes_on = line.bytes.get(3) == Some(&b'-');
         let text = line.bytes.get(4..).unwrap_or_default().trim_ascii();
         self.pipelining |= code == 250 && text.eq_ignore_ascii_case(b"pipelining");
-        self.open = goes_on;
+        self.open = goes_on.then_some(code);
         if !self.welcomed {
             self.welcomed = !goes_on;
             let upgrade = self.due.front().is_some_and(|due| due.asked == Asked::StartTls);
@@ -65,7 +65,7 @@ impl Smtp {
     }
 
     /// The last line of a reply.
-    fn answered(&mut self, due: Due, code: u16) {
+    pub(super) fn answered(&mut self, due: Due, code: u16) {
         match due.asked {
             Asked::Other => {}
             Asked::Data if code == 354 => self.early = None,

@@ -179,9 +179,12 @@ impl Handshake {
         side.fingerprint = Some(certificate::fingerprint(first));
         match Certificate::read(first) {
             Ok(certificate) => side.certificate = Some(certificate),
+            // as in Suricata, nothing is read behind it
             Err(event) => {
-                self.events.note("invalid_certificate");
-                self.events.note(event);
+                for event in ["invalid_certificate", event, "invalid_handshake_message", "invalid_ssl_record"] {
+                    self.events.note(event);
+                }
+                self.broken = true;
             }
         }
     }

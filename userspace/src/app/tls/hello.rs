@@ -2,6 +2,7 @@
 //!
 //! Extensions are read one by one: one that is not well formed is noted, and does not hide the others.
 
+use super::version::{FIRST_DRAFT, has_short_hello};
 use crate::{
     app::events::Events,
     protocol::wire::{Bytes, must},
@@ -53,7 +54,12 @@ impl Hello {
     pub fn read(side: Side, body: &[u8], events: &mut Events) -> Option<Self> {
         let mut bytes = Bytes::new(body);
         let mut hello = Self { legacy_version: bytes.u16()?, random: bytes.array()?, ..Self::default() };
-        hello.session = bytes.short_vector()?.to_vec();
+        let short = side == Side::Server && has_short_hello(hello.legacy_version);
+        if short && hello.legacy_version == 0x0304 {
+            hello.legacy_version = FIRST_DRAFT;
+        } else if !short {
+            hello.session = bytes.short_vector()?.to_vec();
+        }
         match side {
             Side::Client => {
                 hello.suites = numbers(bytes.vector()?);
@@ -61,7 +67,7 @@ impl Hello {
             }
             Side::Server => {
                 hello.suites = vec![bytes.u16()?];
-                let _compression = bytes.u8()?;
+                let _compression = if short { 0 } else { bytes.u8()? };
             }
         }
         if bytes.is_empty() {

@@ -1,5 +1,17 @@
 //! Versions, by the names that rules and events have for them.
 
+/// Drafts of TLS 1.3, which were spoken before it was done.
+pub const FIRST_DRAFT: u16 = 0x7f01;
+const LAST_DRAFT: u16 = 0x7fff;
+/// Up to this one a server's hello is without the fields that say nothing in TLS 1.3.
+const LAST_SHORT_HELLO: u16 = 0x7f15;
+
+/// Whether a server's hello that begins with this version has neither a session nor a compression method. Early drafts had the
+/// number of the version itself there.
+pub const fn has_short_hello(version: u16) -> bool {
+    version == 0x0304 || (FIRST_DRAFT <= version && version <= LAST_SHORT_HELLO)
+}
+
 /// As events write it.
 pub fn title(version: u16) -> String {
     match version {
@@ -10,7 +22,8 @@ pub fn title(version: u16) -> String {
         0x0302 => "TLS 1.1".to_owned(),
         0x0303 => "TLS 1.2".to_owned(),
         0x0304 => "TLS 1.3".to_owned(),
-        0x7f0e..=0x7fff => format!("TLS 1.3 draft-{:02}", version & 0xff),
+        FIRST_DRAFT..0x7f10 => "TLS 1.3 draft-<16".to_owned(),
+        0x7f10..=LAST_DRAFT => format!("TLS 1.3 draft-{:02}", version & 0xff),
         other => format!("0x{other:04x}"),
     }
 }
@@ -48,5 +61,5 @@ pub fn is_any_of(argument: &str, version: u16) -> bool {
 
 /// Version 1.3 or one of its drafts.
 pub fn is_13(version: u16) -> bool {
-    version == 0x0304 || (0x7f0e..=0x7fff).contains(&version)
+    version == 0x0304 || (FIRST_DRAFT..=LAST_DRAFT).contains(&version)
 }

@@ -6,11 +6,13 @@
 mod ftp;
 mod sip;
 mod tftp;
+mod transfers;
 
 use std::net::IpAddr;
 
 use dropgate_abi::hold::Held;
 
+pub use self::transfers::Transfers;
 use self::{ftp::Ftp, sip::Sip};
 use super::packet::Packet;
 use crate::protocol::{Direction, Protocol};

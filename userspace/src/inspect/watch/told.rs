@@ -110,7 +110,7 @@ pub(super) fn tell(parser: &mut dyn Parser, log: bool, original_app: Option<App>
 /// What was noticed about a transaction, in the words of Suricata's events: those of its older parsers are in capitals.
 fn anomalies(exchange: &dyn Exchange) -> impl Iterator<Item = Record> {
     let app = exchange.app();
-    let capitals = matches!(app, App::Http | App::Http1 | App::Smtp | App::Tls | App::Ftp);
+    let capitals = matches!(app, App::Http | App::Http1 | App::Smtp | App::Tls);
     exchange.events().iter().map(move |name| {
         let event = if capitals { name.to_ascii_uppercase() } else { (*name).to_owned() };
         let told = [("app_proto", app.told()), ("type", "applayer"), ("event", &event), ("layer", "proto_parser")];

@@ -1,7 +1,7 @@
 //! DNS (RFC 1035), and what has its message format: multicast DNS (RFC 6762) and LLMNR (RFC 4795) answer as DNS too.
 //!
 //! Its questions tell. Records behind them are not walked: fragments, servers with faults and tunnels are DNS still. A
-//! message without a question must be whole. NetBIOS names (RFC 1002) share the format and are told apart by their
+//! message without a question must be whole. What misuses the flags is DNS still if it asks for one plain name. NetBIOS names (RFC 1002) share the format and are told apart by their
 //! encoding and their type.
 
 use super::{
@@ -27,11 +27,10 @@ fn message(datagram: &[u8]) -> Option<()> {
     bytes.u16()?;
     let flags = bytes.u16()?;
     let opcode = flags >> 11 & 15;
-    // query, inverse query, status, notify, update
-    must(matches!(opcode, 0..=2 | 4 | 5) && flags & RESERVED == 0)?;
     let [questions, answers, authority, additional] = [bytes.u16()?, bytes.u16()?, bytes.u16()?, bytes.u16()?];
-    // a query has no error
-    must(flags & RESPONSE != 0 || flags & 15 == 0)?;
+    // query, inverse query, status, notify, update; and a query has no error
+    let sound = matches!(opcode, 0..=2 | 4 | 5) && flags & RESERVED == 0 && (flags & RESPONSE != 0 || flags & 15 == 0);
+    must(sound || (questions == 1 && plain_question(bytes).is_some()))?;
     if questions == 0 {
         // an answer, an announcement, or an inverse query, which carries one (RFC 1035 section 6.4)
         must(flags & RESPONSE != 0 || (opcode == INVERSE && answers == 1))?;
@@ -49,6 +48,22 @@ fn message(datagram: &[u8]) -> Option<()> {
         must(kind != 0 && kind != NETBIOS && class(bytes.u16()?))?;
     }
     Some(())
+}
+
+/// One question for a name of letters, digits, hyphens and underscores, of the class of the Internet.
+fn plain_question(mut bytes: Bytes<'_>) -> Option<()> {
+    let mut labels = 0;
+    loop {
+        let label = bytes.short_vector()?;
+        if label.is_empty() {
+            break;
+        }
+        labels += 1;
+        must(label.len() < 64 && labels < 32)?;
+        must(label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')))?;
+    }
+    let kind = bytes.u16()?;
+    must(labels > 1 && kind != 0 && kind != NETBIOS && bytes.u16()? == 1)
 }
 
 fn record(bytes: &mut Bytes<'_>) -> Option<()> {

@@ -181,7 +181,7 @@ fn mid_stream_with_unseen_bytes_in_flight() {
     assert_eq!(wire.send(ToServer, ACK, CLIENT + 100, SERVER, b"abc"), Answer::Hold);
     let held = wire.token;
     assert_eq!(wire.send(ToClient, ACK, SERVER, CLIENT + 100, b"x"), Answer::Release);
-    assert_eq!(wire.out.gap, Some(ToServer));
+    assert_eq!(wire.out.gap, Some((ToServer, 100)));
     assert_eq!(wire.out.let_go, [held]);
     assert_eq!(wire.seen(ToServer), b"abc");
     assert_eq!(wire.seen(ToClient), b"x");
@@ -195,7 +195,7 @@ fn gaps_of_a_capture() {
     wire.say(0, b"abc");
     assert_eq!(wire.say(10, b"def"), Answer::Hold);
     assert_eq!(wire.confirm(13), Answer::Release);
-    assert_eq!(wire.out.gap, Some(ToServer));
+    assert_eq!(wire.out.gap, Some((ToServer, 7)));
     assert_eq!(wire.seen(ToServer), b"abcdef");
     assert_eq!(wire.connection.held().count(), 0);
     assert_eq!(wire.say(13, b"ghi"), Answer::Release);

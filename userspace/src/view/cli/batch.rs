@@ -27,6 +27,9 @@ struct Job {
     capture: PathBuf,
     /// Where its events are appended.
     eve: PathBuf,
+    /// Its TCP checksums say nothing.
+    #[serde(default)]
+    any_checksum: bool,
 }
 
 /// One line of output, when the job of the same line of input is done.
@@ -96,7 +99,7 @@ fn replay<J: Judge>(
         judge.replace(&subject.image)?;
     }
     let mut eve = EveWriter::open(&job.eve).with_context(|| format!("cannot open `{}`", job.eve.display()))?;
-    let options = Options { initiator_inside, loose: subject.first_is_loose() };
+    let options = Options { initiator_inside, loose: subject.first_is_loose(), any_checksum: job.any_checksum };
     let capture = Capture::open(&job.capture)?;
     let mut replay = Replay::new(judge, &subject.ports, &subject.names, options)
         .inspecting(subject.rules.as_ref())

@@ -33,6 +33,9 @@ pub struct ReplayArgs {
     /// Place the side that starts each flow in the first zone, whatever its address
     #[arg(long)]
     pub initiator_inside: bool,
+    /// Take every TCP checksum for right: those of a capture may have been changed with its addresses
+    #[arg(long)]
+    pub any_checksum: bool,
     /// One JSON line for each packet
     #[arg(long)]
     pub json: bool,
@@ -107,7 +110,11 @@ fn replay_all(
     eve: Option<&mut EveWriter>,
     out: &mut impl Write,
 ) -> anyhow::Result<Summary> {
-    let options = Options { initiator_inside: args.initiator_inside, loose: subject.first_is_loose() };
+    let options = Options {
+        initiator_inside: args.initiator_inside,
+        loose: subject.first_is_loose(),
+        any_checksum: args.any_checksum,
+    };
     let mut replay = Replay::new(judge, &subject.ports, &subject.names, options).inspecting(subject.rules.as_ref());
     if let Some(eve) = eve {
         replay = replay.telling(Box::new(|event| eve.write(event)));

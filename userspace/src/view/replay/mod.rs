@@ -118,13 +118,15 @@ const SHORTEST: usize = 14;
 /// From the initiator's side to the other one, where the initiator is inside.
 const INSIDE_OUT: (Side, Option<Side>) = (Side::Zone(0), Some(Side::Outside));
 
-/// How a replay decides who is inside.
+/// How a replay decides who is inside, and what it believes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// The side that starts each flow stands in the first zone, whatever its address.
     pub initiator_inside: bool,
     /// That zone's state is loose.
     pub loose: bool,
+    /// TCP checksums say nothing: every one is made right.
+    pub any_checksum: bool,
 }
 
 /// A replay in progress: one judge and one clock over any number of captures.
@@ -229,7 +231,7 @@ impl<'a, J: Judge> Replay<'a, J> {
             lines: Lines::default(),
             inspector: Inspector::explaining(self.explaining),
             announcements: Announcements::new(self.judge.announcer(), self.options.initiator_inside),
-            offload: Offload::default(),
+            offload: if self.options.any_checksum { Offload::of_any() } else { Offload::default() },
             stand_ins: StandIns::default(),
             openings: Openings::default(),
             seen: Seen::default(),

@@ -42,6 +42,9 @@ pub fn write(case: &Case, folder: &Path) -> Result<PathBuf> {
 /// Those with keys of their own, and IPv6 extension headers.
 const HEADERS: &[u8] = &[0, 1, 6, 17, 43, 44, 51, 58, 60, 135, 139, 140];
 
+/// What is at home by Suricata's own settings.
+const HOME_NET: &str = "[192.168.0.0/16,10.0.0.0/8,172.16.0.0/12]";
+
 /// A service for every number of a kind.
 fn any_number(key: &str, is: impl Fn(u8) -> bool) -> String {
     let numbers: Vec<u8> = (0..=u8::MAX).filter(|number| is(*number)).collect();
@@ -124,6 +127,10 @@ fn variables(case: &Case, group: &str) -> Vec<(String, String)> {
     let path = format!("vars.{group}");
     let of_file = at(&case.settings.file, &path).as_object().into_iter().flatten();
     let mut all: Vec<(String, String)> = of_file.map(|(name, value)| (name.clone(), list(value))).collect();
+    // a test without settings of its own is run with Suricata's
+    if group == "address-groups" && case.settings.file.is_null() {
+        all.push(("HOME_NET".to_owned(), HOME_NET.to_owned()));
+    }
     for (name, value) in &case.settings.set {
         if let Some(name) = name.strip_prefix(&format!("{path}.")) {
             all.retain(|(other, _)| other != name);

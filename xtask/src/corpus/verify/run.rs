@@ -71,7 +71,7 @@ fn run(case: &Case, scope: &Scope<'_>, folder: &Path, replay: &mut Option<Replay
         Some(running) => running,
         None => replay.insert(Replay::start()?),
     };
-    if let Err(fault) = running.job(&policy, capture, &eve) {
+    if let Err(fault) = running.job(&policy, capture, &eve, case.settings.any_checksum()) {
         if fault.ends {
             *replay = None;
         }
@@ -136,9 +136,9 @@ impl Replay {
         Ok(Self { child, jobs, done })
     }
 
-    fn job(&mut self, policy: &Path, capture: &Path, eve: &Path) -> Result<(), Fault> {
+    fn job(&mut self, policy: &Path, capture: &Path, eve: &Path, any_checksum: bool) -> Result<(), Fault> {
         let ended = |what: &str| Fault { what: what.to_owned(), ends: true };
-        let job = json!({"policy": policy, "capture": capture, "eve": eve});
+        let job = json!({"policy": policy, "capture": capture, "eve": eve, "any_checksum": any_checksum});
         writeln!(self.jobs, "{job}").map_err(|_| ended("`dropgate replay` takes no more jobs"))?;
         let line = self.done.recv_timeout(PATIENCE).map_err(|_| match self.child.try_wait() {
             Ok(Some(status)) => ended(&format!("`dropgate replay` ended with {status}")),

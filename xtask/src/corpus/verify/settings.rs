@@ -92,6 +92,13 @@ impl Settings {
         )
     }
 
+    /// Checksums are not looked at.
+    pub fn any_checksum(&self) -> bool {
+        let none =
+            self.arguments.windows(2).any(|pair| matches!(pair, [option, value] if option == "-k" && value == "none"));
+        none || *self.get("pcap-file.checksum-checks") == "no"
+    }
+
     /// Packets are judged in line, rather than watched.
     pub fn inline(&self) -> bool {
         self.named_inline
