@@ -6,7 +6,7 @@ use super::{Clock, Names, community::community_id, eve, inspection, told};
 use crate::{
     inspect::Note,
     protocol::Protocol,
-    view::text::{self, address, protocol},
+    view::text::{self, protocol},
 };
 use dropgate_abi::{
     event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
@@ -62,9 +62,9 @@ pub(super) fn base(walk: &Walk, info: Option<&Info>, names: &Names, clock: &Cloc
         in_iface: names.interface(inbound),
         pcap_cnt: clock.packet(),
         vlan: walk.vlan.into_iter().filter(|&id| id != 0).collect(),
-        src_ip: known.then(|| address(walk.family, walk.src)),
+        src_ip: known.then(|| told::address(walk.family, walk.src)),
         src_port: ports.then_some(walk.sport),
-        dest_ip: known.then(|| address(walk.family, walk.dst)),
+        dest_ip: known.then(|| told::address(walk.family, walk.dst)),
         dest_port: ports.then_some(walk.dport),
         proto: known.then(|| protocol(walk.protocol)),
         icmp_type: icmp.then_some(walk.icmp_type),
@@ -151,9 +151,9 @@ pub fn flow(
             .into_iter()
             .filter(|&id| id != 0)
             .collect(),
-        src_ip: Some(address(flow.key.family, client.0)),
+        src_ip: Some(told::address(flow.key.family, client.0)),
         src_port: ports.then_some(client.1),
-        dest_ip: Some(address(flow.key.family, server.0)),
+        dest_ip: Some(told::address(flow.key.family, server.0)),
         dest_port: ports.then_some(server.1),
         proto: Some(protocol(flow.key.protocol)),
         ip_v: Some(flow.key.family),
