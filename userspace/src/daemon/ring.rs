@@ -121,14 +121,18 @@ impl Work {
                             self.notes.keep(*flow, note);
                         }
                         let (names, clock) = (self.names.load_full(), Clock::system());
+                        // whole packets were shown to rules before
+                        let fragment = match &*told {
+                            Told::Dropped(about, reason) if about.walk.parsed & parsed::FRAGMENT != 0 => {
+                                Some((Arc::clone(about), *reason))
+                            }
+                            _ => None,
+                        };
                         for event in made(*told, now_ns, &names, &clock) {
                             self.publish(&event);
                         }
-                        // whole packets were shown to rules before
-                        if let Told::Dropped(about, reason) = &*told
-                            && about.walk.parsed & parsed::FRAGMENT != 0
-                        {
-                            self.dropped(about, *reason, now_ns, (&names, &clock));
+                        if let Some((about, reason)) = fragment {
+                            self.dropped(&about, reason, now_ns, (&names, &clock));
                         }
                     }
                     Word::Listen(stream, filter) => {
