@@ -47,6 +47,8 @@ pub struct Packet<'a> {
     pub vlan: [u16; 2],
     /// What was noticed about it: names of `decode-event` and `stream-event`, without their prefix.
     pub events: &'a [&'static str],
+    /// It was dropped, and its bytes are not known: only rules are asked that need none.
+    pub cut: bool,
 }
 
 impl Packet<'_> {

@@ -58,6 +58,9 @@ impl Sieve {
     }
 
     fn enter(&mut self, rule: &Rule, groups: &mut Groups) {
+        if rule.conditions.iter().any(asks_fragments) {
+            self.table.fragments = 1;
+        }
         if opening::may_match(rule) {
             always::enter(rule, &[TCP], &mut self.table.openings);
         }
@@ -196,6 +199,11 @@ fn fits_number(condition: &Condition, protocol: u8) -> bool {
 /// wrong, were dropped before.
 fn can_hold(condition: &Condition) -> bool {
     !matches!(condition, Condition::Event(_) | Condition::Packet(PacketTest::Checksum { valid: false, .. }))
+}
+
+/// Whether a condition is one of fragments that do not fit together.
+fn asks_fragments(condition: &Condition) -> bool {
+    matches!(condition, Condition::Event(event) if event.starts_with("ipv4.frag_") || event.starts_with("ipv6.frag_"))
 }
 
 /// Whether a condition counts packets that it was not shown.

@@ -17,7 +17,7 @@ use super::{
     hosts::Hosts,
     kind::{Kind, is_of_transaction},
     matcher::{PACKET, Pattern, STREAM},
-    order,
+    order::{self, ActionOrder},
     transform::Prepared,
     variables::Names,
     verify::Steps,
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     buffer::{Buffer, Way},
     protocol::App,
-    rule::{Arrow, Check, Condition, FlagsTest, Inspect, PacketTest, Rule, Selected, Transform},
+    rule::{Arrow, Check, Condition, FlagsTest, Inspect, Number, PacketTest, Rule, Selected, Transform},
     subject::Direction,
 };
 
@@ -51,6 +51,8 @@ pub struct Compiled {
     pub variables: bool,
     /// It is asked of a transaction as a whole, whoever says what it asks for: it matches once.
     pub once: bool,
+    /// It can be asked about a packet whose bytes are not known.
+    pub without_bytes: bool,
     /// What it is found by.
     pub pattern: Option<Pattern>,
 }
@@ -111,8 +113,13 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Ruleset {
     /// Prepares rules to be matched. What cannot be found by a fast pattern is asked about every time.
-    pub fn compile(mut rules: Vec<Rule>) -> Self {
-        order::sort(&mut rules);
+    pub fn compile(rules: Vec<Rule>) -> Self {
+        Self::compile_in(rules, ActionOrder::default())
+    }
+
+    /// The same with actions in another order: what comes in front of `pass` is told and done all the same.
+    pub fn compile_in(mut rules: Vec<Rule>, order: ActionOrder) -> Self {
+        order::sort(&mut rules, order);
         let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
         let (mut addresses, mut selectors) = (AddressInterner::default(), Selectors::default());
         let compiled = rules.iter().enumerate();
@@ -248,6 +255,7 @@ fn prepare(number: u32, rule: &Arc<Rule>, addresses: &mut AddressInterner, selec
         fields: fields.into(),
         variables,
         once: is_once(rule),
+        without_bytes: is_without_bytes(rule),
         pattern,
         rule: rule.clone(),
     }
@@ -310,6 +318,21 @@ fn directions(rule: &Rule) -> [bool; 2] {
         }
     }
     out
+}
+
+/// Whether addresses, ports and what was noticed are all that a rule asks for.
+fn is_without_bytes(rule: &Rule) -> bool {
+    let fragments = rule.flow.only_fragments || rule.flow.no_fragments;
+    let known = |condition: &Condition| {
+        matches!(
+            condition,
+            Condition::Event(_)
+                | Condition::Xbits(_)
+                | Condition::Hostbits(_)
+                | Condition::Packet(PacketTest::SameAddress | PacketTest::Number(Number::IpProtocol, _))
+        )
+    };
+    !fragments && rule.conditions.iter().all(known)
 }
 
 /// A rule as a member of a group, if it belongs to this carrier and direction.

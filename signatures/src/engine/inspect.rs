@@ -45,7 +45,7 @@ impl Round<'_> {
     fn packet(&mut self) {
         let direction = self.direction as usize;
         let app = self.subject.flow.map_or(App::Unknown, |flow| flow.app);
-        if !self.subject.packet.network.is_empty() {
+        if !self.subject.packet.network.is_empty() || self.subject.packet.cut {
             self.events();
             if self.subject.flow.is_none() || !std::mem::replace(&mut self.flow.addresses_asked[direction], true) {
                 let (ruleset, packet) = (self.ruleset, &self.subject.packet);
@@ -64,6 +64,13 @@ impl Round<'_> {
         let window = self.stream();
         let mut candidates = std::mem::take(&mut self.scratch.candidates);
         candidates.sort_unstable();
+        if self.subject.packet.cut {
+            let ported = self.subject.packet.source_port != 0;
+            candidates.retain(|rule| {
+                let rule = self.compiled(*rule);
+                rule.without_bytes && (ported || !rule.ports)
+            });
+        }
         for rule in &candidates {
             self.ask(*rule, app, window.as_ref());
         }
@@ -168,7 +175,7 @@ impl Index {
         let transactions = self.fields.of(flow.app, direction);
         let transactions = transactions.is_some_and(|of| !of.is_empty());
         Wants {
-            packets: packets || first || spoken || !self.events.is_empty(),
+            packets: packets || first || spoken,
             stream,
             transactions: transactions || matches!(flow.app, App::Unknown) && self.transactions,
         }

@@ -256,6 +256,7 @@ impl Shown {
             events: &[],
             transport,
             vlan: [0; 2],
+            cut: false,
         }
     }
 

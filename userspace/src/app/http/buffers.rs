@@ -18,7 +18,7 @@ pub fn buffer(pair: &Pair, buffer: Buffer, direction: Direction, instance: usize
     let message = pair.message(direction);
     match buffer {
         Buffer::HttpRequestHeader | Buffer::HttpResponseHeader => {
-            return after(message, Progress::Body, || message.normal().fields.get(instance).map(Vec::as_slice));
+            return after(message, Progress::Body, || message.normal().field(instance));
         }
         Buffer::FileData if direction == Direction::ToServer => {
             return match message.contents(instance) {
@@ -97,8 +97,8 @@ fn section(pair: &Pair, buffer: Buffer, direction: Direction) -> Option<Field<'_
         Buffer::HttpHeader | Buffer::HttpHeaderNames => {
             let text = || {
                 let normal = message.normal();
-                let text = if buffer == Buffer::HttpHeader { &normal.header } else { &normal.names };
-                Some(&text[..]).filter(|text| !text.is_empty())
+                let text = if buffer == Buffer::HttpHeader { normal.header() } else { &normal.names };
+                Some(text).filter(|text| !text.is_empty())
             };
             Some(after(message, Progress::Body, text))
         }
@@ -113,12 +113,7 @@ fn section(pair: &Pair, buffer: Buffer, direction: Direction) -> Option<Field<'_
             if line.is_empty() {
                 return Some(Field::Absent);
             }
-            let mut start = [line, &b"\r\n"[..]].concat();
-            for field in &message.normal().fields {
-                start.extend_from_slice(field);
-                start.extend_from_slice(b"\r\n");
-            }
-            start.extend_from_slice(b"\r\n");
+            let start = [line, &b"\r\n"[..], &message.normal().all, b"\r\n"].concat();
             Some(Field::Whole(Data { bytes: start.into() }))
         }
         _ => None,

@@ -27,6 +27,22 @@ pub struct Alerted {
     pub said: Option<Box<[u8]>>,
 }
 
+impl Alerted {
+    /// That a rule has matched a packet that belongs to no flow.
+    pub(super) const fn of_packet(rule: Arc<Rule>, direction: Direction) -> Self {
+        Self {
+            rule,
+            blocked: false,
+            transaction: None,
+            direction,
+            app: App::Unknown,
+            original_app: None,
+            context: Vec::new(),
+            said: None,
+        }
+    }
+}
+
 /// Something that was said, complete.
 #[derive(Clone, Debug)]
 pub struct Logged {
