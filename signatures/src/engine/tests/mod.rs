@@ -256,7 +256,6 @@ impl Shown {
             events: &[],
             transport,
             vlan: [0; 2],
-            cut: false,
         }
     }
 
@@ -296,6 +295,7 @@ impl Shown {
             payload,
             vlan: self.vlan,
             events: self.events,
+            cut: false,
         };
         let stream = (self.protocol == 6 && !payload.is_empty() && self.flow.is_some()).then(|| Stream {
             bytes: &self.windows[way],
