@@ -21,6 +21,7 @@ mod matcher;
 mod order;
 mod outcome;
 mod packet;
+mod parsers;
 mod report;
 mod round;
 mod shared;
@@ -34,6 +35,7 @@ pub(crate) mod verify;
 
 use std::sync::Arc;
 
+pub(crate) use self::kind::is_of_transaction;
 #[doc(hidden)]
 pub use self::matcher::{Matcher, Pattern, Scanned};
 pub use self::{
@@ -123,6 +125,11 @@ impl Ruleset {
     /// Names of the bits and numbers that its rules have.
     pub const fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// Whether any rule asks for digests of files.
+    pub const fn asks_digests(&self) -> bool {
+        self.index.digests
     }
 
     /// What rules can still say anything about, of one direction of a flow from here on. Ports are the packet's: source,

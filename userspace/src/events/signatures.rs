@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::{Clock, Names, eve, told};
 use crate::{
     app::Record,
-    inspect::{About, Alerted, Logged},
+    inspect::{self, About, Alerted, Logged, Signatures, Watched},
 };
 
 /// The alert of a rule that has matched.
@@ -37,13 +37,26 @@ pub fn alert(about: &About, alerted: &Alerted, now_ns: u64, names: &Names, clock
         direction: Some(direction(alerted.direction)),
         alert: Some(header(rule, alerted.blocked, &base)),
         verdict: told::verdict(about, names),
-        flow: Some(told::flow(about, &base, now_ns, clock)),
+        flow: (about.held.flow != 0).then(|| told::flow(about, &base, now_ns, clock)),
         payload,
         packet,
         records: objects(None, alerted.context.clone()),
         dropgate,
         ..base
     }
+}
+
+/// The alerts of rules about a packet that was dropped, or found odd, where only its headers are known.
+pub fn dropped(
+    about: &About,
+    reason: Reason,
+    (signatures, watched): (&Signatures, &mut Watched),
+    now_ns: u64,
+    names: &Names,
+    clock: &Clock,
+) -> Vec<eve::Event> {
+    inspect::dropped(&about.walk, reason, signatures, now_ns, watched);
+    watched.alerts.drain(..).map(|alerted| alert(about, &alerted, now_ns, names, clock)).collect()
 }
 
 /// What an alert says of its rule. `base`: the event, with the ends of its packet.

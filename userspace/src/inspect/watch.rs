@@ -1,5 +1,6 @@
 //! Rules are asked about what a flow says, packet by packet, and what is to be told of it is gathered.
 
+mod dropped;
 mod note;
 mod told;
 
@@ -12,8 +13,9 @@ use dropgate_signatures::{
     subject::{self, Direction, Stream, Subject, Transaction},
 };
 
+pub use self::dropped::dropped;
 pub use self::told::{Alerted, Candidate, Logged, Watched};
-use self::{note::note, told::tell};
+use self::{dropped::events, note::note, told::tell};
 use super::{
     About, Answer, Judged,
     layer::Layer,
@@ -163,7 +165,7 @@ pub(super) fn watch(
     let mut asked = Asked {
         signatures,
         now_ns,
-        packet: shown(packet, direction),
+        packet: subject::Packet { events: noticed(answer, &packet.walk), ..shown(packet, direction) },
         flow: flow(held, &packet.walk, established, now_ns),
     };
     asked.flow.said = talk.watch.said();
@@ -273,6 +275,14 @@ fn shown<'a>(packet: &Packet<'a>, direction: Direction) -> subject::Packet<'a> {
     }
 }
 
+/// What was noticed about a packet that is dropped.
+const fn noticed(answer: Answer, walk: &Walk) -> &'static [&'static str] {
+    match answer {
+        Answer::Drop(reason) => events(reason, walk.family),
+        _ => &[],
+    }
+}
+
 /// A packet of which only this is known.
 fn headers(walk: &Walk, direction: Direction) -> subject::Packet<'static> {
     subject::Packet {
@@ -287,6 +297,7 @@ fn headers(walk: &Walk, direction: Direction) -> subject::Packet<'static> {
         payload: &[],
         vlan: walk.vlan,
         events: &[],
+        cut: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use dropgate_signatures::subject::Direction;
 
 use super::{
-    header::{End, Side, is_space, number},
+    header::{End, Side, Taken, is_space, number},
     line::{RequestLine, Version, is_method},
     message::{Progress, packings},
     multipart::Multipart,
@@ -163,32 +163,13 @@ impl Client {
     /// A header section, or trailers.
     fn section(&mut self, said: &[u8], pair: &mut Pair, limits: &Limits, last: bool) -> usize {
         let (State::Headers(end) | State::Trailers(end)) = &mut self.state else { return said.len() };
-        let known = self.held.len();
-        // most come in one piece, which need not be copied
-        let found = if known == 0 {
-            end.find(said, Side::Request, last)
-        } else {
-            self.held.extend_from_slice(said);
-            end.find(&self.held, Side::Request, last)
-        };
-        let len = known + said.len();
-        if found.unwrap_or(len) > LONG {
+        let Taken { used, section, known } = end.take(&mut self.held, said, Side::Request, last, limits.header);
+        if known > LONG {
             pair.notice("request_field_too_long");
         }
-        let used = match found {
-            Some(found) => found.saturating_sub(known),
-            None if last || len > limits.header => said.len(),
-            None => {
-                if known == 0 {
-                    self.held.extend_from_slice(said);
-                }
-                return said.len();
-            }
-        };
-        let held = std::mem::take(&mut self.held);
-        let section = &(if known == 0 { said } else { &held })[..found.unwrap_or(len)];
+        let Some(section) = section else { return used };
         let mut events = Vec::new();
-        pair.request.headers.read(section, Side::Request, &mut |oddity| events.push(super::request_event(oddity)));
+        pair.request.headers.read(&section, Side::Request, &mut |oddity| events.push(super::request_event(oddity)));
         events.into_iter().for_each(|event| pair.notice(event));
         if matches!(self.state, State::Trailers(_)) {
             pair.request.length += section.len() as u64;
@@ -244,7 +225,7 @@ impl Client {
             pair.request.is_multipart(multipart);
         } else if matches!(&method[..], b"POST" | b"PUT") {
             let name = pair.uri.path.clone().unwrap_or_default();
-            pair.request.is_file(&name);
+            pair.request.is_file(&name, limits);
         }
         pair.request.advance(Progress::Body);
         if matches!(self.state, State::Behind | State::Tunnel) {

@@ -3,7 +3,7 @@
 use dropgate_signatures::subject::Direction;
 
 use super::{
-    header::{End, Side, number},
+    header::{End, Side, Taken, number},
     line::{ResponseLine, Version, is_response},
     message::{Progress, packings},
     multipart::parameter,
@@ -171,7 +171,7 @@ impl Server {
         if pair.response.progress < Progress::Body {
             pair.response.take_plain(limits.body[1]);
             let name = pair.uri.path.clone().unwrap_or_default();
-            pair.response.is_file(&name);
+            pair.response.is_file(&name, limits);
             pair.response.advance(Progress::Body);
         }
         trouble(pair, Direction::ToClient, |message| message.push(line, limits));
@@ -191,32 +191,13 @@ impl Server {
     /// A header section, or trailers.
     fn section(&mut self, said: &[u8], pair: &mut Pair, limits: &Limits, last: bool) -> usize {
         let (State::Headers(end) | State::Trailers(end)) = &mut self.state else { return said.len() };
-        let known = self.held.len();
-        // most come in one piece, which need not be copied
-        let found = if known == 0 {
-            end.find(said, Side::Response, last)
-        } else {
-            self.held.extend_from_slice(said);
-            end.find(&self.held, Side::Response, last)
-        };
-        let len = known + said.len();
-        if found.unwrap_or(len) > LONG {
+        let Taken { used, section, known } = end.take(&mut self.held, said, Side::Response, last, limits.header);
+        if known > LONG {
             pair.notice("response_field_too_long");
         }
-        let used = match found {
-            Some(found) => found.saturating_sub(known),
-            None if last || len > limits.header => said.len(),
-            None => {
-                if known == 0 {
-                    self.held.extend_from_slice(said);
-                }
-                return said.len();
-            }
-        };
-        let held = std::mem::take(&mut self.held);
-        let section = &(if known == 0 { said } else { &held })[..found.unwrap_or(len)];
+        let Some(section) = section else { return used };
         let mut events = Vec::new();
-        pair.response.headers.read(section, Side::Response, &mut |oddity| events.push(super::response_event(oddity)));
+        pair.response.headers.read(&section, Side::Response, &mut |oddity| events.push(super::response_event(oddity)));
         events.into_iter().for_each(|event| pair.notice(event));
         if matches!(self.state, State::Trailers(_)) {
             pair.response.length += section.len() as u64;
@@ -295,7 +276,7 @@ impl Server {
         };
         let name = name.or_else(|| pair.uri.path.clone()).unwrap_or_default();
         pair.response.expect(limits.body[1], &packings);
-        pair.response.is_file(&name);
+        pair.response.is_file(&name, limits);
         if let Some((first, last)) = pair.response.headers.get("content-range").and_then(record::part) {
             pair.response.is_part(first, last);
         }
