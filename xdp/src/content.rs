@@ -231,7 +231,7 @@ fn hand_over(walk: &Walk, control: &Control, place: &Place, flow: Option<(&Subje
             let flow = unsafe { &*subject.flow };
             held.flags = flow.flags;
             held.started = flow.started;
-            held.packets = flow.packets;
+            held.packets = flow.packets();
             held.bytes = flow.bytes;
             (subject.hash, hold, flow.app)
         }

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use dropgate_abi::{
     control::{Control, mode},
-    flow::{Flow, TICK_SHIFT, expired, flag, tcp as state},
+    flow::{Flow, TICK_SHIFT, expired, flag, tallied, tcp as state},
     hold::{CLEAR, RELATED, SETTLED, SIEVED, sieved},
     policy::{
         FIRST_ZONE, PortKey, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, service, setting, side,
@@ -94,7 +94,7 @@ pub fn flow<F: Frame>(
     if content::first_look(walk) {
         // each direction of a flow comes in on one queue, so that these are not raced for
         let direction = walk.direction as usize & 1;
-        flow.packets[direction] += 1;
+        flow.tally[direction] = tallied(flow.tally[direction], walk.tcp_flags);
         flow.bytes[direction] += walk.ip_len as u64;
     }
     let subject = Subject { flow: &raw mut *flow, reason: Reason::flow, hash };

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::{bpf_get_prandom_u32, generated::bpf_loop};
 use dropgate_abi::{
     control::Control,
-    flow::{Flow, flag, tcp as state},
+    flow::{Flow, flag, tallied, tcp as state},
     hold::{RELATED, sieved},
     policy::{
         MAX_ZONES, SLOTS, Settings, ZONE_NONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF, Zone, kind, service, setting,
@@ -216,7 +216,8 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
     // SAFETY: no preconditions.
     new.id = (((unsafe { bpf_get_prandom_u32() } as u64) << 32) ^ hash) & ID_MASK;
     let (server, client) = if reversed { (0, 1) } else { (1, 0) };
-    new.packets = [server, client];
+    let tally = tallied(0, walk.tcp_flags);
+    new.tally = [server * tally, client * tally];
     new.bytes = [server * walk.ip_len as u64, client * walk.ip_len as u64];
     walk.service = new.service;
     walk.line = query.service.line;

@@ -17,7 +17,7 @@ use super::{
     hosts::Hosts,
     kind::{Kind, is_of_transaction},
     matcher::{PACKET, Pattern, STREAM},
-    order,
+    order::{self, ActionOrder},
     transform::Prepared,
     variables::Names,
     verify::Steps,
@@ -114,8 +114,13 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Ruleset {
     /// Prepares rules to be matched. What cannot be found by a fast pattern is asked about every time.
-    pub fn compile(mut rules: Vec<Rule>) -> Self {
-        order::sort(&mut rules);
+    pub fn compile(rules: Vec<Rule>) -> Self {
+        Self::compile_in(rules, ActionOrder::default())
+    }
+
+    /// The same with actions in another order: what comes in front of `pass` is told and done all the same.
+    pub fn compile_in(mut rules: Vec<Rule>, order: ActionOrder) -> Self {
+        order::sort(&mut rules, order);
         let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
         let (mut addresses, mut selectors) = (AddressInterner::default(), Selectors::default());
         let compiled = rules.iter().enumerate();

@@ -43,6 +43,7 @@ pub use self::{
     explain::{Explained, Failed, Why},
     flow::FlowState,
     kind::Kind,
+    order::ActionOrder,
     report::Report,
     round::Scratch,
     shared::Shared,

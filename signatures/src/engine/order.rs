@@ -4,21 +4,43 @@ use std::cmp::Reverse;
 
 use crate::rule::{Action, BitAction, Condition, Effect, FlowintOp, Rule};
 
-/// Sorts rules: by action, then by what they do with bits and numbers, then by priority, and then as they stand.
-pub fn sort(rules: &mut [Rule]) {
-    rules.sort_by_key(|rule| {
-        (action(rule.action), Reverse(bits(rule)), Reverse(numbers(rule)), Reverse(hosts(rule)), rule.priority)
-    });
+/// In which order actions come: the rank of `pass`, `drop`, `reject` and `alert`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ActionOrder([u8; 4]);
+
+impl Default for ActionOrder {
+    fn default() -> Self {
+        Self([0, 1, 2, 3])
+    }
 }
 
-/// `pass` comes first, and `alert` last.
-pub const fn action(action: Action) -> u8 {
-    match action {
-        Action::Pass => 0,
-        Action::Drop => 1,
-        Action::Reject(_) => 2,
-        Action::Alert => 3,
+impl ActionOrder {
+    /// What rules call these, in the order that is the default.
+    pub const WORDS: [&str; 4] = ["pass", "drop", "reject", "alert"];
+
+    /// The order in which these words stand; `None`: they are not each of [`ActionOrder::WORDS`] once.
+    pub fn of(words: &[&str]) -> Option<Self> {
+        let rank = |word| words.iter().position(|named| *named == word).and_then(|at| u8::try_from(at).ok());
+        let [pass, drop, reject, alert] = Self::WORDS.map(rank);
+        (words.len() == 4).then_some(Self([pass?, drop?, reject?, alert?]))
     }
+
+    const fn rank(self, action: Action) -> u8 {
+        let [pass, drop, reject, alert] = self.0;
+        match action {
+            Action::Pass => pass,
+            Action::Drop => drop,
+            Action::Reject(_) => reject,
+            Action::Alert => alert,
+        }
+    }
+}
+
+/// Sorts rules: by action, then by what they do with bits and numbers, then by priority, and then as they stand.
+pub fn sort(rules: &mut [Rule], order: ActionOrder) {
+    rules.sort_by_key(|rule| {
+        (order.rank(rule.action), Reverse(bits(rule)), Reverse(numbers(rule)), Reverse(hosts(rule)), rule.priority)
+    });
 }
 
 /// Setting, asking and setting, asking, neither.

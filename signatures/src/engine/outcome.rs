@@ -7,8 +7,8 @@ use super::{
 };
 use crate::rule::{Action, Effect};
 
-/// Tells what has matched, in the order of rules, and what becomes of the packet: `pass` wins over all, then the first one that
-/// drops or rejects.
+/// Tells what has matched, in the order of rules, and what becomes of the packet: what the first one says that drops, rejects or passes.
+/// Behind one that passes nothing is told.
 pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
     let mut matches = std::mem::take(&mut round.scratch.matches);
     let mut bypass = false;
@@ -23,17 +23,17 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
         if told == Told::No {
             continue;
         }
+        bypass |= round.subject.flow.is_some() && rule.effects.contains(&Effect::Bypass);
         if rule.action == Action::Pass {
-            out.alerts.clear();
-            out.dropped_by = None;
-            out.verdict = Verdict::Pass(of_flow);
+            if out.verdict == Verdict::Continue {
+                out.verdict = Verdict::Pass(of_flow);
+            }
             break;
         }
         out.verdict = stricter(out.verdict, rule.action, of_flow);
         if rule.action.blocks() {
             out.dropped_by.get_or_insert(*number);
         }
-        bypass |= round.subject.flow.is_some() && rule.effects.contains(&Effect::Bypass);
         if !rule.noalert {
             let silent = told == Told::Silent;
             let (transaction, in_stream, direction) = (*transaction, *in_stream, packet.direction);

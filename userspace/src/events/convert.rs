@@ -6,7 +6,7 @@ use super::{Clock, Names, community::community_id, eve, inspection, told};
 use crate::{
     inspect::Note,
     protocol::Protocol,
-    view::text::{self, address, protocol},
+    view::text::{self, protocol},
 };
 use dropgate_abi::{
     event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
@@ -62,9 +62,9 @@ pub(super) fn base(walk: &Walk, info: Option<&Info>, names: &Names, clock: &Cloc
         in_iface: names.interface(inbound),
         pcap_cnt: clock.packet(),
         vlan: walk.vlan.into_iter().filter(|&id| id != 0).collect(),
-        src_ip: known.then(|| address(walk.family, walk.src)),
+        src_ip: known.then(|| told::address(walk.family, walk.src)),
         src_port: ports.then_some(walk.sport),
-        dest_ip: known.then(|| address(walk.family, walk.dst)),
+        dest_ip: known.then(|| told::address(walk.family, walk.dst)),
         dest_port: ports.then_some(walk.dport),
         proto: known.then(|| protocol(walk.protocol)),
         icmp_type: icmp.then_some(walk.icmp_type),
@@ -151,18 +151,18 @@ pub fn flow(
             .into_iter()
             .filter(|&id| id != 0)
             .collect(),
-        src_ip: Some(address(flow.key.family, client.0)),
+        src_ip: Some(told::address(flow.key.family, client.0)),
         src_port: ports.then_some(client.1),
-        dest_ip: Some(address(flow.key.family, server.0)),
+        dest_ip: Some(told::address(flow.key.family, server.0)),
         dest_port: ports.then_some(server.1),
         proto: Some(protocol(flow.key.protocol)),
         ip_v: Some(flow.key.family),
         app_proto: Protocol::app_proto(flow.spoken()),
         flow: Some(eve::Flow {
-            pkts_toserver: flow.packets[0],
-            pkts_toclient: flow.packets[1],
-            bytes_toserver: flow.bytes[0] + flow.packets[0] * link_bytes(flow.to_server_port),
-            bytes_toclient: flow.bytes[1] + flow.packets[1] * link_bytes(flow.to_client_port),
+            pkts_toserver: flow.packets()[0],
+            pkts_toclient: flow.packets()[1],
+            bytes_toserver: flow.bytes[0] + flow.packets()[0] * link_bytes(flow.to_server_port),
+            bytes_toclient: flow.bytes[1] + flow.packets()[1] * link_bytes(flow.to_client_port),
             start: clock.format(start_ns),
             end: Some(eve::FlowEnd {
                 end: clock.format(end_ns),
@@ -183,7 +183,7 @@ pub fn flow(
         metadata: told::metadata(&note.metadata, &[]),
         traffic: told::traffic(&note.metadata),
         ether: told::macs(note),
-        tcp: ended_state(flow).map(|state| eve::Tcp { state }),
+        tcp: ended_state(flow).map(|state| ended_tcp(flow, state)),
         dropgate: Some(eve::Own {
             generation: Some(flow.generation),
             zone: names.zone(flow.zone),
@@ -259,6 +259,27 @@ const fn link_bytes(port: u64) -> u64 {
         return ETHERNET;
     }
     ETHERNET + TAG * ((port >> 32 & 0xffff != 0) as u64 + (port >> 48 != 0) as u64)
+}
+
+/// How a connection ended, and the flags of its segments.
+fn ended_tcp(flow: &Flow, state: &'static str) -> eve::Tcp {
+    let [to_server, to_client] = flow.tcp_flags();
+    let all = to_server | to_client;
+    let bit = |at: u8| all & (1 << at) != 0;
+    eve::Tcp {
+        tcp_flags: format!("{all:02x}"),
+        tcp_flags_ts: format!("{to_server:02x}"),
+        tcp_flags_tc: format!("{to_client:02x}"),
+        syn: bit(1),
+        fin: bit(0),
+        rst: bit(2),
+        psh: bit(3),
+        ack: bit(4),
+        urg: bit(5),
+        ecn: bit(6),
+        cwr: bit(7),
+        state,
+    }
 }
 
 /// Suricata's name of the state that a connection ended in: it goes on from one FIN by who sent it, and is closed when the
@@ -394,7 +415,7 @@ mod tests {
             peer: 2,
             started: (1_000_000_000u64 >> TICK_SHIFT) as u32,
             id: 99,
-            packets: [5, 4],
+            tally: [5 | 0x1b << 56, 4 | 0x12 << 56],
             bytes: [500, 4000],
             ..Flow::default()
         };
@@ -412,7 +433,11 @@ mod tests {
         assert_eq!(event["flow"]["state"], "closed");
         assert_eq!(event["flow"]["age"], 2);
         assert_eq!(event["flow"]["bytes_toclient"], 4000 + 4 * 14, "of frames");
-        assert_eq!(event["tcp"]["state"], "closed");
+        assert_eq!(
+            event["tcp"],
+            json!({"tcp_flags": "1b", "tcp_flags_ts": "1b", "tcp_flags_tc": "12", "syn": true, "fin": true, "psh": true,
+                "ack": true, "state": "closed"})
+        );
         assert_eq!(event["dropgate"]["service"], "web");
         assert_eq!(event["dropgate"]["line"], 14);
     }

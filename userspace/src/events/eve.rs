@@ -334,9 +334,29 @@ pub struct FlowEnds {
     pub dest_port: Option<u16>,
 }
 
-/// State of a TCP flow.
+/// Flags and state of a TCP flow.
 #[derive(Clone, Debug, Serialize)]
 pub struct Tcp {
+    /// All that were seen, in hexadecimal; the same by direction.
+    pub tcp_flags: String,
+    pub tcp_flags_ts: String,
+    pub tcp_flags_tc: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub syn: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fin: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rst: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub psh: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ack: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub urg: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ecn: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cwr: bool,
     pub state: &'static str,
 }
 

@@ -1,17 +1,20 @@
 //! What events tell of a packet and of its flow beside what they are about.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use dropgate_abi::{
     flow::start_ns,
     reason::Reason,
-    tuple::{V4, V6},
+    tuple::{Address, V4, V6},
 };
 use dropgate_signatures::{engine, rule::Ends};
 
 use super::{Clock, Names, convert, eve, inspection::judged};
-use crate::inspect::{About, Metadata, Note};
+use crate::{
+    inspect::{About, Metadata, Note},
+    view::text,
+};
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
@@ -61,6 +64,14 @@ pub(super) fn flow(about: &About, base: &eve::Event, now_ns: u64, clock: &Clock)
             src_port: client.1,
             dest_port: server.1,
         }),
+    }
+}
+
+/// An address as Suricata writes it: of IPv6, every digit.
+pub(super) fn address(family: u8, address: Address) -> String {
+    match text::ip(family, address) {
+        Some(IpAddr::V6(address)) => address.segments().map(|part| format!("{part:04x}")).join(":"),
+        _ => text::address(family, address),
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn load(
         *left_out.entry(refused.keyword.clone()).or_default() += 1;
     }
     (signatures.disabled, signatures.left_out) = (disabled, left_out);
-    signatures.ruleset = Arc::new(Ruleset::compile(rules));
+    signatures.ruleset = Arc::new(Ruleset::compile_in(rules, signatures.order));
     let mut all = reader.diagnostics;
     let (refused, slow): (Vec<_>, Vec<_>) = diagnostics.into_iter().partition(Diagnostic::is_error);
     let more = (refused.len() + slow.len()).saturating_sub(MOST_SHOWN);

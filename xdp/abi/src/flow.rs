@@ -54,12 +54,35 @@ pub struct Flow {
     pub hold: u32,
     /// Random-looking identity, below 2^53 so that JSON readers keep it exact.
     pub id: u64,
-    /// By direction: to-server, to-client. Bytes are those of the IP packet.
-    pub packets: [u64; 2],
+    /// By direction: to-server, to-client. Packets, and in the highest byte every TCP flag that was seen: see
+    /// [`Flow::packets`] and [`Flow::tcp_flags`].
+    pub tally: [u64; 2],
+    /// Those of the IP packets.
     pub bytes: [u64; 2],
 }
 
+/// Where flags begin in a word of [`Flow::tally`].
+const FLAGS_SHIFT: u32 = 56;
+
+/// A word of [`Flow::tally`] with one packet more, which has these TCP flags.
+#[inline(always)]
+pub const fn tallied(tally: u64, flags: u8) -> u64 {
+    (tally + 1) | (flags as u64) << FLAGS_SHIFT
+}
+
 impl Flow {
+    /// Packets by direction.
+    #[inline(always)]
+    pub const fn packets(&self) -> [u64; 2] {
+        const PACKETS: u64 = (1 << FLAGS_SHIFT) - 1;
+        [self.tally[0] & PACKETS, self.tally[1] & PACKETS]
+    }
+
+    /// Every TCP flag that was seen, by direction.
+    pub const fn tcp_flags(&self) -> [u8; 2] {
+        [(self.tally[0] >> FLAGS_SHIFT) as u8, (self.tally[1] >> FLAGS_SHIFT) as u8]
+    }
+
     /// What it speaks, by [`Flow::app`], where that is not only what it was announced to speak.
     pub const fn spoken(&self) -> u8 {
         let open = self.flags & flag::INSPECT != 0 && self.hold & SETTLED == 0 && self.drop_reason == 0;

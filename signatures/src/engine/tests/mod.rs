@@ -256,7 +256,6 @@ impl Shown {
             events: &[],
             transport,
             vlan: [0; 2],
-            cut: false,
         }
     }
 
@@ -295,6 +294,7 @@ impl Shown {
             transport: if self.protocol == 6 { &self.transport } else { &[] },
             payload,
             vlan: self.vlan,
+            cut: false,
             events: self.events,
         };
         let stream = (self.protocol == 6 && !payload.is_empty() && self.flow.is_some()).then(|| Stream {

@@ -156,6 +156,27 @@ fn events() {
 }
 
 #[test]
+fn what_comes_in_front_of_pass_is_done() {
+    let rules = || {
+        let tcp = |sid, action| rule(sid, Protocol::Tcp).on_port(80, 80).payload(vec![content("x")]).action(action).0;
+        vec![tcp(1, Action::Pass), tcp(2, Action::Drop), tcp(3, Action::Alert)]
+    };
+    for (order, told, verdict) in [
+        (["pass", "drop", "reject", "alert"], vec![], Verdict::Pass(true)),
+        (["alert", "pass", "drop", "reject"], vec![3], Verdict::Pass(true)),
+        (["drop", "pass", "reject", "alert"], vec![2], Verdict::Drop(true)),
+        (["drop", "reject", "alert", "pass"], vec![2, 3], Verdict::Drop(true)),
+    ] {
+        let mut shown = Shown::new(Vec::new());
+        shown.ruleset = Ruleset::compile_in(rules(), ActionOrder::of(&order).unwrap());
+        assert_eq!(shown.say(b"x"), told, "{order:?}");
+        assert_eq!(shown.out.verdict, verdict, "{order:?}");
+    }
+    assert_eq!(ActionOrder::of(&["pass", "drop", "reject"]), None);
+    assert_eq!(ActionOrder::of(&["pass", "drop", "reject", "drop"]), None);
+}
+
+#[test]
 fn an_explanation_names_what_failed() {
     let size = Condition::Packet(PacketTest::Number(Number::PayloadSize, NumberTest::Less(3)));
     let mut shown = Shown::new(vec![udp(1, "abc").when(size), udp(2, "x"), udp(3, "abc")]).udp();

@@ -342,28 +342,20 @@ impl End {
     /// Takes the next bytes of a section, of which some are `held`. One of more than `most` bytes ends where those do.
     pub fn take<'a>(&mut self, held: &mut Vec<u8>, said: &'a [u8], side: Side, last: bool, most: usize) -> Taken<'a> {
         let before = held.len();
-        // most come in one piece, which need not be copied
-        let bytes = if before == 0 {
-            said
-        } else {
-            held.extend_from_slice(said);
-            &**held
-        };
-        let found = self.find(bytes, side, last);
-        let len = bytes.len();
-        let known = found.unwrap_or(len);
-        if found.is_none() && !last && len <= most {
-            if before == 0 {
-                held.extend_from_slice(said);
-            }
+        if before == 0
+            && let Some(known) = self.find(said, side, last)
+        {
+            // most come in one piece, which need not be copied
+            return Taken { used: known, section: Some(said[..known].into()), known };
+        }
+        held.extend_from_slice(said);
+        let found = self.find(held, side, last);
+        let known = found.unwrap_or(held.len());
+        if found.is_none() && !last && held.len() <= most {
             return Taken { used: said.len(), section: None, known };
         }
-        let mut section = if before == 0 { Cow::Borrowed(said) } else { Cow::Owned(std::mem::take(held)) };
-        match &mut section {
-            Cow::Borrowed(bytes) => *bytes = &bytes[..known],
-            Cow::Owned(bytes) => bytes.truncate(known),
-        }
-        Taken { used: known.saturating_sub(before), section: Some(section), known }
+        held.truncate(known);
+        Taken { used: known.saturating_sub(before), section: Some(std::mem::take(held).into()), known }
     }
 
     /// Where the section ends that these bytes begin with, with the line that ends it; `None`: not yet. `bytes` may only grow from

@@ -39,7 +39,7 @@ impl Bench {
         let announced = if flow.hold & RELATED != 0 { flow.app } else { 0 };
         let sieved = u8::from(flow.hold & SIEVED != 0);
         let (app, flags, started) = (flow.app, flow.flags, flow.started);
-        let (packets, bytes) = (flow.packets, flow.bytes);
+        let (packets, bytes) = (flow.packets(), flow.bytes);
         flow.hold = flow.hold.wrapping_add(ONE) & !CLEAR;
         self.flows.set(index, bucket);
         Some(Held { hash, sequence, announced, sieved, app, flags, started, packets, bytes, ..held })

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use dropgate_signatures::engine::Ruleset;
+use dropgate_signatures::engine::{ActionOrder, Ruleset};
 
 use crate::policy::source::Location;
 
@@ -26,6 +26,8 @@ pub struct Signatures {
     pub thresholds: Option<FileName>,
     /// What is said is told of (EVE `http`, `tls`, `dns` and so on), also where no rule asks for it.
     pub log: bool,
+    /// In which order actions come, as Suricata's `action-order`.
+    pub order: ActionOrder,
     /// Variables for addresses and for ports, as rules write them behind `$`.
     pub addresses: BTreeMap<String, String>,
     pub ports: BTreeMap<String, String>,

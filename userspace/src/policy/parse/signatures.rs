@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dropgate_signatures::load::Variables;
+use dropgate_signatures::{engine::ActionOrder, load::Variables};
 
 use super::{Parser, section::Section, value::Value};
 use crate::policy::{
@@ -29,6 +29,9 @@ impl Parser {
         if let Some(log) = section.get("log").and_then(|value| self.boolean(value)) {
             signatures.log = log;
         }
+        if let Some(value) = section.get("action_order") {
+            signatures.order = self.action_order(value).unwrap_or_default();
+        }
         let mut variables = Variables::default();
         if let Some(table) = section.table(self, "addresses") {
             signatures.addresses =
@@ -51,6 +54,19 @@ impl Parser {
         }
         section.finish(self);
         signatures
+    }
+
+    /// Each action once.
+    fn action_order(&mut self, value: Value<'_>) -> Option<ActionOrder> {
+        let words: Vec<(&str, &str)> = ActionOrder::WORDS.iter().map(|word| (*word, *word)).collect();
+        let elements = self.array(value, "the actions in their order");
+        let named: Vec<&str> = elements.iter().filter_map(|element| self.choice(element, "action", &words)).collect();
+        let order = ActionOrder::of(&named);
+        if order.is_none() && named.len() == elements.len() {
+            let expected = "`pass`, `drop`, `reject` and `alert`, each once";
+            self.add(&codes::CHOICE, value.span(), format!("not an order of actions: expected {expected}"));
+        }
+        order
     }
 
     fn file_name(&mut self, value: Value<'_>, what: &str) -> Option<FileName> {

@@ -322,7 +322,7 @@ impl<'a, J: Judge> Replay<'a, J> {
         let held = if walk.action == action::HOLD { self.judge.hold(&walk) } else { None };
         stand_ins.restore(&mut walk);
         if walk.flow_id != 0 {
-            seen_flows.packet(walk.flow_id, self.now_ns, self.options.initiator_inside.then_some(&packet.frame));
+            seen_flows.packet(&walk, self.now_ns, &packet.frame, self.options.initiator_inside);
         }
         let mut line = Line::judged(packet.number, packet.timestamp_ns, &walk, &place, self.names);
         line.cut = packet.cut;

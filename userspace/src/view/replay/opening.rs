@@ -16,6 +16,9 @@ use etherparse::{LaxNetSlice, LaxSlicedPacket, PacketBuilder, TcpHeader, Transpo
 use super::{INSIDE_OUT, Judge, OneCapture, Replay};
 use crate::view::{peek::peek, ports::retagged};
 
+/// In a word of [`Flow::tally`]: a SYN was seen.
+const SYN_SEEN: u64 = 2 << 56;
+
 /// Time to live of a packet that was never sent.
 const TTL: u8 = 64;
 /// Window of a segment that says nothing of its scale.
@@ -83,7 +86,8 @@ impl Openings {
     /// What a flow is without its opening.
     pub fn leave_out(&mut self, flow: &mut Flow) {
         if let Some(bytes) = self.0.remove(&flow.id) {
-            flow.packets[0] = flow.packets[0].saturating_sub(1);
+            // the flags were the opening's alone: what began in its middle has no SYN
+            flow.tally[0] = flow.tally[0].saturating_sub(1) & !SYN_SEEN;
             flow.bytes[0] = flow.bytes[0].saturating_sub(bytes);
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use dropgate_abi::walk::Walk;
+
 use crate::events::{Clock, eve::Event};
 
 /// What was seen of one flow.
@@ -12,6 +14,9 @@ struct Flow {
     /// Monotonic times of its first and of its latest packet, ns.
     first_ns: u64,
     last_ns: u64,
+    /// Packets and bytes of their frames, by direction.
+    packets: [u64; 2],
+    bytes: [u64; 2],
 }
 
 /// The flows of a capture, by identity.
@@ -19,11 +24,15 @@ struct Flow {
 pub struct Seen(HashMap<u64, Flow>);
 
 impl Seen {
-    /// A packet of a flow. `frame`: with its own tags, where the programs are shown others.
-    pub fn packet(&mut self, flow: u64, now_ns: u64, frame: Option<&[u8]>) {
-        let vlan = || frame.map(tags).unwrap_or_default();
-        let flow = self.0.entry(flow).or_insert_with(|| Flow { vlan: vlan(), first_ns: now_ns, last_ns: now_ns });
+    /// A packet of a flow. `retagged`: the programs are shown others than the tags of its `frame`.
+    pub fn packet(&mut self, walk: &Walk, now_ns: u64, frame: &[u8], retagged: bool) {
+        let vlan = || if retagged { tags(frame) } else { Vec::new() };
+        let new = || Flow { vlan: vlan(), first_ns: now_ns, ..Flow::default() };
+        let flow = self.0.entry(walk.flow_id).or_insert_with(new);
         flow.last_ns = flow.last_ns.max(now_ns);
+        let way = usize::from(walk.direction & 1);
+        flow.packets[way] += 1;
+        flow.bytes[way] += frame.len() as u64;
     }
 
     /// Puts into an event what is known better here.
@@ -34,6 +43,10 @@ impl Seen {
         }
         let Some(account) = &mut event.flow else { return };
         account.start = clock.format(flow.first_ns);
+        // what was put together of fragments, or was cut off, was not seen as it was counted
+        if [account.pkts_toserver, account.pkts_toclient] == flow.packets {
+            [account.bytes_toserver, account.bytes_toclient] = flow.bytes;
+        }
         if let Some(end) = &mut account.end {
             end.end = clock.format(flow.last_ns);
             // whole seconds of the day, as Suricata counts them
@@ -76,11 +89,15 @@ mod tests {
     #[test]
     fn events_have_the_times_of_the_capture() {
         let mut seen = Seen::default();
-        seen.packet(7, 1_500_000_001, None);
-        seen.packet(7, 3_100_000_000, None);
+        let walk = Walk { flow_id: 7, ..Walk::default() };
+        seen.packet(&walk, 1_500_000_001, &[0; 60], true);
+        seen.packet(&walk, 3_100_000_000, &[0; 64], true);
+        seen.packet(&Walk { direction: 1, ..walk }, 3_000_000_000, &[0; 70], true);
         let mut event = Event {
             flow_id: Some(7),
             flow: Some(eve::Flow {
+                pkts_toserver: 2,
+                pkts_toclient: 1,
                 end: Some(eve::FlowEnd {
                     end: String::new(),
                     age: 9,
@@ -97,6 +114,7 @@ mod tests {
         seen.correct(&mut event, &Clock::fixed(0, 0));
         let flow = event.flow.unwrap();
         assert!(flow.start.contains(":01.500000"), "{}", flow.start);
+        assert_eq!((flow.bytes_toserver, flow.bytes_toclient), (124, 70));
         let end = flow.end.unwrap();
         assert!(end.end.contains(":03.100000") && end.age == 2, "{end:?}");
     }

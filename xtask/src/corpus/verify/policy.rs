@@ -76,6 +76,11 @@ fn signatures(case: &Case, folder: &Path) -> Result<String> {
     if let Some(file) = &case.rules_file {
         text.push_str(&format!("files = [{}]\n", quoted(&rules(case, file, folder)?)));
     }
+    let order: Vec<String> =
+        case.settings.get("action-order").as_array().into_iter().flatten().map(super::yaml::text).collect();
+    if !order.is_empty() {
+        text.push_str(&format!("action_order = {order:?}\n"));
+    }
     for (key, setting) in [
         ("thresholds", "threshold-file"),
         ("classification", "classification-file"),
