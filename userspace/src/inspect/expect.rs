@@ -13,7 +13,7 @@ use crate::{
     app::Limits,
     policy::{
         Image, Policy,
-        model::{Expect, Failure, Inspection, Proxied, Reaction, Tells},
+        model::{self, Expect, Failure, Inspection, Proxied, Reaction, Tells},
     },
     protocol::{self, Candidates, Protocol},
 };
@@ -64,7 +64,7 @@ impl Rules {
             transfers: Arc::default(),
             log: signatures.log,
             payload: image.tells.payload,
-            limits: Limits::default(),
+            limits: Limits { digests: digests(signatures), ..Limits::default() },
         });
         Some(Self {
             inspection: policy.inspection?,
@@ -132,6 +132,16 @@ impl Rules {
     /// What is expected, for people.
     pub fn expected(&self, expected: Expected) -> Vec<&'static str> {
         names(self.listed(expected))
+    }
+}
+
+/// Bytes of a body beyond which it has no digests: of any, if rules ask for them.
+fn digests(signatures: &model::Signatures) -> u64 {
+    const TOLD: u64 = 1 << 20;
+    match signatures.ruleset.asks_digests() {
+        true => u64::MAX,
+        false if signatures.log => TOLD,
+        false => 0,
     }
 }
 

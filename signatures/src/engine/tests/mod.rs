@@ -294,6 +294,7 @@ impl Shown {
             transport: if self.protocol == 6 { &self.transport } else { &[] },
             payload,
             vlan: self.vlan,
+            cut: false,
             events: self.events,
             cut: false,
         };
