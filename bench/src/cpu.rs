@@ -36,7 +36,7 @@ pub fn thread() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
-/// Memory of a process that is in use now, and the most that was, bytes (`/proc/PID/status`).
+/// Memory of a process now, bytes (`/proc/PID/status`): its own, and with what it has mapped of files and kernel tables.
 pub fn memory(process: u32) -> Result<[u64; 2]> {
     let path = format!("/proc/{process}/status");
     let text = fs::read_to_string(&path).with_context(|| format!("reading `{path}`"))?;
@@ -44,8 +44,8 @@ pub fn memory(process: u32) -> Result<[u64; 2]> {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
     };
-    let both = field("VmRSS:").zip(field("VmHWM:"));
-    both.map(|(now, most)| [now, most]).with_context(|| format!("`{path}` does not tell of memory"))
+    let both = field("RssAnon:").zip(field("VmRSS:"));
+    both.map(|(own, all)| [own, all]).with_context(|| format!("`{path}` does not tell of memory"))
 }
 
 fn is_softirq(name: &str) -> bool {

@@ -16,6 +16,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 
+/// The daemon's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures Dropgate beside its peers and writes `bench/results/NAME.md` and `NAME.json`. Needs root.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench")]

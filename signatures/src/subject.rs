@@ -47,6 +47,8 @@ pub struct Packet<'a> {
     pub vlan: [u16; 2],
     /// What was noticed about it: names of `decode-event` and `stream-event`, without their prefix.
     pub events: &'a [&'static str],
+    /// It was dropped, and its bytes are not known: only rules are asked that need none.
+    pub cut: bool,
 }
 
 impl Packet<'_> {
@@ -176,6 +178,8 @@ pub struct File<'a> {
     /// So far.
     pub size: u64,
     pub complete: bool,
+    /// That was not all of it.
+    pub truncated: bool,
     /// Once it is complete, in bytes of the digest.
     pub md5: Option<&'a [u8]>,
     pub sha1: Option<&'a [u8]>,

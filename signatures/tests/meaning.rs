@@ -359,6 +359,20 @@ fn numbers_and_protocols_compared_in_other_ways() {
 }
 
 #[test]
+fn another_size_is_the_size_of_something() {
+    let sizes = |options: &str| -> Vec<NumberTest> {
+        let size = |condition: &Condition| match condition {
+            Condition::Packet(PacketTest::Number(Number::PayloadSize, test)) => test.clone(),
+            other => panic!("{other:?}"),
+        };
+        of(options).conditions.iter().map(size).collect()
+    };
+    assert_eq!(sizes("dsize:!9;"), [NumberTest::NotEqual(9), NumberTest::Greater(0)]);
+    assert_eq!(sizes("dsize:!0;"), [NumberTest::NotEqual(0)]);
+    assert_eq!(sizes("dsize:<9;"), [NumberTest::Less(9)]);
+}
+
+#[test]
 fn entropy_of_a_part() {
     for (text, expected) in [
         ("entropy: value > 4;", (0, 0, EntropyTest::Greater(4.0))),

@@ -8,6 +8,11 @@ use dropgate::{
     view::{bench, cli},
 };
 
+/// Events are made by the inspector's threads and end in another, which glibc's allocator is slow at
+/// (docs/decisions/0016-cost-of-rules.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Inline intrusion prevention for Linux gateways.
 #[derive(Parser)]
 #[command(name = "dropgate", version, about)]

@@ -28,14 +28,15 @@ pub fn may_match(frame: &impl Frame, walk: &Walk, settings: &Settings) -> bool {
     }
     let Some(table) = DATAGRAMS.get(walk.slot & (SLOTS - 1)) else { return true };
     let ports = (walk.sport, walk.dport);
-    if table.always.may_match(walk) {
+    let fragment = walk.parsed & parsed::FRAGMENT != 0;
+    if fragment && table.fragments != 0 || table.always.may_match(walk) {
         return true;
     }
     let groups = table.groups(walk.protocol, ports, walk.icmp_type);
     if groups == 0 {
         return false;
     }
-    if walk.parsed & (parsed::FRAGMENT | parsed::MERGED) != 0 {
+    if fragment || walk.parsed & parsed::MERGED != 0 {
         return true;
     }
     let at = walk.l4 as u32 + header(walk.protocol);

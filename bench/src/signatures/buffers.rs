@@ -103,10 +103,11 @@ fn packet(direction: Direction, port: u16, payload: &[u8]) -> Packet<'_> {
         network: &[0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         transport: &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x18, 0, 0, 0, 0, 0, 0],
         payload,
+        vlan: [0; 2],
         events: &[],
     }
 }
 
 const fn flow(app: App) -> Flow {
-    Flow { established: true, app, original_app: None, packets: [9, 9], bytes: [9, 9], age_s: 0 }
+    Flow { established: true, app, original_app: None, packets: [9, 9], bytes: [9, 9], said: [9, 9], age_s: 0 }
 }

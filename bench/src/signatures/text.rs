@@ -52,11 +52,13 @@ pub fn write(text: &mut String, of: &Signatures) -> Result {
         writeln!(
             text,
             "\nTen pushes of the largest set under the keep-alive load: {} s each; {:.0} requests/s meanwhile, {} failed. Memory of \
-             the daemon: {:.0} MB before, {:.0} after one push, {:.0} after ten more, {:.0} at most.",
+             the daemon: {:.0} MB before ({:.0} with what it has mapped of the kernel's tables), {:.0} after one push, {:.0} after \
+             ten more, {:.0} at most.",
             of_spread(&pushes.push_s, 2),
             pushes.requests,
             pushes.failed,
             pushes.before_mb,
+            pushes.mapped_mb,
             pushes.first_mb,
             pushes.last_mb,
             pushes.most_mb

@@ -20,8 +20,9 @@ use dropgate_abi::{
 
 use self::{groups::Groups, pattern::Pattern};
 use crate::{
+    engine::is_of_transaction,
     protocol::App,
-    rule::{Condition, Number, NumberTest, PacketTest, Protocol, Rule, Selected},
+    rule::{Condition, Number, NumberTest, PacketTest, Protocol, Rule},
 };
 
 /// Protocols whose packets are no datagrams.
@@ -57,6 +58,9 @@ impl Sieve {
     }
 
     fn enter(&mut self, rule: &Rule, groups: &mut Groups) {
+        if rule.conditions.iter().any(asks_fragments) {
+            self.table.fragments = 1;
+        }
         if opening::may_match(rule) {
             always::enter(rule, &[TCP], &mut self.table.openings);
         }
@@ -64,7 +68,7 @@ impl Sieve {
         if protocols.is_empty() || !rule.conditions.iter().all(can_hold) {
             return;
         }
-        if rule.conditions.iter().any(asks_parsers) {
+        if rule.conditions.iter().any(is_of_transaction) {
             self.transactions.extend(if rule.apps.is_empty() { App::ALL } else { rule.apps.as_slice() });
             return;
         }
@@ -197,19 +201,9 @@ fn can_hold(condition: &Condition) -> bool {
     !matches!(condition, Condition::Event(_) | Condition::Packet(PacketTest::Checksum { valid: false, .. }))
 }
 
-/// Whether a condition is one of what parsers say.
-fn asks_parsers(condition: &Condition) -> bool {
-    match condition {
-        Condition::Inspect(inspect) => matches!(inspect.selected, Selected::Buffer(_)),
-        Condition::Number { .. }
-        | Condition::Test { .. }
-        | Condition::AppEvent(_)
-        | Condition::FileSize(_)
-        | Condition::FileExtension(..)
-        | Condition::FileHash(..)
-        | Condition::FileStore => true,
-        _ => false,
-    }
+/// Whether a condition is one of fragments that do not fit together.
+fn asks_fragments(condition: &Condition) -> bool {
+    matches!(condition, Condition::Event(event) if event.starts_with("ipv4.frag_") || event.starts_with("ipv6.frag_"))
 }
 
 /// Whether a condition counts packets that it was not shown.

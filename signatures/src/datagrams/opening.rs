@@ -1,7 +1,7 @@
 //! Rules that can match the segments that open a TCP connection: its SYN, the SYN and ACK for that, and the ACK for it, none of
 //! which says anything.
 
-use super::{TCP, asks_parsers, can_hold, fits_number};
+use super::{TCP, can_hold, fits_number, is_of_transaction};
 use crate::rule::{BitAction, Condition, Number, PacketTest, Protocol, Rule, Selected};
 
 /// The flags that such segments have.
@@ -28,8 +28,8 @@ fn may_hold(condition: &Condition) -> bool {
         Condition::Packet(PacketTest::Number(Number::PayloadSize, test)) => test.holds(0),
         // of this flow, and nothing of it was held before
         Condition::Flowbits(bits) => bits.action != BitAction::IsSet,
-        Condition::App(..) => false,
-        condition => can_hold(condition) && !asks_parsers(condition) && fits_number(condition, TCP),
+        Condition::App(..) | Condition::OriginalApp(..) => false,
+        condition => can_hold(condition) && !is_of_transaction(condition) && fits_number(condition, TCP),
     }
 }
 

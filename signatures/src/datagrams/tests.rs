@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::rule::{
     Action, Addresses, Arrow, Check, Content, FlowKeyword, Header, Inspect, Network, Number, Place, PortRange, Ports,
-    Value,
+    Selected, Value,
 };
 
 /// A rule for packets of a protocol between ports, with these conditions.

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     buffer::{Buffer, Way},
     protocol::App,
-    rule::{Arrow, Check, Condition, FlagsTest, Inspect, PacketTest, Rule, Selected, Transform},
+    rule::{Arrow, Check, Condition, FlagsTest, Inspect, Number, PacketTest, Rule, Selected, Transform},
     subject::Direction,
 };
 
@@ -51,6 +51,8 @@ pub struct Compiled {
     pub variables: bool,
     /// It is asked of a transaction as a whole, whoever says what it asks for: it matches once.
     pub once: bool,
+    /// It can be asked about a packet whose bytes are not known.
+    pub without_bytes: bool,
     /// What it is found by.
     pub pattern: Option<Pattern>,
 }
@@ -84,7 +86,7 @@ pub enum FieldAsk {
     },
     /// `Condition::Number`, `Condition::Test` or `Condition::AppEvent`
     Condition,
-    /// `filesize`, `fileext` and hashes, by index: all hold of the same file.
+    /// `filesize`, `fileext`, hashes and `filestore`, by index: all hold of the same file.
     File(Box<[u16]>),
 }
 
@@ -144,9 +146,8 @@ impl Ruleset {
         for (number, rule) in compiled.iter().enumerate() {
             let number = number as u32;
             for direction in (0..2).filter(|direction| rule.directions[*direction]) {
-                match rule.kind {
-                    Kind::Spoken => index.spoken[direction].push(number),
-                    _ => {}
+                if rule.kind == Kind::Spoken {
+                    index.spoken[direction].push(number);
                 }
             }
             if let Some(event) = event(rule) {
@@ -226,11 +227,12 @@ fn prepare(number: u32, rule: &Arc<Rule>, addresses: &mut AddressInterner, selec
                     decoding = if decodes { Some((false, contents.len() - 1)) } else { decoding };
                 }
             }
-            Condition::FileSize(_) | Condition::FileExtension(..) | Condition::FileHash(..) => files.push(condition_at),
+            Condition::FileSize(_) | Condition::FileExtension(..) | Condition::FileHash(..) | Condition::FileStore => {
+                files.push(condition_at)
+            }
             condition if is_of_transaction(condition) => {
                 fields.push(FieldTest { condition: condition_at, direction: None, ask: FieldAsk::Condition });
             }
-            Condition::FileStore => {}
             _ => tests.push(condition_at),
         }
     }
@@ -253,6 +255,7 @@ fn prepare(number: u32, rule: &Arc<Rule>, addresses: &mut AddressInterner, selec
         fields: fields.into(),
         variables,
         once: is_once(rule),
+        without_bytes: is_without_bytes(rule),
         pattern,
         rule: rule.clone(),
     }
@@ -315,6 +318,21 @@ fn directions(rule: &Rule) -> [bool; 2] {
         }
     }
     out
+}
+
+/// Whether addresses, ports and what was noticed are all that a rule asks for.
+fn is_without_bytes(rule: &Rule) -> bool {
+    let fragments = rule.flow.only_fragments || rule.flow.no_fragments;
+    let known = |condition: &Condition| {
+        matches!(
+            condition,
+            Condition::Event(_)
+                | Condition::Xbits(_)
+                | Condition::Hostbits(_)
+                | Condition::Packet(PacketTest::SameAddress | PacketTest::Number(Number::IpProtocol, _))
+        )
+    };
+    !fragments && rule.conditions.iter().all(known)
 }
 
 /// A rule as a member of a group, if it belongs to this carrier and direction.

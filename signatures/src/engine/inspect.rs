@@ -15,6 +15,8 @@ use crate::{
     subject::{Flow, Subject},
 };
 
+const UDP: u8 = 17;
+
 impl Ruleset {
     /// Shows it a packet and what that has brought. Alerts come in the order in which rules are asked.
     pub fn inspect(
@@ -43,7 +45,7 @@ impl Round<'_> {
     fn packet(&mut self) {
         let direction = self.direction as usize;
         let app = self.subject.flow.map_or(App::Unknown, |flow| flow.app);
-        if !self.subject.packet.network.is_empty() {
+        if !self.subject.packet.network.is_empty() || self.subject.packet.cut {
             self.events();
             if self.subject.flow.is_none() || !std::mem::replace(&mut self.flow.addresses_asked[direction], true) {
                 let (ruleset, packet) = (self.ruleset, &self.subject.packet);
@@ -62,6 +64,13 @@ impl Round<'_> {
         let window = self.stream();
         let mut candidates = std::mem::take(&mut self.scratch.candidates);
         candidates.sort_unstable();
+        if self.subject.packet.cut {
+            let ported = self.subject.packet.source_port != 0;
+            candidates.retain(|rule| {
+                let rule = self.compiled(*rule);
+                rule.without_bytes && (ported || !rule.ports)
+            });
+        }
         for rule in &candidates {
             self.ask(*rule, app, window.as_ref());
         }
@@ -98,6 +107,13 @@ impl Round<'_> {
         }
     }
 
+    /// What parsers make of a datagram that matches a rule about its protocol is what it matched.
+    fn said_with(&self, rule: u32) -> Option<u64> {
+        let datagram = self.subject.packet.protocol == UDP && !self.compiled(rule).rule.apps.is_empty();
+        let mut said = self.subject.transactions.iter().rev().filter(|_| datagram);
+        said.find(|of| of.revision(self.direction) > 0).map(|of| of.id())
+    }
+
     /// Asks a candidate.
     fn ask(&mut self, rule: u32, app: App, window: Option<&Window>) {
         let of = self.scratch.marks[rule as usize].1;
@@ -118,7 +134,7 @@ impl Round<'_> {
                 self.contents(rule, None).map_err(of)
             });
             match holds {
-                Ok(()) => self.matched(rule, None, false),
+                Ok(()) => self.matched(rule, self.said_with(rule), false),
                 Err(failed) => {
                     self.failed(rule, None, failed);
                 }
@@ -159,7 +175,7 @@ impl Index {
         let transactions = self.fields.of(flow.app, direction);
         let transactions = transactions.is_some_and(|of| !of.is_empty());
         Wants {
-            packets: packets || first || spoken || !self.events.is_empty(),
+            packets: packets || first || spoken,
             stream,
             transactions: transactions || matches!(flow.app, App::Unknown) && self.transactions,
         }

@@ -98,7 +98,8 @@ pub fn is_of_transaction(condition: &Condition) -> bool {
         | Condition::AppEvent(_)
         | Condition::FileSize(_)
         | Condition::FileExtension(..)
-        | Condition::FileHash(..) => true,
+        | Condition::FileHash(..)
+        | Condition::FileStore => true,
         _ => false,
     }
 }

@@ -21,6 +21,7 @@ mod matcher;
 mod order;
 mod outcome;
 mod packet;
+mod parsers;
 mod report;
 mod round;
 mod shared;
@@ -34,6 +35,7 @@ pub(crate) mod verify;
 
 use std::sync::Arc;
 
+pub(crate) use self::kind::is_of_transaction;
 #[doc(hidden)]
 pub use self::matcher::{Matcher, Pattern, Scanned};
 pub use self::{

@@ -10,20 +10,20 @@ use super::{
     explain::Failed,
     flow::{BOTH, Missing, Scan, TransactionState, Waiting},
     matcher::Scanned,
+    parsers::{either, of_files, of_parser},
     round::Round,
     transform,
     verify::{Answer, Ending, Hay, Steps},
 };
 use crate::{
     protocol::App,
-    rule::Condition,
     subject::{Data, Direction, Field, Subject, Transaction},
 };
 
 /// Says in [`Waiting::met`] that the conditions about packets hold.
 const PACKET_MET: u64 = 1 << 63;
 /// Instances of a buffer that are looked through.
-const MOST_INSTANCES: usize = 1024;
+pub(super) const MOST_INSTANCES: usize = 1024;
 
 /// What was asked of a transaction so far, so that it is made once.
 struct Fields<'a> {
@@ -301,7 +301,7 @@ impl<'a> Round<'a> {
             FieldAsk::Buffer { selector, steps } => {
                 self.ask_buffer(waiting, number, (*selector, direction), steps, fields)
             }
-            FieldAsk::File(conditions) => self.ask_file(compiled, conditions, direction, fields.of),
+            FieldAsk::File(conditions) => of_files(&compiled.rule, conditions, direction, fields.of),
             FieldAsk::Condition => {
                 let condition = &compiled.rule.conditions[usize::from(field.condition)];
                 let answer = of_parser(condition, direction, fields.of);
@@ -360,25 +360,6 @@ impl<'a> Round<'a> {
         }
         Answer::Never
     }
-
-    /// Whether any file has all of what is asked.
-    fn ask_file(&self, compiled: &Compiled, conditions: &[u16], direction: Direction, of: &dyn Transaction) -> Answer {
-        let mut answer = Answer::Never;
-        for instance in 0..MOST_INSTANCES {
-            let Some(file) = of.file(direction, instance) else { break };
-            let mut all = Answer::Holds;
-            for condition in conditions {
-                let one = of_file(&compiled.rule.conditions[usize::from(*condition)], &file);
-                all = match (all, one) {
-                    (Answer::Never, _) | (_, Answer::Never) => Answer::Never,
-                    (Answer::NotYet, _) | (_, Answer::NotYet) => Answer::NotYet,
-                    _ => Answer::Holds,
-                };
-            }
-            answer = either(answer, all);
-        }
-        if answer == Answer::Never && !of.is_complete(direction) { Answer::NotYet } else { answer }
-    }
 }
 
 /// Of a direction that has ended, what is not there will not come, and what there is is all.
@@ -387,68 +368,5 @@ fn settle(field: Field<'_>, complete: bool) -> Field<'_> {
         Field::Pending if complete => Field::Absent,
         Field::Part(data) if complete => Field::Whole(data),
         field => field,
-    }
-}
-
-const fn either(one: Answer, other: Answer) -> Answer {
-    match (one, other) {
-        (Answer::Holds, _) | (_, Answer::Holds) => Answer::Holds,
-        (Answer::NotYet, _) | (_, Answer::NotYet) => Answer::NotYet,
-        _ => Answer::Never,
-    }
-}
-
-/// What the parser says of a condition.
-fn of_parser(condition: &Condition, direction: Direction, of: &dyn Transaction) -> Answer {
-    let unless_complete = |holds: bool| match holds {
-        true => Answer::Holds,
-        false if of.is_complete(direction) => Answer::Never,
-        false => Answer::NotYet,
-    };
-    match condition {
-        Condition::Number { keyword, test } => {
-            let mut numbers = (0..MOST_INSTANCES).map_while(|instance| of.number(keyword, direction, instance));
-            unless_complete(numbers.any(|number| test.holds(number)))
-        }
-        Condition::Test { keyword, argument, negated } => match of.test(keyword, argument, direction) {
-            None => unless_complete(false),
-            Some(holds) => unless_complete(holds != *negated),
-        },
-        Condition::AppEvent(event) => {
-            let raised = of.events().iter().any(|of| **of == **event);
-            // events of the other direction are told of here as well
-            if raised { Answer::Holds } else { Answer::NotYet }
-        }
-        _ => Answer::Never,
-    }
-}
-
-fn of_file(condition: &Condition, file: &crate::subject::File<'_>) -> Answer {
-    let now = |holds: bool| if holds { Answer::Holds } else { Answer::Never };
-    match condition {
-        Condition::FileSize(test) if file.complete => now(test.holds(file.size)),
-        Condition::FileSize(_) => Answer::NotYet,
-        Condition::FileExtension(extension, negated) => {
-            let extension = extension.as_bytes();
-            let start = file.name.len().checked_sub(extension.len());
-            let ends = start.is_some_and(|start| {
-                file.name[start..].eq_ignore_ascii_case(extension) && start > 0 && file.name[start - 1] == b'.'
-            });
-            now(ends != *negated)
-        }
-        Condition::FileHash(digests, negated) => {
-            let len = digests.first().map_or(0, Vec::len);
-            let digest = match len {
-                16 => file.md5,
-                20 => file.sha1,
-                _ => file.sha256,
-            };
-            match digest {
-                Some(digest) => now(digests.binary_search_by(|held| (**held).cmp(digest)).is_ok() != *negated),
-                None if file.complete => Answer::Never,
-                None => Answer::NotYet,
-            }
-        }
-        _ => Answer::Never,
     }
 }

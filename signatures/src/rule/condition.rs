@@ -44,7 +44,7 @@ pub enum Condition {
     FileExtension(Arc<str>, bool),
     /// `filemd5`, `filesha1`, `filesha256`: sorted digests; with `true`: it is none of them.
     FileHash(Arc<[Vec<u8>]>, bool),
-    /// `filestore`: it says nothing about a match.
+    /// `filestore`: there is a file; it is not stored.
     FileStore,
 }
 

@@ -40,7 +40,7 @@ pub struct Content {
 }
 
 /// `pcre`.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Pcre {
     /// Without delimiters and modifiers.
     pub pattern: Arc<str>,

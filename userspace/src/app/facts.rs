@@ -8,7 +8,7 @@ use dropgate_signatures::{
 };
 use serde_json::{Map, Value};
 
-use super::{Exchange, Record, events::Events};
+use super::{Exchange, Record, events::Events, held::Held};
 
 /// Values that have names in rules, by keyword.
 pub type Names = fn(&str) -> &'static [(&'static str, u64)];
@@ -98,6 +98,16 @@ impl Plain {
 
     fn is_said(&self, direction: Direction) -> bool {
         self.direction.is_none_or(|said| said == direction)
+    }
+}
+
+impl Held<Plain> {
+    /// No more answers will come: whatever waits for one is complete.
+    pub fn end(&mut self) {
+        self.iter_mut().filter(|one| !one.complete).for_each(|one| {
+            one.complete = true;
+            one.revision += 1;
+        });
     }
 }
 

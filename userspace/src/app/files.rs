@@ -181,6 +181,7 @@ impl Tracked {
             name: &self.name,
             size: self.kept.size(),
             complete: self.is_over(),
+            truncated: self.state == State::Truncated,
             md5: digests.map(|digests| &digests.md5[..]),
             sha1: digests.map(|digests| &digests.sha1[..]),
             sha256: digests.map(|digests| &digests.sha256[..]),

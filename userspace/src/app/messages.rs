@@ -175,11 +175,7 @@ impl Parser for Messages {
         }
         self.ended[direction as usize] = true;
         if self.ended == [true; 2] {
-            // no answers will come
-            self.transactions.iter_mut().filter(|one| !one.complete).for_each(|one| {
-                one.complete = true;
-                one.revision += 1;
-            });
+            self.transactions.end();
         }
     }
 

@@ -21,11 +21,12 @@ use crate::{
     datapath::{Object, ObjectError, SlotError, Slots, program},
     events::Names,
     hold::{self, HoldError, Holder},
+    inspect::Signatures,
     netlink,
     policy::{self, Diagnostic, Environment, Ids, Image, Policy, RulesChanged},
     view::subject,
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::channel::Sender;
 use dropgate_signatures::engine::Shared;
 
@@ -92,6 +93,8 @@ pub struct Gateway {
     pub(super) slots: Slots,
     pub(super) attached: Attached,
     pub(super) names: Arc<ArcSwap<Names>>,
+    /// Rules, for what the programs tell of.
+    pub(super) signatures: Arc<ArcSwapOption<Signatures>>,
     /// The policy in force and the machine it was compiled for.
     pub(super) current: Option<Current>,
     /// Whether the maps were there before this daemon.
@@ -289,7 +292,10 @@ impl Gateway {
     }
 
     /// A sign of life, and a stretch of the flow table swept.
-    pub fn tick(&self, runs: u32) -> Result<(), ObjectError> {
+    pub fn tick(&mut self, runs: u32) -> Result<(), ObjectError> {
+        if let Some(holder) = &mut self.holder {
+            holder.forget();
+        }
         if let Some(control) = self.slots.control().at(0) {
             // SAFETY: inside the mapping; an aligned word.
             unsafe { (&raw mut (*control).heartbeat_ns).write_volatile(now_ns()) };

@@ -16,12 +16,14 @@ use super::notes::Notes;
 use crate::{
     events::{self, Clock, EveWriter, Names, eve::Event, inspection, signatures},
     hold::Told,
+    inspect::{About, Signatures, Watched},
     view::filter::Filter,
 };
 use anyhow::Context as _;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use aya::maps::{MapData, RingBuf};
 use crossbeam::channel::{Receiver, Sender, bounded};
+use dropgate_abi::{hold::Held, reason::Reason, walk::parsed};
 
 /// A listener that does not read is cut off after this many bytes could not be written for it.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -51,7 +53,11 @@ pub struct Ring {
 
 impl Ring {
     /// Starts it on a ring buffer. Without a file, events only go to listeners.
-    pub fn start(map: MapData, file: Option<PathBuf>, names: Arc<ArcSwap<Names>>) -> anyhow::Result<Self> {
+    pub fn start(
+        map: MapData,
+        file: Option<PathBuf>,
+        (names, signatures): (Arc<ArcSwap<Names>>, Arc<ArcSwapOption<Signatures>>),
+    ) -> anyhow::Result<Self> {
         let ring = RingBuf::try_from(aya::maps::Map::RingBuf(map)).context("the ring buffer")?;
         let writer = match file {
             Some(path) => Some(EveWriter::open(&path).with_context(|| format!("`{}`", path.display()))?),
@@ -61,8 +67,18 @@ impl Ring {
         let (unwritten, done) = (Arc::default(), Arc::<AtomicBool>::default());
         let thread = {
             let (unwritten, done) = (Arc::clone(&unwritten), Arc::clone(&done));
-            let work =
-                Work { ring, writer, names, heard, listeners: Vec::new(), notes: Notes::default(), unwritten, done };
+            let work = Work {
+                ring,
+                writer,
+                names,
+                signatures,
+                watched: Watched::default(),
+                heard,
+                listeners: Vec::new(),
+                notes: Notes::default(),
+                unwritten,
+                done,
+            };
             std::thread::Builder::new().name("events".into()).spawn(move || work.run()).context("a thread")?
         };
         Ok(Self { words, unwritten, done, thread: Some(thread) })
@@ -82,6 +98,9 @@ struct Work {
     ring: RingBuf<MapData>,
     writer: Option<EveWriter>,
     names: Arc<ArcSwap<Names>>,
+    signatures: Arc<ArcSwapOption<Signatures>>,
+    /// Reused from one packet to the next.
+    watched: Watched,
     heard: Receiver<Word>,
     listeners: Vec<(UnixStream, Filter)>,
     notes: Notes,
@@ -102,8 +121,18 @@ impl Work {
                             self.notes.keep(*flow, note);
                         }
                         let (names, clock) = (self.names.load_full(), Clock::system());
-                        for event in made(&told, now_ns, &names, &clock) {
+                        // whole packets were shown to rules before
+                        let fragment = match &*told {
+                            Told::Dropped(about, reason) if about.walk.parsed & parsed::FRAGMENT != 0 => {
+                                Some((Arc::clone(about), *reason))
+                            }
+                            _ => None,
+                        };
+                        for event in made(*told, now_ns, &names, &clock) {
                             self.publish(&event);
+                        }
+                        if let Some((about, reason)) = fragment {
+                            self.dropped(&about, reason, now_ns, (&names, &clock));
                         }
                     }
                     Word::Listen(stream, filter) => {
@@ -140,11 +169,24 @@ impl Work {
         loop {
             let Some(item) = self.ring.next() else { return };
             let made = events::record(&item, &names, &clock, |flow| self.notes.take(flow));
+            let walk = events::packet_of(&item);
             drop(item);
             for event in made {
                 self.publish(&event);
             }
+            if let Some(walk) = walk {
+                let about = About::new(&Held::default(), &walk, &[]);
+                self.dropped(&about, walk.reason, walk.now_ns, (&names, &clock));
+            }
         }
+    }
+
+    /// What rules say of a packet that was dropped.
+    fn dropped(&mut self, about: &About, reason: Reason, now_ns: u64, (names, clock): (&Names, &Clock)) {
+        let signatures = self.signatures.load();
+        let Some(signatures) = &*signatures else { return };
+        let alerts = signatures::dropped(about, reason, (signatures, &mut self.watched), now_ns, names, clock);
+        alerts.iter().for_each(|alert| self.publish(alert));
     }
 
     fn publish(&mut self, event: &Event) {
@@ -162,15 +204,15 @@ impl Work {
 }
 
 /// The events of what an inspector tells.
-fn made(told: &Told, now_ns: u64, names: &Names, clock: &Clock) -> Vec<Event> {
+fn made(told: Told, now_ns: u64, names: &Names, clock: &Clock) -> Vec<Event> {
     match told {
-        Told::Dropped(about, reason) => inspection::dropped(about, *reason, now_ns, names, clock),
-        Told::Finding(about, finding) => vec![inspection::found(about, finding, now_ns, names, clock)],
-        Told::Alert(about, alert) => vec![signatures::alert(about, alert, now_ns, names, clock)],
+        Told::Dropped(about, reason) => inspection::dropped(&about, reason, now_ns, names, clock),
+        Told::Finding(about, finding) => vec![inspection::found(&about, &finding, now_ns, names, clock)],
+        Told::Alert(about, alert) => vec![signatures::alert(&about, &alert, now_ns, names, clock)],
         Told::Limited(about, rule, times) => {
-            vec![signatures::limited(about, (rule, *times), now_ns, names, clock)]
+            vec![signatures::limited(&about, (&rule, times), now_ns, names, clock)]
         }
-        Told::Said(about, said) => vec![signatures::said(about, said, now_ns, names, clock)],
+        Told::Said(about, said) => vec![signatures::said(&about, said, now_ns, names, clock)],
         Told::Noticed(..) => Vec::new(),
     }
 }

@@ -65,7 +65,11 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     };
     let mut gateway = Gateway::open(place.clone(), flows)?;
     let watch = Watch::new().context("rtnetlink")?;
-    let ring = Ring::start(gateway.object.take("EVENTS")?, events, std::sync::Arc::clone(&gateway.names))?;
+    let ring = Ring::start(
+        gateway.object.take("EVENTS")?,
+        events,
+        (std::sync::Arc::clone(&gateway.names), std::sync::Arc::clone(&gateway.signatures)),
+    )?;
     gateway.words = Some(ring.words.clone());
     let pushed = match gateway.push(&path) {
         Ok(pushed) => pushed,

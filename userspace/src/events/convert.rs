@@ -223,6 +223,12 @@ pub fn record(
     .unwrap_or_default()
 }
 
+/// The packet that a record is of; `None`: it is of none.
+pub fn packet_of(bytes: &[u8]) -> Option<Walk> {
+    let of_packet = from_bytes::<u32>(bytes) == Some(PACKET);
+    of_packet.then(|| from_bytes::<PacketEvent>(bytes)).flatten().map(|event| event.walk)
+}
+
 /// A flow that leaves the table at monotonic time `now_ns`: by its time-out, or `otherwise`. See [`flow`].
 pub fn ended(
     ended: &Flow,

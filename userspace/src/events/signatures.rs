@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::{Clock, Names, eve, told};
 use crate::{
     app::Record,
-    inspect::{About, Alerted, Logged},
+    inspect::{self, About, Alerted, Logged, Signatures, Watched},
 };
 
 /// The alert of a rule that has matched.
@@ -37,13 +37,26 @@ pub fn alert(about: &About, alerted: &Alerted, now_ns: u64, names: &Names, clock
         direction: Some(direction(alerted.direction)),
         alert: Some(header(rule, alerted.blocked, &base)),
         verdict: told::verdict(about, names),
-        flow: Some(told::flow(about, &base, now_ns, clock)),
+        flow: (about.held.flow != 0).then(|| told::flow(about, &base, now_ns, clock)),
         payload,
         packet,
-        records: objects(None, &alerted.context),
+        records: objects(None, alerted.context.clone()),
         dropgate,
         ..base
     }
+}
+
+/// The alerts of rules about a packet that was dropped, or found odd, where only its headers are known.
+pub fn dropped(
+    about: &About,
+    reason: Reason,
+    (signatures, watched): (&Signatures, &mut Watched),
+    now_ns: u64,
+    names: &Names,
+    clock: &Clock,
+) -> Vec<eve::Event> {
+    inspect::dropped(&about.walk, reason, signatures, now_ns, watched);
+    watched.alerts.drain(..).map(|alerted| alert(about, &alerted, now_ns, names, clock)).collect()
 }
 
 /// What an alert says of its rule. `base`: the event, with the ends of its packet.
@@ -71,7 +84,7 @@ pub(super) fn header(rule: &Rule, blocked: bool, base: &eve::Event) -> eve::Aler
 }
 
 /// What was said, when it is complete.
-pub fn said(about: &About, said: &Logged, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
+pub fn said(about: &About, said: Logged, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
     let mut base = base(about, now_ns, names, clock);
     if (said.direction == Direction::ToServer) != (about.held.direction == 0) {
         std::mem::swap(&mut base.src_ip, &mut base.dest_ip);
@@ -80,7 +93,7 @@ pub fn said(about: &About, said: &Logged, now_ns: u64, names: &Names, clock: &Cl
             std::mem::swap(&mut ether.src_mac, &mut ether.dest_mac);
         }
     }
-    let mut dropgate = base.dropgate.clone();
+    let mut dropgate = base.dropgate.take();
     if let Some(own) = &mut dropgate {
         (own.reason, own.stage) = (None, None);
         own.attack.clear();
@@ -90,7 +103,7 @@ pub fn said(about: &About, said: &Logged, now_ns: u64, names: &Names, clock: &Cl
         tx_id: Some(said.transaction),
         app_proto: app_proto(said.app),
         app_proto_orig: said.original_app.and_then(app_proto),
-        records: objects(Some(&said.record), &said.beside),
+        records: objects(Some(said.record), said.beside),
         dropgate,
         ..base
     }
@@ -115,13 +128,12 @@ pub fn limited(about: &About, (rule, times): (&Rule, u64), now_ns: u64, names: &
 }
 
 /// Objects by their names: the event's own and those beside it, files among which stand in a list.
-fn objects(own: Option<&Record>, beside: &[Record]) -> Map<String, Value> {
-    let (files, beside): (Vec<_>, Vec<_>) = beside.iter().partition(|record| record.event_type == "fileinfo");
+fn objects(own: Option<Record>, beside: Vec<Record>) -> Map<String, Value> {
+    let (files, beside): (Vec<_>, Vec<_>) = beside.into_iter().partition(|record| record.event_type == "fileinfo");
     let named = own.into_iter().chain(beside);
-    let mut objects: Map<_, _> =
-        named.map(|record| (record.event_type.to_owned(), record.object.clone().into())).collect();
+    let mut objects: Map<_, _> = named.map(|record| (record.event_type.to_owned(), record.object.into())).collect();
     if !files.is_empty() {
-        let files: Vec<Value> = files.into_iter().map(|record| record.object.clone().into()).collect();
+        let files: Vec<Value> = files.into_iter().map(|record| record.object.into()).collect();
         objects.insert("files".to_owned(), files.into());
     }
     objects

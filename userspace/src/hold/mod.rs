@@ -59,7 +59,7 @@ use crate::{
     clock::now_ns,
     datapath::{Object, ObjectError, Raw},
     ethtool,
-    inspect::{Peers, Rules},
+    inspect::{Generations, Peers, Rules},
     policy::compile::Attachment,
 };
 
@@ -121,6 +121,8 @@ pub struct Holder {
     next_place: u32,
     ports: HashMap<MapData, u32, Raw<HoldPort>>,
     sockets: XskMap<MapData>,
+    /// Rules that were in force: some worker may yet read them.
+    replaced: Vec<Arc<Generations>>,
 }
 
 impl Holder {
@@ -154,7 +156,8 @@ impl Holder {
             stopping: AtomicBool::new(false),
             dry: AtomicUsize::new(0),
         });
-        let mut holder = Self { shared, threads: Vec::new(), places: BTreeMap::new(), next_place: 0, ports, sockets };
+        let (threads, places, replaced) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let mut holder = Self { shared, threads, places, next_place: 0, ports, sockets, replaced };
         holder.forget_all();
         for (number, inbox) in inboxes.into_iter().enumerate() {
             let shared = Arc::clone(&holder.shared);
@@ -175,7 +178,8 @@ impl Holder {
         (generation, rules): (u32, Rules),
     ) -> Result<(), HoldError> {
         let inspection = rules.inspection;
-        self.shared.rules.store(Arc::new(self.shared.rules.load().with(generation, rules)));
+        let more = self.shared.rules.load().with(generation, rules, now_ns());
+        self.replaced.push(self.shared.rules.swap(Arc::new(more)));
         let mut served: Vec<Arc<Port>> = self.shared.ports.load().to_vec();
         served.retain(|port| {
             let stays = plan.iter().any(|at| at.index == port.index);
@@ -211,6 +215,15 @@ impl Holder {
             }
         }
         Ok(())
+    }
+
+    /// Forgets rules of generations of which nothing is held any more. Workers let go of what was replaced as they go on; it is
+    /// freed here, because that takes as long as many packets do.
+    pub fn forget(&mut self) {
+        if let Some(fewer) = self.shared.rules.load().without_old(now_ns()) {
+            self.replaced.push(self.shared.rules.swap(Arc::new(fewer)));
+        }
+        self.replaced.retain(|replaced| Arc::strong_count(replaced) > 1);
     }
 
     /// What the inspector has done so far.

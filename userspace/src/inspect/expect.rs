@@ -163,25 +163,54 @@ fn announced(protocol: Protocol) -> &'static [Protocol] {
     }
 }
 
-/// Generations whose packets may still be held.
+/// Generations whose packets may still be held, and for how long after another has taken their place, ns: they hold as much memory
+/// as their signatures take.
 const KEPT: usize = 4;
+const LINGER_NS: u64 = 2_000_000_000;
 
-/// The rules of the last few generations.
+/// The rules of the last few generations, each with its number and since when it is in force (ns), the newest first.
 #[derive(Clone, Debug, Default)]
-pub struct Generations(VecDeque<(u32, Arc<Rules>)>);
+pub struct Generations(VecDeque<(u32, Arc<Rules>, u64)>);
 
 impl Generations {
     /// The same, and one more, which is the newest.
-    pub fn with(&self, generation: u32, rules: Rules) -> Self {
+    pub fn with(&self, generation: u32, rules: Rules, now_ns: u64) -> Self {
         let mut all = self.0.clone();
-        all.push_front((generation, Arc::new(rules)));
+        all.push_front((generation, Arc::new(rules), now_ns));
         all.truncate(KEPT);
         Self(all)
     }
 
+    /// Without those whose packets have all left by now; `None`: there are none.
+    pub fn without_old(&self, now_ns: u64) -> Option<Self> {
+        let newer_ns = |at: usize| at.checked_sub(1).map(|newer| self.0[newer].2);
+        let is_old = |at: &usize| newer_ns(*at).is_some_and(|since_ns| now_ns.saturating_sub(since_ns) > LINGER_NS);
+        let old = (0..self.0.len()).find(is_old)?;
+        Some(Self(self.0.iter().take(old).cloned().collect()))
+    }
+
     /// The rules of a generation; those of the newest for one that is not remembered.
     pub fn of(&self, generation: u32) -> Option<&Arc<Rules>> {
-        let found = self.0.iter().find(|(number, _)| *number == generation);
-        found.or(self.0.front()).map(|(_, rules)| rules)
+        let found = self.0.iter().find(|(number, ..)| *number == generation);
+        found.or(self.0.front()).map(|(_, rules, _)| rules)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_replaced_is_forgotten_when_its_packets_have_left() {
+        const S: u64 = 1_000_000_000;
+        let known = |all: &Generations| all.0.iter().map(|(number, ..)| *number).collect::<Vec<_>>();
+        let all = (1..=6).fold(Generations::default(), |all, at| all.with(at, Rules::default(), u64::from(at) * S));
+        assert_eq!(known(&all), [6, 5, 4, 3]);
+        assert!(all.without_old(7 * S).is_none());
+        // the fourth was replaced at the fifth second
+        let fewer = all.without_old(7 * S + 1).unwrap();
+        assert_eq!(known(&fewer), [6, 5]);
+        assert_eq!(known(&all.without_old(60 * S).unwrap()), [6]);
+        assert!(fewer.of(3).is_some_and(|rules| Arc::ptr_eq(rules, fewer.of(6).unwrap())), "the newest for it");
     }
 }

@@ -1,5 +1,6 @@
 //! Rules are asked about what a flow says, packet by packet, and what is to be told of it is gathered.
 
+mod dropped;
 mod note;
 mod told;
 
@@ -12,8 +13,9 @@ use dropgate_signatures::{
     subject::{self, Direction, Stream, Subject, Transaction},
 };
 
+pub use self::dropped::dropped;
 pub use self::told::{Alerted, Candidate, Logged, Watched};
-use self::{note::note, told::tell};
+use self::{dropped::events, note::note, told::tell};
 use super::{
     About, Answer, Judged,
     layer::Layer,
@@ -48,7 +50,9 @@ const MOST_PAYLOAD: usize = 4096;
 #[derive(Debug, Default)]
 struct Window {
     bytes: Vec<u8>,
-    /// Of its first byte in the stream.
+    /// How many of its first bytes are not remembered any more: they are taken out when they are as many as the others.
+    gone: usize,
+    /// Of its first byte in the stream, behind those.
     offset: u64,
 }
 
@@ -58,16 +62,25 @@ impl Window {
         self.bytes.extend_from_slice(said);
     }
 
+    /// What is remembered.
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.gone..]
+    }
+
     /// Where it ends in the stream.
     const fn end(&self) -> u64 {
-        self.offset + self.bytes.len() as u64
+        self.offset + (self.bytes.len() - self.gone) as u64
     }
 
     /// Keeps so many of the last bytes.
     fn keep(&mut self, most: usize) {
-        let gone = self.bytes.len().saturating_sub(most);
-        self.bytes.drain(..gone);
+        let gone = self.bytes().len().saturating_sub(most);
+        self.gone += gone;
         self.offset += gone as u64;
+        if self.gone >= self.bytes.len() - self.gone {
+            self.bytes.drain(..self.gone);
+            self.gone = 0;
+        }
     }
 }
 
@@ -152,7 +165,7 @@ pub(super) fn watch(
     let mut asked = Asked {
         signatures,
         now_ns,
-        packet: shown(packet, direction),
+        packet: subject::Packet { events: noticed(answer, &packet.walk), ..shown(packet, direction) },
         flow: flow(held, &packet.walk, established, now_ns),
     };
     asked.flow.said = talk.watch.said();
@@ -262,6 +275,14 @@ fn shown<'a>(packet: &Packet<'a>, direction: Direction) -> subject::Packet<'a> {
     }
 }
 
+/// What was noticed about a packet that is dropped.
+const fn noticed(answer: Answer, walk: &Walk) -> &'static [&'static str] {
+    match answer {
+        Answer::Drop(reason) => events(reason, walk.family),
+        _ => &[],
+    }
+}
+
 /// A packet of which only this is known.
 fn headers(walk: &Walk, direction: Direction) -> subject::Packet<'static> {
     subject::Packet {
@@ -276,6 +297,7 @@ fn headers(walk: &Walk, direction: Direction) -> subject::Packet<'static> {
         payload: &[],
         vlan: walk.vlan,
         events: &[],
+        cut: false,
     }
 }
 
@@ -300,7 +322,7 @@ fn show(
         now_ns: *now_ns,
         packet: *packet,
         flow: Some(*flow),
-        stream: stream.map(|new| Stream { bytes: &window.bytes, offset: window.offset, new, ended: false }),
+        stream: stream.map(|new| Stream { bytes: window.bytes(), offset: window.offset, new, ended: false }),
         transactions: &transactions,
     };
     let Watched { alerts, scratch, outcome, .. } = out;
@@ -336,7 +358,7 @@ fn show(
             original_app: flow.original_app,
             context: of.map(|exchange| exchange.context()).unwrap_or_default(),
             said: (signatures.payload && (in_stream || transaction.is_some()))
-                .then(|| window.bytes[window.bytes.len().saturating_sub(MOST_PAYLOAD)..].into()),
+                .then(|| window.bytes()[window.bytes().len().saturating_sub(MOST_PAYLOAD)..].into()),
         });
     }
     outcome.verdict

@@ -53,7 +53,9 @@ pub struct Datagrams {
     pub types: [[u16; 256]; 2],
     /// Groups with grams, by [`tier`].
     pub tiers: [u16; tier::TIERS],
-    pub _pad: [u16; 2],
+    /// Not zero: rules ask what is wrong with fragments, so that they are all put together.
+    pub fragments: u16,
+    pub _pad: u16,
     /// What rules match of which no gram is known.
     pub always: Always,
     /// What they may match of the segments that open a TCP connection, and say nothing.

@@ -38,6 +38,7 @@ mod sctp;
 mod seen;
 mod setup;
 mod signatures;
+mod signatures_load;
 mod spoken;
 mod starttls;
 mod traffic;

@@ -195,6 +195,7 @@ impl Transaction for Exchange {
             name,
             size: *size,
             complete: *complete,
+            truncated: name.ends_with(b".cut"),
             md5: None,
             sha1: None,
             sha256: None,
@@ -255,6 +256,7 @@ impl Shown {
             events: &[],
             transport,
             vlan: [0; 2],
+            cut: false,
         }
     }
 

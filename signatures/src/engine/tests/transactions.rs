@@ -136,6 +136,7 @@ fn numbers_events_and_files() {
         rule(3, Protocol::App(App::Dns))
             .when(Condition::FileExtension("exe".into(), false))
             .when(Condition::FileSize(NumberTest::Greater(10))),
+        rule(4, Protocol::App(App::Dns)).when(Condition::FileStore),
     ];
     let mut shown = Shown::new(rules).app(App::Dns).udp();
     let mut one = Exchange { id: 1, app: Some(App::Dns), ..Exchange::default() };
@@ -148,10 +149,29 @@ fn numbers_events_and_files() {
     assert_eq!(shown.asks(&one), [2]);
     one.files = vec![(b"a.exe".to_vec(), 5, true), (b"b.txt".to_vec(), 50, true)];
     one.revisions[0] += 1;
-    assert_eq!(shown.asks(&one), [0; 0]);
+    assert_eq!(shown.asks(&one), [4], "there is a file");
     one.files.push((b"c.EXE".to_vec(), 50, true));
     one.revisions[0] += 1;
     assert_eq!(shown.asks(&one), [3]);
+}
+
+#[test]
+fn of_a_file_that_was_cut_off_the_size_is_a_least_one() {
+    let size = |sid, test| rule(sid, Protocol::App(App::Http)).when(Condition::FileSize(test));
+    let rules = vec![
+        size(1, NumberTest::Less(100)),
+        size(2, NumberTest::Greater(10)),
+        size(3, NumberTest::GreaterOrEqual(50)),
+        size(4, NumberTest::Equal(50)),
+        size(5, NumberTest::Greater(50)),
+    ];
+    let mut shown = Shown::new(rules).app(App::Http1);
+    let mut whole = get(0, "/");
+    whole.files.push((b"a".to_vec(), 50, true));
+    assert_eq!(shown.asks(&whole), [1, 2, 3, 4]);
+    let mut cut = get(1, "/");
+    cut.files.push((b"a.cut".to_vec(), 50, true));
+    assert_eq!(shown.asks(&cut), [2, 3]);
 }
 
 #[test]
@@ -222,4 +242,15 @@ fn a_direction_that_has_said_nothing_has_no_last_words() {
     let mut shown = Shown::new(vec![query]).app(App::Dns).udp();
     let one = Exchange { id: 1, app: Some(App::Dns), revisions: [1, 0], complete: [true; 2], ..Exchange::default() };
     assert_eq!(shown.asks(&one), [1]);
+}
+
+#[test]
+fn a_datagram_is_what_parsers_make_of_it() {
+    let dns = rule(1, Protocol::App(App::Dns)).payload(vec![content("evil")]);
+    let udp = rule(2, Protocol::Udp).payload(vec![content("evil")]);
+    let mut shown = Shown::new(vec![dns, udp]).app(App::Dns).udp();
+    let of = |id| Exchange { id, app: Some(App::Dns), revisions: [1, 0], ..Exchange::default() };
+    assert_eq!(shown.show(Direction::ToServer, b"evil", &[&of(3), &of(4)]), [1, 2]);
+    assert_eq!(shown.out.alerts[0].transaction, Some(4), "the latest");
+    assert_eq!(shown.out.alerts[1].transaction, None);
 }

@@ -41,24 +41,17 @@ impl Expression {
 
     /// Without modifiers.
     pub fn plain(pattern: &str) -> Self {
-        Self::new(&Pcre {
-            pattern: pattern.into(),
-            caseless: false,
-            dotall: false,
-            multiline: false,
-            extended: false,
-            anchored: false,
-            dollar_end_only: false,
-            ungreedy: false,
-            relative: false,
-            negated: false,
-            captures: Vec::new(),
-        })
+        Self::new(&Pcre { pattern: pattern.into(), ..Pcre::default() })
+    }
+
+    /// That it can be compiled was seen when the rule was read.
+    fn compiled(&self) -> &Option<Regex> {
+        self.compiled.get_or_init(|| compile(&self.rule, true).ok())
     }
 
     /// Where its first group stands.
     pub fn capture(&self, bytes: &[u8]) -> Option<Range<usize>> {
-        let regex = self.compiled.get_or_init(|| compile(&self.rule)).as_ref()?;
+        let regex = self.compiled().as_ref()?;
         let mut locations = regex.capture_locations();
         regex.captures_read(&mut locations, bytes).ok().flatten()?;
         locations.get(1).map(|(start, end)| start..end)
@@ -66,7 +59,7 @@ impl Expression {
 
     /// What its groups hold, as far as the rule names them.
     pub fn captured<'a>(&self, bytes: &'a [u8]) -> Vec<(Arc<str>, &'a [u8])> {
-        let Some(regex) = self.compiled.get_or_init(|| compile(&self.rule)) else { return Vec::new() };
+        let Some(regex) = self.compiled() else { return Vec::new() };
         let mut locations = regex.capture_locations();
         if !matches!(regex.captures_read(&mut locations, bytes), Ok(Some(_))) {
             return Vec::new();
@@ -82,7 +75,7 @@ impl Expression {
 
     /// Looks for it from a place on.
     pub fn search(&self, bytes: &[u8], from: usize) -> Searched {
-        let Some(regex) = self.compiled.get_or_init(|| compile(&self.rule)) else { return Searched::Nothing };
+        let Some(regex) = self.compiled() else { return Searched::Nothing };
         match regex.find_at(bytes, from) {
             Ok(Some(found)) => Searched::Found { start: found.start(), end: found.end() },
             Ok(None) => Searched::Nothing,
@@ -91,8 +84,19 @@ impl Expression {
     }
 }
 
-/// Compiles it. That it can be compiled was seen when the rule was read.
-fn compile(rule: &Pcre) -> Option<Regex> {
+/// Why an expression does not compile.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Uncompiled {
+    pub message: String,
+    /// Where in its pattern.
+    pub offset: Option<usize>,
+}
+
+/// Compiles it, to be searched with (`jit`) or to see whether it can be.
+///
+/// # Errors
+/// What is wrong with the pattern.
+pub fn compile(rule: &Pcre, jit: bool) -> Result<Regex, Uncompiled> {
     let pattern =
         if rule.dollar_end_only && !rule.multiline { dollars(&rule.pattern) } else { rule.pattern.to_string() };
     // verbs such as `(*UTF8)` stand in front of everything else
@@ -100,20 +104,27 @@ fn compile(rule: &Pcre) -> Option<Regex> {
     let (verbs, body) = pattern.split_at(verbs);
     let ungreedy = if rule.ungreedy { "(?U)" } else { "" };
     let limits = format!("(*LIMIT_MATCH={MATCH_LIMIT})(*LIMIT_DEPTH={DEPTH_LIMIT})");
-    let pattern = if rule.anchored {
-        format!("{limits}{verbs}\\G(?:{ungreedy}{body}\n)")
-    } else {
-        format!("{limits}{verbs}{ungreedy}{body}")
+    // a comment ends with its line
+    let (opens, closes) = match (rule.anchored, rule.extended) {
+        (false, _) => ("", ""),
+        (true, true) => ("\\G(?:", "\n)"),
+        (true, false) => ("\\G(?:", ")"),
     };
-    let pattern = if rule.anchored && !rule.extended { pattern.replace("\n)", ")") } else { pattern };
+    let front = format!("{limits}{verbs}{opens}{ungreedy}");
     RegexBuilder::new()
         .caseless(rule.caseless)
         .dotall(rule.dotall)
         .multi_line(rule.multiline)
         .extended(rule.extended)
-        .jit_if_available(true)
-        .build(&pattern)
-        .ok()
+        .jit_if_available(jit)
+        .build(&format!("{front}{body}{closes}"))
+        .map_err(|error| {
+            let message = error.to_string();
+            // the message begins with the offset, which is told apart
+            let reason = message.rsplit_once(": ").map_or(message.as_str(), |(_, reason)| reason);
+            let offset = error.offset().map(|offset| verbs.len() + offset.saturating_sub(front.len()));
+            Uncompiled { message: reason.to_owned(), offset }
+        })
 }
 
 /// How long the verbs at the beginning are.

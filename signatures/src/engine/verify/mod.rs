@@ -13,7 +13,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 pub use self::{
     base64::{decode, decode_rfc2045, decode_strict},
-    expression::Expression,
+    expression::{Expression, Uncompiled, compile},
     step::{Prepared, Steps},
 };
 use self::{expression::Searched, needle::Needle, number::operand};

@@ -133,19 +133,7 @@ fn variables() {
 #[test]
 fn expressions() {
     let pcre = |pattern: &str, relative, negated| {
-        Check::Pcre(Pcre {
-            pattern: pattern.into(),
-            caseless: false,
-            dotall: false,
-            multiline: false,
-            extended: false,
-            anchored: false,
-            dollar_end_only: false,
-            ungreedy: false,
-            relative,
-            negated,
-            captures: Vec::new(),
-        })
+        Check::Pcre(Pcre { pattern: pattern.into(), relative, negated, ..Pcre::default() })
     };
     assert!(holds(&[plain("b"), pcre("^c", true, false)], "abc"));
     assert!(holds(&[plain("b"), pcre("^c", true, false)], "abxbc"));

@@ -20,7 +20,10 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("fileext", Takes::Value, Form::Negatable, extension),
     keyword("filemagic", Takes::Value, Form::Negatable, name),
     keyword("filesize", Takes::Value, Form::Plain, size),
-    keyword("filestore", Takes::Perhaps, Form::Plain, |draft, _| draft.condition(Condition::FileStore)),
+    keyword("filestore", Takes::Perhaps, Form::Plain, |draft, value| {
+        draft.speak(Buffer::FileData.apps(), value.keyword)?;
+        draft.condition(Condition::FileStore)
+    }),
     keyword("filemd5", Takes::Value, Form::Negatable, digests),
     keyword("filesha1", Takes::Value, Form::Negatable, digests),
     keyword("filesha256", Takes::Value, Form::Negatable, digests),

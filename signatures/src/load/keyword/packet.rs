@@ -88,7 +88,14 @@ const fn numeric(name: &'static str) -> Keyword {
     keyword(name, Takes::Value, Form::Quotable, |draft, value| {
         let (number, max) = number_of(value.keyword);
         let test = number_test(&value.text, max, &|_| None).map_err(Mistake::value)?;
-        draft.packet(value.keyword, PacketTest::Number(number, test))
+        // as in Suricata, what has another size than that has a payload
+        let some = value.keyword == "dsize"
+            && matches!(test, NumberTest::NotEqual(than) | NumberTest::NotBetween(than, _) if than > 0);
+        draft.packet(value.keyword, PacketTest::Number(number, test))?;
+        if some {
+            draft.packet(value.keyword, PacketTest::Number(number, NumberTest::Greater(0)))?;
+        }
+        Ok(())
     })
 }
 

@@ -2,12 +2,11 @@
 
 use std::fmt::Write as _;
 
-use pcre2::bytes::{Regex, RegexBuilder};
-
 use super::{Draft, Form, Keyword, Takes, Value, keyword};
 use crate::{
     buffer::Buffer,
     codes,
+    engine::verify::{Uncompiled, compile},
     load::mistake::{Done, Mistake},
     rule::{Check, Pcre},
 };
@@ -62,19 +61,7 @@ fn pcre(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     if expression.is_empty() {
         return Err(wrong("an expression of no characters matches everything"));
     }
-    let mut pcre = Pcre {
-        pattern: pattern(expression).into(),
-        caseless: false,
-        dotall: false,
-        multiline: false,
-        extended: false,
-        anchored: false,
-        dollar_end_only: false,
-        ungreedy: false,
-        relative: false,
-        negated: value.negated,
-        captures: Vec::new(),
-    };
+    let mut pcre = Pcre { pattern: pattern(expression).into(), negated: value.negated, ..Pcre::default() };
     let mut selected = None;
     let (flags, captures) = match memchr::memchr(b',', modifiers) {
         Some(comma) => (&modifiers[..comma], &modifiers[comma + 1..]),
@@ -115,7 +102,7 @@ fn pcre(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
             pcre.captures.push(name.as_ref().into());
         }
     }
-    compile(&pcre).map_err(|(message, offset)| {
+    compile(&pcre, false).map_err(|Uncompiled { message, offset }| {
         let at = offset.map_or(value.word.start, |offset| value.word.start + 1 + offset);
         let at = at.min(value.word.span().end);
         Mistake::new(&codes::PCRE, format!("the expression does not compile: {message}")).at(at..at)
@@ -131,16 +118,4 @@ fn pcre(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
             draft.check_of(buffer, value.keyword, Check::Pcre(pcre), value.span.clone())
         }
     }
-}
-
-/// Compiles an expression to see whether it can be; else why it cannot, and where in the pattern.
-pub(super) fn compile(pcre: &Pcre) -> Result<Regex, (String, Option<usize>)> {
-    let mut builder = RegexBuilder::new();
-    builder.caseless(pcre.caseless).dotall(pcre.dotall).multi_line(pcre.multiline).extended(pcre.extended);
-    builder.build(&pcre.pattern).map_err(|error| {
-        let message = error.to_string();
-        // the message begins with the offset, which the caret shows
-        let reason = message.rsplit_once(": ").map_or(message.as_str(), |(_, reason)| reason);
-        (reason.to_owned(), error.offset())
-    })
 }

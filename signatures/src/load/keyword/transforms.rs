@@ -1,12 +1,11 @@
 //! Transforms: what is done to a buffer before anything is looked for in it.
 
-use pcre2::bytes::RegexBuilder;
-
 use super::{Draft, Form, Keyword, Takes, Value, keyword, pcre::pattern};
 use crate::{
     codes,
+    engine::verify::compile,
     load::mistake::{Done, Mistake},
-    rule::{Base64Mode, Transform},
+    rule::{Base64Mode, Pcre, Transform},
 };
 
 pub(super) const KEYWORDS: &[Keyword] = &[
@@ -109,9 +108,9 @@ fn xor(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
 fn pcrexform(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     let expression = pattern(value.word.bytes);
     let wrong = |message: String| Mistake::new(&codes::PCRE, message);
-    let regex = RegexBuilder::new()
-        .build(&expression)
-        .map_err(|error| wrong(format!("the expression does not compile: {error}")))?;
+    let pcre = Pcre { pattern: expression.as_str().into(), ..Pcre::default() };
+    let regex =
+        compile(&pcre, false).map_err(|error| wrong(format!("the expression does not compile: {}", error.message)))?;
     match regex.captures_len() {
         2 => add(draft, value, Transform::Pcre(expression.into())),
         groups => {

@@ -92,6 +92,8 @@ fn data_connections() {
     assert_eq!(all[0].test("ftp.mode", "active", ToServer), Some(true));
     assert_eq!(all[2].test("ftp.mode", "active", ToServer), Some(false));
     assert_eq!(all[1].test("ftp.mode", "passive", ToServer), Some(false));
+    let asked = talk(&[">EPSV\n"]);
+    assert!(!asked.transactions()[0].is_complete(ToServer), "where data goes, the reply says");
     assert_eq!(events(&ftp), Vec::<&str>::new());
 }
 

@@ -18,7 +18,7 @@ pub fn buffer(pair: &Pair, buffer: Buffer, direction: Direction, instance: usize
     let message = pair.message(direction);
     match buffer {
         Buffer::HttpRequestHeader | Buffer::HttpResponseHeader => {
-            return after(message, Progress::Body, || message.normal().fields.get(instance).map(Vec::as_slice));
+            return after(message, Progress::Body, || message.normal().field(instance));
         }
         Buffer::FileData if direction == Direction::ToServer => {
             return match message.contents(instance) {
@@ -59,13 +59,12 @@ fn line(pair: &Pair, buffer: Buffer, direction: Direction) -> Option<Field<'_>> 
     Some(after(pair.message(direction), Progress::Headers, || bytes))
 }
 
-/// Parts of the header section.
-fn section(pair: &Pair, buffer: Buffer, direction: Direction) -> Option<Field<'_>> {
-    let message = pair.message(direction);
-    let name = match buffer {
+/// The field that a buffer holds, of those that hold one.
+pub const fn field_of(buffer: Buffer, direction: Direction) -> Option<&'static str> {
+    Some(match buffer {
         Buffer::HttpUserAgent => "user-agent",
         Buffer::HttpReferer => "referer",
-        Buffer::HttpCookie if direction == Direction::ToServer => "cookie",
+        Buffer::HttpCookie if matches!(direction, Direction::ToServer) => "cookie",
         Buffer::HttpCookie => "set-cookie",
         Buffer::HttpAccept => "accept",
         Buffer::HttpAcceptEnc => "accept-encoding",
@@ -75,22 +74,33 @@ fn section(pair: &Pair, buffer: Buffer, direction: Direction) -> Option<Field<'_
         Buffer::HttpContentLen => "content-length",
         Buffer::HttpLocation => "location",
         Buffer::HttpServer => "server",
-        Buffer::HttpHost => return Some(after(message, Progress::Body, || pair.host.as_deref())),
+        _ => return None,
+    })
+}
+
+/// Parts of the header section.
+fn section(pair: &Pair, buffer: Buffer, direction: Direction) -> Option<Field<'_>> {
+    let message = pair.message(direction);
+    if let Some(name) = field_of(buffer, direction) {
+        return Some(after(message, Progress::Body, || message.headers.get(name)));
+    }
+    match buffer {
+        Buffer::HttpHost => Some(after(message, Progress::Body, || pair.host.as_deref())),
         Buffer::HttpHostRaw => {
             let host = || pair.uri.host_raw.as_deref().or_else(|| message.headers.get("host"));
-            return Some(after(message, Progress::Body, host));
+            Some(after(message, Progress::Body, host))
         }
         Buffer::HttpHeaderRaw => {
             let raw = || Some(message.headers.raw()).filter(|raw| !raw.is_empty());
-            return Some(after(message, Progress::Body, raw));
+            Some(after(message, Progress::Body, raw))
         }
         Buffer::HttpHeader | Buffer::HttpHeaderNames => {
             let text = || {
                 let normal = message.normal();
-                let text = if buffer == Buffer::HttpHeader { &normal.header } else { &normal.names };
-                Some(&text[..]).filter(|text| !text.is_empty())
+                let text = if buffer == Buffer::HttpHeader { normal.header() } else { &normal.names };
+                Some(text).filter(|text| !text.is_empty())
             };
-            return Some(after(message, Progress::Body, text));
+            Some(after(message, Progress::Body, text))
         }
         Buffer::HttpStart => {
             if message.progress < Progress::Body {
@@ -103,17 +113,11 @@ fn section(pair: &Pair, buffer: Buffer, direction: Direction) -> Option<Field<'_
             if line.is_empty() {
                 return Some(Field::Absent);
             }
-            let mut start = [line, &b"\r\n"[..]].concat();
-            for field in &message.normal().fields {
-                start.extend_from_slice(field);
-                start.extend_from_slice(b"\r\n");
-            }
-            start.extend_from_slice(b"\r\n");
-            return Some(Field::Whole(Data { bytes: start.into() }));
+            let start = [line, &b"\r\n"[..], &message.normal().all, b"\r\n"].concat();
+            Some(Field::Whole(Data { bytes: start.into() }))
         }
-        _ => return None,
-    };
-    Some(after(message, Progress::Body, || message.headers.get(name)))
+        _ => None,
+    }
 }
 
 fn body(message: &Message) -> Field<'_> {

@@ -4,6 +4,8 @@
 //! CRLF, in responses also with CR or LFCR; a line without a colon is a field without a name; fields of the same name are one,
 //! their values joined by `, `.
 
+use std::borrow::Cow;
+
 use memchr::{memchr, memchr2};
 
 /// Fields of a section beyond these are not kept.
@@ -84,9 +86,7 @@ impl Headers {
     /// Adds a section as it was said, with the line that ends it.
     pub fn read(&mut self, section: &[u8], side: Side, odd: &mut impl FnMut(Oddity)) {
         self.raw.extend_from_slice(section);
-        for field in fields(section, side) {
-            self.field(&field, odd);
-        }
+        fields(section, side, |field| self.field(field, odd));
     }
 
     /// Adds a field, its lines joined.
@@ -283,8 +283,8 @@ const fn is_fold(byte: u8) -> bool {
 }
 
 /// Folded lines of a section, each as one.
-fn fields(section: &[u8], side: Side) -> Vec<Vec<u8>> {
-    let mut fields: Vec<Vec<u8>> = Vec::new();
+fn fields(section: &[u8], side: Side, mut each: impl FnMut(&[u8])) {
+    let mut field: Option<Cow<'_, [u8]>> = None;
     let mut folded = 0;
     let mut rest = section;
     let mut after = None;
@@ -295,8 +295,9 @@ fn fields(section: &[u8], side: Side) -> Vec<Vec<u8>> {
         rest = &rest[found.length..];
         after = Some(found);
         let continues = content.first().is_some_and(|byte| is_fold(*byte));
-        match fields.last_mut() {
+        match &mut field {
             Some(last) if continues && folded < MOST_FOLDED && !(side == Side::Response && is_field(&content[1..])) => {
+                let last = last.to_mut();
                 if !last.is_empty() {
                     last.push(content[0]);
                 }
@@ -305,12 +306,16 @@ fn fields(section: &[u8], side: Side) -> Vec<Vec<u8>> {
             }
             _ if content.is_empty() => {}
             _ => {
-                fields.push(content.to_vec());
+                if let Some(before) = field.replace(content.into()) {
+                    each(&before);
+                }
                 folded = 0;
             }
         }
     }
-    fields
+    if let Some(last) = field {
+        each(&last);
+    }
 }
 
 /// Finds where a section ends while it is being said.
@@ -322,7 +327,37 @@ pub struct End {
     after: Option<Line>,
 }
 
+/// What came of the next bytes of a section.
+#[derive(Debug)]
+pub struct Taken<'a> {
+    /// Bytes that belong to it.
+    pub used: usize,
+    /// All of it, if it is over.
+    pub section: Option<Cow<'a, [u8]>>,
+    /// Bytes that are known of it.
+    pub known: usize,
+}
+
 impl End {
+    /// Takes the next bytes of a section, of which some are `held`. One of more than `most` bytes ends where those do.
+    pub fn take<'a>(&mut self, held: &mut Vec<u8>, said: &'a [u8], side: Side, last: bool, most: usize) -> Taken<'a> {
+        let before = held.len();
+        if before == 0
+            && let Some(known) = self.find(said, side, last)
+        {
+            // most come in one piece, which need not be copied
+            return Taken { used: known, section: Some(said[..known].into()), known };
+        }
+        held.extend_from_slice(said);
+        let found = self.find(held, side, last);
+        let known = found.unwrap_or(held.len());
+        if found.is_none() && !last && held.len() <= most {
+            return Taken { used: said.len(), section: None, known };
+        }
+        held.truncate(known);
+        Taken { used: known.saturating_sub(before), section: Some(std::mem::take(held).into()), known }
+    }
+
     /// Where the section ends that these bytes begin with, with the line that ends it; `None`: not yet. `bytes` may only grow from
     /// one call to the next. `last`: nothing more is said.
     pub fn find(&mut self, bytes: &[u8], side: Side, last: bool) -> Option<usize> {

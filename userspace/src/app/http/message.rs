@@ -2,7 +2,10 @@
 
 use std::cell::OnceCell;
 
-use super::{header::Headers, multipart::Multipart};
+use super::{
+    header::{Header, Headers},
+    multipart::Multipart,
+};
 use crate::app::{
     Limits,
     body::packed::{Packed, Packing, Trouble},
@@ -50,12 +53,66 @@ pub struct Message {
 /// Buffers that are put together of all fields.
 #[derive(Debug)]
 pub struct Normal {
-    /// `Name: value` and CRLF each, cookies left out.
-    pub header: Vec<u8>,
+    /// `Name: value` and CRLF, each.
+    pub all: Vec<u8>,
+    /// The same, cookies left out; `None`: there are none.
+    without_cookies: Option<Vec<u8>>,
     /// Each name and CRLF, between two CRLF.
     pub names: Vec<u8>,
-    /// `Name: value`, each.
-    pub fields: Vec<Vec<u8>>,
+    /// Where each field ends in all of them, with its CRLF.
+    ends: Vec<usize>,
+}
+
+impl Normal {
+    fn new(list: &[Header]) -> Self {
+        let of = |header: &Header| header.name.len() + header.value.len() + 4;
+        let (len, names) = (list.iter().map(of).sum(), list.iter().map(|header| header.name.len() + 2).sum::<usize>());
+        let mut all = Vec::with_capacity(len);
+        let mut names = Vec::with_capacity(names + 4);
+        let mut ends = Vec::with_capacity(list.len());
+        let mut cookies = false;
+        for header in list {
+            cookies |= is_cookie(header);
+            put(header, &mut all);
+            ends.push(all.len());
+        }
+        if !list.is_empty() {
+            names.extend_from_slice(b"\r\n");
+            for header in list {
+                names.extend_from_slice(&header.name);
+                names.extend_from_slice(b"\r\n");
+            }
+            names.extend_from_slice(b"\r\n");
+        }
+        let without_cookies = cookies.then(|| {
+            let mut header = Vec::with_capacity(len);
+            list.iter().filter(|of| !is_cookie(of)).for_each(|of| put(of, &mut header));
+            header
+        });
+        Self { all, without_cookies, names, ends }
+    }
+
+    /// `Name: value` and CRLF each, cookies left out.
+    pub fn header(&self) -> &[u8] {
+        self.without_cookies.as_ref().unwrap_or(&self.all)
+    }
+
+    /// `Name: value` of one.
+    pub fn field(&self, at: usize) -> Option<&[u8]> {
+        let end = *self.ends.get(at)?;
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(&self.all[start..end - 2])
+    }
+}
+
+fn is_cookie(header: &Header) -> bool {
+    header.is("cookie") || header.is("set-cookie")
+}
+
+fn put(header: &Header, out: &mut Vec<u8>) {
+    for part in [&header.name[..], b": ", &header.value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
 }
 
 impl Message {
@@ -126,7 +183,8 @@ impl Message {
             Target::File(file) => file.push(bytes),
             Target::Multipart(multipart, files) => multipart.push(bytes, files, limits.body[0]),
         }
-        self.touch();
+        // the fields are what they were
+        self.revision += 1;
     }
 
     /// So many bytes of the body were never seen.
@@ -202,28 +260,7 @@ impl Message {
 
     /// All fields, put together.
     pub fn normal(&self) -> &Normal {
-        self.normal.get_or_init(|| {
-            let list = self.headers.list();
-            let field = |header: &super::header::Header| [&header.name[..], b": ", &header.value[..]].concat();
-            let fields: Vec<_> = list.iter().map(field).collect();
-            let mut header = Vec::new();
-            let mut names = Vec::new();
-            if !list.is_empty() {
-                names.extend_from_slice(b"\r\n");
-            }
-            for (known, field) in list.iter().zip(&fields) {
-                if !known.is("cookie") && !known.is("set-cookie") {
-                    header.extend_from_slice(field);
-                    header.extend_from_slice(b"\r\n");
-                }
-                names.extend_from_slice(&known.name);
-                names.extend_from_slice(b"\r\n");
-            }
-            if !list.is_empty() {
-                names.extend_from_slice(b"\r\n");
-            }
-            Normal { header, names, fields }
-        })
+        self.normal.get_or_init(|| Normal::new(self.headers.list()))
     }
 
     /// Bytes of memory that it takes, about.
@@ -235,7 +272,7 @@ impl Message {
                 multipart.footprint() + files.iter().map(Tracked::footprint).sum::<usize>()
             }
         };
-        let normal = self.normal.get().map_or(0, |normal| 3 * normal.header.capacity());
+        let normal = self.normal.get().map_or(0, |normal| 3 * normal.all.capacity());
         self.headers.footprint() + self.body.footprint() + self.packed.footprint() + target + normal
     }
 }

@@ -1,7 +1,7 @@
 //! HTTP/1 (RFC 9110, RFC 9112), read as libhtp reads it with Suricata's settings, because that is what rules are written for: in
 //! doubt as browsers and servers do, and never refused.
 
-mod buffers;
+pub(super) mod buffers;
 pub(super) mod header;
 mod line;
 pub(super) mod message;

@@ -3,7 +3,7 @@
 use dropgate_signatures::subject::Direction;
 
 use super::{
-    header::{End, Side, is_space, number},
+    header::{End, Side, Taken, is_space, number},
     line::{RequestLine, Version, is_method},
     message::{Progress, packings},
     multipart::Multipart,
@@ -163,21 +163,11 @@ impl Client {
     /// A header section, or trailers.
     fn section(&mut self, said: &[u8], pair: &mut Pair, limits: &Limits, last: bool) -> usize {
         let (State::Headers(end) | State::Trailers(end)) = &mut self.state else { return said.len() };
-        let known = self.held.len();
-        self.held.extend_from_slice(said);
-        let found = end.find(&self.held, Side::Request, last);
-        if found.unwrap_or(self.held.len()) > LONG {
+        let Taken { used, section, known } = end.take(&mut self.held, said, Side::Request, last, limits.header);
+        if known > LONG {
             pair.notice("request_field_too_long");
         }
-        let used = match found {
-            Some(found) => {
-                self.held.truncate(found);
-                found - known.min(found)
-            }
-            None if last || self.held.len() > limits.header => said.len(),
-            None => return said.len(),
-        };
-        let section = std::mem::take(&mut self.held);
+        let Some(section) = section else { return used };
         let mut events = Vec::new();
         pair.request.headers.read(&section, Side::Request, &mut |oddity| events.push(super::request_event(oddity)));
         events.into_iter().for_each(|event| pair.notice(event));

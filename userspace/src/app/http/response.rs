@@ -3,7 +3,7 @@
 use dropgate_signatures::subject::Direction;
 
 use super::{
-    header::{End, Side, number},
+    header::{End, Side, Taken, number},
     line::{ResponseLine, Version, is_response},
     message::{Progress, packings},
     multipart::parameter,
@@ -115,29 +115,38 @@ impl Server {
     /// A first line, or what browsers take for content where there is none.
     fn line(&mut self, said: &[u8], pair: &mut Pair, limits: &Limits) -> usize {
         let known = self.held.len();
-        self.held.extend_from_slice(said);
+        if known > 0 {
+            self.held.extend_from_slice(said);
+        }
+        // most come in one piece, which need not be copied
+        let so_far = if known == 0 { said } else { &self.held };
         // a line end, and the byte behind it
-        let found = memchr::memchr2(b'\r', b'\n', &self.held[known.saturating_sub(2)..]);
+        let found = memchr::memchr2(b'\r', b'\n', &so_far[known.saturating_sub(2)..]);
         let end = found.map(|at| known.saturating_sub(2) + at);
-        let whole = end.and_then(|end| match self.held[end..] {
+        let whole = end.and_then(|end| match so_far[end..] {
             [b'\r', b'\n', _, ..] => Some(end + 2),
             [b'\r', b'\n'] | [_] => None,
             _ => Some(end + 1),
         });
-        if self.held.len() > LONG && end.is_none() {
+        if so_far.len() > LONG && end.is_none() {
             pair.notice("response_field_too_long");
         }
-        let begins = is_response(&self.held);
+        let begins = is_response(so_far);
         let whole = match (whole, end) {
             (Some(whole), _) => whole,
             // a response needs no byte behind CRLF, and neither does nothing
-            (None, Some(end)) if self.held[end..] == *b"\r\n" && begins => end + 2,
-            _ if self.held.len() > limits.header => self.held.len(),
-            _ => return said.len(),
+            (None, Some(end)) if so_far[end..] == *b"\r\n" && begins => end + 2,
+            _ if so_far.len() > limits.header => so_far.len(),
+            _ => {
+                if known == 0 {
+                    self.held.extend_from_slice(said);
+                }
+                return said.len();
+            }
         };
-        let mut line = std::mem::take(&mut self.held);
-        let next = line.get(whole).copied();
-        line.truncate(whole);
+        let held = std::mem::take(&mut self.held);
+        let so_far = if known == 0 { said } else { &held };
+        let (line, next) = (&so_far[..whole], so_far.get(whole).copied());
         let used = whole.saturating_sub(known);
         let content = line.len() - line.iter().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         if content == 0 {
@@ -146,7 +155,7 @@ impl Server {
         if begins {
             self.begin(&line[..content], pair);
         } else if next != Some(b'H') && content > 2 {
-            self.nameless(&line, pair, limits);
+            self.nameless(line, pair, limits);
         }
         used
     }
@@ -182,21 +191,11 @@ impl Server {
     /// A header section, or trailers.
     fn section(&mut self, said: &[u8], pair: &mut Pair, limits: &Limits, last: bool) -> usize {
         let (State::Headers(end) | State::Trailers(end)) = &mut self.state else { return said.len() };
-        let known = self.held.len();
-        self.held.extend_from_slice(said);
-        let found = end.find(&self.held, Side::Response, last);
-        if found.unwrap_or(self.held.len()) > LONG {
+        let Taken { used, section, known } = end.take(&mut self.held, said, Side::Response, last, limits.header);
+        if known > LONG {
             pair.notice("response_field_too_long");
         }
-        let used = match found {
-            Some(found) => {
-                self.held.truncate(found);
-                found.saturating_sub(known)
-            }
-            None if last || self.held.len() > limits.header => said.len(),
-            None => return said.len(),
-        };
-        let section = std::mem::take(&mut self.held);
+        let Some(section) = section else { return used };
         let mut events = Vec::new();
         pair.response.headers.read(&section, Side::Response, &mut |oddity| events.push(super::response_event(oddity)));
         events.into_iter().for_each(|event| pair.notice(event));

@@ -124,6 +124,28 @@ fn what_is_told_is_what_suricata_tells() {
 }
 
 #[test]
+fn a_part_of_a_file_has_its_place() {
+    let part = |range: &str| {
+        let response = format!("HTTP/1.1 206 Partial\r\nContent-Range: {range}\r\nContent-Length: 5\r\n\r\nhello");
+        let told = exchanged(GET, response.as_bytes()).transactions()[0].records().remove(1).object;
+        (told.get("start").cloned(), told.get("end").cloned())
+    };
+    assert_eq!(part("bytes 5-9/20"), (Some(5.into()), Some(9.into())));
+    for range in ["bytes 5-9/*", "bytes 9-5/20", "bytes 5-9/7", "bytes */20", "odd"] {
+        assert_eq!(part(range), (None, None), "{range}");
+    }
+}
+
+#[test]
+fn nobody_is_asked_to_connect_to_a_path() {
+    let parser =
+        exchanged(b"CONNECT / HTTP/1.1\r\nUser-Agent: x\r\n\r\n", b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(of(&parser, Buffer::HttpHost, Direction::ToServer), None);
+    assert!(events(&parser, 0).contains(&"request_uri_host_invalid"));
+    assert_eq!(http(&parser, 0)["url"], "/");
+}
+
+#[test]
 fn more_is_told_of_where_more_was_said() {
     let request = b"GET http://h/x HTTP/1.0\r\nReferer: r\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n";
     let response = b"HTTP/1.0 20x Odd\r\nLocation: l\xff\r\nContent-Range: bytes 0-4/*\r\nContent-Length: 0\r\n\r\n";

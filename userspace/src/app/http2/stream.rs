@@ -17,6 +17,7 @@ use crate::app::{
     events::Events,
     files::Tracked,
     http::{
+        buffers::field_of,
         message::{Message, Progress, packings},
         uri::host_and_port,
     },
@@ -248,24 +249,15 @@ impl Transaction for Stream {
             Buffer::HttpMethod => ":method",
             Buffer::HttpUri | Buffer::HttpUriRaw => ":path",
             Buffer::HttpStatCode => ":status",
-            Buffer::HttpUserAgent => "user-agent",
-            Buffer::HttpReferer => "referer",
-            Buffer::HttpCookie if direction == Direction::ToServer => "cookie",
-            Buffer::HttpCookie => "set-cookie",
-            Buffer::HttpAccept => "accept",
-            Buffer::HttpAcceptEnc => "accept-encoding",
-            Buffer::HttpAcceptLang => "accept-language",
-            Buffer::HttpConnection => "connection",
-            Buffer::HttpContentType => "content-type",
-            Buffer::HttpContentLen => "content-length",
-            Buffer::HttpLocation => "location",
-            Buffer::HttpServer => "server",
             Buffer::HttpRequestLine | Buffer::HttpResponseLine => return Field::whole(&way.line),
             Buffer::HttpProtocol => return Field::whole(b"HTTP/2"),
             Buffer::HttpStatMsg => return Field::whole(b""),
             Buffer::HttpHost => return Field::optional(self.host.as_deref()),
             Buffer::HttpHostRaw => return Field::optional(way.field(":authority").or_else(|| way.field("host"))),
-            _ => return Field::Absent,
+            other => match field_of(other, direction) {
+                Some(name) => name,
+                None => return Field::Absent,
+            },
         };
         Field::optional(way.field(name))
     }

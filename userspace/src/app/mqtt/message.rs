@@ -108,6 +108,12 @@ impl<'a> Reader<'a, '_> {
                 }
                 Some(())
             }
+            // as in Suricata, a reason without properties behind it is none
+            DISCONNECT if self.five && self.bytes.rest.len() < 2 => {
+                self.tell("reason_code", 0);
+                self.facts.number("mqtt.reason_code", 0_u8);
+                Some(())
+            }
             DISCONNECT | AUTH => self.reason(),
             _ => Some(()),
         }

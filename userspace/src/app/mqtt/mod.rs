@@ -199,10 +199,7 @@ impl Parser for Mqtt {
     fn end(&mut self, direction: Direction) {
         self.close(direction);
         if self.packets.iter().all(|packet| packet.closed) {
-            self.transactions.iter_mut().filter(|one| !one.complete).for_each(|one| {
-                one.complete = true;
-                one.revision += 1;
-            });
+            self.transactions.end();
         }
     }
 

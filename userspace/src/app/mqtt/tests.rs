@@ -71,6 +71,15 @@ fn wherever_it_is_cut() {
 }
 
 #[test]
+fn a_disconnect_has_a_reason() {
+    let told = |body: &[u8]| {
+        let mqtt = say(mqtt(), &[(ToServer, &connect(5)), (ToServer, &packet(0xe0, &[body]))]);
+        object(mqtt.transactions()[1])["disconnect"]["reason_code"].clone()
+    };
+    assert_eq!([told(&[]), told(&[4]), told(&[4, 0])], [0, 0, 4]);
+}
+
+#[test]
 fn what_is_wrong_is_noted() {
     let cases: [(&str, Direction, Vec<u8>); 9] = [
         ("missing_connect", ToClient, packet(0x20, &[&[0, 0]])),

@@ -59,6 +59,12 @@ impl Smtp {
         if goes_on {
             return;
         }
+        // that answers DATA and nothing else: what was asked before it got no answer of its own
+        if code == 354
+            && let Some(data) = self.due.iter().position(|due| due.asked == Asked::Data)
+        {
+            self.due.drain(..data);
+        }
         if let Some(due) = self.due.pop_front() {
             self.answered(due, code);
         }

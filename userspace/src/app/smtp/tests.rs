@@ -75,6 +75,7 @@ fn a_mail_is_told_of() {
         Some(serde_json::json!({
             "status": "PARSE_DONE", "from": "A <a@a.test>", "to": ["\"b, c\" <b@b.test>", "d@d.test"],
             "subject": "hello", "attachment": ["x.bin"],
+            "subject_md5": "5d41402abc4b2a76b9719d911017c592", "body_md5": "3b06c5c891be7f51a3e2f9895516ea8b",
         }))
     );
     let file = object(&smtp, 0, "fileinfo").unwrap();
@@ -197,6 +198,20 @@ fn starttls_is_the_end() {
     assert_eq!(events(&smtp), ["tls_rejected"]);
     let smtp = talk(&[&HELLO[..], &[">STARTTLS\nMAIL FROM:<a>\n"]].concat());
     assert_eq!(events(&smtp), ["invalid_pipelined_sequence"]);
+}
+
+#[test]
+fn answers_that_are_missing_shift_nothing() {
+    // a greeting that ends in the middle of its answer
+    let open = ["<220 mail.test ESMTP\n", ">EHLO client.test\n", "<250-mail.test\n"];
+    // one that runs into the answer behind it
+    let joined = ["<220 mail.test ESMTP", ">EHLO client.test\n", "<250-mail.test\n"];
+    for hello in [open, joined] {
+        let smtp = talk(&[&hello[..], &ENVELOPE, &[">DATA\n", "<354 go on\n", BODY, "<250 queued\n"]].concat());
+        assert!(object(&smtp, 0, "email").is_some(), "{hello:?}");
+        assert!(is_over(&smtp, 0), "{hello:?}");
+        assert!(!events(&smtp).contains(&"data_command_rejected"), "{hello:?}");
+    }
 }
 
 #[test]

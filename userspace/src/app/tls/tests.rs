@@ -201,6 +201,23 @@ fn version_13_shows_no_certificate() {
 }
 
 #[test]
+fn drafts_had_shorter_hellos() {
+    for (version, title) in
+        [([3, 4], "TLS 1.3 draft-<16"), ([0x7f, 0x0e], "TLS 1.3 draft-<16"), ([0x7f, 0x12], "TLS 1.3 draft-18")]
+    {
+        // neither a session nor a compression method
+        let answer = message(2, &[&version[..], &[7; 32], &[0x13, 0x01], &words(&[0])].concat());
+        let tls = say(
+            Tls::new(),
+            &[(ToServer, &record(22, &client_hello(&[0x1301], &[]))), (ToClient, &record(22, &answer))],
+        );
+        assert_eq!(only(&tls).context()[0].object["version"], title);
+        assert_eq!(only(&tls).events(), [""; 0]);
+        assert_eq!(only(&tls).test("tls.version", "1.3", ToClient), Some(true));
+    }
+}
+
+#[test]
 fn resumed_session_is_told() {
     let hello = record(22, &client_hello(&[0xc02f], &[]));
     let answer = [record(22, &server_hello(&[1, 2, 3, 4], &[])), record(20, &[1])].concat();
@@ -226,6 +243,8 @@ fn what_is_wrong_is_noted() {
         ("invalid_sni_type", ToServer, record(22, &odd)),
         ("certificate_invalid_length", ToClient, record(22, &message(11, &[0, 0, 9, 0, 0, 6, 0]))),
         ("invalid_certificate", ToClient, record(22, &certificates(&[b"nothing"]))),
+        ("invalid_handshake_message", ToClient, record(22, &certificates(&[b"nothing"]))),
+        ("invalid_ssl_record", ToClient, record(22, &certificates(&[b"nothing"]))),
         ("invalid_alert_message", ToClient, record(21, &[1, 2, 3])),
         ("heartbeat_message", ToServer, record(24, &[&[1, 0, 4][..], &[0; 20]].concat())),
         ("overflow_heartbeat_message", ToServer, record(24, &[1, 0x40, 0])),

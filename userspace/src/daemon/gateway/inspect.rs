@@ -14,7 +14,9 @@ use crate::{
 impl Gateway {
     /// Somebody inspects before the first packet is held.
     pub(super) fn hold(&mut self, policy: &Policy, image: &Image, generation: u32) -> Result<(), GatewayError> {
-        let Some(rules) = Rules::of(policy, image, &self.remembered) else { return Ok(()) };
+        let rules = Rules::of(policy, image, &self.remembered);
+        self.signatures.store(rules.as_ref().and_then(|rules| rules.signatures.clone()).map(Arc::new));
+        let Some(rules) = rules else { return Ok(()) };
         let holder = match &mut self.holder {
             Some(holder) => holder,
             None => {

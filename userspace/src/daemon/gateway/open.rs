@@ -68,6 +68,7 @@ impl Gateway {
             slots,
             attached: Attached::default(),
             names: Arc::default(),
+            signatures: Arc::default(),
             current: None,
             adopted,
             holder: None,

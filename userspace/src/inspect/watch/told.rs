@@ -27,6 +27,22 @@ pub struct Alerted {
     pub said: Option<Box<[u8]>>,
 }
 
+impl Alerted {
+    /// That a rule has matched a packet that belongs to no flow.
+    pub(super) const fn of_packet(rule: Arc<Rule>, direction: Direction) -> Self {
+        Self {
+            rule,
+            blocked: false,
+            transaction: None,
+            direction,
+            app: App::Unknown,
+            original_app: None,
+            context: Vec::new(),
+            said: None,
+        }
+    }
+}
+
 /// Something that was said, complete.
 #[derive(Clone, Debug)]
 pub struct Logged {
@@ -137,6 +153,31 @@ fn speaker(exchange: &dyn Exchange, record: &Record) -> Direction {
                 Direction::ToServer
             }
         }
+        // of what one side says alone, what is odd about it is its own
+        "anomaly" if exchange.revision(Direction::ToServer) == 0 => Direction::ToClient,
         _ => Direction::ToServer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Limits, parser};
+
+    #[test]
+    fn what_is_odd_about_an_answer_is_said_by_the_server() {
+        // the bit that must be zero, in a question for a.b
+        let query = b"\0\x01\x01\x40\0\x01\0\0\0\0\0\0\x01a\x01b\0\0\x01\0\x01";
+        let mut answer = *query;
+        answer[2] |= 0x80;
+        let mut dns = parser(App::Dns, true, &Limits::default()).unwrap();
+        dns.hear(Direction::ToServer, query);
+        dns.hear(Direction::ToClient, &answer);
+        let speakers = dns.transactions().into_iter().map(|exchange| {
+            let odd = anomalies(exchange).next().unwrap();
+            (odd.object["event"].clone(), speaker(exchange, &odd))
+        });
+        let expected = [Direction::ToServer, Direction::ToClient].map(|direction| ("z_flag_set".into(), direction));
+        assert_eq!(speakers.collect::<Vec<_>>(), expected);
     }
 }

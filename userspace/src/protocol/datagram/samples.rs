@@ -72,7 +72,7 @@ fn names() -> Vec<Sample> {
         b"\x12\x34\x08\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04\xc0\x00\x02\x01";
     vec![
         one("dns inverse query", Protocol::Dns, *inverse, &[7, 12, 16]),
-        one("dns query", Protocol::Dns, query, &[2, 4, 12]),
+        one("dns query", Protocol::Dns, query, &[4, 12]),
         one("dns answer", Protocol::Dns, answer, &[5, 12]),
         one("multicast dns", Protocol::Dns, multicast, &[7, 12]),
         one("llmnr", Protocol::Dns, llmnr, &[5, 12]),

@@ -32,6 +32,23 @@ fn every_sample_is_itself() {
 }
 
 #[test]
+fn flags_that_are_misused_hide_no_question() {
+    let query = samples::all().into_iter().find(|sample| sample.name == "dns query").expect("there is one");
+    let with = |flags: [u8; 2], change: fn(&mut Vec<u8>)| {
+        let mut datagram = query.said[0].1.clone();
+        datagram[2..4].copy_from_slice(&flags);
+        change(&mut datagram);
+        told(&[(query.said[0].0, &datagram)])
+    };
+    // an opcode that nobody has, the reserved bit, an error in a query
+    for flags in [[0x49, 0x00], [0x01, 0x40], [0x01, 0x03]] {
+        assert!(matches!(with(flags, |_| {}), Spoken::Known(Protocol::Dns, ..)), "{flags:?}");
+        // nor is what is no plain name
+        assert!(!matches!(with(flags, |said| said[13] = 1), Spoken::Known(..)), "{flags:?}");
+    }
+}
+
+#[test]
 fn no_other_detector_says_yes() {
     for sample in samples::all() {
         for (protocol, detector) in DETECTORS {

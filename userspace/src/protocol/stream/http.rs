@@ -68,12 +68,7 @@ pub fn websocket(said: Stream<'_>) -> Answer {
 
 /// Any method that is a token, a target, and the version.
 fn request(said: &mut Reader<'_>) -> Read<()> {
-    // RFC 9112 section 2.2: empty lines before a request are ignored
-    for _ in 0..2 {
-        if matches!(said.peek()?, b'\r' | b'\n') {
-            said.line_end()?;
-        }
-    }
+    empty_lines(said)?;
     let method = said.run(METHOD_MAX, is_token)?;
     require(!method.is_empty())?;
     said.literal(b" ")?;
@@ -118,7 +113,18 @@ fn known(said: &mut Reader<'_>, get: bool) -> Read<()> {
     }
 }
 
+/// Empty lines before a request are ignored (RFC 9112 section 2.2), and before an answer by most.
+fn empty_lines(said: &mut Reader<'_>) -> Read<()> {
+    for _ in 0..2 {
+        if matches!(said.peek()?, b'\r' | b'\n') {
+            said.line_end()?;
+        }
+    }
+    Ok(())
+}
+
 fn status(said: &mut Reader<'_>) -> Read<()> {
+    empty_lines(said)?;
     version(said)?;
     said.literal(b" ")?;
     said.byte_that(|class| (b'1'..=b'9').contains(&class))?;

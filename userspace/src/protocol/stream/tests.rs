@@ -188,6 +188,15 @@ fn extensions_of_any_length_are_walked_to_where_it_is_enough() {
 }
 
 #[test]
+fn empty_lines_come_before_http() {
+    let http = |spoken: Spoken| matches!(spoken, Spoken::Known(Protocol::Http, ..));
+    assert!(http(spoken(b"\r\n\nGET / HTTP/1.1\r\n", b"")));
+    assert!(http(spoken(b"", b"\r\nHTTP/1.1 200 OK\r\n\r\n")));
+    assert!(http(spoken(b"\r\nGET / HTTP/1.1\r\n\r\n", b"\r\n")));
+    assert!(!http(spoken(b"\r\n\r\n\r\nGET / HTTP/1.1\r\n", b"")));
+}
+
+#[test]
 fn a_long_target_is_enough() {
     let mut said = b"GET /".to_vec();
     said.resize(800, b'a');

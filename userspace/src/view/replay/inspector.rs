@@ -212,7 +212,9 @@ impl Inspector {
     fn ended<J: Judge>(&mut self, ended: Vec<Ended>, outside: &mut Outside<'_, '_, J>) {
         for Ended { held, frame, reason } in ended {
             let (walk, _) = dropgate_xdp::read(&frame);
-            outside.dropped(&About::new(&held, &walk, &frame), reason, &frame);
+            let about = About::new(&held, &walk, &frame);
+            outside.dropped(&about, reason, &frame);
+            outside.noticed(&about, reason, &mut self.judged.watched);
         }
     }
 
@@ -282,6 +284,14 @@ impl<J: Judge> Outside<'_, '_, J> {
         told.into_iter().for_each(|event| self.tell(event));
     }
 
+    /// What rules say of a packet that was dropped without being shown to them.
+    fn noticed(&mut self, about: &About, reason: Reason, watched: &mut Watched) {
+        let Some(signatures) = &self.rules.signatures else { return };
+        let asked = (signatures, watched);
+        let told = events::signatures::dropped(about, reason, asked, self.now_ns, self.names, self.clock);
+        told.into_iter().for_each(|event| self.tell(event));
+    }
+
     fn found(&mut self, about: &About, finding: &Finding) {
         self.tell(events::inspection::found(about, finding, self.now_ns, self.names, self.clock));
     }
@@ -302,7 +312,7 @@ impl<J: Judge> Outside<'_, '_, J> {
             self.tell(events::signatures::alert(about, &alert, self.now_ns, self.names, self.clock));
         }
         for said in watched.logged.drain(..) {
-            self.tell(events::signatures::said(about, &said, self.now_ns, self.names, self.clock));
+            self.tell(events::signatures::said(about, said, self.now_ns, self.names, self.clock));
         }
         for rule in watched.limited.drain(..) {
             let Some(times) = limited.note(&rule, self.now_ns) else { continue };

@@ -36,9 +36,9 @@ use super::{
 };
 use crate::{
     capture::{CaptureError, Packet, Record},
-    events::{self, Clock, Names, eve::Event},
+    events::{self, Clock, Names, eve::Event, signatures},
     hold::Announcer,
-    inspect::{Candidate, Rules, Targets},
+    inspect::{About, Candidate, Rules, Targets, Watched},
     policy::Image,
 };
 use dropgate_abi::{
@@ -141,6 +141,8 @@ pub struct Replay<'a, J: Judge> {
     events: Option<EventSink<'a>>,
     explaining: Option<u64>,
     explained: Option<Vec<Candidate>>,
+    /// Reused from one packet to the next.
+    watched: Watched,
 }
 
 /// Where the events go that a gateway would have written.
@@ -173,6 +175,7 @@ impl<'a, J: Judge> Replay<'a, J> {
             events: None,
             explaining,
             explained,
+            watched: Watched::default(),
         }
     }
 
@@ -369,13 +372,19 @@ impl<'a, J: Judge> Replay<'a, J> {
     fn listen(&mut self, file: Option<&str>, capture: &mut OneCapture, sink: &mut Sink<'_>) -> anyhow::Result<()> {
         let Some(clock) = capture.shown else { return Ok(()) };
         let mut ended = std::mem::take(&mut capture.ended);
-        let Self { judge, events, names, .. } = self;
+        let Self { judge, events, names, rules, watched, .. } = self;
         judge.told(&mut |record| match from_bytes::<u32>(record) {
             Some(FLOW_END) => ended.extend(from_bytes::<FlowEnd>(record)),
             Some(PACKET) => {
                 if let (Some(events), Some(mut event)) = (&mut *events, from_bytes::<PacketEvent>(record)) {
                     capture.stand_ins.restore(&mut event.walk);
-                    for mut event in events::record(bytes_of(&event), names, &clock, |_| None) {
+                    let mut told = events::record(bytes_of(&event), names, &clock, |_| None);
+                    if let Some(signatures) = rules.as_ref().and_then(|rules| rules.signatures.as_ref()) {
+                        let (walk, asked) = (&event.walk, (signatures, &mut *watched));
+                        let about = About::new(&Held::default(), walk, &[]);
+                        told.extend(signatures::dropped(&about, walk.reason, asked, walk.now_ns, names, &clock));
+                    }
+                    for mut event in told {
                         capture.seen.correct(&mut event, &clock);
                         events(&event);
                     }

@@ -48,7 +48,7 @@ fn of_requests() {
         (body("Content-Length: 1", "a{\"more\":1}\r\n"), &["request_body_unexpected"]),
         (body("Content-Length: 1", "a\r\n"), &[]),
         (body("Content-Encoding: odd\r\nContent-Length: 0", ""), &["abnormal_ce_header"]),
-        (body("Content-Encoding: gzip, gzip, gzip\r\nContent-Length: 0", ""), &["too_many_encoding_layers"]),
+        (body("Content-Encoding: gzip, gzip, gzip, gzip\r\nContent-Length: 0", ""), &["too_many_encoding_layers"]),
         (body("Content-Encoding: gzip\r\nContent-Length: 4", "none"), &["gzip_decompression_failed"]),
         (
             body("Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 3", "--b"),
