@@ -223,6 +223,7 @@ pub struct Shown {
     pub events: &'static [&'static str],
     pub transport: Vec<u8>,
     pub vlan: [u16; 2],
+    pub cut: bool,
 }
 
 impl Shown {
@@ -295,6 +296,7 @@ impl Shown {
             transport: if self.protocol == 6 { &self.transport } else { &[] },
             payload,
             vlan: self.vlan,
+            cut: self.cut,
             events: self.events,
         };
         let stream = (self.protocol == 6 && !payload.is_empty() && self.flow.is_some()).then(|| Stream {
