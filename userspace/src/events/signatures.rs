@@ -114,7 +114,7 @@ pub fn limited(about: &About, (rule, times): (&Rule, u64), now_ns: u64, names: &
     let told = eve::Limited { gid: rule.gid, signature_id: rule.sid, rev: rule.rev, times };
     eve::Event {
         event_type: "anomaly",
-        anomaly: Some(eve::Anomaly { kind: "detect", event: "rule_limited", layer: "signatures" }),
+        anomaly: Some(eve::Anomaly { kind: "detect", event: "rule_limited".into(), layer: "signatures" }),
         dropgate: base.dropgate.clone().map(|own| eve::Own {
             reason: None,
             stage: None,

@@ -223,6 +223,7 @@ pub struct Shown {
     pub events: &'static [&'static str],
     pub transport: Vec<u8>,
     pub vlan: [u16; 2],
+    pub cut: bool,
 }
 
 impl Shown {
@@ -294,7 +295,7 @@ impl Shown {
             transport: if self.protocol == 6 { &self.transport } else { &[] },
             payload,
             vlan: self.vlan,
-            cut: false,
+            cut: self.cut,
             events: self.events,
             cut: false,
         };
