@@ -255,6 +255,7 @@ impl Shown {
             remembered: 64 << 10,
             offsets: [0; 2],
             events: &[],
+            cut: false,
             transport,
             vlan: [0; 2],
         }
@@ -297,7 +298,6 @@ impl Shown {
             vlan: self.vlan,
             cut: self.cut,
             events: self.events,
-            cut: false,
         };
         let stream = (self.protocol == 6 && !payload.is_empty() && self.flow.is_some()).then(|| Stream {
             bytes: &self.windows[way],
