@@ -119,22 +119,24 @@ pub(super) fn headers(about: &About, drop: &mut eve::Drop) {
     }
     match walk.protocol {
         _ if l4 == 0 => {}
-        TCP => {
-            let header = || {
-                Some(eve::TcpHeader {
-                    tcpseq: long(l4 + 4)?,
-                    tcpack: long(l4 + 8)?,
-                    tcpres: frame.get(l4 + 12)? & 0xf,
-                    tcpwin: word(l4 + 14)?,
-                    tcpurgp: word(l4 + 18)?,
-                })
-            };
-            drop.tcp = header();
-        }
+        TCP => drop.tcp = tcp_header(frame.get(l4..).unwrap_or_default()),
         UDP => drop.udplen = word(l4 + 4),
         ICMP | ICMPV6 => (drop.icmp_id, drop.icmp_seq) = (word(l4 + 4), word(l4 + 6)),
         _ => {}
     }
+}
+
+/// What a TCP header says beside ports and flags; `None`: it is cut off.
+fn tcp_header(header: &[u8]) -> Option<eve::TcpHeader> {
+    let word = |at: usize| Some(u16::from_be_bytes([*header.get(at)?, *header.get(at + 1)?]));
+    let long = |at: usize| Some(u32::from(word(at)?) << 16 | u32::from(word(at + 2)?));
+    Some(eve::TcpHeader {
+        tcpseq: long(4)?,
+        tcpack: long(8)?,
+        tcpres: header.get(12)? & 0xf,
+        tcpwin: word(14)?,
+        tcpurgp: word(18)?,
+    })
 }
 
 /// What was said, and the packet, if alerts are to have them. `said`: what it was found in, where that is the stream.
