@@ -104,6 +104,7 @@ fn packet(direction: Direction, port: u16, payload: &[u8]) -> Packet<'_> {
         transport: &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x18, 0, 0, 0, 0, 0, 0],
         payload,
         vlan: [0; 2],
+        cut: false,
         events: &[],
     }
 }

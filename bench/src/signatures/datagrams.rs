@@ -62,7 +62,7 @@ pub struct Hits {
 pub fn run(options: &inspect::Options, folder: &Folder) -> Result<Datagrams> {
     let set = options.rules.as_ref().context("a set of rules")?.with(RULE, folder)?;
     let mut settings = Vec::new();
-    for contender in [Contender::Kernel, Contender::RulesAlone] {
+    for contender in [Contender::Kernel, Contender::Dropgate, Contender::RulesAlone] {
         eprintln!("a gateway for datagrams: {}", contender.name());
         let setting = Setting::new(contender, &options.dropgate, false, Some(&set))?;
         let mut own = Own::load()?;

@@ -105,8 +105,9 @@ pub struct Index {
     /// Rules about what is spoken, by direction.
     pub spoken: [Vec<u32>; 2],
     pub fields: Fields,
-    /// Whether there are rules about transactions.
+    /// Whether there are rules about transactions, and any about digests of files.
     pub transactions: bool,
+    pub digests: bool,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -155,6 +156,8 @@ impl Ruleset {
             }
         }
         index.fields = Fields::new(selectors.all, &compiled);
+        let asks = |rule: &Compiled| rule.rule.conditions.iter().any(|of| matches!(of, Condition::FileHash(..)));
+        index.digests = compiled.iter().any(asks);
         index.transactions = compiled.iter().any(|rule| rule.kind == Kind::Transaction);
         index.compiled = compiled;
         let names = Names::of(&rules);

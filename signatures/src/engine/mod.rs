@@ -128,6 +128,11 @@ impl Ruleset {
         &self.names
     }
 
+    /// Whether any rule asks for digests of files.
+    pub const fn asks_digests(&self) -> bool {
+        self.index.digests
+    }
+
     /// What rules can still say anything about, of one direction of a flow from here on. Ports are the packet's: source,
     /// destination.
     pub fn wants(&self, flow: &Flow, direction: Direction, ports: (u16, u16), state: &FlowState) -> Wants {

@@ -90,6 +90,8 @@ pub struct Tracked {
     state: State,
     gaps: bool,
     running: Option<Box<Running>>,
+    /// Bytes beyond which it has no digests.
+    digested: u64,
     digests: Option<Box<Digests>>,
     /// Of a larger one: first and last byte.
     part: Option<(u64, u64)>,
@@ -104,14 +106,23 @@ impl Tracked {
             state: State::Open,
             gaps: false,
             running: Some(Box::default()),
+            digested: u64::MAX,
             digests: None,
             part: None,
         }
     }
 
+    /// The same, without digests if it has more bytes than this.
+    pub fn digested(self, most: u64) -> Self {
+        Self { running: self.running.filter(|_| most > 0), digested: most, ..self }
+    }
+
     /// The next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.kept.push(bytes);
+        if self.kept.size() > self.digested {
+            self.running = None;
+        }
         if let Some(running) = &mut self.running {
             running.md5.update(bytes);
             running.sha1.update(bytes);
@@ -236,6 +247,18 @@ mod tests {
         assert_eq!(told["md5"], "900150983cd24fb0d6963f7d28e17f72");
         assert_eq!(told["sha1"], "a9993e364706816aba3e25717850c26c9cd0d89d");
         assert_eq!(told["sha256"], "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_has_none() {
+        for (most, has) in [(2, false), (3, true), (0, false)] {
+            let mut file = Tracked::new(b"a.txt", 2).digested(most);
+            file.push(b"ab");
+            file.push(b"c");
+            file.close();
+            let told = file.record(3).object;
+            assert_eq!((told.contains_key("md5"), &told["state"]), (has, &"CLOSED".into()), "{most}");
+        }
     }
 
     #[test]

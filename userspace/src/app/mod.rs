@@ -49,11 +49,13 @@ pub struct Limits {
     pub transactions: usize,
     /// Times that a body may be packed.
     pub layers: usize,
+    /// Bytes of a body beyond which it has no digests, which cost more than all else that is done with it.
+    pub digests: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body: [100 << 10; 2], header: 64 << 10, transactions: 256, layers: 3 }
+        Self { body: [100 << 10; 2], header: 64 << 10, transactions: 256, layers: 3, digests: u64::MAX }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     app::Limits,
     policy::{
         Image, Policy,
-        model::{Expect, Failure, Inspection, Proxied, Reaction, Tells},
+        model::{self, Expect, Failure, Inspection, Proxied, Reaction, Tells},
     },
     protocol::{self, Candidates, Protocol},
 };
@@ -64,7 +64,7 @@ impl Rules {
             transfers: Arc::default(),
             log: signatures.log,
             payload: image.tells.payload,
-            limits: Limits::default(),
+            limits: Limits { digests: digests(signatures), ..Limits::default() },
         });
         Some(Self {
             inspection: policy.inspection?,
@@ -132,6 +132,16 @@ impl Rules {
     /// What is expected, for people.
     pub fn expected(&self, expected: Expected) -> Vec<&'static str> {
         names(self.listed(expected))
+    }
+}
+
+/// Bytes of a body beyond which it has no digests: of any, if rules ask for them.
+fn digests(signatures: &model::Signatures) -> u64 {
+    const TOLD: u64 = 1 << 20;
+    match signatures.ruleset.asks_digests() {
+        true => u64::MAX,
+        false if signatures.log => TOLD,
+        false => 0,
     }
 }
 
@@ -206,7 +216,7 @@ mod tests {
         let known = |all: &Generations| all.0.iter().map(|(number, ..)| *number).collect::<Vec<_>>();
         let all = (1..=6).fold(Generations::default(), |all, at| all.with(at, Rules::default(), u64::from(at) * S));
         assert_eq!(known(&all), [6, 5, 4, 3]);
-        assert!(all.without_old(7 * S).is_none());
+        assert!(all.without_old(6 * S).is_none());
         // the fourth was replaced at the fifth second
         let fewer = all.without_old(7 * S + 1).unwrap();
         assert_eq!(known(&fewer), [6, 5]);

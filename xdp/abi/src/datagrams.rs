@@ -17,12 +17,13 @@ use crate::{
 
 /// Bytes of the longest payload that is looked through.
 pub const ROOM: u32 = 2048;
-/// Bytes of a payload that are looked through at a time.
-pub const PART: u32 = 64;
+/// Bytes of a payload that are looked through at a time: few, because a short payload is looked through as if it had all of them.
+pub const PART: u32 = 32;
 /// Most groups of rules.
 pub const GROUPS: u32 = 16;
 /// Places at the beginning of a payload where [`tier::HEAD`] grams are looked for.
-pub const HEAD: u32 = PART;
+pub const HEAD: u32 = 64;
+const _: () = assert!(HEAD.is_multiple_of(PART));
 
 /// How a gram is looked for: index into [`Datagrams::tiers`].
 pub mod tier {
@@ -233,12 +234,13 @@ impl Datagrams {
                 at += 1;
             }
         }
-        if start == 0 && (has(tier::HEAD) || has(tier::HEAD_TINY)) {
-            let mut at = 0;
-            while at < HEAD {
+        if start < HEAD && (has(tier::HEAD) || has(tier::HEAD_TINY)) {
+            let mut place = 0;
+            while place < PART {
+                let at = start + place;
                 let bytes = fold(payload.word(at));
                 seen |= self.seen(key(tier::HEAD, bytes, at)) | self.seen(key(tier::HEAD_TINY, bytes, at));
-                at += 1;
+                place += 1;
             }
         }
         seen != 0

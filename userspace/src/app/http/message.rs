@@ -143,8 +143,8 @@ impl Message {
     }
 
     /// The body is a file of this name.
-    pub fn is_file(&mut self, name: &[u8]) {
-        self.target = Target::File(Box::new(Tracked::new(name, 0)));
+    pub fn is_file(&mut self, name: &[u8], limits: &Limits) {
+        self.target = Target::File(Box::new(Tracked::new(name, 0).digested(limits.digests)));
     }
 
     /// That file is this part of a larger one: first and last byte.

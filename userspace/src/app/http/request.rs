@@ -227,7 +227,7 @@ impl Client {
             pair.request.is_multipart(multipart);
         } else if matches!(&method[..], b"POST" | b"PUT") {
             let name = pair.uri.path.clone().unwrap_or_default();
-            pair.request.is_file(&name);
+            pair.request.is_file(&name, limits);
         }
         pair.request.advance(Progress::Body);
         if matches!(self.state, State::Behind | State::Tunnel) {

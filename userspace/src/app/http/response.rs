@@ -173,7 +173,7 @@ impl Server {
         if pair.response.progress < Progress::Body {
             pair.response.take_plain(limits.body[1]);
             let name = pair.uri.path.clone().unwrap_or_default();
-            pair.response.is_file(&name);
+            pair.response.is_file(&name, limits);
             pair.response.advance(Progress::Body);
         }
         trouble(pair, Direction::ToClient, |message| message.push(line, limits));
@@ -278,7 +278,7 @@ impl Server {
         };
         let name = name.or_else(|| pair.uri.path.clone()).unwrap_or_default();
         pair.response.expect(limits.body[1], &packings);
-        pair.response.is_file(&name);
+        pair.response.is_file(&name, limits);
         if let Some((first, last)) = pair.response.headers.get("content-range").and_then(record::part) {
             pair.response.is_part(first, last);
         }

@@ -121,7 +121,7 @@ impl Stream {
         let way = &mut self.ways[direction as usize];
         let (packings, events) = packings(way.field("content-encoding").unwrap_or_default(), limits.layers);
         way.message.expect(limits.body[direction as usize], &packings);
-        way.message.is_file(&name);
+        way.message.is_file(&name, limits);
         way.message.advance(Progress::Body);
         for event in events.into_iter().filter(|event| *event == "too_many_encoding_layers") {
             self.events.note(event);
