@@ -25,6 +25,13 @@ impl ActionOrder {
         (words.len() == 4).then_some(Self([pass?, drop?, reject?, alert?]))
     }
 
+    /// The actions in this order.
+    pub fn words(self) -> [&'static str; 4] {
+        let mut ranked: Vec<(u8, &str)> = self.0.into_iter().zip(Self::WORDS).collect();
+        ranked.sort_unstable();
+        std::array::from_fn(|at| ranked[at].1)
+    }
+
     const fn rank(self, action: Action) -> u8 {
         let [pass, drop, reject, alert] = self.0;
         match action {

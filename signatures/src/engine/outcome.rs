@@ -45,7 +45,7 @@ pub fn conclude(round: &mut Round<'_>, out: &mut Outcome) {
         round.flow.verdict = out.verdict;
     }
     round.flow.bypassed |= bypass;
-    if bypass && out.verdict == Verdict::Continue {
+    if bypass && matches!(out.verdict, Verdict::Continue | Verdict::Pass(false)) {
         // what was found is told; what the flow says from here on is not looked at
         round.flow.verdict = Verdict::Pass(true);
     }

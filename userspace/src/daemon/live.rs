@@ -20,7 +20,11 @@ use super::{
 use crate::{
     clock::now_ns,
     datapath::{Bench, Mapped, RelatedMap, program},
-    view::{cli, explain::PolicyText, replay::Judge},
+    view::{
+        cli,
+        explain::PolicyText,
+        replay::{Judge, Options},
+    },
 };
 
 /// The image of a gateway, to ask.
@@ -87,7 +91,9 @@ pub fn explain(args: &cli::ExplainArgs) -> anyhow::Result<std::process::ExitCode
     let announced = RelatedMap::new(Map::LruHashMap(pinned(&place, "RELATED")?))?;
     let mut live = Live { bench, flows, announced };
     let rules = state.rules();
-    let about = cli::About { ports: &state.ports, names: &state.names(), text: Some(&text), rules: rules.as_ref() };
+    let options = Options::default();
+    let about =
+        cli::About { ports: &state.ports, names: &state.names(), text: Some(&text), rules: rules.as_ref(), options };
     cli::explain_with(&args, &mut live, &about, now_ns())
 }
 

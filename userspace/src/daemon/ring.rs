@@ -16,14 +16,14 @@ use super::notes::Notes;
 use crate::{
     events::{self, Clock, EveWriter, Names, eve::Event, inspection, signatures},
     hold::Told,
-    inspect::{About, Signatures, Watched},
+    inspect::{Signatures, Watched},
     view::filter::Filter,
 };
 use anyhow::Context as _;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use aya::maps::{MapData, RingBuf};
 use crossbeam::channel::{Receiver, Sender, bounded};
-use dropgate_abi::{hold::Held, reason::Reason, walk::parsed};
+use dropgate_abi::walk::Walk;
 
 /// A listener that does not read is cut off after this many bytes could not be written for it.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -121,18 +121,8 @@ impl Work {
                             self.notes.keep(*flow, note);
                         }
                         let (names, clock) = (self.names.load_full(), Clock::system());
-                        // whole packets were shown to rules before
-                        let fragment = match &*told {
-                            Told::Dropped(about, reason) if about.walk.parsed & parsed::FRAGMENT != 0 => {
-                                Some((Arc::clone(about), *reason))
-                            }
-                            _ => None,
-                        };
                         for event in made(*told, now_ns, &names, &clock) {
                             self.publish(&event);
-                        }
-                        if let Some((about, reason)) = fragment {
-                            self.dropped(&about, reason, now_ns, (&names, &clock));
                         }
                     }
                     Word::Listen(stream, filter) => {
@@ -175,17 +165,17 @@ impl Work {
                 self.publish(&event);
             }
             if let Some(walk) = walk {
-                let about = About::new(&Held::default(), &walk, &[]);
-                self.dropped(&about, walk.reason, walk.now_ns, (&names, &clock));
+                self.noticed(&walk, &names, &clock);
             }
         }
     }
 
-    /// What rules say of a packet that was dropped.
-    fn dropped(&mut self, about: &About, reason: Reason, now_ns: u64, (names, clock): (&Names, &Clock)) {
+    /// What rules say of a packet that the programs have told of.
+    fn noticed(&mut self, walk: &Walk, names: &Names, clock: &Clock) {
         let signatures = self.signatures.load();
         let Some(signatures) = &*signatures else { return };
-        let alerts = signatures::dropped(about, reason, (signatures, &mut self.watched), now_ns, names, clock);
+        let asked = (&**signatures, &mut self.watched);
+        let alerts = signatures::noticed(walk, asked, names, clock);
         alerts.iter().for_each(|alert| self.publish(alert));
     }
 

@@ -71,6 +71,8 @@ pub struct Ended {
     pub held: Held,
     pub frame: Box<[u8]>,
     pub reason: Reason,
+    /// It is the one at fault, and not one that ends with it.
+    pub at_fault: bool,
 }
 
 /// Datagrams that are not complete.
@@ -116,18 +118,18 @@ impl Defragment {
         let fragment = match Fragment::read(held, origin, frame) {
             Ok(fragment) => fragment,
             Err(reason) => {
-                ended.push(Ended { held: *held, frame: frame.into(), reason });
+                ended.push(Ended { held: *held, frame: frame.into(), reason, at_fault: true });
                 return None;
             }
         };
         let key = fragment.key;
         if let Some(reason) = self.refuses(&fragment) {
-            ended.push(end(fragment, reason));
+            ended.push(end(fragment, reason, false));
             return None;
         }
         if let Err(reason) = self.room(&fragment, ended) {
             self.condemn(&key, reason, ended);
-            ended.push(end(fragment, reason));
+            ended.push(end(fragment, reason, true));
             return None;
         }
         let lifetime = lifetime.min(self.limits.longest).as_nanos() as u64;
@@ -139,7 +141,7 @@ impl Defragment {
         });
         if let Some(reason) = waiting.datagram.refuses(&fragment, self.limits.fragments) {
             self.condemn(&key, reason, ended);
-            ended.push(end(fragment, reason));
+            ended.push(end(fragment, reason, true));
             return None;
         }
         let bytes = cost(&fragment);
@@ -222,7 +224,8 @@ impl Defragment {
         match answer {
             Ok(frame) => Some(Whole { held, frame, fragments }),
             Err(reason) => {
-                ended.extend(fragments.into_iter().map(|fragment| end(fragment, reason)));
+                let numbered = fragments.into_iter().enumerate();
+                ended.extend(numbered.map(|(at, fragment)| end(fragment, reason, at == 0)));
                 None
             }
         }
@@ -237,13 +240,13 @@ impl Defragment {
         // it has nothing to lose to others any more
         self.early.insert(waiting.number, *key);
         self.release(key, bytes);
-        ended.extend(fragments.into_iter().map(|fragment| end(fragment, reason)));
+        ended.extend(fragments.into_iter().map(|fragment| end(fragment, reason, false)));
     }
 
     /// Drops the fragments of a datagram and forgets it.
     fn forget(&mut self, key: &Key, reason: Reason, ended: &mut Vec<Ended>) {
         let fragments = self.remove(key).unwrap_or_default();
-        ended.extend(fragments.into_iter().map(|fragment| end(fragment, reason)));
+        ended.extend(fragments.into_iter().map(|fragment| end(fragment, reason, false)));
     }
 
     /// Takes a datagram out.
@@ -267,8 +270,8 @@ impl Defragment {
     }
 }
 
-fn end(fragment: Fragment, reason: Reason) -> Ended {
-    Ended { held: fragment.held, frame: fragment.frame, reason }
+fn end(fragment: Fragment, reason: Reason, at_fault: bool) -> Ended {
+    Ended { held: fragment.held, frame: fragment.frame, reason, at_fault }
 }
 
 const fn source(key: &Key) -> (u8, Address) {

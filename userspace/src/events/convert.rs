@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Clock, Names, community::community_id, eve, inspection, told};
 use crate::{
-    inspect::Note,
+    inspect::{Note, event_names},
     protocol::Protocol,
     view::text::{self, protocol},
 };
@@ -31,10 +31,14 @@ pub fn packet(walk: &Walk, names: &Names, clock: &Clock) -> Vec<eve::Event> {
         let mut event = base(walk, info, names, clock);
         event.event_type = "drop";
         event.drop = Some(dropped(walk));
+        event.verdict = names.tells.verdict.then(|| told::plain("drop"));
         events.push(event);
     }
+    // what Suricata calls it, where it has a name for it
+    let named = event_names(walk.reason, walk.family).first();
     let odd = match info.map(|info| info.kind) {
         Some(Kind::Anomaly | Kind::AnomalyDrop) => true,
+        Some(Kind::Drop) if named.is_some() => true,
         Some(Kind::Error) => walk.action != action::DROP,
         Some(Kind::Pass | Kind::Drop) | None => false,
     };
@@ -42,8 +46,16 @@ pub fn packet(walk: &Walk, names: &Names, clock: &Clock) -> Vec<eve::Event> {
         let mut event = base(walk, Some(info), names, clock);
         event.event_type = "anomaly";
         event.anomaly = Some(eve::Anomaly {
-            kind: if info.stage <= Stage::Fragment { "decode" } else { "stream" },
-            event: info.name,
+            kind: match named {
+                Some(name) if name.starts_with("stream.") => "stream",
+                None if info.stage > Stage::Fragment => "stream",
+                _ => "decode",
+            },
+            event: match named {
+                Some(name) if name.starts_with("stream.") => (*name).into(),
+                Some(name) => format!("decoder.{name}").into(),
+                None => info.name.into(),
+            },
             layer: info.stage.name(),
         });
         events.push(event);
@@ -364,7 +376,7 @@ mod tests {
             json!({
                 "timestamp": null, "in_iface": "lan0", "event_type": "drop", "vlan": [10],
                 "src_ip": "10.10.0.5", "src_port": 40000, "dest_ip": "203.0.113.9", "dest_port": 8088,
-                "proto": "TCP", "ip_v": 4, "pkt_src": "wire/pcap",
+                "proto": "TCP", "ip_v": 4, "pkt_src": "wire/pcap", "verdict": {"action": "drop"},
                 "drop": {"len": 56, "ttl": 64, "syn": true, "ack": false, "psh": false, "rst": false, "urg": false,
                     "fin": false, "reason": "not_allowed"},
                 "dropgate": {"generation": 7, "zone": "office", "peer": "outside", "reason": "not_allowed",
@@ -383,6 +395,21 @@ mod tests {
         assert_eq!(events[1]["dropgate"]["attack"], json!(["T1557"]));
         assert_eq!(events[1]["icmp_type"], 134);
         assert!(events[1].get("src_port").is_none());
+    }
+
+    #[test]
+    fn anomalies_have_the_names_of_suricata() {
+        let named = |reason, family| {
+            let walk = Walk { reason, family, ..walk() };
+            let events = json_of(&packet(&walk, &names(), &Clock::fixed(0, 0)));
+            assert_eq!(events[0]["event_type"], "drop");
+            events[1]["anomaly"].clone()
+        };
+        let bad = named(Reason::ip4_bad_total_length, V4);
+        assert_eq!(bad, json!({"type": "decode", "event": "decoder.ipv4.trunc_pkt", "layer": "parse"}));
+        assert_eq!(named(Reason::icmp_truncated, V6)["event"], "decoder.icmpv6.pkt_too_small");
+        let old = named(Reason::tcp_timestamp_old, V4);
+        assert_eq!((&old["type"], &old["event"]), (&json!("stream"), &json!("stream.pkt_invalid_timestamp")));
     }
 
     #[test]

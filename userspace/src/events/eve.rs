@@ -1,7 +1,7 @@
 //! The shape of EVE lines. Field names are Suricata's; a field without a value is left out.
 
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// One line of EVE.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -282,8 +282,8 @@ pub struct Anomaly {
     /// not look at.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// Name of the reason.
-    pub event: &'static str,
+    /// What Suricata calls it (`decoder.ipv4.trunc_pkt`), where it has a name for it; else the name of the reason.
+    pub event: Cow<'static, str>,
     /// Stage that found it.
     pub layer: &'static str,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dropgate_abi::reason::Reason;
+use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 use dropgate_signatures::{
     protocol::App,
     rule::{Rule, Target},
@@ -46,17 +46,16 @@ pub fn alert(about: &About, alerted: &Alerted, now_ns: u64, names: &Names, clock
     }
 }
 
-/// The alerts of rules about a packet that was dropped, or found odd, where only its headers are known.
-pub fn dropped(
-    about: &About,
-    reason: Reason,
+/// The alerts of rules about a packet that the programs have dropped, or found odd.
+pub fn noticed(
+    walk: &Walk,
     (signatures, watched): (&Signatures, &mut Watched),
-    now_ns: u64,
     names: &Names,
     clock: &Clock,
 ) -> Vec<eve::Event> {
-    inspect::dropped(&about.walk, reason, signatures, now_ns, watched);
-    watched.alerts.drain(..).map(|alerted| alert(about, &alerted, now_ns, names, clock)).collect()
+    inspect::dropped(walk, walk.reason, signatures, walk.now_ns, watched);
+    let about = About::new(&Held::default(), walk, &[]);
+    watched.alerts.drain(..).map(|alerted| alert(&about, &alerted, walk.now_ns, names, clock)).collect()
 }
 
 /// What an alert says of its rule. `base`: the event, with the ends of its packet.
@@ -115,7 +114,7 @@ pub fn limited(about: &About, (rule, times): (&Rule, u64), now_ns: u64, names: &
     let told = eve::Limited { gid: rule.gid, signature_id: rule.sid, rev: rule.rev, times };
     eve::Event {
         event_type: "anomaly",
-        anomaly: Some(eve::Anomaly { kind: "detect", event: "rule_limited", layer: "signatures" }),
+        anomaly: Some(eve::Anomaly { kind: "detect", event: "rule_limited".into(), layer: "signatures" }),
         dropgate: base.dropgate.clone().map(|own| eve::Own {
             reason: None,
             stage: None,

@@ -75,9 +75,13 @@ pub(super) fn address(family: u8, address: Address) -> String {
     }
 }
 
+/// A verdict of which nobody is told.
+pub(super) const fn plain(action: &'static str) -> eve::Verdict {
+    eve::Verdict { action, reject_target: None, reject: Vec::new() }
+}
+
 /// What was done with the packet, if events are to say so.
 pub(super) fn verdict(about: &About, names: &Names) -> Option<eve::Verdict> {
-    let plain = |action| eve::Verdict { action, reject_target: None, reject: Vec::new() };
     Some(match about.verdict {
         _ if !names.tells.verdict => return None,
         engine::Verdict::Reject(ends, _) => eve::Verdict {

@@ -72,9 +72,13 @@ impl Worker {
 
     /// Counts fragments that end here. A first one had a number among its flow's packets, so that the flow is told.
     fn ended(&mut self, ended: Vec<Ended>, batch: &Batch) {
-        for Ended { held, frame, reason } in ended {
+        for Ended { held, frame, reason, at_fault } in ended {
             let (walk, _) = dropgate_xdp::read(&frame);
-            self.dropped(&Arc::new(About::new(&held, &walk, &frame)), reason, frame.len(), batch.now_ns);
+            let about = Arc::new(About::new(&held, &walk, &frame));
+            self.dropped(&about, reason, frame.len(), batch.now_ns);
+            if at_fault {
+                self.noticed(&about, reason, batch);
+            }
             if held.part != part::FIRST {
                 continue;
             }

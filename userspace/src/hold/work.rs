@@ -316,6 +316,14 @@ impl Worker {
         }
     }
 
+    /// Shows rules what was wrong with a packet that was not shown to them.
+    pub(super) fn noticed(&mut self, about: &Arc<About>, reason: Reason, batch: &Batch) {
+        let rules = batch.rules.of(about.held.generation);
+        let Some(signatures) = rules.and_then(|rules| rules.signatures.as_ref()) else { return };
+        inspect::dropped(&about.walk, reason, signatures, batch.now_ns, &mut self.judged.watched);
+        tell(&self.shared, about, &mut self.judged.watched, batch.now_ns);
+    }
+
     /// Packets that have waited in vain leave; `all`: every one that waits. Whether there were any.
     pub(super) fn expire(&mut self, all: bool, ports: &[Arc<Port>]) -> bool {
         let now = now_ns();

@@ -216,7 +216,7 @@ mod tests {
         let known = |all: &Generations| all.0.iter().map(|(number, ..)| *number).collect::<Vec<_>>();
         let all = (1..=6).fold(Generations::default(), |all, at| all.with(at, Rules::default(), u64::from(at) * S));
         assert_eq!(known(&all), [6, 5, 4, 3]);
-        assert!(all.without_old(7 * S).is_none());
+        assert!(all.without_old(6 * S).is_none());
         // the fourth was replaced at the fifth second
         let fewer = all.without_old(7 * S + 1).unwrap();
         assert_eq!(known(&fewer), [6, 5]);

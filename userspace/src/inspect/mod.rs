@@ -31,7 +31,7 @@ pub use self::{
     related::Announced,
     reset::Resets,
     talk::{Beginning, Talk, Waiting},
-    watch::{Alerted, Candidate, Logged, Signatures, Watched, dropped, finish},
+    watch::{Alerted, Candidate, Logged, Signatures, Watched, dropped, event_names, finish},
 };
 use self::{
     conclude::{conclude, settle},

@@ -13,7 +13,7 @@ use dropgate_signatures::{
     subject::{self, Direction, Stream, Subject, Transaction},
 };
 
-pub use self::dropped::dropped;
+pub use self::dropped::{dropped, events as event_names};
 pub use self::told::{Alerted, Candidate, Logged, Watched};
 use self::{dropped::events, note::note, told::tell};
 use super::{

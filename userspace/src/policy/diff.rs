@@ -220,8 +220,10 @@ fn settings(policy: &Policy) -> Words {
         ("events.packet", tells.packet.to_string()),
         ("events.community_id", tells.community_id.map_or("false".to_owned(), |seed| format!("true, seed {seed}"))),
     ]);
-    let log = policy.signatures.as_ref().map(|signatures| ("signatures.log".to_owned(), signatures.log.to_string()));
-    settings.extend(log);
+    settings.extend(policy.signatures.iter().flat_map(|signatures| {
+        let order = signatures.order.words().join(", ");
+        words([("signatures.log", signatures.log.to_string()), ("signatures.action_order", order)])
+    }));
     settings.extend(policy.inspection.iter().flat_map(|inspection| inspected(inspection, &policy.failure)));
     settings
 }

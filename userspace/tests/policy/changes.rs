@@ -89,6 +89,19 @@ fn a_diff_tells_of_inspection() {
 }
 
 #[test]
+fn a_diff_tells_of_events_and_signatures() {
+    let old = format!("{OLD}\n[inspection]\n\n[signatures]\n");
+    let new = old.replace("[signatures]", "[signatures]\naction_order = [\"drop\", \"pass\", \"reject\", \"alert\"]");
+    let new = new + "\n[events]\nverdict = false\ncommunity_id = true\ncommunity_id_seed = 7\n";
+    let expected = "\
+~ setting events.community_id: false -> true, seed 7
+~ setting events.verdict: true -> false
+~ setting signatures.action_order: pass, drop, reject, alert -> drop, pass, reject, alert
+";
+    assert_eq!(policy::diff(&parse(&old), &parse(&new)).to_string(), expected);
+}
+
+#[test]
 fn a_change_of_order_is_a_change() {
     let new = OLD.replace("\"mail\"\ntcp = [587]", "\"x\"\nudp = [53]");
     let new = new.replace("\"dns\"\nudp = [53]", "\"mail\"\ntcp = [587]").replace("\"x\"", "\"dns\"");

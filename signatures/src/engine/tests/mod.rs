@@ -223,6 +223,7 @@ pub struct Shown {
     pub events: &'static [&'static str],
     pub transport: Vec<u8>,
     pub vlan: [u16; 2],
+    pub cut: bool,
 }
 
 impl Shown {
@@ -254,6 +255,7 @@ impl Shown {
             remembered: 64 << 10,
             offsets: [0; 2],
             events: &[],
+            cut: false,
             transport,
             vlan: [0; 2],
         }
@@ -294,7 +296,7 @@ impl Shown {
             transport: if self.protocol == 6 { &self.transport } else { &[] },
             payload,
             vlan: self.vlan,
-            cut: false,
+            cut: self.cut,
             events: self.events,
         };
         let stream = (self.protocol == 6 && !payload.is_empty() && self.flow.is_some()).then(|| Stream {

@@ -172,6 +172,8 @@ fn what_comes_in_front_of_pass_is_done() {
         assert_eq!(shown.say(b"x"), told, "{order:?}");
         assert_eq!(shown.out.verdict, verdict, "{order:?}");
     }
+    let order = ["drop", "reject", "alert", "pass"];
+    assert_eq!(ActionOrder::of(&order).unwrap().words(), order);
     assert_eq!(ActionOrder::of(&["pass", "drop", "reject"]), None);
     assert_eq!(ActionOrder::of(&["pass", "drop", "reject", "drop"]), None);
 }

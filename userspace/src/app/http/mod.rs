@@ -20,6 +20,7 @@ use dropgate_signatures::subject::{Direction, Transaction as _};
 
 use self::{
     header::Oddity,
+    line::{is_method, is_response},
     message::{Message, Progress},
     pair::Pair,
     request::Client,
@@ -60,9 +61,10 @@ impl Http1 {
                 // blank lines begin no request
                 let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
                 rest = &rest[blank..];
-                if rest.is_empty() {
+                if rest.is_empty() || self.client.gapped && !begins_request(rest) {
                     break;
                 }
+                self.client.gapped = false;
                 if !self.is_open() {
                     self.client.current = self.begin();
                 }
@@ -96,9 +98,10 @@ impl Http1 {
             if matches!(self.server.state, response::State::Line) && self.server.current.is_none() {
                 let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
                 rest = &rest[blank..];
-                if rest.is_empty() {
+                if rest.is_empty() || self.server.gapped && !is_response(rest) {
                     break;
                 }
+                self.server.gapped = false;
                 let id = self.asked();
                 self.server.current = Some(id);
                 let pair = find(&mut self.pairs, id).filter(|pair| pair.is_plain());
@@ -243,6 +246,12 @@ fn find(pairs: &mut VecDeque<Pair>, id: u64) -> Option<&mut Pair> {
     pairs.get_mut(at)
 }
 
+/// Whether a line begins with a method that is in use.
+fn begins_request(said: &[u8]) -> bool {
+    let end = said.iter().position(|byte| header::is_space(*byte)).unwrap_or(said.len());
+    is_method(&said[..end])
+}
+
 /// Bytes of a client are missing.
 fn lost_by_client(client: &mut Client, pair: Option<&mut Pair>, bytes: u64, limits: &Limits) {
     use request::State;
@@ -258,15 +267,13 @@ fn lost_by_client(client: &mut Client, pair: Option<&mut Pair>, bytes: u64, limi
             *left -= bytes;
             pair.request.lose(bytes);
         }
-        State::Length(_) | State::Chunked(_) | State::Rest => {
-            pair.request.lose(bytes);
-            client.end(pair, limits);
-            client.state = State::Line;
-        }
         State::Over => {}
-        _ => {
+        state => {
+            if matches!(state, State::Length(_) | State::Chunked(_) | State::Rest) {
+                pair.request.lose(bytes);
+            }
             client.end(pair, limits);
-            client.state = State::Line;
+            (client.state, client.gapped) = (State::Line, true);
         }
     }
 }
@@ -293,7 +300,7 @@ fn lost_by_server(server: &mut Server, pair: Option<&mut Pair>, bytes: u64, limi
                 pair.response.lose(bytes);
             }
             server.end(pair, limits);
-            server.state = State::Line;
+            (server.state, server.gapped) = (State::Line, true);
             server.current = None;
         }
     }

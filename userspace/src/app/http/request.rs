@@ -49,6 +49,8 @@ pub struct Client {
     pub held: Vec<u8>,
     /// The request that is being said.
     pub current: u64,
+    /// Bytes are missing before what follows: who knows what that is, unless it begins as a request does.
+    pub gapped: bool,
 }
 
 impl Client {

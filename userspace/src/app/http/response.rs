@@ -45,6 +45,8 @@ pub struct Server {
     pub current: Option<u64>,
     /// What follows is another protocol.
     pub switched: bool,
+    /// Bytes are missing before what follows: who knows what that is, unless it begins as an answer does.
+    pub gapped: bool,
 }
 
 impl Server {

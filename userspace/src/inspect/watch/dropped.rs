@@ -81,3 +81,60 @@ pub const fn events(reason: Reason, family: u8) -> &'static [&'static str] {
         _ => &[],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dropgate_abi::{reason::REASONS, tuple::V6};
+    use dropgate_signatures::engine::Ruleset;
+
+    use super::*;
+    use crate::samples::rules;
+
+    /// Rules may ask for every one of them.
+    #[test]
+    fn names_are_those_of_rules() {
+        let (mut text, mut sid) = (String::new(), 0);
+        for info in REASONS {
+            for name in [V4, V6].into_iter().flat_map(|family| events(info.reason, family)) {
+                let (keyword, name) = match name.strip_prefix("stream.") {
+                    Some(name) => ("stream-event", name),
+                    None => ("decode-event", *name),
+                };
+                sid += 1;
+                text += &format!("alert pkthdr any any -> any any ({keyword}:{name}; sid:{sid};)\n");
+            }
+        }
+        assert!(!rules(&text).is_empty());
+    }
+
+    /// The rules that match a dropped packet, by number.
+    fn told(text: &str, walk: &Walk, reason: Reason) -> Vec<(u32, bool)> {
+        let signatures = Signatures { ruleset: Arc::new(Ruleset::compile(rules(text))), ..Signatures::default() };
+        let mut out = Watched::default();
+        dropped(walk, reason, &signatures, 1, &mut out);
+        out.alerts.iter().map(|alerted| (alerted.rule.sid, alerted.blocked)).collect()
+    }
+
+    #[test]
+    fn what_was_noticed_matches_and_what_is_not_known_does_not() {
+        let text = "alert pkthdr any any -> any any (decode-event:tcp.hlen_too_small; sid:1;)\n\
+            alert pkthdr any any -> any any (decode-event:udp.len_invalid; sid:2;)\n\
+            alert ip 10.10.0.0/16 any -> any any (sid:3;)\n\
+            alert ip 10.20.0.0/16 any -> any any (sid:4;)\n\
+            alert tcp any any -> any 443 (sid:5;)\n\
+            alert tcp any any -> any any (dsize:0; sid:6;)\n\
+            alert tcp any any -> any any (content:!\"a\"; sid:7;)\n\
+            alert ip any any -> any any (ttl:!64; sid:8;)\n";
+        let words = |octets: [u8; 4]| [u32::from_ne_bytes(octets), 0, 0, 0];
+        let mut walk = Walk { family: V4, protocol: 6, ..Walk::default() };
+        (walk.src, walk.dst) = (words([10, 10, 0, 5]), words([203, 0, 113, 9]));
+        let reason = Reason::tcp_bad_header_length;
+        assert_eq!(told(text, &walk, reason), [(1, true), (3, true)], "its ports were not read");
+        (walk.sport, walk.dport) = (40_000, 443);
+        assert_eq!(told(text, &walk, reason), [(1, true), (3, true), (5, true)]);
+        // what the policy drops is not odd
+        assert_eq!(told(text, &walk, Reason::not_allowed), []);
+    }
+}

@@ -12,7 +12,7 @@ pub(super) fn note(talk: &mut Talk, signatures: &Signatures, watched: &Watched) 
     let watch = &mut talk.watch;
     let (changes, verdict) = (watch.state.variables().changes(), watch.state.verdict());
     let alerted = !watched.alerts.is_empty();
-    if !alerted && verdict == Verdict::Continue && changes == watch.noted {
+    if !alerted && verdict == Verdict::Continue && changes == watch.noted && !watch.state.is_bypassed() {
         return None;
     }
     watch.noted = changes;

@@ -46,6 +46,9 @@ pub struct ExplainArgs {
     /// Number of the frame, from 1
     #[arg(long, value_name = "N", requires = "pcap", value_parser = clap::value_parser!(u64).range(1..))]
     pub frame: Option<u64>,
+    /// The side that starts each flow of the capture stands in the first zone, whatever its address
+    #[arg(long, requires = "pcap", requires = "policy")]
+    pub initiator_inside: bool,
     /// One JSON document
     #[arg(long)]
     pub json: bool,
@@ -63,10 +66,18 @@ pub fn explain_main<J: Judge>(
     let Some(path) = &args.policy else {
         bail!("no policy to judge by; name one with `--policy FILE`");
     };
-    let subject = match load(path, args.json) {
+    let mut subject = match load(path, args.json) {
         Ok(subject) => subject,
         Err(code) => return Ok(code),
     };
+    if args.initiator_inside
+        && let Err(error) = subject.initiator_inside()
+    {
+        eprintln!("error: {error}");
+        return Ok(ExitCode::from(NO));
+    }
+    let (initiator_inside, loose) = (args.initiator_inside, subject.first_is_loose());
+    let options = Options { initiator_inside, loose, ..Options::default() };
     let mut judge = match programs(&subject, load_programs) {
         Ok(judge) => judge,
         Err(code) => return Ok(code),
@@ -76,6 +87,7 @@ pub fn explain_main<J: Judge>(
         names: &subject.names,
         text: Some(&subject.text),
         rules: subject.rules.as_ref(),
+        options,
     };
     explain_with(args, &mut judge, &about, START_NS)
 }
@@ -89,6 +101,8 @@ pub struct About<'a> {
     pub text: Option<&'a PolicyText>,
     /// What it says about inspection, if that is at hand.
     pub rules: Option<&'a Rules>,
+    /// How it is decided where the packets of a capture come in.
+    pub options: Options,
 }
 
 /// Answers the question that `args` asks with any judge, at monotonic time `now_ns`: what [`explain_main`] does once it has
@@ -102,7 +116,7 @@ pub fn explain_with(
     about: &About<'_>,
     now_ns: u64,
 ) -> anyhow::Result<ExitCode> {
-    let About { ports, names, text, rules } = *about;
+    let About { ports, names, text, rules, .. } = *about;
     let (walk, candidates) = match (&args.from, &args.to, &args.pcap, args.frame) {
         (Some(from), Some(to), ..) => {
             let target = match Target::parse(from, to) {
@@ -198,7 +212,7 @@ fn judge_frame(
     about: &About<'_>,
 ) -> anyhow::Result<Result<(Walk, Option<Candidates>), String>> {
     let mut replay =
-        Replay::new(judge, about.ports, about.names, Options::default()).inspecting(about.rules).explaining(number);
+        Replay::new(judge, about.ports, about.names, about.options).inspecting(about.rules).explaining(number);
     let mut answer = None;
     let wanted = capture.take_while(|record| match record {
         Ok(Record::Packet(packet)) => packet.number <= number,

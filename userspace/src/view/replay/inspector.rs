@@ -210,11 +210,13 @@ impl Inspector {
 
     /// Fragments that end here.
     fn ended<J: Judge>(&mut self, ended: Vec<Ended>, outside: &mut Outside<'_, '_, J>) {
-        for Ended { held, frame, reason } in ended {
+        for Ended { held, frame, reason, at_fault } in ended {
             let (walk, _) = dropgate_xdp::read(&frame);
             let about = About::new(&held, &walk, &frame);
             outside.dropped(&about, reason, &frame);
-            outside.noticed(&about, reason, &mut self.judged.watched);
+            if at_fault {
+                outside.noticed(&about, reason, (&mut self.judged.watched, &mut self.limited));
+            }
         }
     }
 
@@ -285,11 +287,10 @@ impl<J: Judge> Outside<'_, '_, J> {
     }
 
     /// What rules say of a packet that was dropped without being shown to them.
-    fn noticed(&mut self, about: &About, reason: Reason, watched: &mut Watched) {
+    fn noticed(&mut self, about: &About, reason: Reason, (watched, limited): (&mut Watched, &mut LimitedRules)) {
         let Some(signatures) = &self.rules.signatures else { return };
-        let asked = (signatures, watched);
-        let told = events::signatures::dropped(about, reason, asked, self.now_ns, self.names, self.clock);
-        told.into_iter().for_each(|event| self.tell(event));
+        inspect::dropped(&about.walk, reason, signatures, self.now_ns, watched);
+        self.watched(about, watched, limited);
     }
 
     fn found(&mut self, about: &About, finding: &Finding) {

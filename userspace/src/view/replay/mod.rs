@@ -38,7 +38,7 @@ use crate::{
     capture::{CaptureError, Packet, Record},
     events::{self, Clock, Names, eve::Event, signatures},
     hold::Announcer,
-    inspect::{About, Candidate, Rules, Targets, Watched},
+    inspect::{Candidate, Rules, Targets, Watched},
     policy::Image,
 };
 use dropgate_abi::{
@@ -380,9 +380,7 @@ impl<'a, J: Judge> Replay<'a, J> {
                     capture.stand_ins.restore(&mut event.walk);
                     let mut told = events::record(bytes_of(&event), names, &clock, |_| None);
                     if let Some(signatures) = rules.as_ref().and_then(|rules| rules.signatures.as_ref()) {
-                        let (walk, asked) = (&event.walk, (signatures, &mut *watched));
-                        let about = About::new(&Held::default(), walk, &[]);
-                        told.extend(signatures::dropped(&about, walk.reason, asked, walk.now_ns, names, &clock));
+                        told.extend(signatures::noticed(&event.walk, (signatures, &mut *watched), names, &clock));
                     }
                     for mut event in told {
                         capture.seen.correct(&mut event, &clock);

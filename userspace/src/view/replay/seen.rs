@@ -43,10 +43,8 @@ impl Seen {
         }
         let Some(account) = &mut event.flow else { return };
         account.start = clock.format(flow.first_ns);
-        // what was put together of fragments, or was cut off, was not seen as it was counted
-        if [account.pkts_toserver, account.pkts_toclient] == flow.packets {
-            [account.bytes_toserver, account.bytes_toclient] = flow.bytes;
-        }
+        [account.pkts_toserver, account.pkts_toclient] = flow.packets;
+        [account.bytes_toserver, account.bytes_toclient] = flow.bytes;
         if let Some(end) = &mut account.end {
             end.end = clock.format(flow.last_ns);
             // whole seconds of the day, as Suricata counts them
@@ -96,8 +94,6 @@ mod tests {
         let mut event = Event {
             flow_id: Some(7),
             flow: Some(eve::Flow {
-                pkts_toserver: 2,
-                pkts_toclient: 1,
                 end: Some(eve::FlowEnd {
                     end: String::new(),
                     age: 9,
@@ -114,7 +110,7 @@ mod tests {
         seen.correct(&mut event, &Clock::fixed(0, 0));
         let flow = event.flow.unwrap();
         assert!(flow.start.contains(":01.500000"), "{}", flow.start);
-        assert_eq!((flow.bytes_toserver, flow.bytes_toclient), (124, 70));
+        assert_eq!((flow.pkts_toserver, flow.bytes_toserver, flow.bytes_toclient), (2, 124, 70));
         let end = flow.end.unwrap();
         assert!(end.end.contains(":03.100000") && end.age == 2, "{end:?}");
     }

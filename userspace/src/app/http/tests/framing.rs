@@ -176,8 +176,26 @@ fn missing_bytes_are_gaps() {
 }
 
 #[test]
+fn what_comes_behind_a_gap_may_be_anything() {
+    let mut parser = Http1::new(Limits::default());
+    parser.hear(ToServer, GET);
+    parser.hear(ToClient, b"HTTP/1.1 200 OK\r\nContent-Le");
+    parser.lost(ToClient, 1000);
+    for _ in 0..3 {
+        parser.hear(ToClient, b"what a body says");
+    }
+    assert_eq!(parser.transactions().len(), 1);
+    parser.lost(ToServer, 1000);
+    parser.hear(ToServer, b"what a body says\r\n");
+    parser.hear(ToServer, GET);
+    parser.hear(ToClient, OK);
+    assert_eq!(parser.transactions().len(), 2);
+    assert_eq!(http(&parser, 1)["status"], 200);
+}
+
+#[test]
 fn memory_is_bounded() {
-    let limits = Limits { body: [100, 100], header: 1000, transactions: 4, layers: 2 };
+    let limits = Limits { body: [100, 100], header: 1000, transactions: 4, layers: 2, digests: u64::MAX };
     let mut parser = Http1::new(limits);
     for _ in 0..100 {
         parser.hear(ToServer, b"GET /aaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\nHost: h\r\n\r\n");
