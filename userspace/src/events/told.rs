@@ -190,3 +190,121 @@ fn mac(bytes: &[u8]) -> String {
     let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     digits.join(":")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dropgate_abi::{hold::Held, walk::Walk};
+    use etherparse::PacketBuilder;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::model::Tells;
+
+    /// A segment that says something, from a client.
+    fn about() -> About {
+        let mut frame = Vec::new();
+        let packet = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 10, 0, 5], [203, 0, 113, 9], 64);
+        packet.tcp(40_000, 80, 1000, 8192).psh().write(&mut frame, b"a\x01b").unwrap();
+        let (walk, _) = dropgate_xdp::read(&frame);
+        let held = Held { flow: 9, packets: [3, 2], bytes: [120, 80], ..Held::default() };
+        About::packet(&held, &walk, &frame, true)
+    }
+
+    fn names(tells: Tells) -> Names {
+        Names { tells, ..Names::default() }
+    }
+
+    fn told(event: &eve::Event) -> Value {
+        serde_json::to_value(event).unwrap()
+    }
+
+    #[test]
+    fn verdicts() {
+        let of = |verdict, dropped| {
+            let about = About { verdict, dropped, ..about() };
+            serde_json::to_value(super::verdict(&about, &names(Tells::default()))).unwrap()
+        };
+        assert_eq!(of(engine::Verdict::Continue, None), json!({"action": "alert"}));
+        assert_eq!(of(engine::Verdict::Pass(true), None), json!({"action": "pass"}));
+        assert_eq!(of(engine::Verdict::Continue, Some(Reason::tcp_ack_invalid)), json!({"action": "drop"}));
+        assert_eq!(
+            of(engine::Verdict::Reject(Ends::Destination, true), Some(Reason::signature)),
+            json!({"action": "drop", "reject-target": "to_server", "reject": ["tcp-reset"]})
+        );
+        let silent = Tells { verdict: false, ..Tells::default() };
+        assert!(super::verdict(&about(), &names(silent)).is_none());
+    }
+
+    #[test]
+    fn switches_add_what_they_say() {
+        let clock = Clock::fixed(0, 0).at_packet(5);
+        let plain = told(&base(&about(), Reason::signature, 0, &names(Tells::default()), &clock));
+        for key in ["ether", "community_id", "metadata", "traffic", "vlan"] {
+            assert!(plain.get(key).is_none(), "{key}");
+        }
+        assert_eq!((&plain["pkt_src"], &plain["pcap_cnt"]), (&json!("wire/pcap"), &json!(5)));
+        let tells = Tells { ethernet: true, community_id: Some(0), payload: true, packet: true, ..Tells::default() };
+        let full = told(&base(&about(), Reason::signature, 0, &names(tells), &clock));
+        assert_eq!(full["ether"], json!({"src_mac": "02:02:02:02:02:02", "dest_mac": "04:04:04:04:04:04"}));
+        assert!(full["community_id"].as_str().unwrap().starts_with("1:"));
+        let (payload, packet) = bytes(&about(), None, &names(tells));
+        let payload = serde_json::to_value(payload).unwrap();
+        assert_eq!(payload, json!({"payload": "YQFi", "payload_printable": "a.b", "stream": 0}));
+        let packet = serde_json::to_value(packet).unwrap();
+        assert_eq!(packet["packet_info"]["linktype"], 1);
+        assert_eq!(BASE64_STANDARD.decode(packet["packet"].as_str().unwrap()).unwrap(), &*about().frame);
+        let (payload, _) = bytes(&about(), Some(b"GET /"), &names(tells));
+        assert_eq!(payload.map(|payload| (payload.payload_printable, payload.stream)), Some(("GET /".to_owned(), 1)));
+        assert!(bytes(&about(), None, &names(Tells::default())).0.is_none());
+        let ended = told(&base(&About { ended: true, ..about() }, Reason::signature, 0, &names(tells), &clock));
+        assert_eq!(ended["pkt_src"], "stream (flow timeout)");
+        assert!(ended.get("pcap_cnt").is_none());
+    }
+
+    #[test]
+    fn bits_that_say_what_a_flow_is_stand_apart() {
+        let bits = ["traffic/id/web", "seen", "traffic/label/known"].map(Arc::from).to_vec();
+        let of = Metadata {
+            flowbits: bits,
+            flowints: vec![("count".into(), 3)],
+            flowvars: vec![("key".to_owned(), b"v\xff".to_vec())],
+        };
+        let captured = [("of".into(), Box::from(&b"x"[..]))];
+        assert_eq!(
+            serde_json::to_value(metadata(&of, &captured)).unwrap(),
+            json!({"flowbits": ["seen"], "flowints": {"count": 3}, "flowvars": [{"key": "v."}], "pktvars": [{"of": "x"}]})
+        );
+        assert_eq!(serde_json::to_value(traffic(&of)).unwrap(), json!({"id": ["web"], "label": ["known"]}));
+        assert_eq!((metadata(&Metadata::default(), &[]), traffic(&Metadata::default())), (None, None));
+    }
+
+    #[test]
+    fn a_flow_is_told_from_its_client() {
+        let answer = About { held: Held { direction: 1, ..about().held }, ..about() };
+        let event = base(&answer, Reason::signature, 0, &names(Tells::default()), &Clock::fixed(0, 0));
+        let account = serde_json::to_value(flow(&answer, &event, 0, &Clock::fixed(0, 0))).unwrap();
+        assert_eq!((&account["src_ip"], &account["src_port"]), (&json!("203.0.113.9"), &json!(80)));
+        // of frames
+        assert_eq!(
+            (&account["bytes_toserver"], &account["bytes_toclient"]),
+            (&json!(120 + 3 * 14), &json!(80 + 2 * 14))
+        );
+        assert!(account.get("state").is_none());
+    }
+
+    #[test]
+    fn headers_cut_at_every_byte() {
+        let whole = about();
+        let mut drop = eve::Drop::default();
+        headers(&whole, &mut drop);
+        assert_eq!((drop.tos, drop.tcp.map(|tcp| (tcp.tcpseq, tcp.tcpwin))), (Some(0), Some((1000, 8192))));
+        for length in 0..whole.frame.len() {
+            let mut drop = eve::Drop::default();
+            headers(&About { frame: whole.frame[..length].into(), ..about() }, &mut drop);
+        }
+        let six = Walk { family: V6, ..whole.walk };
+        assert_eq!(super::address(six.family, [0; 4]), "0000:0000:0000:0000:0000:0000:0000:0000");
+    }
+}

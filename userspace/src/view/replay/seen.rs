@@ -43,8 +43,16 @@ impl Seen {
         }
         let Some(account) = &mut event.flow else { return };
         account.start = clock.format(flow.first_ns);
-        [account.pkts_toserver, account.pkts_toclient] = flow.packets;
-        [account.bytes_toserver, account.bytes_toclient] = flow.bytes;
+        // a gateway counts neither what it drops nor fragments behind the first one
+        let counted = [
+            (account.pkts_toserver, &mut account.bytes_toserver),
+            (account.pkts_toclient, &mut account.bytes_toclient),
+        ];
+        for (way, (packets, bytes)) in counted.into_iter().enumerate() {
+            if packets == flow.packets[way] {
+                *bytes = flow.bytes[way];
+            }
+        }
         if let Some(end) = &mut account.end {
             end.end = clock.format(flow.last_ns);
             // whole seconds of the day, as Suricata counts them
@@ -94,6 +102,9 @@ mod tests {
         let mut event = Event {
             flow_id: Some(7),
             flow: Some(eve::Flow {
+                pkts_toserver: 2,
+                pkts_toclient: 3,
+                bytes_toclient: 5,
                 end: Some(eve::FlowEnd {
                     end: String::new(),
                     age: 9,
@@ -110,7 +121,7 @@ mod tests {
         seen.correct(&mut event, &Clock::fixed(0, 0));
         let flow = event.flow.unwrap();
         assert!(flow.start.contains(":01.500000"), "{}", flow.start);
-        assert_eq!((flow.pkts_toserver, flow.bytes_toserver, flow.bytes_toclient), (2, 124, 70));
+        assert_eq!((flow.bytes_toserver, flow.bytes_toclient), (124, 5));
         let end = flow.end.unwrap();
         assert!(end.end.contains(":03.100000") && end.age == 2, "{end:?}");
     }
