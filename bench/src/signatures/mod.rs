@@ -65,11 +65,7 @@ pub fn run(options: &Options) -> Result<Signatures> {
     } else {
         vec![Set::given(&options.given)?]
     };
-    let mut measured = Vec::new();
-    for set in sets.iter().filter(|_| wanted(ENGINE)) {
-        eprintln!("engine: {}", set.name());
-        measured.push(engine::measure(set, options.rounds, &options.cases)?);
-    }
+    let measured = if wanted(ENGINE) { engine::measure(&sets, options.rounds, &options.cases)? } else { Vec::new() };
     let inspect = inspect::Options { rules: sets.last().cloned(), ..options.inspect.clone() };
     let loads: Vec<_> = WITH_RULES.iter().filter(|load| wanted(load.name)).collect();
     let rows = if loads.is_empty() { Vec::new() } else { inspect::http(&inspect, Contender::with_rules(), &loads)?.0 };

@@ -33,6 +33,9 @@ impl Ruleset {
             out.verdict = round.flow.verdict;
             return;
         }
+        if self.index.compiled.is_empty() {
+            return;
+        }
         round.packet();
         round.transactions();
         round.last_words(&back);

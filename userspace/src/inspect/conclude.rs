@@ -136,7 +136,9 @@ pub(super) fn conclude(
 
 /// One step of the conversation that is held now. After a fault the next step goes on as if there were none.
 fn next(talk: &mut Talk, flow: &Flow<'_>) -> Next {
-    let (outermost, beginning, stalled) = (talk.layers().len() < 2, talk.beginning, talk.has_stalled());
+    let (outermost, stalled) = (talk.layers().len() < 2, talk.has_stalled());
+    // what begins within it was seen from there on
+    let beginning = if outermost { talk.beginning } else { Beginning::Seen };
     let layer = talk.layer();
     if outermost {
         layer.expected = flow.own;

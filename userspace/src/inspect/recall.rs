@@ -28,7 +28,8 @@ pub(super) fn recall(
         return None;
     }
     let udp = packet.walk.protocol == UDP;
-    if talk.beginning == Beginning::Before {
+    // what begins within it begins here
+    if talk.beginning == Beginning::Before && talk.layers().len() < 2 {
         match (context.rules.inspection.midstream, udp) {
             (Midstream::Pass, _) => return Some(settle(talk)),
             // a datagram tells what it is wherever it stands

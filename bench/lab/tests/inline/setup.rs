@@ -129,7 +129,15 @@ impl Wire {
 
     /// On a gateway that routes.
     pub fn with_policy(policy: &str) -> Self {
+        Self::with_files(policy, &[])
+    }
+
+    /// With files that the policy names.
+    pub fn with_files(policy: &str, files: &[(&str, &str)]) -> Self {
         let lab = Lab::gateway(Kind::Route).unwrap();
+        for (name, text) in files {
+            lab.write(name, text).unwrap();
+        }
         // Neighbours are known, so that nothing waits for them.
         for server in [SERVER, SERVER6] {
             works(&lab.office, &format!("ping -c 1 -W 3 {server}"));

@@ -1,12 +1,18 @@
 //! Rules against real clients: what they drop and reject, what they let alone, and how others take their place.
 
+use std::{
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
 use dropgate_lab::{Gateway, Kind, address::*, wait_until};
 use serde_json::Value;
 
 use crate::{
     daemon::Daemon,
+    frames::Path,
     policies,
-    setup::{LIMIT, with_servers},
+    setup::{LIMIT, Wire, with_servers},
     traffic::{fails, works},
 };
 
@@ -92,6 +98,57 @@ fn clients_of_a_gateway_that_routes() {
 #[test]
 fn clients_of_a_gateway_that_masquerades() {
     clients(Kind::Masquerade);
+}
+
+/// Whether a connection to the server can be opened.
+fn opens(lab: &Gateway, port: u16) -> bool {
+    let server = SocketAddr::new(SERVER.parse().unwrap(), port);
+    lab.office.enter(|| TcpStream::connect_timeout(&server, Duration::from_secs(2)).is_ok()).unwrap()
+}
+
+/// A connection that a rule is against is not even opened: by its SYN alone, and by who is at its other end.
+#[test]
+fn connections_that_are_not_opened() {
+    let rules = "drop tcp any any -> any 443 (msg:\"a SYN\"; flags:S,12; sid:11;)\n";
+    let (lab, daemon) = start(Kind::Masquerade, rules);
+    let mark = daemon.events.mark();
+    assert!(!opens(&lab, 443));
+    let told = alert(&daemon, mark, 11);
+    assert_eq!((&told["alert"]["action"], &told["flow"]["pkts_toserver"]), (&"blocked".into(), &1.into()), "{told}");
+    assert!(opens(&lab, 80));
+    works(&lab.office, &curl("/"));
+    lab.write("own.rules", &format!("drop ip any any -> [192.0.2.77,{SERVER}] any (msg:\"a bad host\"; sid:12;)\n"))
+        .unwrap();
+    daemon.apply(daemon.policy());
+    assert!(!opens(&lab, 80));
+    assert_eq!(alert(&daemon, mark, 12)["alert"]["action"], "blocked");
+    lab.write("own.rules", "").unwrap();
+    daemon.apply(daemon.policy());
+    assert!(opens(&lab, 443));
+    works(&lab.office, &curl("/"));
+}
+
+/// What the programs drop without holding it is shown to rules by what is wrong with it; fragments are put together where rules ask
+/// what is wrong with them.
+#[test]
+fn what_is_malformed_is_told_of() {
+    let rules = "alert pkthdr any any -> any any (msg:\"a header\"; decode-event:tcp.hlen_too_small; sid:21;)\n\
+        alert pkthdr any any -> any any (msg:\"an overlap\"; decode-event:ipv4.frag_overlap; sid:22;)\n";
+    let lines = format!("{LINES}\n[fragments]\nudp = \"track\"\n");
+    let wire = Wire::with_files(&policies::office(Kind::Route, &lines), &[("own.rules", rules)]);
+    let path = Path::new(OFFICE, SERVER, (4_000, 80));
+    let mark = wire.daemon.events.mark();
+    let mut segment = path.tcp(2, 1000, 0);
+    segment[20 + 12] = 0x40;
+    wire.send(&[], &segment);
+    let told = alert(&wire.daemon, mark, 21);
+    assert_eq!((&told["alert"]["action"], &told["src_ip"]), (&"blocked".into(), &OFFICE.into()), "{told}");
+    let names = Path::new(OFFICE, SERVER, (4_001, 53));
+    let mut parts = names.fragments(7, &[0x5a; 80], 32);
+    let second = names.fragment(7, 17, 24, true, &[0x55; 16]);
+    parts.insert(1, second);
+    parts.iter().for_each(|part| wire.send(&[], part));
+    assert_eq!(alert(&wire.daemon, mark, 22)["alert"]["action"], "blocked");
 }
 
 /// A push brings other rules, and none of the old ones; one that names no file that is there changes nothing.

@@ -254,3 +254,12 @@ fn a_datagram_is_what_parsers_make_of_it() {
     assert_eq!(shown.out.alerts[0].transaction, Some(4), "the latest");
     assert_eq!(shown.out.alerts[1].transaction, None);
 }
+
+#[test]
+fn no_rules_say_nothing() {
+    for ruleset in [Ruleset::default(), Ruleset::compile(Vec::new())] {
+        let mut shown = Shown { ruleset, ..Shown::new(Vec::new()) };
+        assert_eq!(shown.show(Direction::ToServer, b"anything", &[&get(0, "/")]), [0; 0]);
+        assert_eq!(shown.out.verdict, Verdict::Continue);
+    }
+}

@@ -104,7 +104,7 @@ pub struct Failure {
 /// `proxied` of a service: its servers are proxies, and every connection to them is read to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Proxied {
-    /// [`Inspection::proxied`] for this service. `None`: nothing is read, and targets are not looked at.
+    /// [`Inspection::proxied`] for this service. `None`: targets are not looked at, and what passes is read for rules alone.
     pub reaction: Option<Reaction>,
 }
 

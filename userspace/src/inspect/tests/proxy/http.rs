@@ -2,15 +2,17 @@
 
 use dropgate_abi::reason::Reason;
 
+use dropgate_signatures::protocol::App;
+
 use super::{HELLO_OK, connect, hello, list, proxy, refused, rules};
 use crate::{
     inspect::{
-        Answer,
-        tests::wire::{Wire, expecting},
+        Answer, Beginning, Signatures,
+        tests::wire::{SERVICE, Wire, expecting},
     },
-    policy::model::Reaction,
+    policy::model::{Expect, Midstream, Reaction},
     protocol::{
-        Direction::{ToClient, ToServer},
+        Direction::{self, ToClient, ToServer},
         Protocol,
     },
 };
@@ -270,4 +272,54 @@ fn upgrades() {
     wire.client(ask("/", "h2c").as_bytes());
     wire.server(OK);
     assert!(wire.talk.settled && wire.found.is_empty());
+}
+
+/// Conversations that rules are to read, where nobody judges what proxies are asked for.
+fn read() -> Wire {
+    let mut rules = rules(Protocol::Http, &list());
+    rules.inspection.proxied = None;
+    rules.inspection.midstream = Midstream::Identify;
+    rules.expect.insert(SERVICE, Expect::Any);
+    rules.signatures = Some(Signatures { log: true, ..Signatures::default() });
+    Wire::new(rules, 8080)
+}
+
+/// What is told of that, by protocol.
+fn told(mut wire: Wire, turns: &[(Direction, &[u8])]) -> Vec<App> {
+    let mut told = Vec::new();
+    for (direction, said) in turns {
+        assert_eq!(wire.say(*direction, said), Answer::Release);
+        told.extend(wire.judged.watched.logged.iter().map(|logged| logged.app));
+    }
+    assert!(wire.found.is_empty(), "{:?}", wire.found);
+    told
+}
+
+#[test]
+fn what_passes_is_read_where_it_is_not_judged() {
+    let get = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let request = connect("evil.example:80");
+    let turns: [(Direction, &[u8]); 4] =
+        [(ToServer, &request), (ToClient, HELLO_OK), (ToServer, get), (ToClient, answer)];
+    assert_eq!(told(read(), &turns), [App::Http1, App::Http1]);
+}
+
+#[test]
+fn another_version_of_http_is_read_after_an_upgrade() {
+    let upgrade = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
+    let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
+    let agreed =
+        [b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", &settings[..]].concat();
+    let turns: [(Direction, &[u8]); 4] = [
+        (ToServer, upgrade),
+        (ToClient, &agreed),
+        (ToServer, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        (ToServer, settings),
+    ];
+    assert!(told(read(), &turns).starts_with(&[App::Http1, App::Http2]));
+    // what begins within a flow that was met in mid-stream has a beginning
+    let mut wire = read();
+    wire.another(Beginning::Before);
+    assert!(told(wire, &turns).starts_with(&[App::Http1, App::Http2]));
 }
