@@ -86,7 +86,7 @@ impl Draw {
     }
 
     fn word(&mut self) -> &'static str {
-        self.pick(&*WORDS)
+        self.pick(&WORDS)
     }
 
     /// Hexadecimal digits.

@@ -219,9 +219,7 @@ impl Parser for Http1 {
     }
 
     fn transactions(&self) -> Vec<&dyn Exchange> {
-        // a request of which nothing is known says nothing
-        let known = |pair: &&Pair| pair.request.progress != Progress::Nothing || !pair.events().is_empty();
-        self.pairs.iter().filter(known).map(|pair| pair as &dyn Exchange).collect()
+        self.pairs.iter().filter(|pair| pair.is_known()).map(|pair| pair as &dyn Exchange).collect()
     }
 
     fn forget(&mut self, id: u64) {

@@ -9,7 +9,7 @@ use dropgate_signatures::{
 use super::{
     buffers,
     line::{RequestLine, ResponseLine},
-    message::Message,
+    message::{Message, Progress},
     record,
     uri::Uri,
 };
@@ -63,6 +63,11 @@ impl Pair {
             && !self.events().contains(&"unable_to_match_response_to_request")
     }
 
+    /// There is something to say of it: a request has begun, or something was noticed.
+    pub fn is_known(&self) -> bool {
+        self.request.progress != Progress::Nothing || !self.events().is_empty()
+    }
+
     /// Something was noticed.
     pub fn notice(&mut self, event: &'static str) {
         self.events.note(event);
@@ -90,7 +95,7 @@ impl Transaction for Pair {
     }
 
     fn is_complete(&self, direction: Direction) -> bool {
-        self.message(direction).progress == super::message::Progress::Complete
+        self.message(direction).progress == Progress::Complete
     }
 
     fn buffer(&self, buffer: Buffer, direction: Direction, instance: usize) -> Field<'_> {

@@ -273,7 +273,7 @@ impl Client {
             }
             _ => {}
         }
-        if pair.request.progress != Progress::Complete && pair.request.progress != Progress::Nothing {
+        if pair.request.progress != Progress::Complete && pair.is_known() {
             if pair.request.progress < Progress::Body {
                 pair.request.expect(0, &[]);
                 pair.request.advance(Progress::Body);

@@ -111,3 +111,12 @@ fn an_unfinished_first_line_is_told_of() {
     assert!(events(&parser, 0).contains(&"request_line_incomplete"));
     assert_eq!(of(&parser, Buffer::HttpUri, Direction::ToServer).as_deref(), Some("/unfinished"));
 }
+
+/// White space and one byte are no request, but were noticed as the beginning of one: they are over with the connection.
+#[test]
+fn what_is_no_request_is_over_with_its_connection() {
+    let parser = ended(heard(&[(Direction::ToServer, b"\x0b\xde")]));
+    assert_eq!(events(&parser, 0), ["request_line_incomplete"]);
+    let all = parser.transactions();
+    assert!(all.iter().all(|one| [Direction::ToServer, Direction::ToClient].iter().all(|way| one.is_complete(*way))));
+}
