@@ -24,7 +24,7 @@ impl Worker {
             self.flows.expect(held, batch.new);
         } else {
             // without it the flow is only taken for one that began before
-            let _ = self.hand_over(owner, Handed::Expected(*held));
+            self.hand_over(owner, Handed::Expected(*held));
         }
     }
 
@@ -46,7 +46,8 @@ impl Worker {
         if held.part == part::FIRST && owner != self.number {
             let parts = fragments.into_iter().map(|fragment| fragment.frame).collect();
             let port = Arc::clone(port);
-            if let Err(whole) = self.hand_over(owner, Handed::Whole { port, place, held, frame: frame.into(), parts }) {
+            if let Some(whole) = self.hand_over(owner, Handed::Whole { port, place, held, frame: frame.into(), parts })
+            {
                 self.backlogged(&whole, to, batch);
             }
             return;
@@ -87,7 +88,7 @@ impl Worker {
                 self.flow_ended(&held, batch);
             } else {
                 // without it the flow stays under inspection
-                let _ = self.hand_over(owner, Handed::Ended(held));
+                self.hand_over(owner, Handed::Ended(held));
             }
         }
     }

@@ -16,9 +16,9 @@ impl Worker {
     }
 
     /// Gives something to another worker, or has it back if there is no room.
-    pub(super) fn hand_over(&self, receiver: usize, what: Handed) -> Result<(), Handed> {
-        let Some(door) = self.shared.workers.get(receiver) else { return Err(what) };
-        door.frames.try_send(what).map_err(TrySendError::into_inner)
+    pub(super) fn hand_over(&self, receiver: usize, what: Handed) -> Option<Handed> {
+        let Some(door) = self.shared.workers.get(receiver) else { return Some(what) };
+        door.frames.try_send(what).err().map(TrySendError::into_inner)
     }
 
     /// Another worker has no room for what it was to inspect: too many packets are held for it, and the answer is the one that

@@ -79,8 +79,8 @@ impl Worker {
                 } else {
                     let (port, place) = (Arc::clone(port), by.place);
                     match self.hand_over(receiver, Handed::Frame { port, place, held, frame: frame.into() }) {
-                        Ok(()) => handed += 1,
-                        Err(frame) => self.backlogged(&frame, to, &batch),
+                        None => handed += 1,
+                        Some(frame) => self.backlogged(&frame, to, &batch),
                     }
                 }
             }
