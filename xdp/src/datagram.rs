@@ -6,7 +6,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_loop;
 use dropgate_abi::{
-    datagrams::{PART, Payload, ROOM},
+    datagrams::{PADDING, PART, Payload, ROOM},
     policy::{SLOTS, Settings, setting},
     walk::{Walk, parsed},
 };
@@ -17,7 +17,7 @@ use crate::{
     parse::protocol,
 };
 
-/// Bytes behind the longest payload: zeros to the end of its last part, and those of a gram that begins there.
+/// Bytes behind the longest payload: padding to the end of its last part, and those of a gram that begins there.
 pub const BEHIND: u32 = PART + 8;
 
 /// Whether rules may match a packet.
@@ -90,7 +90,7 @@ fn keep(frame: &impl Frame, at: u32, length: u32) -> bool {
         }
         let mut behind = 0;
         while behind < BEHIND as usize {
-            to.add(length + behind).cast::<u64>().write_unaligned(0);
+            to.add(length + behind).cast::<u64>().write_unaligned(u64::from_ne_bytes([PADDING; 8]));
             behind += 8;
         }
     }

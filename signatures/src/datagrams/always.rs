@@ -18,6 +18,8 @@ pub fn enter(rule: &Rule, protocols: &[u8], always: &mut Always) {
     let from = (&header.source, &header.source_ports);
     let to = (&header.destination, &header.destination_ports);
     let ported = protocols.iter().all(|protocol| matches!(*protocol, TCP | UDP | SCTP));
+    // packets of another protocol are few, and those of an address are not
+    let common = protocols.iter().any(|protocol| matches!(*protocol, TCP | UDP | ICMP | ICMPV6));
     let there = [(from, to)];
     let both = [(from, to), (to, from)];
     for (from, to) in if header.arrow == Arrow::To { &there[..] } else { &both } {
@@ -31,7 +33,7 @@ pub fn enter(rule: &Rule, protocols: &[u8], always: &mut Always) {
             continue;
         }
         let [by_source, by_destination] = [networks(from.0), networks(to.0)];
-        if by_source.min(by_destination) <= LISTED {
+        if common && by_source.min(by_destination) <= LISTED {
             let (way, addresses) = if by_source < by_destination { (0, from.0) } else { (1, to.0) };
             always.any = 1;
             addresses.any_of.iter().for_each(|network| address(always, network, way));

@@ -14,7 +14,7 @@ mod tests;
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use dropgate_abi::{
-    datagrams::{Datagrams, GROUPS, PART, Payload, ROOM, tier},
+    datagrams::{Datagrams, GROUPS, PADDING, PART, Payload, ROOM, tier},
     tuple::{Address, V4, V6},
 };
 
@@ -150,7 +150,7 @@ struct Bytes<'a>(&'a [u8]);
 
 impl Payload for Bytes<'_> {
     fn word(&self, at: u32) -> u64 {
-        let mut word = [0; 8];
+        let mut word = [PADDING; 8];
         let rest = self.0.get(at as usize..).unwrap_or_default();
         let length = rest.len().min(8);
         word[..length].copy_from_slice(&rest[..length]);

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::rule::{
-    Action, Addresses, Arrow, Check, Content, FlowKeyword, Header, Inspect, Network, Number, Place, PortRange, Ports,
-    Selected, Value,
+use crate::{
+    load::tests::loaded,
+    rule::{
+        Action, Addresses, Arrow, Check, Content, FlowKeyword, Header, Inspect, Network, Number, Place, PortRange,
+        Ports, Selected, Value,
+    },
 };
 
 /// A rule for packets of a protocol between ports, with these conditions.
@@ -109,6 +112,30 @@ fn ports() -> impl Strategy<Value = Vec<PortRange>> {
 fn contents() -> impl Strategy<Value = (Vec<u8>, bool, Option<(u16, u16)>)> {
     let bytes = prop_oneof![prop::collection::vec(any::<u8>(), 1..24), prop::collection::vec(b'a'..=b'd', 1..16)];
     (bytes, any::<bool>(), prop::option::of((0u16..70, 0u16..12)))
+}
+
+/// A row of zeros is in the payload, or it is not: there are none behind its end.
+#[test]
+fn nothing_stands_behind_the_end() {
+    let rules = "alert udp any any -> any any (content:\"|00 00 00 00 00 00 01 00 00 00|\"; sid:1;)\n\
+        alert udp any any -> any any (content:\"|00 00 00 00|\"; sid:2;)\n\
+        alert udp any any -> any any (content:\"|00 00|\"; sid:3;)\n";
+    let made = sieve(loaded(rules.as_bytes()).rules);
+    for length in 1..100 {
+        assert!(!may_match(&made, UDP, (1, 1), 0, &vec![0x9c; length]), "{length} bytes");
+        assert!(
+            may_match(&made, UDP, (1, 1), 0, &[vec![0x9c; length], vec![0; 2]].concat()),
+            "{length} bytes and zeros"
+        );
+    }
+}
+
+/// A rule about a protocol that few speak does not hold what the hosts that it names say otherwise.
+#[test]
+fn rare_protocols_are_known_by_themselves() {
+    let made = sieve(loaded(b"alert ip 10.0.0.0/8 any -> any any (ip_proto:41; sid:1;)").rules);
+    assert!(!may_match(&made, UDP, (1, 1), 0, b"something"));
+    assert!(may_match(&made, 41, (0, 0), 0, b"something"));
 }
 
 proptest! {

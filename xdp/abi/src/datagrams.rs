@@ -19,6 +19,8 @@ use crate::{
 pub const ROOM: u32 = 2048;
 /// Bytes of a payload that are looked through at a time: few, because a short payload is looked through as if it had all of them.
 pub const PART: u32 = 32;
+/// What stands behind the end of a payload: a byte that hardly any rule looks for several times in a row, as they do zeros.
+pub const PADDING: u8 = 0xb5;
 /// Most groups of rules.
 pub const GROUPS: u32 = 16;
 /// Places at the beginning of a payload where [`tier::HEAD`] grams are looked for.
@@ -37,7 +39,7 @@ pub mod tier {
     pub const TINY: usize = 3;
     /// Four bytes, at one place among the first [`super::HEAD`].
     pub const HEAD: usize = 4;
-    /// Two bytes, at one such place. Behind the last byte of a payload there are zeros.
+    /// Two bytes, at one such place. Behind the last byte of a payload stands [`super::PADDING`].
     pub const HEAD_TINY: usize = 5;
     pub const TIERS: usize = 6;
 }
@@ -140,7 +142,7 @@ const fn has<const WORDS: usize>(words: &[u64; WORDS], bit: u32) -> bool {
 const SEEN_BITS: u32 = 20;
 const SEEN_WORDS: usize = 1 << (SEEN_BITS - 6);
 
-/// A payload, zeros behind its end.
+/// A payload, [`PADDING`] behind its end.
 pub trait Payload {
     /// Eight bytes from a place below [`ROOM`] on, the first one lowest.
     fn word(&self, at: u32) -> u64;
