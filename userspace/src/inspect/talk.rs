@@ -313,6 +313,12 @@ impl Talk {
         }
     }
 
+    /// The segment that was kept last does not leave when its turn comes.
+    pub(super) fn drop_latest(&mut self) {
+        let latest = self.next_token.wrapping_sub(1);
+        self.kept.retain(|(token, ..)| *token != latest);
+    }
+
     /// Nothing more is wanted of it.
     pub(super) fn settle(&mut self) {
         self.settled = true;

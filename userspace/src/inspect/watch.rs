@@ -392,6 +392,8 @@ fn follow(verdict: Verdict, packet: &Packet<'_>, talk: &mut Talk, answer: Answer
     }
     if flow {
         talk.condemn(Reason::signature, out);
+    } else if answer == Answer::Keep {
+        talk.drop_latest();
     }
     Answer::Drop(Reason::signature)
 }

@@ -5,5 +5,6 @@ mod leaving;
 mod proxy;
 mod recall;
 mod related;
+mod signatures;
 mod upgrade;
 mod wire;
