@@ -16,7 +16,8 @@ use crate::{
     traffic::{fails, works},
 };
 
-const LINES: &str = r#"
+/// What clients are allowed here, and looked into.
+const SERVICES: &str = r#"
 [[zone.office.egress]]
 name = "web"
 tcp = [80, 443]
@@ -27,10 +28,12 @@ udp = [53]
 
 [inspection]
 mismatch = "drop"
-
-[signatures]
-files = ["own.rules"]
 "#;
+
+/// That, with rules in these files.
+pub fn lines(files: &[&str]) -> String {
+    format!("{SERVICES}\n[signatures]\nfiles = {files:?}\n")
+}
 
 const RULES: &str = r#"
 drop http any any -> any any (msg:"a path"; flow:established,to_server; http.uri; content:"/evil"; classtype:trojan-activity; metadata:mitre_technique_id T1071.001; sid:1; rev:2;)
@@ -43,7 +46,7 @@ drop tls any any -> any any (msg:"a server"; tls.sni; content:"evil.example"; si
 fn start(kind: Kind, rules: &str) -> (Gateway, Daemon) {
     let lab = with_servers(kind);
     lab.write("own.rules", rules).unwrap();
-    let daemon = Daemon::start(&lab, &policies::office(kind, LINES));
+    let daemon = Daemon::start(&lab, &policies::office(kind, &lines(&["own.rules"])));
     (lab, daemon)
 }
 
@@ -134,7 +137,7 @@ fn connections_that_are_not_opened() {
 fn what_is_malformed_is_told_of() {
     let rules = "alert pkthdr any any -> any any (msg:\"a header\"; decode-event:tcp.hlen_too_small; sid:21;)\n\
         alert pkthdr any any -> any any (msg:\"an overlap\"; decode-event:ipv4.frag_overlap; sid:22;)\n";
-    let lines = format!("{LINES}\n[fragments]\nudp = \"track\"\n");
+    let lines = lines(&["own.rules"]) + "\n[fragments]\nudp = \"track\"\n";
     let wire = Wire::with_files(&policies::office(Kind::Route, &lines), &[("own.rules", rules)]);
     let path = Path::new(OFFICE, SERVER, (4_000, 80));
     let mark = wire.daemon.events.mark();
@@ -160,7 +163,7 @@ fn a_push_of_other_rules() {
     daemon.apply(daemon.policy());
     works(&lab.office, &format!("curl -s -m 3 http://{SERVER}/evil"));
     fails(&lab.office, &format!("curl -s -m 1 http://{SERVER}/worse"));
-    let missing = lab.write("missing.toml", &policies::office(Kind::Route, &LINES.replace("own", "none"))).unwrap();
+    let missing = lab.write("missing.toml", &policies::office(Kind::Route, &lines(&["none.rules"]))).unwrap();
     let refused = daemon.call(&["apply", missing.to_str().unwrap()]);
     assert_eq!(refused.status.and_then(|status| status.code()), Some(1), "{refused:?}");
     assert!(refused.stderr.contains("none.rules"), "{refused:?}");

@@ -15,6 +15,7 @@ use crate::{
     daemon::Daemon,
     policies,
     setup::with_servers,
+    signatures::lines,
     traffic::{fails, works},
 };
 
@@ -24,22 +25,6 @@ const PUSHES: u32 = 10;
 const MEMORY: u64 = 500 << 20;
 /// Until rules that were replaced are forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(30);
-
-const LINES: &str = r#"
-[[zone.office.egress]]
-name = "web"
-tcp = [80, 443]
-
-[[zone.office.egress]]
-name = "names"
-udp = [53]
-
-[inspection]
-mismatch = "drop"
-
-[signatures]
-files = ["own.rules", "many.rules"]
-"#;
 
 /// A rule of which each push has another one.
 fn own(push: u32) -> String {
@@ -56,7 +41,7 @@ fn thirty_thousand_rules_are_pushed_while_clients_go_on() {
     lab.write("many.rules", &generated(RULES, 7)).unwrap();
     lab.write("own.rules", &own(0)).unwrap();
     let started = Instant::now();
-    let daemon = Daemon::start(&lab, &policies::office(Kind::Masquerade, LINES));
+    let daemon = Daemon::start(&lab, &policies::office(Kind::Masquerade, &lines(&["own.rules", "many.rules"])));
     eprintln!("it started in {:?}", started.elapsed());
     let (stop, asked) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
