@@ -15,6 +15,11 @@ impl Direction {
     /// Both, each at its own number.
     pub const BOTH: [Self; 2] = [Self::ToServer, Self::ToClient];
 
+    /// The one of a number: 0 is to the server.
+    pub const fn numbered(number: u8) -> Self {
+        if number == 0 { Self::ToServer } else { Self::ToClient }
+    }
+
     /// The other one.
     #[must_use]
     pub const fn opposite(self) -> Self {

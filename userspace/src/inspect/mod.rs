@@ -171,7 +171,7 @@ pub fn judge_parts(
         out.finished = (!rules.inspection.everything).then_some(talk.app);
         return Answer::Release;
     }
-    let direction = if held.direction == 0 { Direction::ToServer } else { Direction::ToClient };
+    let direction = Direction::numbered(held.direction);
     let established = talk.is_established();
     let answer = if context.full && (talk.footprint() == 0 || !packet.payload().is_empty()) {
         exhausted(direction, talk, context, out)

@@ -6,7 +6,7 @@ use super::{
     Answer, Context, Judged,
     conclude::settle,
     expect::Expected,
-    layer::Stage,
+    layer::{Parties, Stage},
     packet::{Packet, UDP},
     peers::Peer,
     talk::{Beginning, Talk},
@@ -104,7 +104,6 @@ fn refuse(talk: &mut Talk, out: &mut Judged) -> Answer {
 }
 
 fn peer(held: &Held, packet: &Packet<'_>) -> Peer {
-    let (source, destination) = (packet.source(), packet.destination());
-    let walk = &packet.walk;
-    if held.direction == 0 { (source, destination, walk.dport) } else { (destination, source, walk.sport) }
+    let Parties { client, server, port } = Parties::of(held, packet);
+    (client, server, port)
 }

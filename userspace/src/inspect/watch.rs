@@ -13,9 +13,9 @@ use dropgate_signatures::{
     subject::{self, Direction, Stream, Subject, Transaction},
 };
 
-pub use self::dropped::{dropped, events as event_names};
+pub use self::dropped::{dropped, event_names};
 pub use self::told::{Alerted, Candidate, Logged, Watched};
-use self::{dropped::events, note::note, told::tell};
+use self::{note::note, told::tell};
 use super::{
     About, Answer, Judged,
     layer::Layer,
@@ -154,7 +154,7 @@ pub(super) fn watch(
     (now_ns, established, answer): (u64, bool, Answer),
     out: &mut Judged,
 ) -> Answer {
-    let direction = direction(held);
+    let direction = Direction::numbered(held.direction);
     let tcp = packet.walk.protocol == TCP;
     let said = out.stream.stream(direction);
     let (over, settled) = (Direction::BOTH.map(|way| talk.has_ended(way)), talk.settled);
@@ -236,18 +236,13 @@ pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut W
     end(&mut *parser);
     let said = watch.said();
     let flow = subject::Flow { app, original_app: original, said, ..flow(&held, &walk, established, now_ns) };
-    let there = headers(&walk, direction(&held));
+    let there = headers(&walk, Direction::numbered(held.direction));
     for packet in [there, there.reversed()] {
         show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
     }
     tell(&mut *parser, signatures.log, original, out);
     note(talk, signatures, out);
     Some(Arc::new(About { ended: true, note: talk.told_note(), ..About::new(&held, &walk, &[]) }))
-}
-
-/// What a packet is to its flow.
-const fn direction(held: &Held) -> Direction {
-    if held.direction == 0 { Direction::ToServer } else { Direction::ToClient }
 }
 
 /// A flow as of a packet, before it is looked at what is spoken.
@@ -278,7 +273,7 @@ fn shown<'a>(packet: &Packet<'a>, direction: Direction) -> subject::Packet<'a> {
 /// What was noticed about a packet that is dropped.
 const fn noticed(answer: Answer, walk: &Walk) -> &'static [&'static str] {
     match answer {
-        Answer::Drop(reason) => events(reason, walk.family),
+        Answer::Drop(reason) => event_names(reason, walk.family),
         _ => &[],
     }
 }

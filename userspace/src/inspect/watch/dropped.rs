@@ -17,13 +17,13 @@ use super::{Alerted, Signatures, Watched, headers};
 /// a name for. What became of it is settled: rules can but tell of it.
 pub fn dropped(walk: &Walk, reason: Reason, signatures: &Signatures, now_ns: u64, out: &mut Watched) {
     out.clear();
-    if events(reason, walk.family).is_empty() {
+    if event_names(reason, walk.family).is_empty() {
         return;
     }
-    let direction = if walk.direction == 0 { Direction::ToServer } else { Direction::ToClient };
+    let direction = Direction::numbered(walk.direction);
     let subject = Subject {
         now_ns,
-        packet: subject::Packet { events: events(reason, walk.family), cut: true, ..headers(walk, direction) },
+        packet: subject::Packet { events: event_names(reason, walk.family), cut: true, ..headers(walk, direction) },
         flow: None,
         stream: None,
         transactions: &[],
@@ -36,7 +36,7 @@ pub fn dropped(walk: &Walk, reason: Reason, signatures: &Signatures, now_ns: u64
 }
 
 /// What Suricata calls that for which a packet is dropped, or told of. IP's are of the packet's own version.
-pub const fn events(reason: Reason, family: u8) -> &'static [&'static str] {
+pub const fn event_names(reason: Reason, family: u8) -> &'static [&'static str] {
     let v4 = family == V4;
     match reason {
         Reason::frame_truncated => &["ethernet.pkt_too_small"],
@@ -97,7 +97,7 @@ mod tests {
     fn names_are_those_of_rules() {
         let (mut text, mut sid) = (String::new(), 0);
         for info in REASONS {
-            for name in [V4, V6].into_iter().flat_map(|family| events(info.reason, family)) {
+            for name in [V4, V6].into_iter().flat_map(|family| event_names(info.reason, family)) {
                 let (keyword, name) = match name.strip_prefix("stream.") {
                     Some(name) => ("stream-event", name),
                     None => ("decode-event", *name),
