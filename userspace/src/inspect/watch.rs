@@ -372,8 +372,9 @@ fn wants(Asked { signatures, packet, flow, .. }: &Asked<'_>, watch: &Watch) -> [
 fn follow(verdict: Verdict, packet: &Packet<'_>, talk: &mut Talk, answer: Answer, out: &mut Judged) -> Answer {
     let flow = match verdict {
         Verdict::Continue => return answer,
+        // what is said is told of all the same
         Verdict::Pass(flow) => {
-            talk.watch.over |= flow;
+            talk.watch.over |= flow && (!talk.watch.reads || talk.watch.state.is_bypassed());
             return answer;
         }
         Verdict::Drop(flow) => flow,
