@@ -12,7 +12,7 @@ use super::{
     frames,
     rules::{self, Rule},
     settings::Settings,
-    yaml::{self, text},
+    yaml,
 };
 
 /// A test as it lies there.
