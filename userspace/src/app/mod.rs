@@ -67,6 +67,9 @@ pub trait Parser: Debug + Send {
     /// Who speaks: the client, the server.
     fn between(&mut self, _client: IpAddr, _server: IpAddr) {}
 
+    /// It takes over from HTTP/1: the server has agreed to answer what was asked there.
+    fn follows(&mut self, _asked: &http2::Upgrade) {}
+
     /// The next bytes of a direction.
     fn hear(&mut self, direction: Direction, said: &[u8]);
 

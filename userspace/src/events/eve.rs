@@ -107,7 +107,7 @@ pub struct Ether {
 }
 
 /// What rules have set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Metadata {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flowbits: Vec<String>,
@@ -118,6 +118,9 @@ pub struct Metadata {
     pub flowvars: Vec<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pktvars: Vec<BTreeMap<String, String>>,
+    /// Of buffers, in bits for each byte.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub entropy: BTreeMap<String, f64>,
 }
 
 /// What rules say that a flow is.

@@ -49,7 +49,7 @@ impl About {
 }
 
 /// What events tell of a flow, beside its account.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Note {
     /// A rule has told something of it.
     pub alerted: bool,
@@ -80,11 +80,13 @@ impl Note {
 }
 
 /// What rules have set of a flow, by name.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Metadata {
     pub flowbits: Vec<Arc<str>>,
     pub flowints: Vec<(Arc<str>, u32)>,
     pub flowvars: Vec<(String, Vec<u8>)>,
+    /// By buffer.
+    pub entropies: Vec<(&'static str, f64)>,
 }
 
 impl Metadata {
@@ -94,6 +96,7 @@ impl Metadata {
             flowbits: variables.bits(names).cloned().collect(),
             flowints: variables.numbers(names).map(|(name, number)| (Arc::clone(name), number)).collect(),
             flowvars: variables.captured().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect(),
+            entropies: variables.entropies().iter().map(|(buffer, entropy)| (buffer.name(), *entropy)).collect(),
         }
     }
 }

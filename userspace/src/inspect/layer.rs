@@ -14,7 +14,7 @@ use super::{
     watch::Signatures,
 };
 use crate::{
-    app::{self, Parser},
+    app::{self, Parser, http2::Upgrade},
     protocol::{self, Candidates, Direction, Protocol, Spoken, Stream},
 };
 
@@ -88,6 +88,8 @@ pub(super) struct Layer {
     pub asked: Option<(Asked, Access)>,
     /// Reads what is said for rules and events, from when it is known what is spoken.
     parser: Option<Box<dyn Parser>>,
+    /// The request by which another version of HTTP became this conversation, until it is read.
+    asked_before: Option<Box<Upgrade>>,
     /// It has begun to read, and of both directions what was said before.
     fresh: bool,
     /// What rules call it, once it is known.
@@ -184,6 +186,9 @@ impl Layer {
         };
         parser.tick(unix_s);
         parser.between(parties.client, parties.server);
+        if let Some(asked) = self.asked_before.take() {
+            parser.follows(&asked);
+        }
         if let Some(datagrams) = datagrams {
             datagrams.iter().for_each(|(direction, said)| parser.hear(*direction, said));
         } else {
@@ -211,6 +216,15 @@ impl Layer {
     /// Whether it has begun to be read since this was asked last, with what both directions have said before.
     pub const fn take_fresh(&mut self) -> bool {
         std::mem::replace(&mut self.fresh, false)
+    }
+
+    /// It takes over from another one, which is read no further.
+    pub fn take_over(&mut self, before: &dyn Parser) {
+        let Some(asked) = before.transactions().last().and_then(|last| Upgrade::of(*last)) else { return };
+        match &mut self.parser {
+            Some(parser) => parser.follows(&asked),
+            None => self.asked_before = Some(Box::new(asked)),
+        }
     }
 
     /// Nothing more will be said in a direction.

@@ -177,6 +177,7 @@ pub(super) fn watch(
         let Some(mut parser) = layer.take_parser() else { continue };
         // what follows is another conversation
         end(&mut *parser);
+        innermost.iter_mut().for_each(|layer| layer.take_over(&*parser));
         (asked.flow.app, asked.flow.original_app) = (layer.app(), original.filter(|_| at > 0));
         verdict = strictest(verdict, show(&asked, None, Some(&*parser), watch, &mut out.watched));
         tell(&mut *parser, signatures.log, asked.flow.original_app, &mut out.watched);
@@ -372,8 +373,9 @@ fn wants(Asked { signatures, packet, flow, .. }: &Asked<'_>, watch: &Watch) -> [
 fn follow(verdict: Verdict, packet: &Packet<'_>, talk: &mut Talk, answer: Answer, out: &mut Judged) -> Answer {
     let flow = match verdict {
         Verdict::Continue => return answer,
+        // what is said is told of all the same
         Verdict::Pass(flow) => {
-            talk.watch.over |= flow;
+            talk.watch.over |= flow && (!talk.watch.reads || talk.watch.state.is_bypassed());
             return answer;
         }
         Verdict::Drop(flow) => flow,
