@@ -218,7 +218,7 @@ fn reactions() {
     rules.inspection.proxied = Some(Reaction::Reset);
     let mut wire = Wire::new(rules, 8080);
     wire.client(&connect("evil.example:443"));
-    assert!(wire.judged.resets.onward.is_some());
+    assert!(wire.judged.replies.onward.is_some());
     // nobody knows the allowlist
     let mut wire = Wire::new(expecting(&[Protocol::Http]), 8080);
     assert_eq!(wire.client(&connect("www.example:443")), Answer::Drop(Reason::proxy_target_name));
