@@ -136,6 +136,25 @@ fn senders_of_datagrams_to_a_gateway_that_masquerades() {
     datagrams_are_answered(Kind::Masquerade);
 }
 
+/// A rule whose expression takes more steps than it may is told of by its number, and holds up nobody.
+#[test]
+fn a_rule_that_hits_its_limits() {
+    let rules = "drop http any any -> any any (msg:\"endless\"; http.uri; pcre:\"/^\\/(?:a+)+$/\"; sid:31; rev:4;)\n";
+    let (lab, daemon) = start(Kind::Route, rules);
+    let mark = daemon.events.mark();
+    works(&lab.office, &format!("curl -s -m 3 http://{SERVER}/{}", "a".repeat(2_000) + "b"));
+    let mut limited = Value::Null;
+    wait_until("an event of the limit", LIMIT, || {
+        let told = daemon.events.since(mark).into_iter().find(|event| event["anomaly"]["event"] == "rule_limited");
+        limited = told.map(|event| event["dropgate"]["limited"].clone()).unwrap_or_default();
+        Ok(!limited.is_null())
+    })
+    .unwrap();
+    assert_eq!((&limited["signature_id"], &limited["rev"]), (&31.into(), &4.into()), "{limited}");
+    let status = daemon.status();
+    assert_eq!(status["signatures"]["limited"][0]["sid"], 31, "{}", status["signatures"]);
+}
+
 /// Whether a connection to the server can be opened.
 fn opens(lab: &Gateway, port: u16) -> bool {
     let server = SocketAddr::new(SERVER.parse().unwrap(), port);
