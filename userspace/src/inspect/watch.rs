@@ -1,6 +1,7 @@
 //! Rules are asked about what a flow says, packet by packet, and what is to be told of it is gathered.
 
 mod dropped;
+mod names;
 mod note;
 mod told;
 
@@ -13,8 +14,11 @@ use dropgate_signatures::{
     subject::{self, Direction, Stream, Subject, Transaction},
 };
 
-pub use self::dropped::{dropped, event_names};
 pub use self::told::{Alerted, Candidate, Logged, Watched};
+pub use self::{
+    dropped::dropped,
+    names::{event_names, noticed_names},
+};
 use self::{note::note, told::tell};
 use super::{
     About, Answer, Judged,
@@ -162,10 +166,11 @@ pub(super) fn watch(
     talk.watch.windows[direction as usize].say(said);
     talk.watch.remember(held, &packet.walk);
     let stream = (tcp && !said.is_empty()).then_some(said.len());
+    let events = noticed(answer, packet);
     let mut asked = Asked {
         signatures,
         now_ns,
-        packet: subject::Packet { events: noticed(answer, &packet.walk), ..shown(packet, direction) },
+        packet: subject::Packet { events: &events, ..shown(packet, direction) },
         flow: flow(held, &packet.walk, established, now_ns),
     };
     asked.flow.said = talk.watch.said();
@@ -219,6 +224,18 @@ pub(super) fn watch(
     follow(verdict, packet, talk, answer, out)
 }
 
+/// Asks the rules about a packet that is none of its flow's: an ICMP error. What they say concerns it alone, and nothing is sent back:
+/// an error is never answered by one (RFC 1122, 3.2.2).
+pub(super) fn alone(held: &Held, of: &Packet<'_>, signatures: &Signatures, now_ns: u64, out: &mut Judged) -> Answer {
+    let events = noticed(Answer::Release, of);
+    let packet = subject::Packet { events: &events, ..shown(of, Direction::numbered(held.direction)) };
+    let asked = Asked { signatures, now_ns, packet, flow: flow(held, &of.walk, false, now_ns) };
+    match show(&asked, None, None, &mut Watch::default(), &mut out.watched) {
+        Verdict::Drop(_) | Verdict::Reject(..) => Answer::Drop(Reason::signature),
+        Verdict::Continue | Verdict::Pass(_) => Answer::Release,
+    }
+}
+
 /// The flow has ended: what was not complete is, and is asked about and told of. Its packets are gone, so nothing can be done
 /// about them. `None`: there is nothing to tell; else the packet of which it is told.
 pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut Watched) -> Option<Arc<About>> {
@@ -270,12 +287,13 @@ fn shown<'a>(packet: &Packet<'a>, direction: Direction) -> subject::Packet<'a> {
     }
 }
 
-/// What was noticed about a packet that is dropped.
-const fn noticed(answer: Answer, walk: &Walk) -> &'static [&'static str] {
-    match answer {
-        Answer::Drop(reason) => event_names(reason, walk.family),
-        _ => &[],
-    }
+/// What was noticed about a packet.
+fn noticed(answer: Answer, packet: &Packet<'_>) -> Vec<&'static str> {
+    let dropped = match answer {
+        Answer::Drop(reason) => Some(reason),
+        _ => None,
+    };
+    noticed_names(dropped, &packet.walk, packet.frame)
 }
 
 /// A packet of which only this is known.

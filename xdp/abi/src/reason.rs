@@ -136,6 +136,9 @@ reasons! {
     35  icmp_truncated           Parse AnomalyDrop "" "the ICMP header is incomplete"
     36  sctp_truncated           Parse AnomalyDrop "" "the SCTP header is incomplete"
     37  ip6_jumbogram            Parse Drop "" "IPv6 payload length zero with a payload behind it (RFC 2675)"
+    38  icmp_type_unknown        Parse Anomaly "" "an ICMP message of a type that nothing defines"
+    39  icmp_code_unknown        Parse Anomaly "" "an ICMP message with a code that its type does not have"
+    40  ip6_fragment_useless     Parse Anomaly "" "an IPv6 packet that is whole, with a fragment header (RFC 6946)"
 
     50  vlan_unknown             Ingress Drop "" "a VLAN on which the policy knows no zone"
     51  interface_unknown        Ingress Drop "" "a packet from an interface that the policy does not name"
@@ -153,7 +156,7 @@ reasons! {
     69  source_loopback          Anomaly AnomalyDrop "" "a loopback address as source"
     70  source_unspecified       Anomaly AnomalyDrop "" "the unspecified address as source, where nothing allows it"
     71  destination_loopback     Anomaly AnomalyDrop "" "a loopback address as destination"
-    72  ttl_zero                 Anomaly AnomalyDrop "" "TTL or hop limit zero"
+    72  ttl_zero                 Anomaly Anomaly "" "TTL or hop limit zero: a router drops it, a host takes it (RFC 1812, 5.3.1; RFC 1122, 3.2.1.7)"
     73  destination_unspecified  Anomaly AnomalyDrop "" "the unspecified address as destination"
 
     80  fragment_denied          Fragment Drop "T1599" "a fragment of a protocol whose fragments the policy drops"
