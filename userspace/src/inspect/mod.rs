@@ -183,7 +183,9 @@ pub fn judge_parts(
                 if !segment.payload.is_empty() {
                     talk.refused_ns = None;
                 }
-                talk.segment((&segment, &held.opened), parts, rules, out)
+                let answer = talk.segment((&segment, &held.opened), parts, rules, out);
+                out.odd = out.odd.or(out.stream.odd);
+                answer
             }
             Err(reason) => Answer::Drop(reason),
         }

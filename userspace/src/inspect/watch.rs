@@ -162,11 +162,12 @@ pub(super) fn watch(
     let tcp = packet.walk.protocol == TCP;
     let said = out.stream.stream(direction);
     let (over, settled) = (Direction::BOTH.map(|way| talk.has_ended(way)), talk.settled);
+    let finished = talk.is_over();
     talk.watch.seen[direction as usize] = true;
     talk.watch.windows[direction as usize].say(said);
     talk.watch.remember(held, &packet.walk);
     let stream = (tcp && !said.is_empty()).then_some(said.len());
-    let events = noticed(answer, packet);
+    let events = noticed((answer, out.stream.odd.filter(|_| tcp)), packet);
     let mut asked = Asked {
         signatures,
         now_ns,
@@ -212,8 +213,10 @@ pub(super) fn watch(
     let pending = matches!(layer.spoken, Spoken::Pending) && (tcp || !settled);
     watch.reads =
         (pending || opaque == Some(false)) && (signatures.log || wants.iter().any(|wants| wants.transactions));
-    let wanted = watch.reads || wants.iter().any(|wants| wants.packets || wants.stream.is_some());
-    let closed = over == [true; 2] && !left;
+    let packets = wants.iter().any(|wants| wants.packets);
+    let wanted = watch.reads || packets || wants.iter().any(|wants| wants.stream.is_some());
+    // what acknowledges the end is a packet too
+    let closed = over == [true; 2] && !left && (!packets || finished);
     // as in Suricata: what is encrypted says nothing to rules
     let encrypted = matches!(layer.app(), App::Tls | App::Ssh) && opaque == Some(true);
     // datagrams that no rule can match do not come here, once nothing else is wanted of them
@@ -227,7 +230,7 @@ pub(super) fn watch(
 /// Asks the rules about a packet that is none of its flow's: an ICMP error. What they say concerns it alone, and nothing is sent back:
 /// an error is never answered by one (RFC 1122, 3.2.2).
 pub(super) fn alone(held: &Held, of: &Packet<'_>, signatures: &Signatures, now_ns: u64, out: &mut Judged) -> Answer {
-    let events = noticed(Answer::Release, of);
+    let events = noticed((Answer::Release, None), of);
     let packet = subject::Packet { events: &events, ..shown(of, Direction::numbered(held.direction)) };
     let asked = Asked { signatures, now_ns, packet, flow: flow(held, &of.walk, false, now_ns) };
     match show(&asked, None, None, &mut Watch::default(), &mut out.watched) {
@@ -287,13 +290,13 @@ fn shown<'a>(packet: &Packet<'a>, direction: Direction) -> subject::Packet<'a> {
     }
 }
 
-/// What was noticed about a packet.
-fn noticed(answer: Answer, packet: &Packet<'_>) -> Vec<&'static str> {
-    let dropped = match answer {
+/// What was noticed about a packet: why it is dropped, or what is `odd` about its stream.
+fn noticed((answer, odd): (Answer, Option<Reason>), packet: &Packet<'_>) -> Vec<&'static str> {
+    let reason = match answer {
         Answer::Drop(reason) => Some(reason),
-        _ => None,
+        _ => odd,
     };
-    noticed_names(dropped, &packet.walk, packet.frame)
+    noticed_names(reason, &packet.walk, packet.frame)
 }
 
 /// A packet of which only this is known.
@@ -391,7 +394,8 @@ fn follow(verdict: Verdict, packet: &Packet<'_>, talk: &mut Talk, answer: Answer
     let flow = match verdict {
         Verdict::Continue => return answer,
         Verdict::Pass(flow) => {
-            talk.watch.over |= flow;
+            // what is said is told of all the same
+            talk.watch.over |= flow && !talk.watch.reads;
             return answer;
         }
         Verdict::Drop(flow) => flow,

@@ -225,7 +225,7 @@ reasons! {
     183 tcp_without_ack          Content AnomalyDrop "" "a TCP segment without ACK that is neither SYN nor RST (RFC 9293, 3.10.7.4)"
     184 tcp_ack_invalid          Content AnomalyDrop "" "acknowledges what was not sent, or what is long past (RFC 5961, 5.2)"
     185 tcp_out_of_window        Content AnomalyDrop "" "a TCP segment outside of what its receiver takes"
-    186 tcp_timestamp_old        Content AnomalyDrop "" "a TCP timestamp older than one that was accepted (RFC 7323, 5.3)"
+    186 tcp_timestamp_old        Content AnomalyDrop "" "a TCP timestamp older than one that was accepted (RFC 7323, 5.3), or in answer to a SYN that did not say it"
     187 tcp_bytes_differ         Content AnomalyDrop "" "other bytes than the first copy had in the same place"
     188 tcp_bytes_forgotten      Content Drop "" "a retransmission that can no longer be compared with what was inspected"
     189 tcp_after_fin            Content AnomalyDrop "" "data beyond the end of the stream"
@@ -236,6 +236,7 @@ reasons! {
     194 tcp_held_limit           Content Error "" "out of order, and as much of the connection is held as may be"
     195 tcp_unacknowledged_limit Content Error "" "more unacknowledged bytes of a connection than can be remembered"
     196 tcp_urgent               Content Drop "" "TCP urgent data, which the policy drops"
+    197 tcp_syn_flood            Content Anomaly "" "more beginnings of one TCP connection than a client has reason for, all different"
 
     200 datagram_overlap         Content AnomalyDrop "" "overlaps another fragment of its datagram (RFC 5722)"
     201 datagram_length          Content AnomalyDrop "" "contradicts another fragment on where their datagram ends"

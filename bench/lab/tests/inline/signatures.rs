@@ -203,7 +203,7 @@ fn unreachable_through_a_gateway_that_masquerades() {
 /// What the programs drop, because nobody asked for it, is shown to rules with what it says.
 #[test]
 fn what_is_dropped_is_told_of_with_its_bytes() {
-    let rules = "alert icmp any any -> any any (msg:\"a way round\"; itype:5; content:\"|c0 00 02 63|\"; sid:51;)\n\
+    let rules = "alert icmp any any -> any any (msg:\"a way round\"; itype:5; content:\"quoted\"; icmpv4.hdr; content:\"|c0 00 02 63|\"; sid:51;)\n\
         drop pkthdr any any -> any any (msg:\"a code\"; decode-event:icmpv4.unknown_code; sid:52;)\n";
     let lines = lines(&["own.rules"]) + "\n[[zone.office.egress]]\nname = \"ping\"\nicmp = [8]\n";
     let wire = Wire::with_files(&policies::office(Kind::Route, &lines), &[("own.rules", rules)]);

@@ -156,6 +156,7 @@ pub const fn event_names(reason: Reason, family: u8) -> &'static [&'static str] 
         Reason::tcp_bytes_differ => &["stream.reassembly_overlap_different_data"],
         Reason::tcp_bytes_forgotten => &["stream.reassembly_segment_before_base_seq"],
         Reason::tcp_fin_moved => &["stream.fin_out_of_window"],
+        Reason::tcp_syn_flood => &["stream.3whs_syn_flood"],
         Reason::tcp_reset_invalid => &["stream.rst_invalid_ack"],
         _ => &[],
     }
