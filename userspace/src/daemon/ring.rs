@@ -159,23 +159,23 @@ impl Work {
         loop {
             let Some(item) = self.ring.next() else { return };
             let made = events::record(&item, &names, &clock, |flow| self.notes.take(flow));
-            let walk = events::packet_of(&item);
+            let packet = events::packet_of(&item).map(|(walk, frame)| (walk, Box::<[u8]>::from(frame)));
             drop(item);
             for event in made {
                 self.publish(&event);
             }
-            if let Some(walk) = walk {
-                self.noticed(&walk, &names, &clock);
+            if let Some((walk, frame)) = packet {
+                self.noticed((&walk, &frame), &names, &clock);
             }
         }
     }
 
     /// What rules say of a packet that the programs have told of.
-    fn noticed(&mut self, walk: &Walk, names: &Names, clock: &Clock) {
+    fn noticed(&mut self, packet: (&Walk, &[u8]), names: &Names, clock: &Clock) {
         let signatures = self.signatures.load();
         let Some(signatures) = &*signatures else { return };
         let asked = (&**signatures, &mut self.watched);
-        let alerts = signatures::noticed(walk, asked, names, clock);
+        let alerts = signatures::noticed(packet, asked, names, clock);
         alerts.iter().for_each(|alert| self.publish(alert));
     }
 
@@ -197,6 +197,7 @@ impl Work {
 fn made(told: Told, now_ns: u64, names: &Names, clock: &Clock) -> Vec<Event> {
     match told {
         Told::Dropped(about, reason) => inspection::dropped(&about, reason, now_ns, names, clock),
+        Told::Odd(about, reason) => inspection::odd(&about, reason, now_ns, names, clock),
         Told::Finding(about, finding) => vec![inspection::found(&about, &finding, now_ns, names, clock)],
         Told::Alert(about, alert) => vec![signatures::alert(&about, &alert, now_ns, names, clock)],
         Told::Limited(about, rule, times) => {

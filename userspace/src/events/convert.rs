@@ -1,6 +1,6 @@
 //! From the programs' records to EVE events.
 
-use std::sync::Arc;
+use std::{mem::offset_of, sync::Arc};
 
 use super::{Clock, Names, community::community_id, eve, inspection, told};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     view::text::{self, protocol},
 };
 use dropgate_abi::{
-    event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
+    event::{FLOW_END, FlowEnd, PACKET, PacketEvent, ShownEvent},
     flow::{Flow, TICK_SHIFT, expired, flag, tcp},
     from_bytes,
     reason::{Info, Kind, Reason, Stage},
@@ -27,25 +27,34 @@ const SCTP: u8 = 132;
 pub fn packet(walk: &Walk, names: &Names, clock: &Clock) -> Vec<eve::Event> {
     let info = walk.reason.info();
     let mut events = Vec::new();
+    let odd = walk.parsed & parsed::ODD != 0 && walk.odd() != walk.reason;
     if walk.action == action::DROP {
         let mut event = base(walk, info, names, clock);
         event.event_type = "drop";
         event.drop = Some(dropped(walk));
         event.verdict = names.tells.verdict.then(|| told::plain("drop"));
         events.push(event);
+        // and what is odd about it besides
+        events.extend(odd.then(|| anomaly(&Walk { reason: walk.odd(), ..*walk }, names, clock)).flatten());
     }
+    events.extend(anomaly(walk, names, clock));
+    events
+}
+
+/// The `anomaly` of a packet, if its reason is one.
+fn anomaly(walk: &Walk, names: &Names, clock: &Clock) -> Option<eve::Event> {
+    let info = walk.reason.info()?;
     // what Suricata calls it, where it has a name for it
     let named = event_names(walk.reason, walk.family).first();
-    let odd = match info.map(|info| info.kind) {
-        Some(Kind::Anomaly | Kind::AnomalyDrop) => true,
-        Some(Kind::Drop) if named.is_some() => true,
-        Some(Kind::Error) => walk.action != action::DROP,
-        Some(Kind::Pass | Kind::Drop) | None => false,
+    let odd = match info.kind {
+        Kind::Anomaly | Kind::AnomalyDrop => true,
+        Kind::Drop => named.is_some(),
+        Kind::Error => walk.action != action::DROP,
+        Kind::Pass => false,
     };
-    if let (true, Some(info)) = (odd, info) {
-        let mut event = base(walk, Some(info), names, clock);
-        event.event_type = "anomaly";
-        event.anomaly = Some(eve::Anomaly {
+    odd.then(|| eve::Event {
+        event_type: "anomaly",
+        anomaly: Some(eve::Anomaly {
             kind: match named {
                 Some(name) if name.starts_with("stream.") => "stream",
                 None if info.stage > Stage::Fragment => "stream",
@@ -57,10 +66,9 @@ pub fn packet(walk: &Walk, names: &Names, clock: &Clock) -> Vec<eve::Event> {
                 None => info.name.into(),
             },
             layer: info.stage.name(),
-        });
-        events.push(event);
-    }
-    events
+        }),
+        ..base(walk, Some(info), names, clock)
+    })
 }
 
 pub(super) fn base(walk: &Walk, info: Option<&Info>, names: &Names, clock: &Clock) -> eve::Event {
@@ -235,10 +243,13 @@ pub fn record(
     .unwrap_or_default()
 }
 
-/// The packet that a record is of; `None`: it is of none.
-pub fn packet_of(bytes: &[u8]) -> Option<Walk> {
+/// The packet that a record is of, and its frame, if all of that is there; `None`: it is of none.
+pub fn packet_of(bytes: &[u8]) -> Option<(Walk, &[u8])> {
     let of_packet = from_bytes::<u32>(bytes) == Some(PACKET);
-    of_packet.then(|| from_bytes::<PacketEvent>(bytes)).flatten().map(|event| event.walk)
+    let event = of_packet.then(|| from_bytes::<PacketEvent>(bytes)).flatten()?;
+    let length = from_bytes::<ShownEvent>(bytes).map_or(0, |shown| shown.frame_len as usize);
+    let frame = bytes.get(offset_of!(ShownEvent, frame)..).and_then(|frame| frame.get(..length));
+    Some((event.walk, frame.unwrap_or_default()))
 }
 
 /// A flow that leaves the table at monotonic time `now_ns`: by its time-out, or `otherwise`. See [`flow`].

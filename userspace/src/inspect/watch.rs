@@ -1,6 +1,7 @@
 //! Rules are asked about what a flow says, packet by packet, and what is to be told of it is gathered.
 
 mod dropped;
+mod names;
 mod note;
 mod told;
 
@@ -13,8 +14,11 @@ use dropgate_signatures::{
     subject::{self, Direction, Stream, Subject, Transaction},
 };
 
-pub use self::dropped::{dropped, event_names};
 pub use self::told::{Alerted, Candidate, Logged, Watched};
+pub use self::{
+    dropped::dropped,
+    names::{event_names, noticed_names},
+};
 use self::{note::note, told::tell};
 use super::{
     About, Answer, Judged,
@@ -158,14 +162,16 @@ pub(super) fn watch(
     let tcp = packet.walk.protocol == TCP;
     let said = out.stream.stream(direction);
     let (over, settled) = (Direction::BOTH.map(|way| talk.has_ended(way)), talk.settled);
+    let finished = talk.is_over();
     talk.watch.seen[direction as usize] = true;
     talk.watch.windows[direction as usize].say(said);
     talk.watch.remember(held, &packet.walk);
     let stream = (tcp && !said.is_empty()).then_some(said.len());
+    let events = noticed((answer, out.stream.odd.filter(|_| tcp)), packet);
     let mut asked = Asked {
         signatures,
         now_ns,
-        packet: subject::Packet { events: noticed(answer, &packet.walk), ..shown(packet, direction) },
+        packet: subject::Packet { events: &events, ..shown(packet, direction) },
         flow: flow(held, &packet.walk, established, now_ns),
     };
     asked.flow.said = talk.watch.said();
@@ -208,8 +214,10 @@ pub(super) fn watch(
     let pending = matches!(layer.spoken, Spoken::Pending) && (tcp || !settled);
     watch.reads =
         (pending || opaque == Some(false)) && (signatures.log || wants.iter().any(|wants| wants.transactions));
-    let wanted = watch.reads || wants.iter().any(|wants| wants.packets || wants.stream.is_some());
-    let closed = over == [true; 2] && !left;
+    let packets = wants.iter().any(|wants| wants.packets);
+    let wanted = watch.reads || packets || wants.iter().any(|wants| wants.stream.is_some());
+    // what acknowledges the end is a packet too
+    let closed = over == [true; 2] && !left && (!packets || finished);
     // as in Suricata: what is encrypted says nothing to rules
     let encrypted = matches!(layer.app(), App::Tls | App::Ssh) && opaque == Some(true);
     // datagrams that no rule can match do not come here, once nothing else is wanted of them
@@ -218,6 +226,18 @@ pub(super) fn watch(
         out.noticed = Some(note);
     }
     follow(verdict, packet, talk, answer, out)
+}
+
+/// Asks the rules about a packet that is none of its flow's: an ICMP error. What they say concerns it alone, and nothing is sent back:
+/// an error is never answered by one (RFC 1122, 3.2.2).
+pub(super) fn alone(held: &Held, of: &Packet<'_>, signatures: &Signatures, now_ns: u64, out: &mut Judged) -> Answer {
+    let events = noticed((Answer::Release, None), of);
+    let packet = subject::Packet { events: &events, ..shown(of, Direction::numbered(held.direction)) };
+    let asked = Asked { signatures, now_ns, packet, flow: flow(held, &of.walk, false, now_ns) };
+    match show(&asked, None, None, &mut Watch::default(), &mut out.watched) {
+        Verdict::Drop(_) | Verdict::Reject(..) => Answer::Drop(Reason::signature),
+        Verdict::Continue | Verdict::Pass(_) => Answer::Release,
+    }
 }
 
 /// The flow has ended: what was not complete is, and is asked about and told of. Its packets are gone, so nothing can be done
@@ -271,12 +291,13 @@ fn shown<'a>(packet: &Packet<'a>, direction: Direction) -> subject::Packet<'a> {
     }
 }
 
-/// What was noticed about a packet that is dropped.
-const fn noticed(answer: Answer, walk: &Walk) -> &'static [&'static str] {
-    match answer {
-        Answer::Drop(reason) => event_names(reason, walk.family),
-        _ => &[],
-    }
+/// What was noticed about a packet: why it is dropped, or what is `odd` about its stream.
+fn noticed((answer, odd): (Answer, Option<Reason>), packet: &Packet<'_>) -> Vec<&'static str> {
+    let reason = match answer {
+        Answer::Drop(reason) => Some(reason),
+        _ => odd,
+    };
+    noticed_names(reason, &packet.walk, packet.frame)
 }
 
 /// A packet of which only this is known.

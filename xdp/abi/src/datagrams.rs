@@ -58,7 +58,8 @@ pub struct Datagrams {
     pub tiers: [u16; tier::TIERS],
     /// Not zero: rules ask what is wrong with fragments, so that they are all put together.
     pub fragments: u16,
-    pub _pad: u16,
+    /// Not zero: rules ask what is odd about packets that pass, so that [`crate::walk::parsed::ODD`] ones are held.
+    pub odd: u16,
     /// What rules match of which no gram is known.
     pub always: Always,
     /// What they may match of the segments that open a TCP connection, and say nothing.

@@ -380,7 +380,13 @@ impl<'a, J: Judge> Replay<'a, J> {
                     capture.stand_ins.restore(&mut event.walk);
                     let mut told = events::record(bytes_of(&event), names, &clock, |_| None);
                     if let Some(signatures) = rules.as_ref().and_then(|rules| rules.signatures.as_ref()) {
-                        told.extend(signatures::noticed(&event.walk, (signatures, &mut *watched), names, &clock));
+                        let frame = events::packet_of(record).map_or(&[][..], |(_, frame)| frame);
+                        told.extend(signatures::noticed(
+                            (&event.walk, frame),
+                            (signatures, &mut *watched),
+                            names,
+                            &clock,
+                        ));
                     }
                     for mut event in told {
                         capture.seen.correct(&mut event, &clock);
