@@ -1,20 +1,24 @@
 //! The shape of EVE lines. Field names are Suricata's; a field without a value is left out.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
+use arrayvec::ArrayString;
 use serde::{Serialize, Serializer};
 
 use crate::app::Told;
+
+/// A time or an address. Text of its own would cost more than all else that is done with an event.
+pub type Short = ArrayString<40>;
 
 /// One line of EVE.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Event {
     /// See [`super::format_time`].
-    pub timestamp: String,
+    pub timestamp: Short,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow_id: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub in_iface: Option<String>,
+    pub in_iface: Option<Arc<str>>,
     /// Number of the packet in the capture, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pcap_cnt: Option<u64>,
@@ -24,15 +28,15 @@ pub struct Event {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vlan: Vec<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub src_ip: Option<String>,
+    pub src_ip: Option<Short>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub src_port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dest_ip: Option<String>,
+    pub dest_ip: Option<Short>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dest_port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub proto: Option<String>,
+    pub proto: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp_type: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,7 +222,7 @@ pub struct Alert {
 /// An end of a flow.
 #[derive(Clone, Debug, Serialize)]
 pub struct End {
-    pub ip: String,
+    pub ip: Short,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }
@@ -321,7 +325,7 @@ pub struct Flow {
     pub pkts_toclient: u64,
     pub bytes_toserver: u64,
     pub bytes_toclient: u64,
-    pub start: String,
+    pub start: Short,
     /// At its end.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub end: Option<FlowEnd>,
@@ -333,7 +337,7 @@ pub struct Flow {
 /// What a flow has come to.
 #[derive(Clone, Debug, Serialize)]
 pub struct FlowEnd {
-    pub end: String,
+    pub end: Short,
     /// Seconds.
     pub age: u64,
     /// `new`, `established`, `closed` or `bypassed`.
@@ -352,8 +356,8 @@ pub struct FlowEnd {
 /// Between whom a flow is.
 #[derive(Clone, Debug, Serialize)]
 pub struct FlowEnds {
-    pub src_ip: String,
-    pub dest_ip: String,
+    pub src_ip: Short,
+    pub dest_ip: Short,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub src_port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -392,11 +396,11 @@ pub struct Own {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub zone: Option<String>,
+    pub zone: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub peer: Option<String>,
+    pub peer: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
+    pub service: Option<Arc<str>>,
     /// Line of the policy file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,

@@ -61,7 +61,7 @@ pub fn noticed(
 
 /// What an alert says of its rule. `base`: the event, with the ends of its packet.
 pub(super) fn header(rule: &Rule, blocked: bool, base: &eve::Event) -> eve::Alert {
-    let ends = [(base.src_ip.clone(), base.src_port), (base.dest_ip.clone(), base.dest_port)]
+    let ends = [(base.src_ip, base.src_port), (base.dest_ip, base.dest_port)]
         .map(|(ip, port)| eve::End { ip: ip.unwrap_or_default(), port });
     let [from, to] = ends;
     let (source, target) = match rule.target {
