@@ -49,11 +49,23 @@ pub struct Logged {
     pub record: Record,
     /// What stands in its event beside it.
     pub beside: Vec<Record>,
-    pub transaction: u64,
+    /// `None`: it is about the flow.
+    pub transaction: Option<u64>,
     /// Whose words it is about: its event has the end that spoke as source.
     pub direction: Direction,
     pub app: App,
     pub original_app: Option<App>,
+}
+
+impl Logged {
+    /// That the two ends speak something else.
+    pub(super) fn mismatch(direction: Direction, app: App, original_app: Option<App>) -> Self {
+        let event = "APPLAYER_MISMATCH_PROTOCOL_BOTH_DIRECTIONS";
+        let told = [("app_proto", app.told()), ("type", "applayer"), ("event", event), ("layer", "proto_detect")];
+        let object = told.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        let record = Record { event_type: "anomaly", object };
+        Self { record, beside: Vec::new(), transaction: None, direction, app, original_app }
+    }
 }
 
 /// A rule that was a candidate, and what became of it.
@@ -112,7 +124,7 @@ pub(super) fn tell(parser: &mut dyn Parser, log: bool, original_app: Option<App>
                 beside: exchange.beside(&record),
                 direction: speaker(*exchange, &record),
                 record,
-                transaction,
+                transaction: Some(transaction),
                 app,
                 original_app,
             }));
