@@ -1,7 +1,10 @@
 //! The shape of EVE lines. Field names are Suricata's; a field without a value is left out.
 
-use serde::Serialize;
 use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::{Serialize, Serializer};
+
+use crate::app::Told;
 
 /// One line of EVE.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -75,7 +78,7 @@ pub struct Event {
     pub packet: Option<Packet>,
     /// What was said: `http`, `dns`, `tls` and so on.
     #[serde(flatten)]
-    pub records: serde_json::Map<String, serde_json::Value>,
+    pub records: Objects,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inspection: Option<Inspection>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,6 +95,26 @@ pub struct Event {
     pub ether: Option<Ether>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropgate: Option<Own>,
+}
+
+/// Objects by their names, in the order of those.
+#[derive(Clone, Debug, Default)]
+pub struct Objects(Vec<(&'static str, Told)>);
+
+impl Objects {
+    /// Of several with the same name the last one counts.
+    pub fn of(mut all: Vec<(&'static str, Told)>) -> Self {
+        all.reverse();
+        all.sort_by_key(|(name, _)| *name);
+        all.dedup_by_key(|(name, _)| *name);
+        Self(all)
+    }
+}
+
+impl Serialize for Objects {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, told)| (name, told)))
+    }
 }
 
 /// The link layer.

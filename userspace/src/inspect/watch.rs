@@ -20,8 +20,8 @@ use super::{
     About, Answer, Judged,
     layer::{Layer, Parties},
     packet::{Packet, TCP, address},
+    reject::replies,
     related::Transfers,
-    reset::resets,
     talk::Talk,
 };
 use crate::{
@@ -392,7 +392,7 @@ fn follow(verdict: Verdict, packet: &Packet<'_>, talk: &mut Talk, answer: Answer
         }
         Verdict::Drop(flow) => flow,
         Verdict::Reject(ends, flow) => {
-            out.resets = resets(packet, ends);
+            out.replies = replies(packet, ends);
             flow
         }
     };

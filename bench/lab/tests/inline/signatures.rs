@@ -1,7 +1,7 @@
 //! Rules against real clients: what they drop and reject, what they let alone, and how others take their place.
 
 use std::{
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream, UdpSocket},
     time::Duration,
 };
 
@@ -101,6 +101,39 @@ fn clients_of_a_gateway_that_routes() {
 #[test]
 fn clients_of_a_gateway_that_masquerades() {
     clients(Kind::Masquerade);
+}
+
+/// Who sends a datagram that is rejected is told that it is prohibited.
+fn datagrams_are_answered(kind: Kind) {
+    let rules = "reject udp any any -> any 53 (msg:\"a datagram\"; content:\"evil\"; sid:6;)\n";
+    let (lab, daemon) = start(kind, rules);
+    let servers = [(SERVER, libc::EHOSTUNREACH), (SERVER6, libc::EACCES)];
+    for (server, prohibited) in servers {
+        let mark = daemon.events.mark();
+        let told = lab.office.enter(|| {
+            let socket = UdpSocket::bind((if server == SERVER { "0.0.0.0" } else { "::" }, 0)).unwrap();
+            socket.connect(SocketAddr::new(server.parse().unwrap(), 53)).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+            socket.send(b"something evil").unwrap();
+            socket.recv(&mut [0; 512]).unwrap_err().raw_os_error()
+        });
+        assert_eq!(told.unwrap(), Some(prohibited), "{kind:?}, {server}");
+        let alert = alert(&daemon, mark, 6);
+        assert_eq!(
+            (&alert["alert"]["action"], &alert["verdict"]["reject"][0]),
+            (&"blocked".into(), &"icmp-prohib".into())
+        );
+    }
+}
+
+#[test]
+fn senders_of_datagrams_to_a_gateway_that_routes() {
+    datagrams_are_answered(Kind::Route);
+}
+
+#[test]
+fn senders_of_datagrams_to_a_gateway_that_masquerades() {
+    datagrams_are_answered(Kind::Masquerade);
 }
 
 /// Whether a connection to the server can be opened.

@@ -218,7 +218,7 @@ fn reactions() {
     rules.inspection.proxied = Some(Reaction::Reset);
     let mut wire = Wire::new(rules, 8080);
     wire.client(&connect("evil.example:443"));
-    assert!(wire.judged.resets.onward.is_some());
+    assert!(wire.judged.replies.onward.is_some());
     // nobody knows the allowlist
     let mut wire = Wire::new(expecting(&[Protocol::Http]), 8080);
     assert_eq!(wire.client(&connect("www.example:443")), Answer::Drop(Reason::proxy_target_name));
@@ -339,7 +339,7 @@ fn what_asked_for_another_version_of_http_is_answered_in_it() {
     let mut told = Vec::new();
     for (direction, said) in turns {
         assert_eq!(wire.say(direction, said), Answer::Release);
-        told.extend(wire.judged.watched.logged.drain(..).map(|logged| logged.record.object));
+        told.extend(wire.judged.watched.logged.drain(..).map(|logged| logged.record.json()));
     }
     let one = told.iter().find(|object| object["http2"]["stream_id"] == 1).unwrap();
     assert_eq!(
