@@ -226,6 +226,11 @@ impl Layer {
         };
         let Some(mut parser) = app::parser(*app, false, &signatures.limits) else { return };
         parser.between(parties.client, parties.server);
+        // what nobody understood may be a request that is not as it should be
+        let first = &self.unread[direction.opposite() as usize];
+        if !self.overflowed && !first.is_empty() {
+            parser.hear(direction.opposite(), first);
+        }
         parser.hear(*direction, &std::mem::take(said));
         (self.parser, self.parties) = (Some(parser), Some(parties));
     }

@@ -78,6 +78,10 @@ fn a_server_is_read_though_its_client_speaks_nothing_that_is_known() {
     let answer = b"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\nno";
     let (rules, told) = said(&mut wire, Direction::ToClient, answer);
     assert_eq!((rules, told.contains(&"fileinfo")), (vec![1], true));
+    let mut wire = Wire::new(telling("alert smtp any any -> any any (app-layer-event:smtp.invalid_reply; sid:1;)"), 25);
+    assert_eq!(said(&mut wire, Direction::ToServer, &b"g\x09\xe4YdYi\xd8HO~\xff\r\n".repeat(20)).0, [0; 0]);
+    let greeting = b"220 mail.example ESMTP Sendmail 8.14.3/8.14.3; Thu, 20 Feb 2014 04:02:39 +0900\r\n500 5.5.1 Command\r\nnone\r\n";
+    assert_eq!(said(&mut wire, Direction::ToClient, greeting).0, [1]);
 }
 
 #[test]
