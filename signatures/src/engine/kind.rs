@@ -70,7 +70,7 @@ impl Kind {
         if bare && !rule.apps.is_empty() {
             return Self::Application;
         }
-        if all(|condition| matches!(condition, Condition::App(..) | Condition::OriginalApp(..)))
+        if all(|condition| matches!(condition, Condition::App(..) | Condition::AppBy(..) | Condition::OriginalApp(..)))
             && !flow.established
             && !flow.not_established
         {

@@ -16,6 +16,7 @@ use dropgate_abi::{
     tuple::{V4, V6},
     walk::{Walk, action, hook, parsed},
 };
+use dropgate_signatures::subject::Direction;
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
@@ -162,6 +163,7 @@ pub fn flow(
     let start_ns = flow.start_ns(end_ns);
     let why = (flow.drop_reason != 0).then_some(Reason(flow.drop_reason.into()));
     let service = names.service(flow.service);
+    let by = |end| note.mismatch.filter(|(direction, _)| *direction == end).map(|(_, app)| app.told());
     eve::Event {
         timestamp: clock.format(end_ns),
         flow_id: Some(flow.id),
@@ -178,6 +180,8 @@ pub fn flow(
         proto: Some(protocol(flow.key.protocol)),
         ip_v: Some(flow.key.family),
         app_proto: Protocol::app_proto(flow.spoken()),
+        app_proto_ts: by(Direction::ToServer),
+        app_proto_tc: by(Direction::ToClient),
         flow: Some(eve::Flow {
             pkts_toserver: flow.packets()[0],
             pkts_toclient: flow.packets()[1],

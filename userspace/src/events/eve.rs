@@ -50,6 +50,11 @@ pub struct Event {
     /// What the flow spoke before it changed to that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_proto_orig: Option<&'static str>,
+    /// What one end speaks, where that is something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_proto_ts: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_proto_tc: Option<&'static str>,
     /// `stream` or `wire/pcap`: what it was found in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pkt_src: Option<&'static str>,

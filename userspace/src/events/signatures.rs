@@ -100,7 +100,7 @@ pub fn said(about: &About, said: Logged, now_ns: u64, names: &Names, clock: &Clo
     }
     eve::Event {
         event_type: said.record.event_type,
-        tx_id: Some(said.transaction),
+        tx_id: said.transaction,
         app_proto: app_proto(said.app),
         app_proto_orig: said.original_app.and_then(app_proto),
         records: objects(Some(said.record), said.beside),

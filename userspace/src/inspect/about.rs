@@ -5,7 +5,9 @@ use std::sync::Arc;
 use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 use dropgate_signatures::{
     engine::{Names, Variables, Verdict},
+    protocol::App,
     rule::Rule,
+    subject::Direction,
 };
 
 /// Bytes of a frame that events show of every packet: its headers.
@@ -56,6 +58,8 @@ pub struct Note {
     /// A `pass` rule lets it through, or one with `bypass`.
     pub passed: bool,
     pub bypassed: bool,
+    /// One end speaks something else than the flow's protocol.
+    pub mismatch: Option<(Direction, App)>,
     pub metadata: Metadata,
     /// Hardware addresses of the client's side and of the server's, in the order in which they were seen.
     pub macs: [Vec<[u8; 6]>; 2],

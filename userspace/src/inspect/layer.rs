@@ -1,10 +1,13 @@
 //! One conversation of a flow: what is said from its start on, what that is, and what is followed of it then.
 
+mod second;
+
 use std::net::IpAddr;
 
 use dropgate_abi::hold::Held;
 use dropgate_signatures::protocol::App;
 
+use self::second::Second;
 use super::{
     expect::{Expected, Rules},
     follow::Follow,
@@ -98,6 +101,10 @@ pub(super) struct Layer {
     is_data: bool,
     /// Who speaks, of a conversation that is read.
     parties: Option<Parties>,
+    /// What the end speaks that spoke second.
+    second: Second,
+    /// That was told of.
+    mismatch_told: bool,
     /// What it lies in, for people: `STARTTLS`, `CONNECT www.example:443`.
     pub within: Option<String>,
 }
@@ -146,6 +153,10 @@ impl Layer {
                 .into_iter()
                 .find_map(|(direction, said)| (!said.is_empty()).then_some(direction));
         }
+        if self.spoken != Spoken::Pending {
+            let spoken = matches!(self.spoken, Spoken::Known(..)).then_some(self.app);
+            self.second.hear([to_server, to_client], spoken);
+        }
         if read && !(to_server.is_empty() && to_client.is_empty()) {
             self.look(rules);
         }
@@ -157,6 +168,9 @@ impl Layer {
             let most = usize::try_from(rules.inspection.depth).unwrap_or(PREFIX).min(PREFIX);
             let [to_server, to_client] = self.unread.each_ref().map(|unread| &unread[..unread.len().min(most)]);
             self.spoken = protocol::stream(Stream { to_server, to_client }, &mut self.candidates);
+            if rules.signatures.is_some() {
+                self.second = Second::of(&self.spoken, [to_server, to_client]);
+            }
         }
     }
 
@@ -203,6 +217,41 @@ impl Layer {
         self.expect_transfers(Some(signatures));
     }
 
+    /// What the first end says is nothing that is known, and what the other one says is: that is read from its beginning on.
+    pub fn begin_second(&mut self, parties: Parties, signatures: &Signatures) {
+        let (Spoken::Unknown, None, Second::Found(direction, app, said)) =
+            (self.spoken, &self.parser, &mut self.second)
+        else {
+            return;
+        };
+        let Some(mut parser) = app::parser(*app, false, &signatures.limits) else { return };
+        parser.between(parties.client, parties.server);
+        // what nobody understood may be a request that is not as it should be
+        let first = &self.unread[direction.opposite() as usize];
+        if !self.overflowed && !first.is_empty() {
+            parser.hear(direction.opposite(), first);
+        }
+        parser.hear(*direction, &std::mem::take(said));
+        (self.parser, self.parties) = (Some(parser), Some(parties));
+    }
+
+    /// Whether it is not known yet what the end speaks that speaks second.
+    pub const fn awaits_second(&self) -> bool {
+        self.second.is_awaited()
+    }
+
+    /// Who speaks something else than what is spoken, and what, where that is known of both.
+    pub fn mismatch(&self) -> Option<(Direction, App)> {
+        self.second.found().filter(|_| matches!(self.spoken, Spoken::Known(..)))
+    }
+
+    /// The same, once.
+    pub fn take_mismatch(&mut self) -> Option<(Direction, App)> {
+        let found = self.mismatch().filter(|_| !self.mismatch_told);
+        self.mismatch_told |= found.is_some();
+        found
+    }
+
     /// Remembers what was asked for on a control channel, for its data connections.
     fn expect_transfers(&mut self, signatures: Option<&Signatures>) {
         let (Some(parser), Some(parties), Some(signatures)) = (&mut self.parser, self.parties, signatures) else {
@@ -235,11 +284,14 @@ impl Layer {
     }
 
     /// What rules call it.
-    pub const fn app(&self) -> App {
+    pub fn app(&self) -> App {
         match self.spoken {
             _ if self.is_data => App::FtpData,
             Spoken::Known(..) => self.app,
-            Spoken::Unknown => App::Failed,
+            Spoken::Unknown => match self.second.found() {
+                Some((_, app)) => app,
+                None => App::Failed,
+            },
             Spoken::Pending => App::Unknown,
         }
     }
@@ -277,7 +329,7 @@ impl Layer {
     /// Bytes of memory that it takes, about.
     pub fn footprint(&self) -> usize {
         let parser = self.parser.as_ref().map_or(0, |parser| parser.footprint());
-        parser + size_of::<Self>() + self.unread.iter().map(Vec::capacity).sum::<usize>()
+        parser + size_of::<Self>() + self.second.footprint() + self.unread.iter().map(Vec::capacity).sum::<usize>()
     }
 
     /// Whether what comes after STUN is looked at.

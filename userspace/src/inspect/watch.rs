@@ -22,7 +22,7 @@ pub use self::{
 use self::{note::note, told::tell};
 use super::{
     About, Answer, Judged,
-    layer::Layer,
+    layer::{Layer, Parties},
     packet::{Packet, TCP, address},
     reject::replies,
     related::Transfers,
@@ -47,6 +47,8 @@ pub struct Signatures {
     pub limits: Limits,
 }
 
+/// The two ends speak something else.
+const MISMATCH: &[&str] = &["applayer_mismatch_protocol_both_directions"];
 /// Bytes of what was said that an alert has, at most.
 const MOST_PAYLOAD: usize = 4096;
 
@@ -198,7 +200,14 @@ pub(super) fn watch(
             }
         }
     }
-    (asked.flow.app, asked.flow.original_app) = (layer.app(), original);
+    layer.begin_second(Parties::of(held, packet), signatures);
+    (asked.flow.app, asked.flow.original_app, asked.flow.mismatch) = (layer.app(), original, layer.mismatch());
+    if layer.take_mismatch().is_some() {
+        asked.packet.events = MISMATCH;
+        if signatures.log {
+            out.watched.logged.push(Logged::mismatch(direction, layer.app(), original));
+        }
+    }
     if layer.take_fresh() {
         // what the other direction has said was said before anybody read it
         let back = Asked { packet: asked.packet.reversed(), ..asked };
@@ -211,7 +220,8 @@ pub(super) fn watch(
         window.keep(wants.stream.unwrap_or(0));
     }
     let opaque = layer.parser().map(|parser| parser.is_opaque());
-    let pending = matches!(layer.spoken, Spoken::Pending) && (tcp || !settled);
+    let pending = matches!(layer.spoken, Spoken::Pending) && (tcp || !settled)
+        || matches!(layer.spoken, Spoken::Unknown) && layer.awaits_second();
     watch.reads =
         (pending || opaque == Some(false)) && (signatures.log || wants.iter().any(|wants| wants.transactions));
     let packets = wants.iter().any(|wants| wants.packets);
@@ -222,7 +232,8 @@ pub(super) fn watch(
     let encrypted = matches!(layer.app(), App::Tls | App::Ssh) && opaque == Some(true);
     // datagrams that no rule can match do not come here, once nothing else is wanted of them
     watch.over = tcp && (closed || encrypted || !wanted);
-    if let Some(note) = note(talk, signatures, &out.watched) {
+    let mismatch = layer.mismatch();
+    if let Some(note) = note(talk, signatures, mismatch, &out.watched) {
         out.noticed = Some(note);
     }
     follow(verdict, packet, talk, answer, out)
@@ -262,7 +273,7 @@ pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut W
         show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
     }
     tell(&mut *parser, signatures.log, original, out);
-    note(talk, signatures, out);
+    note(talk, signatures, None, out);
     Some(Arc::new(About { ended: true, note: talk.told_note(), ..About::new(&held, &walk, &[]) }))
 }
 
@@ -274,6 +285,7 @@ fn flow(held: &Held, walk: &Walk, established: bool, now_ns: u64) -> subject::Fl
         established,
         app: App::Unknown,
         original_app: None,
+        mismatch: None,
         packets: held.packets,
         bytes: [0, 1].map(|way| held.bytes[way] + link * held.packets[way]),
         said: [0; 2],

@@ -339,7 +339,7 @@ fn what_asked_for_another_version_of_http_is_answered_in_it() {
     let mut told = Vec::new();
     for (direction, said) in turns {
         assert_eq!(wire.say(direction, said), Answer::Release);
-        told.extend(wire.judged.watched.logged.drain(..).map(|logged| logged.record.object));
+        told.extend(wire.judged.watched.logged.drain(..).map(|logged| logged.record.json()));
     }
     let one = told.iter().find(|object| object["http2"]["stream_id"] == 1).unwrap();
     assert_eq!(
