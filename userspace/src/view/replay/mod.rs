@@ -373,18 +373,13 @@ impl<'a, J: Judge> Replay<'a, J> {
         let Self { judge, events, names, rules, watched, .. } = self;
         judge.told(&mut |record| match events::Record::read(record) {
             Some(events::Record::Ended(event)) => ended.push(event),
-            Some(events::Record::Packet(mut event)) => {
+            Some(events::Record::Packet(mut event, frame)) => {
                 if let Some(events) = &mut *events {
                     capture.stand_ins.restore(&mut event.walk);
                     let mut told = events::of_packet(&event, names, &clock);
                     if let Some(signatures) = rules.as_ref().and_then(|rules| rules.signatures.as_ref()) {
-                        let frame = events::packet_of(record).map_or(&[][..], |(_, frame)| frame);
-                        told.extend(signatures::noticed(
-                            (&event.walk, frame),
-                            (signatures, &mut *watched),
-                            names,
-                            &clock,
-                        ));
+                        let packet = (&event.walk, &*frame);
+                        told.extend(signatures::noticed(packet, (signatures, &mut *watched), names, &clock));
                     }
                     for mut event in told {
                         capture.seen.correct(&mut event, &clock);
