@@ -47,6 +47,10 @@ pub struct Signatures {
     pub limits: Limits,
 }
 
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+
 /// Bytes of what was said that an alert has, at most.
 const MOST_PAYLOAD: usize = 4096;
 
@@ -198,6 +202,10 @@ pub(super) fn watch(
         }
     }
     (asked.flow.app, asked.flow.original_app) = (layer.app(), original);
+    if over == [true; 2] && packet.payload().is_empty() && packet.walk.tcp_flags & (FIN | SYN | RST) == 0 {
+        // the conversation is over: this one only acknowledges that
+        asked.flow.app = App::Unknown;
+    }
     if layer.take_fresh() {
         // what the other direction has said was said before anybody read it
         let back = Asked { packet: asked.packet.reversed(), ..asked };

@@ -279,6 +279,7 @@ impl<'a, J: Judge> Replay<'a, J> {
         }
         capture.shown = Some(clock);
         self.pass_time(capture, false);
+        capture.seen.show(packet);
         let seen = peek(&packet.frame);
         let (from, to) = if self.options.initiator_inside {
             let sender = capture.sides.sender(&seen);
