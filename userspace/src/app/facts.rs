@@ -171,7 +171,7 @@ impl Exchange for Plain {
         if self.facts.object.is_empty() {
             return Vec::new();
         }
-        vec![Record { event_type: event_type(self.app), object: self.facts.object.clone() }]
+        vec![Record::of(event_type(self.app), &self.facts.object)]
     }
 }
 

@@ -2,11 +2,10 @@
 
 use dropgate_signatures::subject::File;
 use md5::{Digest, Md5};
-use serde_json::Map;
 use sha1::Sha1;
 use sha2::Sha256;
 
-use super::{Record, digits::hex, text};
+use super::{Object, Record, digits::hex, text};
 
 /// How a transfer ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -201,25 +200,22 @@ impl Tracked {
 
     /// EVE's `fileinfo`, of the transaction of this number in its flow.
     pub fn record(&self, transaction: u64) -> Record {
-        let mut object = Map::new();
+        let digests = self.digests.as_deref();
+        let mut object = Object::new();
+        object.put_some("end", self.part.map(|(_, last)| last));
         if !self.name.is_empty() {
-            object.insert("filename".to_owned(), text(&self.name));
+            object.put("filename", text(&self.name));
         }
-        object.insert("gaps".to_owned(), self.gaps.into());
-        object.insert("state".to_owned(), self.state.name().into());
-        if let Some(digests) = &self.digests {
-            object.insert("md5".to_owned(), hex(&digests.md5).into());
-            object.insert("sha1".to_owned(), hex(&digests.sha1).into());
-            object.insert("sha256".to_owned(), hex(&digests.sha256).into());
-        }
-        object.insert("stored".to_owned(), false.into());
-        object.insert("size".to_owned(), self.kept.size().into());
-        if let Some((first, last)) = self.part {
-            object.insert("start".to_owned(), first.into());
-            object.insert("end".to_owned(), last.into());
-        }
-        object.insert("tx_id".to_owned(), transaction.into());
-        Record { event_type: "fileinfo", object }
+        object.put("gaps", self.gaps);
+        object.put_some("md5", digests.map(|digests| hex(&digests.md5)));
+        object.put_some("sha1", digests.map(|digests| hex(&digests.sha1)));
+        object.put_some("sha256", digests.map(|digests| hex(&digests.sha256)));
+        object.put("size", self.kept.size());
+        object.put_some("start", self.part.map(|(first, _)| first));
+        object.put("state", self.state.name());
+        object.put("stored", false);
+        object.put("tx_id", transaction);
+        object.record("fileinfo")
     }
 
     /// Bytes of memory that it takes, about.
@@ -239,7 +235,7 @@ mod tests {
         file.push(b"c");
         assert!(file.file().md5.is_none(), "it goes on");
         file.close();
-        let told = file.record(3).object;
+        let told = file.record(3).json();
         assert_eq!(file.contents(), b"ab");
         assert_eq!(told["size"], 3);
         assert_eq!(told["tx_id"], 3);
@@ -256,8 +252,8 @@ mod tests {
             file.push(b"ab");
             file.push(b"c");
             file.close();
-            let told = file.record(3).object;
-            assert_eq!((told.contains_key("md5"), &told["state"]), (has, &"CLOSED".into()), "{most}");
+            let told = file.record(3).json();
+            assert_eq!((told.get("md5").is_some(), &told["state"]), (has, &"CLOSED".into()), "{most}");
         }
     }
 
@@ -267,9 +263,9 @@ mod tests {
         file.push(b"ab");
         file.lost(5);
         file.close();
-        let told = file.record(0).object;
+        let told = file.record(0).json();
         assert_eq!((&told["size"], &told["state"], &told["gaps"]), (&7.into(), &"TRUNCATED".into(), &true.into()));
-        assert!(!told.contains_key("md5") && !told.contains_key("filename"));
+        assert!(told.get("md5").is_none() && told.get("filename").is_none());
     }
 
     #[test]
@@ -278,7 +274,7 @@ mod tests {
         file.push(b"ab");
         file.truncate();
         file.close();
-        assert_eq!(file.record(0).object["state"], "TRUNCATED");
+        assert_eq!(file.record(0).json()["state"], "TRUNCATED");
         assert!(file.file().sha256.is_none() && file.file().complete);
     }
 }

@@ -18,6 +18,7 @@ mod lines;
 mod messages;
 pub mod mime;
 pub mod mqtt;
+mod object;
 pub mod pop3;
 pub mod quic;
 pub mod rfb;
@@ -36,6 +37,7 @@ use dropgate_signatures::{
     subject::{Direction, Transaction},
 };
 
+pub use self::object::{Object, Record, Told, text};
 use crate::protocol::Protocol;
 
 /// How much of a transfer is remembered. What lies beyond is counted and not looked into.
@@ -66,6 +68,9 @@ pub trait Parser: Debug + Send {
 
     /// Who speaks: the client, the server.
     fn between(&mut self, _client: IpAddr, _server: IpAddr) {}
+
+    /// It takes over from HTTP/1: the server has agreed to answer what was asked there.
+    fn follows(&mut self, _asked: &http2::Upgrade) {}
 
     /// The next bytes of a direction.
     fn hear(&mut self, direction: Direction, said: &[u8]);
@@ -104,36 +109,11 @@ pub trait Exchange: Transaction {
         self.records()
     }
 
-    /// Objects that stand in the event of a record beside its own: `email` beside `smtp`, `http` beside `fileinfo`.
-    fn beside(&self, _record: &Record) -> Vec<Record> {
+    /// Objects that stand in the event of a record beside its own: `email` beside `smtp`, `http` beside `fileinfo`. `all`: what was
+    /// told with it.
+    fn beside(&self, _record: &Record, _all: &[Record]) -> Vec<Record> {
         Vec::new()
     }
-}
-
-/// An object of an EVE event.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Record {
-    /// `http`, `dns`, `tls`, `fileinfo`, ...
-    pub event_type: &'static str,
-    pub object: serde_json::Map<String, serde_json::Value>,
-}
-
-/// Bytes as EVE shows them: UTF-8 as it is; anything else byte by byte, those that are not printable as `\\x` and two digits.
-pub fn text(bytes: &[u8]) -> serde_json::Value {
-    use std::fmt::Write as _;
-
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        return text.into();
-    }
-    let mut text = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        match byte {
-            b' '..=b'~' | b'\r' | b'\n' | b'\t' => text.push(char::from(byte)),
-            // writing to a string cannot fail
-            _ => _ = write!(text, "\\x{byte:02x}"),
-        }
-    }
-    text.into()
 }
 
 /// Multicast DNS (RFC 6762) and LLMNR (RFC 4795) are DNS on these ports.

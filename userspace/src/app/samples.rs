@@ -70,5 +70,5 @@ pub fn text(exchange: &dyn Exchange, buffer: Buffer, direction: Direction, insta
 
 /// The object of its first event.
 pub fn object(exchange: &dyn Exchange) -> serde_json::Value {
-    exchange.records().into_iter().next().map_or(serde_json::Value::Null, |record| record.object.into())
+    exchange.records().into_iter().next().map_or(serde_json::Value::Null, |record| record.json())
 }

@@ -23,13 +23,16 @@ use anyhow::Context as _;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use aya::maps::{MapData, RingBuf};
 use crossbeam::channel::{Receiver, Sender, bounded};
-use dropgate_abi::walk::Walk;
+use dropgate_abi::{event::FlowEnd, walk::Walk};
 
 /// A listener that does not read is cut off after this many bytes could not be written for it.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Words that may wait: an inspector whose word finds no room goes on, and its event is lost and counted.
 const WORDS: usize = 1 << 15;
+
+/// Words that are heard by one reading of the clocks.
+const AT_ONCE: usize = 1 << 10;
 
 /// What the thread is told.
 pub enum Word {
@@ -113,17 +116,17 @@ impl Work {
         loop {
             let last = self.done.load(Ordering::Acquire);
             self.drain();
-            while let Ok(word) = self.heard.try_recv() {
+            let clock = Clock::system();
+            let mut words = 0;
+            while words < AT_ONCE
+                && let Ok(word) = self.heard.try_recv()
+            {
+                words += 1;
                 match word {
                     Word::Event(event) => self.publish(&event),
                     Word::Told(told, now_ns) => {
-                        if let Told::Noticed(flow, note) = &*told {
-                            self.notes.keep(*flow, note);
-                        }
-                        let (names, clock) = (self.names.load_full(), Clock::system());
-                        for event in made(*told, now_ns, &names, &clock) {
-                            self.publish(&event);
-                        }
+                        let names = self.names.load_full();
+                        self.made(*told, now_ns, &names, &clock);
                     }
                     Word::Listen(stream, filter) => {
                         let _ = stream.set_write_timeout(Some(PATIENCE));
@@ -148,6 +151,9 @@ impl Work {
                 return;
             }
             let mut poll = libc::pollfd { fd: self.ring.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            if words == AT_ONCE {
+                continue;
+            }
             // SAFETY: one valid entry.
             unsafe { libc::poll(&raw mut poll, 1, 50) };
         }
@@ -158,15 +164,43 @@ impl Work {
         let clock = Clock::system();
         loop {
             let Some(item) = self.ring.next() else { return };
-            let made = events::record(&item, &names, &clock, |flow| self.notes.take(flow));
-            let packet = events::packet_of(&item).map(|(walk, frame)| (walk, Box::<[u8]>::from(frame)));
+            let record = events::Record::read(&item);
             drop(item);
-            for event in made {
-                self.publish(&event);
+            match record {
+                Some(events::Record::Packet(event, frame)) => {
+                    let made = events::of_packet(&event, &names, &clock);
+                    made.iter().for_each(|event| self.publish(event));
+                    self.noticed((&event.walk, &frame), &names, &clock);
+                }
+                Some(events::Record::Ended(FlowEnd { flow, now_ns, .. })) => {
+                    let note = self.notes.take(flow.id).unwrap_or_default();
+                    self.publish(&events::ended(&flow, now_ns, ("forced", &note), &names, &clock));
+                }
+                None => {}
             }
-            if let Some((walk, frame)) = packet {
-                self.noticed((&walk, &frame), &names, &clock);
+        }
+    }
+
+    /// The events of what an inspector tells.
+    fn made(&mut self, told: Told, now_ns: u64, names: &Names, clock: &Clock) {
+        match told {
+            Told::Dropped(about, reason) => {
+                let events = inspection::dropped(&about, reason, now_ns, names, clock);
+                events.iter().for_each(|event| self.publish(event));
             }
+            Told::Odd(about, reason) => {
+                let events = inspection::odd(&about, reason, now_ns, names, clock);
+                events.iter().for_each(|event| self.publish(event));
+            }
+            Told::Finding(about, finding) => {
+                self.publish(&inspection::found(&about, &finding, now_ns, names, clock));
+            }
+            Told::Alert(about, alert) => self.publish(&signatures::alert(&about, &alert, now_ns, names, clock)),
+            Told::Limited(about, rule, times) => {
+                self.publish(&signatures::limited(&about, (&rule, times), now_ns, names, clock));
+            }
+            Told::Said(about, said) => self.publish(&signatures::said(&about, said, now_ns, names, clock)),
+            Told::Noticed(flow, note) => self.notes.keep(flow, &note),
         }
     }
 
@@ -190,20 +224,5 @@ impl Work {
         let line = format!("{value}\n");
         self.listeners
             .retain_mut(|(stream, filter)| !filter.matches(&value) || stream.write_all(line.as_bytes()).is_ok());
-    }
-}
-
-/// The events of what an inspector tells.
-fn made(told: Told, now_ns: u64, names: &Names, clock: &Clock) -> Vec<Event> {
-    match told {
-        Told::Dropped(about, reason) => inspection::dropped(&about, reason, now_ns, names, clock),
-        Told::Odd(about, reason) => inspection::odd(&about, reason, now_ns, names, clock),
-        Told::Finding(about, finding) => vec![inspection::found(&about, &finding, now_ns, names, clock)],
-        Told::Alert(about, alert) => vec![signatures::alert(&about, &alert, now_ns, names, clock)],
-        Told::Limited(about, rule, times) => {
-            vec![signatures::limited(&about, (&rule, times), now_ns, names, clock)]
-        }
-        Told::Said(about, said) => vec![signatures::said(&about, said, now_ns, names, clock)],
-        Told::Noticed(..) => Vec::new(),
     }
 }

@@ -70,12 +70,12 @@ impl State {
     pub fn names(&self) -> Names {
         let services = self.services.iter().map(|(counter, (zone, name, line))| {
             let expect = self.expect.get(counter).cloned().unwrap_or_default();
-            (*counter, ServiceName { zone: zone.clone(), name: name.clone(), line: *line, expect })
+            (*counter, ServiceName { zone: zone.as_str().into(), name: name.as_str().into(), line: *line, expect })
         });
         Names {
-            zones: self.zones.iter().map(|(number, name)| (*number, name.clone())).collect(),
+            zones: self.zones.iter().map(|(number, name)| (*number, name.as_str().into())).collect(),
             services: services.collect(),
-            interfaces: self.interfaces.iter().map(|(index, name)| (*index, name.clone())).collect(),
+            interfaces: self.interfaces.iter().map(|(index, name)| (*index, name.as_str().into())).collect(),
             tells: Tells::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! From the programs' records to EVE events.
 
-use std::{mem::offset_of, sync::Arc};
+use std::mem::offset_of;
 
 use super::{Clock, Names, community::community_id, eve, inspection, told};
 use crate::{
@@ -16,6 +16,7 @@ use dropgate_abi::{
     tuple::{V4, V6},
     walk::{Walk, action, hook, parsed},
 };
+use dropgate_signatures::subject::Direction;
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
@@ -162,6 +163,7 @@ pub fn flow(
     let start_ns = flow.start_ns(end_ns);
     let why = (flow.drop_reason != 0).then_some(Reason(flow.drop_reason.into()));
     let service = names.service(flow.service);
+    let by = |end| note.mismatch.filter(|(direction, _)| *direction == end).map(|(_, app)| app.told());
     eve::Event {
         timestamp: clock.format(end_ns),
         flow_id: Some(flow.id),
@@ -178,6 +180,8 @@ pub fn flow(
         proto: Some(protocol(flow.key.protocol)),
         ip_v: Some(flow.key.family),
         app_proto: Protocol::app_proto(flow.spoken()),
+        app_proto_ts: by(Direction::ToServer),
+        app_proto_tc: by(Direction::ToClient),
         flow: Some(eve::Flow {
             pkts_toserver: flow.packets()[0],
             pkts_toclient: flow.packets()[1],
@@ -217,39 +221,37 @@ pub fn flow(
     }
 }
 
-/// The events of one record of the programs' ring; none for one that this version does not know. `note`: what is known of a flow
-/// that has ended, by its identity.
-pub fn record(
-    bytes: &[u8],
-    names: &Names,
-    clock: &Clock,
-    note: impl FnOnce(u64) -> Option<Arc<Note>>,
-) -> Vec<eve::Event> {
-    match from_bytes::<u32>(bytes) {
-        Some(PACKET) => from_bytes::<PacketEvent>(bytes).map(|event| {
-            let mut events = packet(&event.walk, names, clock);
-            if event.walk.reason == Reason::first_byte_impossible {
-                let said = event.said.get(..event.said_len as usize).unwrap_or_default();
-                events.push(inspection::first_byte(&event.walk, said, names, clock));
-            }
-            events
-        }),
-        Some(FLOW_END) => from_bytes::<FlowEnd>(bytes).map(|event| {
-            let note = note(event.flow.id).unwrap_or_default();
-            vec![ended(&event.flow, event.now_ns, ("forced", &note), names, clock)]
-        }),
-        _ => None,
-    }
-    .unwrap_or_default()
+/// A record of the programs' ring.
+pub enum Record {
+    /// With its frame, if all of that is there.
+    Packet(PacketEvent, Box<[u8]>),
+    /// A flow has made room for another one, or was taken out.
+    Ended(FlowEnd),
 }
 
-/// The packet that a record is of, and its frame, if all of that is there; `None`: it is of none.
-pub fn packet_of(bytes: &[u8]) -> Option<(Walk, &[u8])> {
-    let of_packet = from_bytes::<u32>(bytes) == Some(PACKET);
-    let event = of_packet.then(|| from_bytes::<PacketEvent>(bytes)).flatten()?;
-    let length = from_bytes::<ShownEvent>(bytes).map_or(0, |shown| shown.frame_len as usize);
-    let frame = bytes.get(offset_of!(ShownEvent, frame)..).and_then(|frame| frame.get(..length));
-    Some((event.walk, frame.unwrap_or_default()))
+impl Record {
+    /// `None`: this version does not know it.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        match from_bytes::<u32>(bytes)? {
+            PACKET => from_bytes(bytes).map(|event| {
+                let length = from_bytes::<ShownEvent>(bytes).map_or(0, |shown| shown.frame_len as usize);
+                let frame = bytes.get(offset_of!(ShownEvent, frame)..).and_then(|frame| frame.get(..length));
+                Self::Packet(event, frame.unwrap_or_default().into())
+            }),
+            FLOW_END => from_bytes(bytes).map(Self::Ended),
+            _ => None,
+        }
+    }
+}
+
+/// The events of what the programs tell of a packet.
+pub fn of_packet(event: &PacketEvent, names: &Names, clock: &Clock) -> Vec<eve::Event> {
+    let mut events = packet(&event.walk, names, clock);
+    if event.walk.reason == Reason::first_byte_impossible {
+        let said = event.said.get(..event.said_len as usize).unwrap_or_default();
+        events.push(inspection::first_byte(&event.walk, said, names, clock));
+    }
+    events
 }
 
 /// A flow that leaves the table at monotonic time `now_ns`: by its time-out, or `otherwise`. See [`flow`].

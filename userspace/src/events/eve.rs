@@ -1,17 +1,24 @@
 //! The shape of EVE lines. Field names are Suricata's; a field without a value is left out.
 
-use serde::Serialize;
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use arrayvec::ArrayString;
+use serde::{Serialize, Serializer};
+
+use crate::app::Told;
+
+/// A time or an address. Text of its own would cost more than all else that is done with an event.
+pub type Short = ArrayString<40>;
 
 /// One line of EVE.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Event {
     /// See [`super::format_time`].
-    pub timestamp: String,
+    pub timestamp: Short,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow_id: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub in_iface: Option<String>,
+    pub in_iface: Option<Arc<str>>,
     /// Number of the packet in the capture, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pcap_cnt: Option<u64>,
@@ -21,15 +28,15 @@ pub struct Event {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vlan: Vec<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub src_ip: Option<String>,
+    pub src_ip: Option<Short>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub src_port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dest_ip: Option<String>,
+    pub dest_ip: Option<Short>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dest_port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub proto: Option<String>,
+    pub proto: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp_type: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,6 +50,11 @@ pub struct Event {
     /// What the flow spoke before it changed to that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_proto_orig: Option<&'static str>,
+    /// What one end speaks, where that is something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_proto_ts: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_proto_tc: Option<&'static str>,
     /// `stream` or `wire/pcap`: what it was found in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pkt_src: Option<&'static str>,
@@ -70,7 +82,7 @@ pub struct Event {
     pub packet: Option<Packet>,
     /// What was said: `http`, `dns`, `tls` and so on.
     #[serde(flatten)]
-    pub records: serde_json::Map<String, serde_json::Value>,
+    pub records: Objects,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inspection: Option<Inspection>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +99,26 @@ pub struct Event {
     pub ether: Option<Ether>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropgate: Option<Own>,
+}
+
+/// Objects by their names, in the order of those.
+#[derive(Clone, Debug, Default)]
+pub struct Objects(Vec<(&'static str, Told)>);
+
+impl Objects {
+    /// Of several with the same name the last one counts.
+    pub fn of(mut all: Vec<(&'static str, Told)>) -> Self {
+        all.reverse();
+        all.sort_by_key(|(name, _)| *name);
+        all.dedup_by_key(|(name, _)| *name);
+        Self(all)
+    }
+}
+
+impl Serialize for Objects {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, told)| (name, told)))
+    }
 }
 
 /// The link layer.
@@ -107,7 +139,7 @@ pub struct Ether {
 }
 
 /// What rules have set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Metadata {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flowbits: Vec<String>,
@@ -118,6 +150,9 @@ pub struct Metadata {
     pub flowvars: Vec<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pktvars: Vec<BTreeMap<String, String>>,
+    /// Of buffers, in bits for each byte.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub entropy: BTreeMap<String, f64>,
 }
 
 /// What rules say that a flow is.
@@ -192,7 +227,7 @@ pub struct Alert {
 /// An end of a flow.
 #[derive(Clone, Debug, Serialize)]
 pub struct End {
-    pub ip: String,
+    pub ip: Short,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }
@@ -295,7 +330,7 @@ pub struct Flow {
     pub pkts_toclient: u64,
     pub bytes_toserver: u64,
     pub bytes_toclient: u64,
-    pub start: String,
+    pub start: Short,
     /// At its end.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub end: Option<FlowEnd>,
@@ -307,7 +342,7 @@ pub struct Flow {
 /// What a flow has come to.
 #[derive(Clone, Debug, Serialize)]
 pub struct FlowEnd {
-    pub end: String,
+    pub end: Short,
     /// Seconds.
     pub age: u64,
     /// `new`, `established`, `closed` or `bypassed`.
@@ -326,8 +361,8 @@ pub struct FlowEnd {
 /// Between whom a flow is.
 #[derive(Clone, Debug, Serialize)]
 pub struct FlowEnds {
-    pub src_ip: String,
-    pub dest_ip: String,
+    pub src_ip: Short,
+    pub dest_ip: Short,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub src_port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -366,11 +401,11 @@ pub struct Own {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub zone: Option<String>,
+    pub zone: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub peer: Option<String>,
+    pub peer: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
+    pub service: Option<Arc<str>>,
     /// Line of the policy file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,

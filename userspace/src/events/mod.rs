@@ -16,7 +16,7 @@ mod told;
 mod writer;
 
 pub(crate) use convert::tcp_state;
-pub use convert::{ended, flow, packet, packet_of, record};
+pub use convert::{Record, ended, flow, of_packet, packet};
 pub use limited::LimitedRules;
 pub use names::{Names, ServiceName};
 pub use stats::{Totals, stats, stats_own};

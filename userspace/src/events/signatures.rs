@@ -9,11 +9,9 @@ use dropgate_signatures::{
     subject::Direction,
 };
 
-use serde_json::{Map, Value};
-
 use super::{Clock, Names, eve, told};
 use crate::{
-    app::Record,
+    app::{Record, Told},
     inspect::{self, About, Alerted, Logged, Signatures, Watched},
 };
 
@@ -63,7 +61,7 @@ pub fn noticed(
 
 /// What an alert says of its rule. `base`: the event, with the ends of its packet.
 pub(super) fn header(rule: &Rule, blocked: bool, base: &eve::Event) -> eve::Alert {
-    let ends = [(base.src_ip.clone(), base.src_port), (base.dest_ip.clone(), base.dest_port)]
+    let ends = [(base.src_ip, base.src_port), (base.dest_ip, base.dest_port)]
         .map(|(ip, port)| eve::End { ip: ip.unwrap_or_default(), port });
     let [from, to] = ends;
     let (source, target) = match rule.target {
@@ -88,7 +86,7 @@ pub(super) fn header(rule: &Rule, blocked: bool, base: &eve::Event) -> eve::Aler
 /// What was said, when it is complete.
 pub fn said(about: &About, said: Logged, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
     let mut base = base(about, now_ns, names, clock);
-    if (said.direction == Direction::ToServer) != (about.held.direction == 0) {
+    if (said.record.by == Direction::ToServer) != (about.held.direction == 0) {
         std::mem::swap(&mut base.src_ip, &mut base.dest_ip);
         std::mem::swap(&mut base.src_port, &mut base.dest_port);
         if let Some(ether) = &mut base.ether {
@@ -102,7 +100,7 @@ pub fn said(about: &About, said: Logged, now_ns: u64, names: &Names, clock: &Clo
     }
     eve::Event {
         event_type: said.record.event_type,
-        tx_id: Some(said.transaction),
+        tx_id: said.transaction,
         app_proto: app_proto(said.app),
         app_proto_orig: said.original_app.and_then(app_proto),
         records: objects(Some(said.record), said.beside),
@@ -130,15 +128,12 @@ pub fn limited(about: &About, (rule, times): (&Rule, u64), now_ns: u64, names: &
 }
 
 /// Objects by their names: the event's own and those beside it, files among which stand in a list.
-fn objects(own: Option<Record>, beside: Vec<Record>) -> Map<String, Value> {
+fn objects(own: Option<Record>, beside: Vec<Record>) -> eve::Objects {
     let (files, beside): (Vec<_>, Vec<_>) = beside.into_iter().partition(|record| record.event_type == "fileinfo");
-    let named = own.into_iter().chain(beside);
-    let mut objects: Map<_, _> = named.map(|record| (record.event_type.to_owned(), record.object.into())).collect();
-    if !files.is_empty() {
-        let files: Vec<Value> = files.into_iter().map(|record| record.object.into()).collect();
-        objects.insert("files".to_owned(), files.into());
-    }
-    objects
+    let files: Vec<Told> = files.into_iter().map(|record| record.object).collect();
+    let files = (!files.is_empty()).then(|| ("files", Told::list(&files)));
+    let named = own.into_iter().chain(beside).map(|record| (record.event_type, record.object));
+    eve::Objects::of(named.chain(files).collect())
 }
 
 fn base(about: &About, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {

@@ -33,7 +33,7 @@ pub fn stats_own(totals: &Totals, names: &Names) -> eve::StatsOwn {
             .zones
             .iter()
             .filter(|(_, count)| seen(count))
-            .filter_map(|(zone, count)| Some((names.zone(*zone)?, *count)))
+            .filter_map(|(zone, count)| Some((names.zone(*zone)?.to_string(), *count)))
             .collect(),
         services: totals
             .services

@@ -1,8 +1,10 @@
 //! Clocks: the programs' monotonic one, and the one on the wall.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, fmt::Write as _};
 
 use jiff::{Timestamp, tz::TimeZone};
+
+use super::eve::Short;
 
 /// Turns monotonic nanoseconds into the time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +49,7 @@ impl Clock {
     }
 
     /// As EVE writes it.
-    pub fn format(&self, monotonic_ns: u64) -> String {
+    pub fn format(&self, monotonic_ns: u64) -> Short {
         format_time(self.wall_ns(monotonic_ns))
     }
 }
@@ -62,7 +64,7 @@ fn read(clock: libc::clockid_t) -> i128 {
 
 /// A time of day with microseconds and the local zone's offset: `2026-01-31T12:00:00.000001+0000`. Times outside years
 /// that can be written are shown as the nearest that can.
-pub fn format_time(wall_ns: i128) -> String {
+pub fn format_time(wall_ns: i128) -> Short {
     WRITTEN.with_borrow_mut(|written| written.format(wall_ns, TimeZone::system))
 }
 
@@ -86,7 +88,7 @@ struct Second {
 }
 
 impl Written {
-    fn format(&mut self, wall_ns: i128, zone: impl FnOnce() -> TimeZone) -> String {
+    fn format(&mut self, wall_ns: i128, zone: impl FnOnce() -> TimeZone) -> Short {
         let wall_ns = wall_ns.clamp(Timestamp::MIN.as_nanosecond(), Timestamp::MAX.as_nanosecond());
         let (wall_s, fraction) = (wall_ns.div_euclid(1_000_000_000), wall_ns.rem_euclid(1_000_000_000));
         self.0.resize_with(SECONDS, || None);
@@ -95,8 +97,10 @@ impl Written {
             Some(second) if second.wall_s == wall_s => second,
             _ => place.insert(Second::new(wall_s, zone())),
         };
-        let micros = format!("{:06}", fraction / 1000);
-        [&second.until, ".", &micros, &second.offset].concat()
+        let mut text = Short::new();
+        // it takes less than there is room for, whatever the year
+        let _ = write!(text, "{}.{:06}{}", second.until, fraction / 1000, second.offset);
+        text
     }
 }
 
@@ -114,7 +118,7 @@ mod tests {
     use super::*;
     use jiff::tz::Offset;
 
-    fn format_in(wall_ns: i128, zone: &TimeZone) -> String {
+    fn format_in(wall_ns: i128, zone: &TimeZone) -> Short {
         Written::default().format(wall_ns, || zone.clone())
     }
 
@@ -124,21 +128,21 @@ mod tests {
         let second = 1_700_000_000_000_000_000;
         let zones = [TimeZone::UTC, TimeZone::fixed(Offset::from_seconds(3600).unwrap())];
         let mut at = |ns, zone: usize| written.format(ns, || zones[zone].clone());
-        assert_eq!(at(second + 1000, 0), "2023-11-14T22:13:20.000001+0000");
-        assert_eq!(at(second + 999_999_999, 1), "2023-11-14T22:13:20.999999+0000", "as it was written first");
+        assert_eq!(&*at(second + 1000, 0), "2023-11-14T22:13:20.000001+0000");
+        assert_eq!(&*at(second + 999_999_999, 1), "2023-11-14T22:13:20.999999+0000", "as it was written first");
         // another second in the same place, and the first one anew
-        assert_eq!(at(second + SECONDS as i128 * 1_000_000_000, 1), "2023-11-14T23:14:24.000000+0100");
-        assert_eq!(at(second, 1), "2023-11-14T23:13:20.000000+0100");
-        assert_eq!(at(-1, 0), "1969-12-31T23:59:59.999999+0000");
+        assert_eq!(&*at(second + SECONDS as i128 * 1_000_000_000, 1), "2023-11-14T23:14:24.000000+0100");
+        assert_eq!(&*at(second, 1), "2023-11-14T23:13:20.000000+0100");
+        assert_eq!(&*at(-1, 0), "1969-12-31T23:59:59.999999+0000");
     }
 
     #[test]
     fn written_as_eve_writes_it() {
         let ns = 1_700_000_000_123_456_789;
-        assert_eq!(format_in(ns, &TimeZone::UTC), "2023-11-14T22:13:20.123456+0000");
+        assert_eq!(&*format_in(ns, &TimeZone::UTC), "2023-11-14T22:13:20.123456+0000");
         let zone = TimeZone::fixed(Offset::from_seconds(-5 * 3600 - 1800).unwrap());
-        assert_eq!(format_in(ns, &zone), "2023-11-14T16:43:20.123456-0530");
-        assert_eq!(format_in(0, &TimeZone::UTC), "1970-01-01T00:00:00.000000+0000");
+        assert_eq!(&*format_in(ns, &zone), "2023-11-14T16:43:20.123456-0530");
+        assert_eq!(&*format_in(0, &TimeZone::UTC), "1970-01-01T00:00:00.000000+0000");
         format_in(i128::MAX, &TimeZone::UTC);
         format_in(i128::MIN, &TimeZone::UTC);
     }

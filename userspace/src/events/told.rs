@@ -1,6 +1,6 @@
 //! What events tell of a packet and of its flow beside what they are about.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use dropgate_abi::{
@@ -47,7 +47,7 @@ pub(super) fn base(about: &About, reason: Reason, now_ns: u64, names: &Names, cl
 /// The account of its flow so far, this packet included. `base`: the event, with the ends of the packet.
 pub(super) fn flow(about: &About, base: &eve::Event, now_ns: u64, clock: &Clock) -> eve::Flow {
     let About { held, walk, .. } = about;
-    let ends = [(&base.src_ip, base.src_port), (&base.dest_ip, base.dest_port)];
+    let ends = [(base.src_ip, base.src_port), (base.dest_ip, base.dest_port)];
     let [client, server] = if held.direction == 0 { ends } else { [ends[1], ends[0]] };
     // as Suricata counts them: frames
     let bytes = |way: usize| held.bytes[way] + u64::from(walk.l3) * held.packets[way];
@@ -59,8 +59,8 @@ pub(super) fn flow(about: &About, base: &eve::Event, now_ns: u64, clock: &Clock)
         start: clock.format(start_ns(held.started, now_ns)),
         end: None,
         ends: Some(eve::FlowEnds {
-            src_ip: client.0.clone().unwrap_or_default(),
-            dest_ip: server.0.clone().unwrap_or_default(),
+            src_ip: client.0.unwrap_or_default(),
+            dest_ip: server.0.unwrap_or_default(),
             src_port: client.1,
             dest_port: server.1,
         }),
@@ -68,11 +68,18 @@ pub(super) fn flow(about: &About, base: &eve::Event, now_ns: u64, clock: &Clock)
 }
 
 /// An address as Suricata writes it: of IPv6, every digit.
-pub(super) fn address(family: u8, address: Address) -> String {
-    match text::ip(family, address) {
-        Some(IpAddr::V6(address)) => address.segments().map(|part| format!("{part:04x}")).join(":"),
-        _ => text::address(family, address),
-    }
+pub(super) fn address(family: u8, address: Address) -> eve::Short {
+    let mut text = eve::Short::new();
+    // none is longer than there is room for
+    let _ = match text::ip(family, address) {
+        Some(IpAddr::V6(address)) => {
+            let [a, b, c, d, e, f, g, h] = address.segments();
+            write!(text, "{a:04x}:{b:04x}:{c:04x}:{d:04x}:{e:04x}:{f:04x}:{g:04x}:{h:04x}")
+        }
+        Some(IpAddr::V4(address)) => write!(text, "{address}"),
+        None => text.write_char('?'),
+    };
+    text
 }
 
 /// A verdict of which nobody is told.
@@ -170,6 +177,7 @@ pub(super) fn metadata(of: &Metadata, captured: &[(std::sync::Arc<str>, Box<[u8]
         flowints: of.flowints.iter().map(|(name, number)| (name.to_string(), *number)).collect(),
         flowvars: of.flowvars.iter().map(|(name, bytes)| one(name, bytes)).collect(),
         pktvars: captured.iter().map(|(name, bytes)| one(name, bytes)).collect(),
+        entropy: of.entropies.iter().map(|(buffer, entropy)| (buffer.replace('.', "_"), *entropy)).collect(),
     };
     (told != eve::Metadata::default()).then_some(told)
 }
@@ -272,11 +280,13 @@ mod tests {
             flowbits: bits,
             flowints: vec![("count".into(), 3)],
             flowvars: vec![("key".to_owned(), b"v\xff".to_vec())],
+            entropies: vec![("file.data", 1.5)],
         };
         let captured = [("of".into(), Box::from(&b"x"[..]))];
         assert_eq!(
             serde_json::to_value(metadata(&of, &captured)).unwrap(),
-            json!({"flowbits": ["seen"], "flowints": {"count": 3}, "flowvars": [{"key": "v."}], "pktvars": [{"of": "x"}]})
+            json!({"flowbits": ["seen"], "flowints": {"count": 3}, "flowvars": [{"key": "v."}], "pktvars": [{"of": "x"}],
+                "entropy": {"file_data": 1.5}})
         );
         assert_eq!(serde_json::to_value(traffic(&of)).unwrap(), json!({"id": ["web"], "label": ["known"]}));
         assert_eq!((metadata(&Metadata::default(), &[]), traffic(&Metadata::default())), (None, None));
@@ -307,6 +317,6 @@ mod tests {
             headers(&About { frame: whole.frame[..length].into(), ..about() }, &mut drop);
         }
         let six = Walk { family: V6, ..whole.walk };
-        assert_eq!(super::address(six.family, [0; 4]), "0000:0000:0000:0000:0000:0000:0000:0000");
+        assert_eq!(&*super::address(six.family, [0; 4]), "0000:0000:0000:0000:0000:0000:0000:0000");
     }
 }

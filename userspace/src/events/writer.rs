@@ -179,7 +179,7 @@ mod tests {
     use std::fs;
 
     fn event(text: &str) -> Event {
-        Event { timestamp: text.into(), event_type: "stats", ..Event::default() }
+        Event { in_iface: Some(text.into()), event_type: "stats", ..Event::default() }
     }
 
     fn folder(name: &str) -> PathBuf {
@@ -203,7 +203,7 @@ mod tests {
         writer.flush();
         assert_eq!(writer.counters(), WriterCounters { lines: 1, lost: 0, errors: 0 });
         let old = fs::read_to_string(folder.join("eve.json.1")).unwrap();
-        assert_eq!(old, "{\"timestamp\":\"a\",\"event_type\":\"stats\"}\n");
+        assert_eq!(old, "{\"timestamp\":\"\",\"in_iface\":\"a\",\"event_type\":\"stats\"}\n");
         let new = fs::read_to_string(&path).unwrap();
         assert_eq!(new.lines().count(), 2);
         fs::remove_dir_all(folder).unwrap();

@@ -282,10 +282,11 @@ impl Worker {
                 Settle { hash: held.hash, flow: held.flow, drop_reason: reason.0 as u8, app, ..Settle::default() };
             shared.kernel.settle(&request);
         }
-        if let Some(onward) = judged.resets.onward.take() {
+        let replies = std::mem::take(&mut judged.replies);
+        if let Some(onward) = replies.onward {
             to.send(&mut self.hands, &onward);
         }
-        if let Some(back) = judged.resets.back.take() {
+        if let Some(back) = replies.back.filter(|_| !replies.error || self.limiter.allows_error(batch.now_ns)) {
             from.send(&mut self.hands, &back);
             let _ = from.flush();
         }

@@ -16,7 +16,7 @@ use super::{
     layer::{Layer, Parties, Stage},
     packet::{Packet, UDP},
     proxy::{Access, Asked, Host},
-    reset::resets,
+    reject::replies,
     talk::{Beginning, Talk},
 };
 use crate::{
@@ -127,7 +127,7 @@ pub(super) fn conclude(
             continue;
         }
         if fault.reaction == Reaction::Reset {
-            out.resets = resets(packet, Ends::Both);
+            out.replies = replies(packet, Ends::Both);
         }
         talk.condemn(fault.reason, out);
         return Answer::Drop(fault.reason);

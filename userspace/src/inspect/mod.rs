@@ -10,8 +10,8 @@ mod packet;
 mod peers;
 mod proxy;
 mod recall;
+mod reject;
 mod related;
-mod reset;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -32,8 +32,8 @@ pub use self::{
     packet::Packet,
     peers::Peers,
     proxy::{Access, Asked, Host, Request, Target, Targets},
+    reject::Replies,
     related::Announced,
-    reset::Resets,
     talk::{Beginning, Talk, Waiting},
     watch::{Alerted, Candidate, Logged, Signatures, Watched, dropped, event_names, finish, noticed_names},
 };
@@ -63,8 +63,8 @@ pub enum Answer {
 pub struct Judged {
     /// Frames that were kept and leave now, the same way as the one that was judged, and after it if it leaves.
     pub let_go: Vec<Box<[u8]>>,
-    /// Frames that end the connection: for its receiver and for its sender.
-    pub resets: Resets,
+    /// What its ends are told: its receiver and its sender.
+    pub replies: Replies,
     /// What was found out about the flow, in order.
     pub found: Vec<Finding>,
     /// Nothing more is wanted of the flow. With [`dropgate_abi::flow::Flow::app`].
@@ -263,7 +263,7 @@ impl Judged {
         self.discarded.clear();
         self.noted = None;
         self.found.clear();
-        self.resets = Resets::default();
+        self.replies = Replies::default();
         (self.finished, self.awaited, self.condemned) = (None, None, None);
         (self.uninspected, self.sieved) = (false, false);
         self.watched.clear();

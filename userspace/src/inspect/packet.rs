@@ -9,8 +9,8 @@ use dropgate_abi::{
 
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
+pub const ICMP: u8 = 1;
+pub const ICMPV6: u8 = 58;
 const SCTP: u8 = 132;
 
 /// A frame and where its parts are.

@@ -22,10 +22,10 @@ pub use self::{
 use self::{note::note, told::tell};
 use super::{
     About, Answer, Judged,
-    layer::Layer,
+    layer::{Layer, Parties},
     packet::{Packet, TCP, address},
+    reject::replies,
     related::Transfers,
-    reset::resets,
     talk::Talk,
 };
 use crate::{
@@ -51,6 +51,8 @@ const FIN: u8 = 1;
 const SYN: u8 = 2;
 const RST: u8 = 4;
 
+/// The two ends speak something else.
+const MISMATCH: &[&str] = &["applayer_mismatch_protocol_both_directions"];
 /// Bytes of what was said that an alert has, at most.
 const MOST_PAYLOAD: usize = 4096;
 
@@ -187,6 +189,7 @@ pub(super) fn watch(
         let Some(mut parser) = layer.take_parser() else { continue };
         // what follows is another conversation
         end(&mut *parser);
+        innermost.iter_mut().for_each(|layer| layer.take_over(&*parser));
         (asked.flow.app, asked.flow.original_app) = (layer.app(), original.filter(|_| at > 0));
         verdict = strictest(verdict, show(&asked, None, Some(&*parser), watch, &mut out.watched));
         tell(&mut *parser, signatures.log, asked.flow.original_app, &mut out.watched);
@@ -201,10 +204,17 @@ pub(super) fn watch(
             }
         }
     }
-    (asked.flow.app, asked.flow.original_app) = (layer.app(), original);
+    layer.begin_second(Parties::of(held, packet), signatures);
+    (asked.flow.app, asked.flow.original_app, asked.flow.mismatch) = (layer.app(), original, layer.mismatch());
     if over == [true; 2] && packet.payload().is_empty() && packet.walk.tcp_flags & (FIN | SYN | RST) == 0 {
         // the conversation is over: this one only acknowledges that
         asked.flow.app = App::Unknown;
+    }
+    if layer.take_mismatch().is_some() {
+        asked.packet.events = MISMATCH;
+        if signatures.log {
+            out.watched.logged.push(Logged::mismatch(direction, layer.app(), original));
+        }
     }
     if layer.take_fresh() {
         // what the other direction has said was said before anybody read it
@@ -218,7 +228,8 @@ pub(super) fn watch(
         window.keep(wants.stream.unwrap_or(0));
     }
     let opaque = layer.parser().map(|parser| parser.is_opaque());
-    let pending = matches!(layer.spoken, Spoken::Pending) && (tcp || !settled);
+    let pending = matches!(layer.spoken, Spoken::Pending) && (tcp || !settled)
+        || matches!(layer.spoken, Spoken::Unknown) && layer.awaits_second();
     watch.reads =
         (pending || opaque == Some(false)) && (signatures.log || wants.iter().any(|wants| wants.transactions));
     let packets = wants.iter().any(|wants| wants.packets);
@@ -229,7 +240,8 @@ pub(super) fn watch(
     let encrypted = matches!(layer.app(), App::Tls | App::Ssh) && opaque == Some(true);
     // datagrams that no rule can match do not come here, once nothing else is wanted of them
     watch.over = tcp && (closed || encrypted || !wanted);
-    if let Some(note) = note(talk, signatures, &out.watched) {
+    let mismatch = layer.mismatch();
+    if let Some(note) = note(talk, signatures, mismatch, &out.watched) {
         out.noticed = Some(note);
     }
     follow(verdict, packet, talk, answer, out)
@@ -269,7 +281,7 @@ pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut W
         show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
     }
     tell(&mut *parser, signatures.log, original, out);
-    note(talk, signatures, out);
+    note(talk, signatures, None, out);
     Some(Arc::new(About { ended: true, note: talk.told_note(), ..About::new(&held, &walk, &[]) }))
 }
 
@@ -281,6 +293,7 @@ fn flow(held: &Held, walk: &Walk, established: bool, now_ns: u64) -> subject::Fl
         established,
         app: App::Unknown,
         original_app: None,
+        mismatch: None,
         packets: held.packets,
         bytes: [0, 1].map(|way| held.bytes[way] + link * held.packets[way]),
         said: [0; 2],
@@ -401,14 +414,14 @@ fn wants(Asked { signatures, packet, flow, .. }: &Asked<'_>, watch: &Watch) -> [
 fn follow(verdict: Verdict, packet: &Packet<'_>, talk: &mut Talk, answer: Answer, out: &mut Judged) -> Answer {
     let flow = match verdict {
         Verdict::Continue => return answer,
+        // what is said is told of all the same
         Verdict::Pass(flow) => {
-            // what is said is told of all the same
-            talk.watch.over |= flow && !talk.watch.reads;
+            talk.watch.over |= flow && (!talk.watch.reads || talk.watch.state.is_bypassed());
             return answer;
         }
         Verdict::Drop(flow) => flow,
         Verdict::Reject(ends, flow) => {
-            out.resets = resets(packet, ends);
+            out.replies = replies(packet, ends);
             flow
         }
     };

@@ -103,9 +103,9 @@ impl Connection {
         self.sides.iter().flatten().any(Side::is_reset) || self.side(direction).is_some_and(Side::has_said_all)
     }
 
-    /// Whether both sides have begun, whatever came later.
+    /// Whether both sides have begun and had that acknowledged, whatever came later.
     pub fn is_established(&self) -> bool {
-        self.sides.iter().all(Option::is_some)
+        self.sides.iter().all(|side| side.as_ref().is_some_and(|side| !side.unanswered()))
     }
 
     /// Whether both sides have begun, and neither has ended.

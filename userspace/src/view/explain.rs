@@ -1,5 +1,7 @@
 //! One packet, and what each stage said to it.
 
+use std::sync::Arc;
+
 use super::{
     candidates::Candidates,
     inspection::Inspection,
@@ -44,9 +46,9 @@ pub struct Explanation {
     pub attack: &'static str,
     pub stage: &'static str,
     pub generation: u32,
-    pub zone: Option<String>,
-    pub peer: Option<String>,
-    pub service: Option<String>,
+    pub zone: Option<Arc<str>>,
+    pub peer: Option<Arc<str>>,
+    pub service: Option<Arc<str>>,
     pub policy: Option<PolicyLine>,
     pub flow: Option<u64>,
     /// What inspection has to do with it; left out where nothing has.

@@ -1,5 +1,7 @@
 //! The flow table, for people and as JSON lines.
 
+use std::{borrow::Cow, sync::Arc};
+
 use super::text::{self, Table, endpoint, protocol};
 use crate::{events::Names, protocol::Protocol};
 use dropgate_abi::{
@@ -14,7 +16,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 pub struct FlowView {
     pub flow: u64,
-    pub proto: String,
+    pub proto: Cow<'static, str>,
     pub src: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sport: Option<u16>,
@@ -22,11 +24,11 @@ pub struct FlowView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dport: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub zone: Option<String>,
+    pub zone: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub peer: Option<String>,
+    pub peer: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
+    pub service: Option<Arc<str>>,
     /// Line of the policy file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
@@ -120,15 +122,15 @@ pub fn table(flows: &[FlowView]) -> String {
     ]);
     for flow in flows {
         let service = match (&flow.service, flow.translated) {
-            (Some(name), _) => name.clone(),
+            (Some(name), _) => name.to_string(),
             (None, true) => "(translated)".into(),
             (None, false) => "-".into(),
         };
         table.row([
-            flow.proto.clone(),
+            flow.proto.to_string(),
             endpoint(flow.family_src.0, flow.family_src.1, flow.sport),
             endpoint(flow.family_dst.0, flow.family_dst.1, flow.dport),
-            flow.zone.clone().unwrap_or_else(|| "-".into()),
+            flow.zone.as_deref().unwrap_or("-").to_owned(),
             service,
             match (flow.app_proto, flow.inspected) {
                 (Some(name), _) => name.to_owned(),

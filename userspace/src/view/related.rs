@@ -1,5 +1,7 @@
 //! What another flow has announced about the flow of a packet that is explained.
 
+use std::borrow::Cow;
+
 use crate::protocol::Protocol;
 use dropgate_abi::{
     flow::{Flow, TICK_SHIFT},
@@ -20,7 +22,7 @@ pub struct Related {
     pub refused: Option<&'static str>,
     /// Port and protocol of the flow that announced it, at its server; `null` where that is forgotten.
     pub control_port: Option<u16>,
-    pub control_proto: Option<String>,
+    pub control_proto: Option<Cow<'static, str>>,
     /// What it is to speak; `null`: anything, and nobody looks.
     pub announced: Option<&'static str>,
 }

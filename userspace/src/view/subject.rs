@@ -80,8 +80,8 @@ impl Subject {
     /// Whether flows of the first zone may be seen in one direction only.
     pub fn first_is_loose(&self) -> bool {
         let named = |number: &u16| {
-            let first = self.ports.zones.first().map(|zone| &zone.name);
-            first.is_some() && self.names.zones.get(number) == first
+            let first = self.ports.zones.first().map(|zone| zone.name.as_str());
+            first.is_some() && self.names.zones.get(number).map(|name| &**name) == first
         };
         self.image.zones.iter().any(|(number, of)| named(number) && of.flags & zone::LOOSE != 0)
     }
@@ -97,7 +97,7 @@ impl Subject {
             .names
             .zones
             .iter()
-            .find(|(_, name)| **name == zone.name)
+            .find(|(_, name)| ***name == zone.name)
             .map(|(number, _)| *number)
             .ok_or(SubjectError::NoZone)?;
         let port = PortKey { ifindex: zone.ifindex, outer: zone.tags[0], inner: zone.tags[1] };
@@ -130,17 +130,17 @@ impl Subject {
 pub fn names(image: &Image) -> Names {
     let services = image.names.services.iter().map(|(counter, service)| {
         let name = ServiceName {
-            zone: service.owner.clone(),
-            name: service.name.clone(),
+            zone: service.owner.as_str().into(),
+            name: service.name.as_str().into(),
             line: service.line,
             expect: service.expect.clone(),
         };
         (*counter, name)
     });
     Names {
-        zones: image.names.zones.iter().map(|(number, name)| (*number, name.clone())).collect(),
+        zones: image.names.zones.iter().map(|(number, name)| (*number, name.as_str().into())).collect(),
         services: services.collect(),
-        interfaces: image.interfaces.iter().map(|at| (at.index, at.name.clone())).collect(),
+        interfaces: image.interfaces.iter().map(|at| (at.index, at.name.as_str().into())).collect(),
         tells: image.tells,
     }
 }
@@ -212,7 +212,7 @@ tcp = [80]
         assert_eq!((zone.name.as_str(), zone.tags), ("office", [10, 0]));
         assert_eq!(subject.names.interface(zone.ifindex).as_deref(), Some("lan0"));
         assert_eq!(subject.ports.own.len(), 2);
-        assert!(subject.names.services.values().any(|service| service.name == "web" && service.zone == "office"));
+        assert!(subject.names.services.values().any(|service| &*service.name == "web" && &*service.zone == "office"));
     }
 
     #[test]

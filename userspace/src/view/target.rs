@@ -1,5 +1,7 @@
 //! The packet that `explain` asks about: from its description on the command line to a frame.
 
+use std::borrow::Cow;
+
 use super::text::{protocol, protocol_number};
 use etherparse::{
     IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6Header, PacketBuilder,
@@ -31,7 +33,7 @@ pub enum TargetError {
     #[error("`{0}` needs a port, e.g. `203.0.113.9:443/{1}`")]
     NoPort(String, String),
     #[error("`{0}` has a port, but {1} has no ports; leave it out")]
-    Port(String, String),
+    Port(String, Cow<'static, str>),
     #[error("`{0}` is no ICMP type; expected a name such as `echo-request` or a number below 256")]
     IcmpType(String),
     #[error("`{0}` has a type, which only icmp and icmpv6 have")]

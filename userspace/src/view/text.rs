@@ -2,6 +2,7 @@
 
 use dropgate_abi::tuple::{Address, V4, V6};
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
@@ -71,11 +72,9 @@ const PROTOCOLS: &[(u8, &str)] = &[
 ];
 
 /// Name of an IP protocol as EVE writes it; three digits for one without a name.
-pub fn protocol(number: u8) -> String {
-    PROTOCOLS
-        .iter()
-        .find(|(known, _)| *known == number)
-        .map_or_else(|| format!("{number:03}"), |(_, name)| (*name).to_owned())
+pub fn protocol(number: u8) -> Cow<'static, str> {
+    let named = PROTOCOLS.iter().find(|(known, _)| *known == number);
+    named.map_or_else(|| format!("{number:03}").into(), |(_, name)| (*name).into())
 }
 
 /// Number of an IP protocol: a name in either case, or a number.

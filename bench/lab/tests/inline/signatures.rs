@@ -104,6 +104,58 @@ fn clients_of_a_gateway_that_masquerades() {
     clients(Kind::Masquerade);
 }
 
+/// Who sends a datagram that is rejected is told that it is prohibited.
+fn datagrams_are_answered(kind: Kind) {
+    let rules = "reject udp any any -> any 53 (msg:\"a datagram\"; content:\"evil\"; sid:6;)\n";
+    let (lab, daemon) = start(kind, rules);
+    let servers = [(SERVER, libc::EHOSTUNREACH), (SERVER6, libc::EACCES)];
+    for (server, prohibited) in servers {
+        let mark = daemon.events.mark();
+        let told = lab.office.enter(|| {
+            let socket = UdpSocket::bind((if server == SERVER { "0.0.0.0" } else { "::" }, 0)).unwrap();
+            socket.connect(SocketAddr::new(server.parse().unwrap(), 53)).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+            socket.send(b"something evil").unwrap();
+            socket.recv(&mut [0; 512]).unwrap_err().raw_os_error()
+        });
+        assert_eq!(told.unwrap(), Some(prohibited), "{kind:?}, {server}");
+        let alert = alert(&daemon, mark, 6);
+        assert_eq!(
+            (&alert["alert"]["action"], &alert["verdict"]["reject"][0]),
+            (&"blocked".into(), &"icmp-prohib".into())
+        );
+    }
+}
+
+#[test]
+fn senders_of_datagrams_to_a_gateway_that_routes() {
+    datagrams_are_answered(Kind::Route);
+}
+
+#[test]
+fn senders_of_datagrams_to_a_gateway_that_masquerades() {
+    datagrams_are_answered(Kind::Masquerade);
+}
+
+/// A rule whose expression takes more steps than it may is told of by its number, and holds up nobody.
+#[test]
+fn a_rule_that_hits_its_limits() {
+    let rules = "drop http any any -> any any (msg:\"endless\"; http.uri; pcre:\"/^\\/(?:a+)+$/\"; sid:31; rev:4;)\n";
+    let (lab, daemon) = start(Kind::Route, rules);
+    let mark = daemon.events.mark();
+    works(&lab.office, &format!("curl -s -m 3 http://{SERVER}/{}", "a".repeat(2_000) + "b"));
+    let mut limited = Value::Null;
+    wait_until("an event of the limit", LIMIT, || {
+        let told = daemon.events.since(mark).into_iter().find(|event| event["anomaly"]["event"] == "rule_limited");
+        limited = told.map(|event| event["dropgate"]["limited"].clone()).unwrap_or_default();
+        Ok(!limited.is_null())
+    })
+    .unwrap();
+    assert_eq!((&limited["signature_id"], &limited["rev"]), (&31.into(), &4.into()), "{limited}");
+    let status = daemon.status();
+    assert_eq!(status["signatures"]["limited"][0]["sid"], 31, "{}", status["signatures"]);
+}
+
 /// Whether a connection to the server can be opened.
 fn opens(lab: &Gateway, port: u16) -> bool {
     let server = SocketAddr::new(SERVER.parse().unwrap(), port);

@@ -5,18 +5,12 @@ use dropgate_signatures::{
     protocol::App,
     subject::{Direction, Field, Transaction},
 };
-use serde_json::{Map, Value, json};
 
 use super::{
-    message::{Answer, Data, Message, Name},
-    names,
+    message::{Answer, Message, Name},
+    told,
 };
-use crate::app::{
-    Exchange, Record,
-    digits::{colons, hex},
-    events::Events,
-    text,
-};
+use crate::app::{Exchange, Record, events::Events};
 
 /// One message.
 #[derive(Debug)]
@@ -103,131 +97,7 @@ impl Transaction for Asked {
 impl Exchange for Asked {
     fn records(&self) -> Vec<Record> {
         let Some(message) = &self.message else { return Vec::new() };
-        vec![Record { event_type: self.app.name(), object: object(message, self.id) }]
-    }
-}
-
-fn object(message: &Message, id: u64) -> Map<String, Value> {
-    let mut object = Map::new();
-    let mut put = |name: &str, value: Value| _ = object.insert(name.to_owned(), value);
-    put("version", json!(3));
-    put("type", json!(if message.is_response() { "response" } else { "request" }));
-    put("tx_id", json!(id));
-    put("id", json!(message.id));
-    put("flags", json!(format!("{:x}", message.flags)));
-    for (name, bit) in [("qr", 15), ("aa", 10), ("tc", 9), ("rd", 8), ("ra", 7), ("z", 6)] {
-        if message.flags >> bit & 1 == 1 {
-            put(name, json!(true));
-        }
-    }
-    put("opcode", json!(message.opcode()));
-    put("rcode", json!(names::code(message.code())));
-    let queries = message.queries.iter().map(|query| {
-        let mut object = Map::from_iter([
-            ("rrname".to_owned(), text(&query.name.text)),
-            ("rrtype".to_owned(), json!(names::kind(query.kind))),
-        ]);
-        if query.name.truncated {
-            object.insert("rrname_truncated".to_owned(), json!(true));
-        }
-        Value::Object(object)
-    });
-    if !message.queries.is_empty() {
-        put("queries", queries.collect());
-    }
-    let sections =
-        [("answers", &message.answers), ("authorities", &message.authorities), ("additionals", &message.additionals)];
-    for (name, section) in sections {
-        if !section.is_empty() {
-            put(name, section.iter().flat_map(detailed).collect());
-        }
-    }
-    if !message.answers.is_empty() {
-        put("grouped", Value::Object(grouped(&message.answers)));
-    }
-    object
-}
-
-/// A record in full; of texts, one each.
-fn detailed(answer: &Answer) -> Vec<Value> {
-    let mut object = Map::from_iter([
-        ("rrname".to_owned(), text(&answer.name.text)),
-        ("rrtype".to_owned(), json!(names::kind(answer.kind))),
-        ("ttl".to_owned(), json!(answer.ttl)),
-    ]);
-    if answer.name.truncated {
-        object.insert("rrname_truncated".to_owned(), json!(true));
-    }
-    let values = values(&answer.data);
-    if values.is_empty() {
-        return vec![Value::Object(object)];
-    }
-    let key = match &answer.data {
-        Data::Authority { .. } => "soa",
-        Data::Service { .. } => "srv",
-        Data::Fingerprint { .. } => "sshfp",
-        Data::Options(_) => "opt",
-        _ => "rdata",
-    };
-    let with = |value| {
-        let mut object = object.clone();
-        object.insert(key.to_owned(), value);
-        Value::Object(object)
-    };
-    values.into_iter().map(with).collect()
-}
-
-/// What is answered, by type.
-fn grouped(answers: &[Answer]) -> Map<String, Value> {
-    let mut groups = Map::new();
-    for answer in answers {
-        if matches!(answer.data, Data::Options(_)) {
-            continue;
-        }
-        for value in values(&answer.data) {
-            let group = groups.entry(names::kind(answer.kind)).or_insert_with(|| Value::Array(Vec::new()));
-            if let Value::Array(group) = group {
-                group.push(value);
-            }
-        }
-    }
-    groups
-}
-
-fn values(data: &Data) -> Vec<Value> {
-    vec![match data {
-        Data::Address(bytes) => json!(address(bytes)),
-        Data::Name(name) => text(&name.text),
-        Data::Bytes(bytes) => text(bytes),
-        Data::Texts(texts) => return texts.iter().map(|one| text(one)).collect(),
-        Data::Authority { primary, mailbox, numbers: [serial, refresh, retry, expire, minimum] } => json!({
-            "mname": text(&primary.text),
-            "rname": text(&mailbox.text),
-            "serial": serial,
-            "refresh": refresh,
-            "retry": retry,
-            "expire": expire,
-            "minimum": minimum,
-        }),
-        Data::Service { priority, weight, port, target } => {
-            json!({"priority": priority, "weight": weight, "port": port, "name": text(&target.text)})
-        }
-        Data::Fingerprint { algorithm, kind, bytes } => {
-            json!({"fingerprint": colons(bytes), "algo": algorithm, "type": kind})
-        }
-        Data::Options(all) => all.iter().map(|(code, value)| json!({"code": code, "data": hex(value)})).collect(),
-        Data::Other => return Vec::new(),
-    }]
-}
-
-/// IPv6 in all its digits.
-fn address(bytes: &[u8]) -> String {
-    match bytes {
-        [a, b, c, d] => format!("{a}.{b}.{c}.{d}"),
-        _ if bytes.len() == 16 => {
-            let groups: Vec<String> = bytes.as_chunks::<2>().0.iter().map(|[a, b]| format!("{a:02x}{b:02x}")).collect();
-            groups.join(":")
-        }
-        _ => String::new(),
+        let by = if message.is_response() { Direction::ToClient } else { Direction::ToServer };
+        vec![told::object(message, self.id).record(self.app.name()).by(by)]
     }
 }

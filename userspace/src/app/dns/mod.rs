@@ -5,6 +5,7 @@ mod message;
 mod names;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use dropgate_signatures::{protocol::App, subject::Direction};
 

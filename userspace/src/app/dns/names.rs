@@ -1,5 +1,7 @@
 //! Names of record types (IANA's DNS parameters) and response codes, as events write them.
 
+use std::borrow::Cow;
+
 pub const A: u16 = 1;
 pub const NS: u16 = 2;
 pub const CNAME: u16 = 5;
@@ -82,16 +84,16 @@ const CODES: [&str; 11] = [
 ];
 
 /// A record type's name, or its number.
-pub fn kind(number: u16) -> String {
+pub fn kind(number: u16) -> Cow<'static, str> {
     match TYPES.binary_search_by_key(&number, |(number, _)| *number) {
-        Ok(at) => TYPES[at].1.to_owned(),
-        Err(_) => number.to_string(),
+        Ok(at) => TYPES[at].1.into(),
+        Err(_) => number.to_string().into(),
     }
 }
 
 /// A response code's name, or its number.
-pub fn code(number: u16) -> String {
-    CODES.get(usize::from(number)).map_or_else(|| number.to_string(), |name| (*name).to_owned())
+pub fn code(number: u16) -> Cow<'static, str> {
+    CODES.get(usize::from(number)).map_or_else(|| number.to_string().into(), |name| (*name).into())
 }
 
 #[cfg(test)]

@@ -10,10 +10,9 @@ use dropgate_signatures::{
         Field, Transaction,
     },
 };
-use serde_json::{Map, Value};
 
 use super::Transfer;
-use crate::app::{Exchange, Record, events::Events, lines::Line, text};
+use crate::app::{Exchange, Object, Record, events::Events, lines::Line, text};
 
 /// Longest name of a command.
 const NAME_MAX: usize = 8;
@@ -287,27 +286,24 @@ impl Transaction for Command {
 
 impl Exchange for Command {
     fn records(&self) -> Vec<Record> {
-        let mut object = Map::new();
-        let mut insert = |name: &str, value: Value| _ = object.insert(name.to_owned(), value);
-        if let Some(name) = &self.name {
-            insert("command", text(name));
-        }
+        let mut object = Object::new();
+        object.put_some("command", self.name.as_deref().map(text));
         if !self.argument.is_empty() {
-            insert("command_data", text(&self.argument));
-            insert("command_truncated", self.truncated.into());
-        }
-        if let Some((port, active)) = self.port {
-            insert("dynamic_port", port.into());
-            insert("mode", if active { "active" } else { "passive" }.into());
+            object.put("command_data", text(&self.argument));
+            object.put("command_truncated", self.truncated);
         }
         if self.codes().next().is_some() {
-            insert("completion_code", self.codes().map(|code| text(code)).collect());
+            object.put("completion_code", self.codes().map(|code| text(code)).collect::<Vec<_>>());
+        }
+        if let Some((port, active)) = self.port {
+            object.put("dynamic_port", port);
+            object.put("mode", if active { "active" } else { "passive" });
         }
         if !self.replies.is_empty() {
-            insert("reply", self.replies.iter().map(|reply| text(&reply.text)).collect());
+            object.put("reply", self.replies.iter().map(|reply| text(&reply.text)).collect::<Vec<_>>());
         }
-        insert("reply_received", if self.answered { "yes" } else { "no" }.into());
-        insert("reply_truncated", self.reply_truncated.into());
-        vec![Record { event_type: "ftp", object }]
+        object.put("reply_received", if self.answered { "yes" } else { "no" });
+        object.put("reply_truncated", self.reply_truncated);
+        vec![object.record("ftp")]
     }
 }

@@ -5,10 +5,9 @@ use dropgate_signatures::{
     protocol::App,
     subject::{self, Direction, Field, File, Transaction},
 };
-use serde_json::Map;
 
 use super::Transfer;
-use crate::app::{Exchange, Limits, Parser, Record, files::Tracked, text};
+use crate::app::{Exchange, Limits, Object, Parser, Record, files::Tracked, text};
 
 /// What is transferred over one connection.
 #[derive(Debug)]
@@ -87,12 +86,12 @@ impl Content {
     }
 
     fn told(&self) -> Record {
-        let mut object = Map::new();
+        let mut object = Object::new();
+        object.put("command", text(&self.transfer.command));
         if !self.transfer.name.is_empty() {
-            object.insert("filename".to_owned(), text(&self.transfer.name));
+            object.put("filename", text(&self.transfer.name));
         }
-        object.insert("command".to_owned(), text(&self.transfer.command));
-        Record { event_type: "ftp_data", object }
+        object.record("ftp_data")
     }
 }
 
@@ -141,11 +140,12 @@ impl Transaction for Content {
 
 impl Exchange for Content {
     fn records(&self) -> Vec<Record> {
-        let file = self.file.as_ref().map(|(_, file)| file.record(0));
+        let file = self.file.as_ref().map(|(sender, file)| file.record(0).by(*sender));
         std::iter::once(self.told()).chain(file).collect()
     }
 
-    fn beside(&self, record: &Record) -> Vec<Record> {
-        if record.event_type == "ftp_data" { Vec::new() } else { vec![self.told()] }
+    fn beside(&self, record: &Record, all: &[Record]) -> Vec<Record> {
+        let of_file = record.event_type == "fileinfo";
+        all.iter().filter(|other| of_file && other.event_type == "ftp_data").cloned().collect()
     }
 }

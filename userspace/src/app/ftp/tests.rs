@@ -20,7 +20,7 @@ fn talk(dialogue: &[&str]) -> Ftp {
 }
 
 fn told(ftp: &Ftp) -> Vec<Value> {
-    ftp.transactions().iter().map(|command| Value::from(command.records().remove(0).object)).collect()
+    ftp.transactions().iter().map(|command| Value::from(command.records().remove(0).json())).collect()
 }
 
 fn events(ftp: &Ftp) -> Vec<&'static str> {
@@ -152,9 +152,9 @@ fn a_file_in_the_direction_of_its_sender() {
     let all = data.transactions();
     assert!(all[0].is_complete(ToServer) && all[0].is_complete(ToClient));
     let records = all[0].records();
-    assert_eq!(Value::from(records[0].object.clone()), json!({"filename": "a.txt", "command": "RETR"}));
-    assert_eq!((&records[1].object["size"], &records[1].object["state"]), (&5.into(), &"CLOSED".into()));
-    assert_eq!(all[0].beside(&records[1]), [records[0].clone()]);
+    assert_eq!(records[0].json(), json!({"filename": "a.txt", "command": "RETR"}));
+    assert_eq!((&records[1].json()["size"], &records[1].json()["state"]), (&5.into(), &"CLOSED".into()));
+    assert_eq!(all[0].beside(&records[1], &records), [records[0].clone()]);
 }
 
 proptest! {

@@ -113,17 +113,15 @@ impl Transaction for Pair {
 
 impl Exchange for Pair {
     fn records(&self) -> Vec<Record> {
-        let mut records = self.context();
-        let files = [&self.request, &self.response].into_iter().flat_map(Message::files);
-        records.extend(files.map(|file| file.record(self.id)));
-        records
+        let files = |way: Direction| self.message(way).files().iter().map(move |file| file.record(self.id).by(way));
+        [record::http(self)].into_iter().chain(Direction::BOTH.into_iter().flat_map(files)).collect()
     }
 
     fn context(&self) -> Vec<Record> {
         vec![record::http(self)]
     }
 
-    fn beside(&self, record: &Record) -> Vec<Record> {
-        if record.event_type == "fileinfo" { self.context() } else { Vec::new() }
+    fn beside(&self, record: &Record, all: &[Record]) -> Vec<Record> {
+        all.iter().filter(|other| record.event_type == "fileinfo" && other.event_type == "http").cloned().collect()
     }
 }

@@ -1,56 +1,55 @@
 //! EVE's `http` object.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+use serde::Serialize;
 
 use super::pair::Pair;
-use crate::app::{Record, text};
+use crate::app::{Object, Record, text};
 
 /// What is told of a request and its response.
 pub fn http(pair: &Pair) -> Record {
-    let mut object = Map::new();
-    let mut put = |key: &str, bytes: Option<&[u8]>| {
-        if let Some(bytes) = bytes {
-            object.insert(key.to_owned(), text(bytes));
-        }
-    };
     let (request, response) = (&pair.request.headers, &pair.response.headers);
-    put("hostname", pair.host.as_deref());
-    put("url", pair.request_line.target.as_deref());
-    put("http_user_agent", request.get("user-agent"));
-    put("xff", request.get("x-forwarded-for"));
+    let (line, status) = (&pair.request_line, &pair.response_line);
     let kind = response.get("content-type").map(|value| value.split(|byte| *byte == b';').next().unwrap_or_default());
-    put("http_content_type", kind);
-    put("http_refer", request.get("referer"));
-    put("http_method", Some(&pair.request_line.method[..]).filter(|method| !method.is_empty()));
-    put("protocol", pair.request_line.protocol.as_deref());
-    if pair.response_line.code == 0 {
-        put("status_string", pair.response_line.status.as_deref());
+    let mut object = Object::new();
+    object.put_some("content_range", response.get("content-range").map(content_range));
+    object.put_some("hostname", pair.host.as_deref().map(text));
+    object.put_some("http_content_type", kind.map(text));
+    if !line.method.is_empty() {
+        object.put("http_method", text(&line.method));
     }
-    put("redirect", response.get("location"));
-    if let Some(port) = pair.port {
-        object.insert("http_port".to_owned(), port.into());
+    object.put_some("http_port", pair.port);
+    object.put_some("http_refer", request.get("referer").map(text));
+    object.put_some("http_user_agent", request.get("user-agent").map(text));
+    object.put("length", pair.response.length);
+    object.put_some("protocol", line.protocol.as_deref().map(text));
+    object.put_some("redirect", response.get("location").map(text));
+    if status.code > 0 {
+        object.put("status", status.code);
+    } else {
+        object.put_some("status_string", status.status.as_deref().map(text));
     }
-    if let Some(range) = response.get("content-range") {
-        object.insert("content_range".to_owned(), content_range(range));
-    }
-    if pair.response_line.code > 0 {
-        object.insert("status".to_owned(), pair.response_line.code.into());
-    }
-    object.insert("length".to_owned(), pair.response.length.into());
-    Record { event_type: "http", object }
+    object.put_some("url", line.target.as_deref().map(text));
+    object.put_some("xff", request.get("x-forwarded-for").map(text));
+    object.record("http")
 }
 
 /// `Content-Range` (RFC 9110 section 14.4).
-pub fn content_range(value: &[u8]) -> Value {
-    let mut object = Map::new();
-    object.insert("raw".to_owned(), text(value));
-    let range = range(value).unwrap_or_default();
-    for (key, number) in [("start", range.start), ("end", range.end), ("size", range.size)] {
-        if let Some(number) = number {
-            object.insert(key.to_owned(), number.into());
-        }
-    }
-    object.into()
+pub fn content_range(value: &[u8]) -> impl Serialize {
+    let Range { start, end, size } = range(value).unwrap_or_default();
+    ContentRange { end, raw: text(value), size, start }
+}
+
+#[derive(Serialize)]
+struct ContentRange<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<u64>,
+    raw: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<u64>,
 }
 
 /// First and last byte of a part whose place in the whole is told.

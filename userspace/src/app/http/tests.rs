@@ -52,7 +52,7 @@ fn of(parser: &Http1, name: Buffer, direction: Direction) -> Option<String> {
 }
 
 fn http(parser: &Http1, at: usize) -> Value {
-    parser.transactions()[at].records().remove(0).object.into()
+    parser.transactions()[at].records().remove(0).json().into()
 }
 
 fn events(parser: &Http1, at: usize) -> Vec<&'static str> {
@@ -115,19 +115,19 @@ fn what_is_told_is_what_suricata_tells() {
         "hostname": "www.example.com", "http_port": 8080, "url": "/a/%62?c=d", "http_user_agent": "x/1",
         "http_content_type": "text/plain", "http_method": "GET", "protocol": "HTTP/1.1", "status": 200, "length": 5,
     });
-    assert_eq!(Value::from(records[0].object.clone()), expected);
+    assert_eq!(records[0].json(), expected);
     assert_eq!((records.len(), records[1].event_type), (2, "fileinfo"));
-    assert_eq!(records[1].object["filename"], "/a/b");
-    assert_eq!(records[1].object["size"], 5);
-    assert_eq!(exchange.beside(&records[1]), [records[0].clone()]);
-    assert!(exchange.beside(&records[0]).is_empty());
+    assert_eq!(records[1].json()["filename"], "/a/b");
+    assert_eq!(records[1].json()["size"], 5);
+    assert_eq!(exchange.beside(&records[1], &records), [records[0].clone()]);
+    assert!(exchange.beside(&records[0], &records).is_empty());
 }
 
 #[test]
 fn a_part_of_a_file_has_its_place() {
     let part = |range: &str| {
         let response = format!("HTTP/1.1 206 Partial\r\nContent-Range: {range}\r\nContent-Length: 5\r\n\r\nhello");
-        let told = exchanged(GET, response.as_bytes()).transactions()[0].records().remove(1).object;
+        let told = exchanged(GET, response.as_bytes()).transactions()[0].records().remove(1).json();
         (told.get("start").cloned(), told.get("end").cloned())
     };
     assert_eq!(part("bytes 5-9/20"), (Some(5.into()), Some(9.into())));

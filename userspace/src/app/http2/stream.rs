@@ -5,14 +5,13 @@ use dropgate_signatures::{
     protocol::App,
     subject::{Data, Direction, Field, File, Transaction},
 };
-use serde_json::{Map, Value};
 
 use super::{
     frame::{self, Frame},
     side::Entry,
 };
 use crate::app::{
-    Exchange, Limits, Record,
+    Exchange, Limits, Object, Record, Told,
     body::packed::Trouble,
     events::Events,
     files::Tracked,
@@ -28,6 +27,9 @@ use crate::app::{
 const FRAMES: usize = 256;
 /// Settings that are.
 const SETTINGS: usize = 64;
+
+/// Bytes of a message of DNS, at most.
+const LONGEST_DNS: u64 = 0xffff;
 
 /// What one side says on a stream.
 #[derive(Debug, Default)]
@@ -148,7 +150,14 @@ impl Stream {
 
     /// Content was said.
     pub fn content(&mut self, direction: Direction, bytes: &[u8], limits: &Limits) {
-        let trouble = self.ways[direction as usize].message.push(bytes, limits);
+        let way = &mut self.ways[direction as usize];
+        let trouble = way.message.push(bytes, limits);
+        if way.message.length > LONGEST_DNS && way.field("content-type").is_some_and(is_dns) {
+            self.events.note(match direction {
+                Direction::ToServer => "dns_request_too_long",
+                Direction::ToClient => "dns_response_too_long",
+            });
+        }
         self.trouble(trouble);
     }
 
@@ -179,6 +188,15 @@ impl Stream {
         };
         size_of::<Self>() + self.ways.iter().map(way).sum::<usize>()
     }
+}
+
+/// Whether content is a message of DNS (RFC 8484 section 6).
+fn is_dns(kind: &[u8]) -> bool {
+    kind.split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"application/dns-message")
 }
 
 /// A host's name without user and port.
@@ -307,79 +325,69 @@ impl Exchange for Stream {
         if self.ways.iter().any(told) {
             records.extend(self.context());
         }
-        let files = self.ways.iter().flat_map(|way| way.message.files());
-        records.extend(files.map(|file| file.record(self.id)));
+        for (by, way) in Direction::BOTH.into_iter().zip(&self.ways) {
+            records.extend(way.message.files().iter().map(|file| file.record(self.id).by(by)));
+        }
         records
     }
 
     fn context(&self) -> Vec<Record> {
         let [request, response] = &self.ways;
-        let mut object = Map::new();
-        object.insert("version".to_owned(), "2".into());
-        for (key, way) in [("request_headers", request), ("response_headers", response)] {
-            if !way.entries.is_empty() {
-                object.insert(key.to_owned(), way.entries.iter().map(entry).collect());
-            }
-        }
-        let mut put = |key: &str, bytes: Option<&[u8]>| {
-            if let Some(bytes) = bytes {
-                object.insert(key.to_owned(), text(bytes));
-            }
-        };
-        put("http_method", request.field(":method"));
-        put("url", request.field(":path"));
-        put("hostname", request.field("host").or_else(|| request.field(":authority")));
-        put("http_user_agent", request.field("user-agent"));
         let number = |bytes: Option<&[u8]>| std::str::from_utf8(bytes?).ok()?.parse::<u64>().ok();
-        if let Some(length) = number(response.field("content-length").or_else(|| request.field("content-length"))) {
-            object.insert("length".to_owned(), length.into());
-        }
-        if let Some(status) = number(response.field(":status")) {
-            object.insert("status".to_owned(), status.into());
-        }
-        let http2 = serde_json::json!({
-            "stream_id": self.number, "request": frames(request), "response": frames(response),
-        });
-        object.insert("http2".to_owned(), http2);
-        vec![Record { event_type: "http", object }]
+        let fields = |way: &Way| (!way.entries.is_empty()).then(|| way.entries.iter().map(entry).collect::<Vec<_>>());
+        let mut object = Object::new();
+        object.put_some("hostname", request.field("host").or_else(|| request.field(":authority")).map(text));
+        let mut http2 = Object::new();
+        http2.put("request", frames(request));
+        http2.put("response", frames(response));
+        http2.put("stream_id", self.number);
+        object.put("http2", http2.told());
+        object.put_some("http_method", request.field(":method").map(text));
+        object.put_some("http_user_agent", request.field("user-agent").map(text));
+        let length = response.field("content-length").or_else(|| request.field("content-length"));
+        object.put_some("length", number(length));
+        object.put_some("request_headers", fields(request));
+        object.put_some("response_headers", fields(response));
+        object.put_some("status", number(response.field(":status")));
+        object.put_some("url", request.field(":path").map(text));
+        object.put("version", "2");
+        vec![object.record("http")]
     }
 
-    fn beside(&self, record: &Record) -> Vec<Record> {
+    fn beside(&self, record: &Record, _all: &[Record]) -> Vec<Record> {
+        // also of a stream of which nothing else is told
         if record.event_type == "fileinfo" { self.context() } else { Vec::new() }
     }
 }
 
-fn entry(entry: &Entry) -> Value {
+fn entry(entry: &Entry) -> Told {
+    let mut object = Object::new();
     match entry {
-        Entry::Field(name, value) => serde_json::json!({"name": text(name), "value": text(value)}),
-        Entry::TableSize(size) => serde_json::json!({"table_size_update": size}),
+        Entry::Field(name, value) => {
+            object.put("name", text(name));
+            object.put("value", text(value));
+        }
+        Entry::TableSize(size) => object.put("table_size_update", size),
     }
+    object.told()
 }
 
 /// What is told of the frames of a direction.
-fn frames(way: &Way) -> Value {
-    let mut object = Map::new();
+fn frames(way: &Way) -> Told {
+    let errors: Vec<u32> = way.frames.iter().filter_map(|frame| frame.error).collect();
+    let priorities: Vec<u8> = way.frames.iter().filter_map(|frame| frame.priority).collect();
+    let mut object = Object::new();
+    let error = |error: &u32| frame::error_name(*error).map_or_else(|| error.to_string(), str::to_owned);
+    object.put_some("error_code", errors.first().map(error));
+    let several = [("error_code", errors.len()), ("priority", priorities.len())];
+    object.put_some("has_multiple", several.iter().find(|(_, count)| *count > 1).map(|(name, _)| name));
+    object.put_some("priority", priorities.first());
     if !way.settings.is_empty() {
         let setting = |(id, value): &(u16, u32)| {
             let name = frame::setting_name(*id).map_or_else(|| format!("SETTINGS{id}"), str::to_owned);
             serde_json::json!({"settings_id": name, "settings_value": value})
         };
-        object.insert("settings".to_owned(), way.settings.iter().map(setting).collect());
+        object.put("settings", way.settings.iter().map(setting).collect::<Vec<_>>());
     }
-    let mut several = None;
-    let errors: Vec<u32> = way.frames.iter().filter_map(|frame| frame.error).collect();
-    if let Some(error) = errors.first() {
-        let name = frame::error_name(*error).map_or_else(|| error.to_string(), str::to_owned);
-        object.insert("error_code".to_owned(), name.into());
-        several = several.or((errors.len() > 1).then_some("error_code"));
-    }
-    let priorities: Vec<u8> = way.frames.iter().filter_map(|frame| frame.priority).collect();
-    if let Some(priority) = priorities.first() {
-        object.insert("priority".to_owned(), (*priority).into());
-        several = several.or((priorities.len() > 1).then_some("priority"));
-    }
-    if let Some(several) = several {
-        object.insert("has_multiple".to_owned(), several.into());
-    }
-    object.into()
+    object.told()
 }

@@ -123,7 +123,7 @@ fn what_is_told_is_what_suricata_tells() {
     let told: Vec<Vec<Value>> = parser
         .transactions()
         .iter()
-        .map(|exchange| exchange.records().into_iter().map(|record| record.object.into()).collect())
+        .map(|exchange| exchange.records().into_iter().map(|record| record.json()).collect())
         .collect();
     let counts: Vec<usize> = told.iter().map(Vec::len).collect();
     assert_eq!(counts, [1, 3, 0, 1, 0], "settings, the stream with two files, a window, the end, an acknowledgement");
@@ -162,6 +162,16 @@ fn what_is_odd_is_noticed() {
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "invalid_client_magic"),
         ([PREFACE, &headers(&[(":authority", "a"), ("host", "b")])].concat(), "authority_host_mismatch"),
         ([PREFACE, &frame(frame::DATA, 0, 0, b"x")].concat(), "data_stream_zero"),
+        (
+            [
+                PREFACE,
+                &frame(frame::HEADERS, 4, 1, &block(&[("content-type", "application/dns-message")])),
+                &frame(frame::DATA, 0, 1, &[0; 40_000]),
+                &frame(frame::DATA, 1, 1, &[0; 25_536]),
+            ]
+            .concat(),
+            "dns_request_too_long",
+        ),
         ([PREFACE, &frame(frame::DATA, 8, 1, b"\x09x")].concat(), "invalid_frame_data"),
         ([PREFACE, &frame(frame::RST_STREAM, 0, 1, b"\0\0")].concat(), "invalid_frame_data"),
         (
@@ -203,7 +213,7 @@ fn missing_content_is_a_gap_and_anything_else_the_end() {
     parser.lost(ToClient, 2);
     parser.hear(ToClient, &answer[content + 2..]);
     let records = parser.transactions()[1].records();
-    assert_eq!(records[2].object["gaps"], true);
+    assert_eq!(records[2].json()["gaps"], true);
     assert!(!parser.is_opaque());
     parser.lost(ToClient, 2);
     assert!(parser.is_opaque());

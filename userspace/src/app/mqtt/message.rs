@@ -167,8 +167,8 @@ impl<'a> Reader<'a, '_> {
             let said = self.bytes.vector()?;
             self.facts.buffer(Buffer::MqttConnectWillTopic, topic);
             self.facts.buffer(Buffer::MqttConnectWillMessage, said);
-            will.insert("topic".to_owned(), text(topic));
-            will.insert("message".to_owned(), text(said));
+            will.insert("topic".to_owned(), text(topic).into());
+            will.insert("message".to_owned(), text(said).into());
             if !properties.is_empty() {
                 will.insert("properties".to_owned(), properties.into());
             }
@@ -197,7 +197,7 @@ impl<'a> Reader<'a, '_> {
                 topics.push(json!({"topic": text(topic), "qos": self.bytes.u8()? & 3}));
             } else {
                 self.facts.buffer(Buffer::MqttUnsubscribeTopic, topic);
-                topics.push(text(topic));
+                topics.push(text(topic).into());
             }
         }
         self.tell("topics", topics);
@@ -270,7 +270,7 @@ fn property(bytes: &mut Bytes<'_>) -> Option<(String, Value)> {
         35 => "topic_alias",
         36 => "maximum_qos",
         37 => "retain_available",
-        38 => return Some((String::from_utf8_lossy(bytes.vector()?).into_owned(), text(bytes.vector()?))),
+        38 => return Some((String::from_utf8_lossy(bytes.vector()?).into_owned(), text(bytes.vector()?).into())),
         39 => "maximum_packet_size",
         40 => "wildcard_subscription_available",
         41 => "subscription_identifiers_available",
@@ -282,7 +282,7 @@ fn property(bytes: &mut Bytes<'_>) -> Option<(String, Value)> {
         19 | 33..=35 => json!(bytes.u16()?),
         2 | 17 | 24 | 39 => json!(bytes.u32()?),
         11 => json!(variable(bytes)?),
-        _ => text(bytes.vector()?),
+        _ => text(bytes.vector()?).into(),
     };
     Some((name.to_owned(), value))
 }

@@ -8,9 +8,9 @@ use dropgate_signatures::{
         Field, Transaction,
     },
 };
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use crate::app::{Exchange, Record, events::Events, lines::Line, text};
+use crate::app::{Exchange, Object, Record, events::Events, lines::Line, text};
 
 /// Longest command and first line of an answer, with their ends (RFC 2449, section 4).
 const COMMAND_MAX: usize = 255;
@@ -213,17 +213,17 @@ impl Transaction for Command {
 
 impl Exchange for Command {
     fn records(&self) -> Vec<Record> {
-        let texts = |values: &[Vec<u8>]| values.iter().map(|value| text(value)).collect::<Vec<Value>>();
-        let mut object = Map::new();
+        let texts = |values: &[Vec<u8>]| values.iter().map(|value| text(value).into_owned()).collect::<Vec<_>>();
+        let mut object = Object::new();
         if let Some(name) = &self.name {
-            object.insert("request".to_owned(), json!({ "command": text(name), "args": texts(&self.words) }));
+            object.put("request", json!({ "command": text(name), "args": texts(&self.words) }));
         }
         if let Some(answer) = &self.answer {
             let (status, header) = (if answer.granted { "OK" } else { "ERR" }, text(&answer.header));
             let data = texts(&answer.data);
             let answer = json!({ "success": answer.granted, "status": status, "header": header, "data": data });
-            object.insert("response".to_owned(), answer);
+            object.put("response", answer);
         }
-        vec![Record { event_type: "pop3", object }]
+        vec![object.record("pop3")]
     }
 }

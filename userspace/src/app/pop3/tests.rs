@@ -16,7 +16,7 @@ fn talk(dialogue: &[&str]) -> Pop3 {
 
 fn told(pop3: &Pop3) -> Vec<Value> {
     let all = pop3.transactions().into_iter();
-    all.map(|command| json!([command.events(), command.records().remove(0).object])).collect()
+    all.map(|command| json!([command.events(), command.records().remove(0).json()])).collect()
 }
 
 #[test]

@@ -5,12 +5,12 @@ use dropgate_signatures::{
     protocol::App,
     subject::{Data, Direction, Field, Transaction},
 };
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::google::Tags;
 use crate::{
     app::{
-        Exchange, Record,
+        Exchange, Object, Record, Told,
         events::Events,
         text,
         tls::{hello::Hello, ja3::Ja3},
@@ -100,47 +100,34 @@ impl Transaction for Said {
 
 impl Exchange for Said {
     fn records(&self) -> Vec<Record> {
-        let mut object = Map::new();
-        let mut put = |name: &str, value: Value| _ = object.insert(name.to_owned(), value);
-        put("version", json!(self.version()));
-        if let Some(name) = self.name() {
-            put("sni", text(name));
-        }
-        if let Some(google) = &self.google {
-            if let Some(agent) = &google.agent {
-                put("ua", text(agent));
-            }
-            put("cyu", json!([{"hash": google.hash, "string": google.text}]));
-        }
-        if let Some(ja3) = &self.ja3 {
-            let name = if self.direction == Direction::ToServer { "ja3" } else { "ja3s" };
-            put(name, json!({"hash": ja3.hash, "string": ja3.text}));
-        }
-        if let Some(ja4) = &self.ja4 {
-            put("ja4", json!(ja4));
-        }
-        if let Some(hello) = &self.hello {
-            put("extensions", hello.extensions.iter().map(|&kind| extension(hello, kind)).collect());
-        }
-        vec![Record { event_type: "quic", object }]
+        let (google, ja3) = (self.google.as_ref(), self.ja3.as_ref());
+        let mut object = Object::new();
+        object.put_some("cyu", google.map(|google| json!([{"hash": google.hash, "string": google.text}])));
+        let extensions =
+            |hello: &Hello| hello.extensions.iter().map(|&kind| extension(hello, kind)).collect::<Vec<_>>();
+        object.put_some("extensions", self.hello.as_ref().map(extensions));
+        object.put_some(if self.direction == Direction::ToServer { "ja3" } else { "ja3s" }, ja3);
+        object.put_some("ja4", self.ja4.as_ref());
+        object.put_some("sni", self.name().map(text));
+        object.put_some("ua", google.and_then(|google| google.agent.as_deref()).map(text));
+        object.put("version", self.version());
+        vec![object.record("quic")]
     }
 }
 
-fn extension(hello: &Hello, kind: u16) -> Value {
-    let mut object = Map::new();
-    if let Some(name) = name(kind) {
-        object.insert("name".to_owned(), json!(name));
-    }
-    object.insert("type".to_owned(), json!(kind));
-    let values: Vec<Value> = match kind {
+fn extension(hello: &Hello, kind: u16) -> Told {
+    let mut object = Object::new();
+    object.put_some("name", name(kind));
+    object.put("type", kind);
+    let values: Vec<_> = match kind {
         0 => hello.name.iter().map(|name| text(name)).collect(),
         16 => hello.alpn.iter().map(|name| text(name)).collect(),
         _ => Vec::new(),
     };
     if !values.is_empty() {
-        object.insert("values".to_owned(), json!(values));
+        object.put("values", values);
     }
-    Value::Object(object)
+    object.told()
 }
 
 /// IANA's names of extensions.

@@ -112,7 +112,7 @@ fn enumerated(bytes: &mut Bytes<'_>) -> Option<u64> {
 /// A name in the directory, which rules may ask for.
 fn dn(bytes: &[u8], buffer: Buffer, facts: &mut Facts) -> Value {
     facts.buffer(buffer, bytes);
-    text(bytes)
+    text(bytes).into()
 }
 
 fn request(name: &str, body: &mut Bytes<'_>, facts: &mut Facts) -> Option<Map<String, Value>> {
@@ -181,7 +181,7 @@ fn request(name: &str, body: &mut Bytes<'_>, facts: &mut Facts) -> Option<Map<St
         "del_request" => object([("dn", dn(body.rest, DN, facts))]),
         "mod_dn_request" => {
             let entry = dn(octets(body)?, DN, facts);
-            let new = text(octets(body)?);
+            let new = text(octets(body)?).into();
             let delete = tagged(body, BOOLEAN)?.rest != [0];
             object([("entry", entry), ("new_rdn", new), ("delete_old_rdn", json!(delete))])
         }
@@ -196,7 +196,7 @@ fn request(name: &str, body: &mut Bytes<'_>, facts: &mut Facts) -> Option<Map<St
             let which = body.rest.iter().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
             object([("message_id", json!(which))])
         }
-        "extended_request" => object([("name", text(tagged(body, 0x80)?.rest))]),
+        "extended_request" => object([("name", text(tagged(body, 0x80)?.rest).into())]),
         _ => return None,
     })
 }
@@ -208,7 +208,7 @@ fn attribute(list: &mut Bytes<'_>, buffer: Buffer, facts: &mut Facts) -> Option<
     let mut set = tagged(&mut pair, SET)?;
     let mut values = Vec::new();
     while !set.is_empty() {
-        values.push(text(octets(&mut set)?));
+        values.push(text(octets(&mut set)?).into());
     }
     Some((kind, values))
 }
@@ -244,7 +244,7 @@ fn answer(name: &str, body: &mut Bytes<'_>, facts: &mut Facts) -> Option<Map<Str
     let mut said = object([("result_code", json!(result)), ("matched_dn", matched), ("message", message)]);
     while name == "extended_response" && !body.is_empty() {
         if let (0x8a, named) = element(body)? {
-            said.insert("name".to_owned(), text(named));
+            said.insert("name".to_owned(), text(named).into());
         }
     }
     Some(said)

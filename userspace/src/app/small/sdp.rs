@@ -28,11 +28,11 @@ pub fn read(said: &[u8], facts: &mut Facts) -> Map<String, Value> {
             (b'r', _) => {
                 let times = object.get_mut("time_descriptions").and_then(Value::as_array_mut);
                 if let Some(last) = times.and_then(|times| times.last_mut()?.as_object_mut()) {
-                    last.insert("repeat_time".to_owned(), text(value));
+                    last.insert("repeat_time".to_owned(), text(value).into());
                 }
             }
-            (_, true) => push(object, name, text(value)),
-            (_, false) => _ = object.insert(name.to_owned(), text(value)),
+            (_, true) => push(object, name, text(value).into()),
+            (_, false) => _ = object.insert(name.to_owned(), text(value).into()),
         }
     }
     if !media.is_empty() {

@@ -10,10 +10,9 @@ use dropgate_signatures::{
     },
 };
 use md5::{Digest as _, Md5};
-use serde_json::{Map, Value};
 
 use crate::app::{
-    Exchange, Limits, Record,
+    Exchange, Limits, Object, Record,
     digits::hex,
     events::Events,
     files::Tracked,
@@ -200,65 +199,51 @@ impl Mail {
     }
 
     fn smtp(&self) -> Record {
-        let mut object = Map::new();
-        let mut insert = |name: &str, value: Value| _ = object.insert(name.to_owned(), value);
-        if let Some(helo) = &self.helo {
-            insert("helo", text(helo));
-        }
-        if let Some(from) = &self.from {
-            insert("mail_from", text(from));
-        }
-        if !self.to.is_empty() {
-            insert("rcpt_to", self.to.iter().map(|to| text(to)).collect());
-        }
-        Record { event_type: "smtp", object }
+        let mut object = Object::new();
+        object.put_some("helo", self.helo.as_deref().map(text));
+        object.put_some("mail_from", self.from.as_deref().map(text));
+        put_list(&mut object, "rcpt_to", self.to.iter().map(Vec::as_slice));
+        object.record("smtp")
     }
 
     /// `email`: Suricata's fields, those of its extended form, and a few that it has for the asking.
     fn email(&self) -> Option<Record> {
-        const SINGLE: [(&str, &str); 7] = [
-            ("from", "from"),
-            ("reply_to", "reply-to"),
-            ("message_id", "message-id"),
-            ("subject", "subject"),
-            ("x_mailer", "x-mailer"),
-            ("user_agent", "user-agent"),
-            ("date", "date"),
-        ];
         let message = self.message.as_ref()?;
-        let mut object = Map::new();
-        let mut insert = |name: &str, value: Value| _ = object.insert(name.to_owned(), value);
-        insert("status", if message.is_over() { "PARSE_DONE" } else { "BODY_STARTED" }.into());
-        for (name, field) in SINGLE {
-            if let Some(value) = message.values(field).next() {
-                insert(name, text(value));
-            }
-        }
-        if let Some(subject) = message.values("subject").next() {
-            insert("subject_md5", hex(&Md5::digest(subject)).into());
-        }
-        if let Some(digest) = message.body_md5() {
-            insert("body_md5", digest.into());
-        }
-        let list = |values: &mut dyn Iterator<Item = &[u8]>| values.map(text).collect::<Vec<_>>();
-        let mut insert_list = |name: &str, values: Vec<Value>| {
-            if !values.is_empty() {
-                object.insert(name.to_owned(), values.into());
-            }
+        let single = |object: &mut Object, name, field| object.put_some(name, message.values(field).next().map(text));
+        let listed = |object: &mut Object, name| {
+            put_list(object, name, addresses(message.values(name).next().unwrap_or_default()));
         };
-        for name in ["to", "cc", "bcc"] {
-            let value = message.values(name).next().unwrap_or_default();
-            insert_list(name, list(&mut addresses(value)));
-        }
-        insert_list("received", list(&mut message.values("received")));
-        insert_list("attachment", list(&mut message.files().iter().map(Tracked::name)));
+        let mut object = Object::new();
+        put_list(&mut object, "attachment", message.files().iter().map(Tracked::name));
+        listed(&mut object, "bcc");
+        object.put_some("body_md5", message.body_md5());
+        listed(&mut object, "cc");
+        single(&mut object, "date", "date");
+        single(&mut object, "from", "from");
+        single(&mut object, "message_id", "message-id");
+        put_list(&mut object, "received", message.values("received"));
+        single(&mut object, "reply_to", "reply-to");
+        object.put("status", if message.is_over() { "PARSE_DONE" } else { "BODY_STARTED" });
+        single(&mut object, "subject", "subject");
+        object.put_some("subject_md5", message.values("subject").next().map(|subject| hex(&Md5::digest(subject))));
+        listed(&mut object, "to");
         // Suricata tells of the latest one first
-        insert_list("url", list(&mut message.urls().iter().rev().map(Vec::as_slice)));
-        Some(Record { event_type: "email", object })
+        put_list(&mut object, "url", message.urls().iter().rev().map(Vec::as_slice));
+        single(&mut object, "user_agent", "user-agent");
+        single(&mut object, "x_mailer", "x-mailer");
+        Some(object.record("email"))
     }
 
     fn objects(&self) -> impl Iterator<Item = Record> {
         std::iter::once(self.smtp()).chain(self.email())
+    }
+}
+
+/// Adds a list, unless there is nothing in it.
+fn put_list<'a>(object: &mut Object, name: &str, values: impl Iterator<Item = &'a [u8]>) {
+    let values: Vec<_> = values.map(text).collect();
+    if !values.is_empty() {
+        object.put(name, values);
     }
 }
 
@@ -332,7 +317,7 @@ impl Exchange for Mail {
         self.objects().chain(files).collect()
     }
 
-    fn beside(&self, record: &Record) -> Vec<Record> {
+    fn beside(&self, record: &Record, _all: &[Record]) -> Vec<Record> {
         self.objects().filter(|object| object.event_type != record.event_type).collect()
     }
 }

@@ -34,7 +34,7 @@ fn events(smtp: &Smtp) -> Vec<&'static str> {
 
 fn object(smtp: &Smtp, index: usize, name: &str) -> Option<serde_json::Value> {
     let record = smtp.transactions()[index].context().into_iter().find(|record| record.event_type == name)?;
-    Some(record.object.into())
+    Some(record.json())
 }
 
 fn is_over(smtp: &Smtp, index: usize) -> bool {
@@ -82,7 +82,7 @@ fn a_mail_is_told_of() {
     assert_eq!((&file["filename"], &file["size"], &file["state"]), (&"x.bin".into(), &5.into(), &"CLOSED".into()));
     let records = smtp.transactions()[0].records();
     assert_eq!(records.iter().map(|record| record.event_type).collect::<Vec<_>>(), ["smtp", "fileinfo"]);
-    let beside = smtp.transactions()[0].beside(&records[1]);
+    let beside = smtp.transactions()[0].beside(&records[1], &records);
     assert_eq!(beside.iter().map(|record| record.event_type).collect::<Vec<_>>(), ["smtp", "email"]);
     assert_eq!(events(&smtp), Vec::<&str>::new());
 }

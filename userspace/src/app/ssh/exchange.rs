@@ -6,11 +6,11 @@ use dropgate_signatures::{
     subject::{Direction, Field, Transaction},
 };
 use md5::{Digest, Md5};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::reader::Said;
 use crate::{
-    app::{Exchange, Record, digits::hex, events::Events, text},
+    app::{Exchange, Object, Record, digits::hex, events::Events, text},
     protocol::wire::Bytes,
 };
 
@@ -161,20 +161,19 @@ impl Transaction for Opening {
 
 impl Exchange for Opening {
     fn records(&self) -> Vec<Record> {
-        let mut object = Map::new();
+        let mut object = Object::new();
         for (name, side) in ["client", "server"].into_iter().zip(&self.sides) {
-            let mut said = Map::new();
+            let mut said = Object::new();
+            let hassh = side.hassh.as_ref();
+            said.put_some("hassh", hassh.map(|(text, hash)| json!({"hash": hash, "string": text})));
             if let Some((version, software)) = &side.banner {
-                said.insert("proto_version".to_owned(), text(version));
-                said.insert("software_version".to_owned(), text(software));
-            }
-            if let Some((text, hash)) = &side.hassh {
-                said.insert("hassh".to_owned(), json!({"hash": hash, "string": text}));
+                said.put("proto_version", text(version));
+                said.put("software_version", text(software));
             }
             if !said.is_empty() {
-                object.insert(name.to_owned(), Value::Object(said));
+                object.put(name, said.told());
             }
         }
-        if object.is_empty() { Vec::new() } else { vec![Record { event_type: "ssh", object }] }
+        if object.is_empty() { Vec::new() } else { vec![object.record("ssh")] }
     }
 }

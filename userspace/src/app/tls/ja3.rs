@@ -3,16 +3,18 @@
 use std::fmt::Write;
 
 use md5::{Digest, Md5};
+use serde::Serialize;
 
 use super::hello::{Hello, is_grease};
 use crate::app::digits::hex;
 
 /// A fingerprint.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Ja3 {
-    pub text: String,
     /// MD5 of the text, in lower-case hexadecimal.
     pub hash: String,
+    #[serde(rename = "string")]
+    pub text: String,
 }
 
 impl Ja3 {

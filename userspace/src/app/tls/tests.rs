@@ -144,7 +144,7 @@ fn what_is_not_said_yet_is_awaited() {
     assert_eq!(handshake.buffer(TlsSni, ToServer, 0), Field::whole(b"gateway.example"));
     assert_eq!(handshake.test("tls.cert_expired", "", ToClient), None);
     assert!(handshake.records().is_empty());
-    assert_eq!(handshake.context()[0].object["sni"], "gateway.example");
+    assert_eq!(handshake.context()[0].json()["sni"], "gateway.example");
     assert!(!tls.is_opaque());
 }
 
@@ -211,7 +211,7 @@ fn drafts_had_shorter_hellos() {
             Tls::new(),
             &[(ToServer, &record(22, &client_hello(&[0x1301], &[]))), (ToClient, &record(22, &answer))],
         );
-        assert_eq!(only(&tls).context()[0].object["version"], title);
+        assert_eq!(only(&tls).context()[0].json()["version"], title);
         assert_eq!(only(&tls).events(), [""; 0]);
         assert_eq!(only(&tls).test("tls.version", "1.3", ToClient), Some(true));
     }

@@ -1,9 +1,9 @@
 //! What events tell of a handshake.
 
-use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
-use super::{date, handshake::Handshake, version};
-use crate::app::{Exchange, Record, text};
+use super::{certificate::Certificate, date, handshake::Handshake, hello::Hello, version};
+use crate::app::{Exchange, Object, Record, text};
 
 impl Exchange for Handshake {
     /// Told once the server has shown its certificate, or has agreed without one.
@@ -12,11 +12,11 @@ impl Exchange for Handshake {
         if server.certificate.is_none() && !(server.hello.is_some() && (server.encrypted || self.resumed())) {
             return Vec::new();
         }
-        vec![Record { event_type: "tls", object: self.object() }]
+        vec![self.told()]
     }
 
     fn context(&self) -> Vec<Record> {
-        vec![Record { event_type: "tls", object: self.object() }]
+        vec![self.told()]
     }
 }
 
@@ -37,51 +37,33 @@ impl Handshake {
         self.sides[1].version
     }
 
-    fn object(&self) -> Map<String, Value> {
+    fn told(&self) -> Record {
         let [client, server] = &self.sides;
-        let mut object = Map::new();
-        let mut put = |name: &str, value: Value| _ = object.insert(name.to_owned(), value);
-        if let Some(certificate) = &server.certificate {
-            put("subject", json!(certificate.subject));
-            put("issuerdn", json!(certificate.issuer));
-            if !certificate.names.is_empty() {
-                put("subjectaltname", json!(certificate.names));
-            }
-            put("serial", json!(certificate.serial));
-        }
-        if self.resumed() {
-            put("session_resumed", json!(true));
-        }
-        if let Some(fingerprint) = &server.fingerprint {
-            put("fingerprint", json!(fingerprint));
-        }
-        let hello = client.hello.as_ref();
-        if let Some(name) = hello.and_then(|hello| hello.name.as_ref()) {
-            put("sni", text(name));
-        }
-        put("version", json!(version::title(self.version())));
-        if let Some(certificate) = &server.certificate {
-            for (name, date) in [("notbefore", certificate.not_before), ("notafter", certificate.not_after)] {
-                if let Some(text) = date::written(date) {
-                    put(name, json!(text));
-                }
-            }
-        }
-        for (name, ja3) in [("ja3", &client.ja3), ("ja3s", &server.ja3)] {
-            if let Some(ja3) = ja3 {
-                put(name, json!({"hash": ja3.hash, "string": ja3.text}));
-            }
-        }
-        if let Some(ja4) = &client.ja4 {
-            put("ja4", json!(ja4));
-        }
-        for (name, side) in [("client_alpns", client), ("server_alpns", server)] {
-            let names = side.hello.iter().flat_map(|hello| &hello.alpn);
-            let names: Vec<_> = names.map(|name| text(name)).collect();
-            if !names.is_empty() {
-                put(name, json!(names));
-            }
-        }
-        object
+        let certificate = server.certificate.as_ref();
+        let written = |date: fn(&Certificate) -> i64| date::written(date(certificate?));
+        let mut object = Object::new();
+        object.put_some("client_alpns", alpns(client.hello.as_ref()));
+        object.put_some("fingerprint", server.fingerprint.as_ref());
+        object.put_some("issuerdn", certificate.map(|certificate| &certificate.issuer));
+        object.put_some("ja3", client.ja3.as_ref());
+        object.put_some("ja3s", server.ja3.as_ref());
+        object.put_some("ja4", client.ja4.as_ref());
+        object.put_some("notafter", written(|certificate| certificate.not_after));
+        object.put_some("notbefore", written(|certificate| certificate.not_before));
+        object.put_some("serial", certificate.map(|certificate| &certificate.serial));
+        object.put_some("server_alpns", alpns(server.hello.as_ref()));
+        object.put_some("session_resumed", self.resumed().then_some(true));
+        object.put_some("sni", client.hello.as_ref().and_then(|hello| hello.name.as_deref()).map(text));
+        object.put_some("subject", certificate.map(|certificate| &certificate.subject));
+        let names = certificate.map(|certificate| &certificate.names).filter(|names| !names.is_empty());
+        object.put_some("subjectaltname", names);
+        object.put("version", version::title(self.version()));
+        object.record("tls")
     }
+}
+
+/// The protocols that a hello names, if it names any.
+fn alpns(hello: Option<&Hello>) -> Option<Vec<Cow<'_, str>>> {
+    let names: Vec<_> = hello?.alpn.iter().map(|name| text(name)).collect();
+    (!names.is_empty()).then_some(names)
 }

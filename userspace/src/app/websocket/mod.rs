@@ -9,11 +9,10 @@ use dropgate_signatures::{
     protocol::App,
     subject::{Direction, Field, Transaction},
 };
-use serde_json::Map;
 
 pub use self::upgraded::Upgraded;
 use super::{
-    Exchange, Limits, Parser, Record,
+    Exchange, Limits, Object, Parser, Record,
     body::packed::{Packed, Packing},
     events::Events,
 };
@@ -162,13 +161,11 @@ fn flags(test: &str, flags: u8) -> bool {
 
 impl Exchange for Message {
     fn records(&self) -> Vec<Record> {
-        let mut object = Map::new();
-        object.insert("fin".to_owned(), (self.header.flags & FIN != 0).into());
-        if let Some(mask) = self.header.mask {
-            object.insert("mask".to_owned(), u32::from_be_bytes(mask).into());
-        }
-        object.insert("opcode".to_owned(), self.opcode().into());
-        vec![Record { event_type: "websocket", object }]
+        let mut object = Object::new();
+        object.put("fin", self.header.flags & FIN != 0);
+        object.put_some("mask", self.header.mask.map(u32::from_be_bytes));
+        object.put("opcode", self.opcode());
+        vec![object.record("websocket")]
     }
 }
 
@@ -413,11 +410,8 @@ mod tests {
         let mut parser = WebSocket::new(Limits::default());
         parser.hear(ToServer, &said);
         let frames = parser.transactions();
-        let object = frames[0].records().remove(0).object;
-        assert_eq!(
-            serde_json::Value::from(object),
-            serde_json::json!({"fin": true, "mask": 0x0102_0304, "opcode": "text"})
-        );
+        let object = frames[0].records().remove(0).json();
+        assert_eq!(object, serde_json::json!({"fin": true, "mask": 0x0102_0304, "opcode": "text"}));
         assert_eq!(frames[0].number("websocket.mask", ToServer, 0), Some(0x0102_0304));
         assert_eq!(frames[2].number("websocket.opcode", ToServer, 0), Some(9));
         assert_eq!(frames[1].test("websocket.flags", "!fin,!comp", ToServer), Some(true));

@@ -9,7 +9,7 @@ use dropgate_signatures::{
     subject::Direction,
 };
 
-use crate::app::{Exchange, Parser, Record};
+use crate::app::{Exchange, Object, Parser, Record};
 
 /// A rule has matched.
 #[derive(Clone, Debug)]
@@ -49,11 +49,28 @@ pub struct Logged {
     pub record: Record,
     /// What stands in its event beside it.
     pub beside: Vec<Record>,
-    pub transaction: u64,
-    /// Whose words it is about: its event has the end that spoke as source.
-    pub direction: Direction,
+    /// `None`: it is about the flow.
+    pub transaction: Option<u64>,
     pub app: App,
     pub original_app: Option<App>,
+}
+
+impl Logged {
+    /// That the two ends speak something else.
+    pub(super) fn mismatch(direction: Direction, app: App, original_app: Option<App>) -> Self {
+        let mut object = Object::new();
+        object.put("app_proto", app.told());
+        object.put("event", "APPLAYER_MISMATCH_PROTOCOL_BOTH_DIRECTIONS");
+        object.put("layer", "proto_detect");
+        object.put("type", "applayer");
+        Self {
+            record: object.record("anomaly").by(direction),
+            beside: Vec::new(),
+            transaction: None,
+            app,
+            original_app,
+        }
+    }
 }
 
 /// A rule that was a candidate, and what became of it.
@@ -107,12 +124,13 @@ pub(super) fn tell(parser: &mut dyn Parser, log: bool, original_app: Option<App>
         let (transaction, app) = (exchange.id(), exchange.app());
         forgotten.push(transaction);
         if log {
-            let records = exchange.records().into_iter().chain(anomalies(*exchange));
-            out.logged.extend(records.map(|record| Logged {
-                beside: exchange.beside(&record),
-                direction: speaker(*exchange, &record),
+            let mut records = exchange.records();
+            records.extend(anomalies(*exchange));
+            let beside: Vec<_> = records.iter().map(|record| exchange.beside(record, &records)).collect();
+            out.logged.extend(records.into_iter().zip(beside).map(|(record, beside)| Logged {
                 record,
-                transaction,
+                beside,
+                transaction: Some(transaction),
                 app,
                 original_app,
             }));
@@ -127,36 +145,20 @@ pub(super) fn tell(parser: &mut dyn Parser, log: bool, original_app: Option<App>
 fn anomalies(exchange: &dyn Exchange) -> impl Iterator<Item = Record> {
     let app = exchange.app();
     let capitals = matches!(app, App::Http | App::Http1 | App::Smtp | App::Tls);
+    // of what one side says alone, what is odd about it is its own
+    let by = if exchange.revision(Direction::ToServer) == 0 { Direction::ToClient } else { Direction::ToServer };
     exchange.events().iter().map(move |name| {
-        let event = if capitals { name.to_ascii_uppercase() } else { (*name).to_owned() };
-        let told = [("app_proto", app.told()), ("type", "applayer"), ("event", &event), ("layer", "proto_parser")];
-        let object = told.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-        Record { event_type: "anomaly", object }
-    })
-}
-
-/// Whose words a record is about: a request, unless it is an answer, or a file that the server sends.
-fn speaker(exchange: &dyn Exchange, record: &Record) -> Direction {
-    let text = |key: &str| record.object.get(key).and_then(|value| value.as_str());
-    match record.event_type {
-        "dns" | "mdns" | "llmnr" if matches!(text("type"), Some("response" | "answer")) => Direction::ToClient,
-        "fileinfo" => {
-            let name = text("filename").unwrap_or_default();
-            let has = |direction| {
-                (0..)
-                    .map_while(|at| exchange.file(direction, at))
-                    .any(|file| name == String::from_utf8_lossy(file.name))
-            };
-            if !has(Direction::ToServer) && has(Direction::ToClient) {
-                Direction::ToClient
-            } else {
-                Direction::ToServer
-            }
+        let mut object = Object::new();
+        object.put("app_proto", app.told());
+        if capitals {
+            object.put("event", name.to_ascii_uppercase());
+        } else {
+            object.put("event", name);
         }
-        // of what one side says alone, what is odd about it is its own
-        "anomaly" if exchange.revision(Direction::ToServer) == 0 => Direction::ToClient,
-        _ => Direction::ToServer,
-    }
+        object.put("layer", "proto_parser");
+        object.put("type", "applayer");
+        object.record("anomaly").by(by)
+    })
 }
 
 #[cfg(test)]
@@ -175,7 +177,7 @@ mod tests {
         dns.hear(Direction::ToClient, &answer);
         let speakers = dns.transactions().into_iter().map(|exchange| {
             let odd = anomalies(exchange).next().unwrap();
-            (odd.object["event"].clone(), speaker(exchange, &odd))
+            (odd.json()["event"].clone(), odd.by)
         });
         let expected = [Direction::ToServer, Direction::ToClient].map(|direction| ("z_flag_set".into(), direction));
         assert_eq!(speakers.collect::<Vec<_>>(), expected);

@@ -2,7 +2,7 @@
 
 use super::inspector::Known;
 use crate::{
-    events::{Clock, Names},
+    events::{Clock, Names, eve::Short},
     inspect::{Expected, Rules},
     policy::model::Reaction,
     protocol::Protocol,
@@ -21,7 +21,7 @@ pub struct FlowLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// Time of its first packet.
-    pub start: String,
+    pub start: Short,
     /// What may be spoken on it; `null` where nothing is inspected.
     pub expected: Option<Vec<&'static str>>,
     /// The verdict is `alert` or `reset` where that was the reaction to what it spoke.

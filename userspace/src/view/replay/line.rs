@@ -1,7 +1,9 @@
 //! What is shown of one packet.
 
+use std::{borrow::Cow, sync::Arc};
+
 use crate::{
-    events::Names,
+    events::{Names, eve::Short},
     view::{
         ports::Place,
         text::{self, endpoint, protocol},
@@ -25,7 +27,7 @@ pub struct Line {
     /// Number of the packet in its capture, from 1.
     pub frame: u64,
     /// Time of capture.
-    pub time: String,
+    pub time: Short,
     /// `pass`, `drop`; `skip` for what cannot become a frame, `error` when the program could not be asked.
     pub action: &'static str,
     pub reason: String,
@@ -35,10 +37,10 @@ pub struct Line {
     pub inspector: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<&'static str>,
-    pub zone: Option<String>,
+    pub zone: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub peer: Option<String>,
-    pub service: Option<String>,
+    pub peer: Option<Arc<str>>,
+    pub service: Option<Arc<str>>,
     /// Line of the policy file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
@@ -54,12 +56,12 @@ pub struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dport: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub proto: Option<String>,
+    pub proto: Option<Cow<'static, str>>,
     /// Of a frame whose IP header was not read: it is no IP packet, or the reason says what is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ethertype: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub interface: Option<String>,
+    pub interface: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hook: Option<&'static str>,
     /// The snap length cut this packet; what was cut is zeros.

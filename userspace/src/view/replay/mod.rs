@@ -42,10 +42,8 @@ use crate::{
     policy::Image,
 };
 use dropgate_abi::{
-    bytes_of,
-    event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
+    event::FlowEnd,
     flow::Flow,
-    from_bytes,
     hold::{Held, RELATED, Settle, settled},
     related::Related,
     walk::{Walk, action},
@@ -374,16 +372,15 @@ impl<'a, J: Judge> Replay<'a, J> {
         let Some(clock) = capture.shown else { return Ok(()) };
         let mut ended = std::mem::take(&mut capture.ended);
         let Self { judge, events, names, rules, watched, .. } = self;
-        judge.told(&mut |record| match from_bytes::<u32>(record) {
-            Some(FLOW_END) => ended.extend(from_bytes::<FlowEnd>(record)),
-            Some(PACKET) => {
-                if let (Some(events), Some(mut event)) = (&mut *events, from_bytes::<PacketEvent>(record)) {
+        judge.told(&mut |record| match events::Record::read(record) {
+            Some(events::Record::Ended(event)) => ended.push(event),
+            Some(events::Record::Packet(mut event, frame)) => {
+                if let Some(events) = &mut *events {
                     capture.stand_ins.restore(&mut event.walk);
-                    let mut told = events::record(bytes_of(&event), names, &clock, |_| None);
+                    let mut told = events::of_packet(&event, names, &clock);
                     if let Some(signatures) = rules.as_ref().and_then(|rules| rules.signatures.as_ref()) {
-                        let frame = events::packet_of(record).map_or(&[][..], |(_, frame)| frame);
                         told.extend(signatures::noticed(
-                            (&event.walk, frame),
+                            (&event.walk, &frame),
                             (signatures, &mut *watched),
                             names,
                             &clock,
@@ -395,7 +392,7 @@ impl<'a, J: Judge> Replay<'a, J> {
                     }
                 }
             }
-            _ => {}
+            None => {}
         });
         for FlowEnd { now_ns, flow, .. } in ended {
             self.end(file, &flow, (now_ns, "forced"), capture, sink)?;

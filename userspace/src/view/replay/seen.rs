@@ -181,7 +181,7 @@ mod tests {
                 pkts_toclient: 3,
                 bytes_toclient: 5,
                 end: Some(eve::FlowEnd {
-                    end: String::new(),
+                    end: eve::Short::new(),
                     age: 9,
                     state: "new",
                     bypass: None,

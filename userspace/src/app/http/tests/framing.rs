@@ -163,9 +163,9 @@ fn missing_bytes_are_gaps() {
     parser.hear(ToServer, GET);
     parser.hear(ToClient, OK);
     let records = parser.transactions()[0].records();
-    assert_eq!(records[1].object["state"], "TRUNCATED");
-    assert_eq!((&records[1].object["size"], &records[1].object["gaps"]), (&5.into(), &true.into()));
-    assert_eq!(parser.transactions()[1].records()[1].object["state"], "CLOSED");
+    assert_eq!(records[1].json()["state"], "TRUNCATED");
+    assert_eq!((&records[1].json()["size"], &records[1].json()["gaps"]), (&5.into(), &true.into()));
+    assert_eq!(parser.transactions()[1].records()[1].json()["state"], "CLOSED");
     // in a header section
     let mut parser = exchanged(GET, &OK[..40]);
     parser.lost(ToClient, 100);
