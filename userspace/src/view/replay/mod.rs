@@ -379,12 +379,8 @@ impl<'a, J: Judge> Replay<'a, J> {
                     capture.stand_ins.restore(&mut event.walk);
                     let mut told = events::of_packet(&event, names, &clock);
                     if let Some(signatures) = rules.as_ref().and_then(|rules| rules.signatures.as_ref()) {
-                        told.extend(signatures::noticed(
-                            (&event.walk, &frame),
-                            (signatures, &mut *watched),
-                            names,
-                            &clock,
-                        ));
+                        let packet = (&event.walk, &*frame);
+                        told.extend(signatures::noticed(packet, (signatures, &mut *watched), names, &clock));
                     }
                     for mut event in told {
                         capture.seen.correct(&mut event, &clock);
