@@ -101,7 +101,7 @@ mod tests {
         seen.packet(&Walk { direction: 1, ..walk }, 3_000_000_000, &[0; 70], true);
         let mut event = Event {
             flow_id: Some(7),
-            flow: Some(eve::Flow {
+            flow: Some(Box::new(eve::Flow {
                 pkts_toserver: 2,
                 pkts_toclient: 3,
                 bytes_toclient: 5,
@@ -115,7 +115,7 @@ mod tests {
                     action: None,
                 }),
                 ..eve::Flow::default()
-            }),
+            })),
             ..Event::default()
         };
         seen.correct(&mut event, &Clock::fixed(0, 0));
