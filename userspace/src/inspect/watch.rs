@@ -47,6 +47,10 @@ pub struct Signatures {
     pub limits: Limits,
 }
 
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+
 /// The two ends speak something else.
 const MISMATCH: &[&str] = &["applayer_mismatch_protocol_both_directions"];
 /// Bytes of what was said that an alert has, at most.
@@ -202,6 +206,10 @@ pub(super) fn watch(
     }
     layer.begin_second(Parties::of(held, packet), signatures);
     (asked.flow.app, asked.flow.original_app, asked.flow.mismatch) = (layer.app(), original, layer.mismatch());
+    if over == [true; 2] && packet.payload().is_empty() && packet.walk.tcp_flags & (FIN | SYN | RST) == 0 {
+        // the conversation is over: this one only acknowledges that
+        asked.flow.app = App::Unknown;
+    }
     if layer.take_mismatch().is_some() {
         asked.packet.events = MISMATCH;
         if signatures.log {

@@ -294,9 +294,7 @@ impl Connection {
         let first =
             self.side(mine).is_none() && self.again.is_none_or(|again| segment.ack != again.seq.wrapping_add(1));
         match self.side(theirs) {
-            Some(side) if first && side.unanswered() && !side.is_echoed(segment.options) => {
-                Err(Reason::tcp_timestamp_old)
-            }
+            Some(side) if first && side.unanswered() && !side.is_echoed(segment) => Err(Reason::tcp_timestamp_old),
             _ => Ok(()),
         }
     }
@@ -348,8 +346,10 @@ impl Connection {
             self.again = None;
             return Ok(());
         }
+        let alone = self.side(theirs).is_none();
         if let Some(side) = self.side_mut(mine) {
-            return side.rst(segment, out);
+            // in answer to what was dropped: nothing has begun that it could end
+            return if alone && side.unanswered() { Ok(()) } else { side.rst(segment, out) };
         }
         self.answers(segment)?;
         match self.side(theirs) {

@@ -84,12 +84,14 @@ impl Side {
     }
 
     /// Whether what answers its SYN may carry these timestamps: the SYN had some, and one of them is echoed. Receivers drop what
-    /// does not, in this state also a RST (RFC 9293, 3.10.7.3; Linux `tcp_rcv_synsent_state_process`). An echo of zero is none.
-    pub fn is_echoed(&self, options: Options) -> bool {
-        match (options.timestamp, options.echo, self.timestamp, self.offered) {
-            (None, ..) | (_, None | Some(0), ..) => true,
-            (Some(_), Some(echo), Some(first), Some(last)) => echo.wrapping_sub(first) <= last.wrapping_sub(first),
-            _ => false,
+    /// does not, in this state also a RST (Linux, `tcp_rcv_synsent_state_process`). An echo of zero is none. Where the SYN had none, a
+    /// SYN may all the same: some path took them from the client's.
+    pub fn is_echoed(&self, segment: &Segment<'_>) -> bool {
+        let Options { timestamp: Some(_), echo: Some(1..), .. } = segment.options else { return true };
+        let echo = segment.options.echo.unwrap_or_default();
+        match (self.timestamp, self.offered) {
+            (Some(first), Some(last)) => echo.wrapping_sub(first) <= last.wrapping_sub(first),
+            _ => segment.has(flag::SYN),
         }
     }
 

@@ -50,9 +50,11 @@ fn answers_that_echo_nothing() {
         wire.options = offered;
         assert_eq!(wire.send(ToServer, SYN, CLIENT, 0, b""), Answer::Release);
         wire.options = at(100, 100);
-        for flags in [RST | ACK, FIN | ACK, SYN | ACK, ACK] {
+        for flags in [RST | ACK, FIN | ACK, ACK] {
             assert_eq!(wire.send(ToClient, flags, 0, CLIENT + 1, b""), old, "{flags}");
         }
+        // a client that was shown it all the same says that it cannot be
+        assert_eq!(wire.send(ToServer, RST, CLIENT + 1, 0, b""), Answer::Release);
         // the SYN is said again, later
         wire.options = Options { timestamp: offered.timestamp.map(|first| first + 1_000), ..offered };
         assert_eq!(wire.send(ToServer, SYN, CLIENT, 0, b""), Answer::Release);
@@ -68,10 +70,11 @@ fn answers_that_echo_nothing() {
         assert_eq!(wire.say(0, b"GET /"), Answer::Release);
         assert_eq!(wire.seen(ToServer), b"GET /");
     }
-    // some answer without timestamps, or echo zero
-    for options in [Options::default(), at(100, 0)] {
+    // some answer without timestamps, or echo zero, or one that a path has taken from the SYN
+    let (none, taken) = (Options::default(), at(5_000, 0));
+    for (offered, options) in [(taken, none), (taken, at(100, 0)), (none, at(100, 1))] {
         let mut wire = Wire::new(&Limits::default());
-        wire.options = at(5_000, 0);
+        wire.options = offered;
         wire.send(ToServer, SYN, CLIENT, 0, b"");
         wire.options = options;
         assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b""), Answer::Release);
