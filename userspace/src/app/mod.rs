@@ -53,11 +53,20 @@ pub struct Limits {
     pub layers: usize,
     /// Bytes of a body beyond which it has no digests, which cost more than all else that is done with it.
     pub digests: u64,
+    /// Events show certificates of TLS as they are, and those of clients.
+    pub certificates: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body: [100 << 10; 2], header: 64 << 10, transactions: 256, layers: 3, digests: u64::MAX }
+        Self {
+            body: [100 << 10; 2],
+            header: 64 << 10,
+            transactions: 256,
+            layers: 3,
+            digests: u64::MAX,
+            certificates: false,
+        }
     }
 }
 
@@ -145,7 +154,7 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Rfb => Box::new(rfb::Rfb::new()),
         App::Smtp => Box::new(smtp::Smtp::new(limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
-        App::Tls => Box::new(tls::Tls::new()),
+        App::Tls => Box::new(tls::Tls::new().showing(limits.certificates)),
         App::Websocket => Box::new(websocket::Upgraded::new(*limits)),
         other => Box::new(messages::Messages::new(small::protocol(other)?, udp, limits)),
     })

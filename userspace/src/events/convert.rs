@@ -32,7 +32,7 @@ pub fn packet(walk: &Walk, names: &Names, clock: &Clock) -> Vec<eve::Event> {
     if walk.action == action::DROP {
         let mut event = base(walk, info, names, clock);
         event.event_type = "drop";
-        event.drop = Some(dropped(walk));
+        event.drop = Some(dropped(walk).into());
         event.verdict = names.tells.verdict.then(|| told::plain("drop"));
         events.push(event);
         // and what is odd about it besides
@@ -93,7 +93,7 @@ pub(super) fn base(walk: &Walk, info: Option<&Info>, names: &Names, clock: &Cloc
         ip_v: known.then_some(walk.family),
         pkt_src: Some("wire/pcap"),
         community_id: (walk.flow_id != 0 && known).then(|| community(walk, names)).flatten(),
-        ether: (!known).then(|| eve::Ether { ether_type: Some(walk.ethertype), ..eve::Ether::default() }),
+        ether: (!known).then(|| eve::Ether { ether_type: Some(walk.ethertype), ..eve::Ether::default() }.into()),
         dropgate: Some(own(walk, info, names)),
         ..eve::Event::default()
     }
@@ -182,7 +182,7 @@ pub fn flow(
         app_proto: Protocol::app_proto(flow.spoken()),
         app_proto_ts: by(Direction::ToServer),
         app_proto_tc: by(Direction::ToClient),
-        flow: Some(eve::Flow {
+        flow: Some(Box::new(eve::Flow {
             pkts_toserver: flow.packets()[0],
             pkts_toclient: flow.packets()[1],
             bytes_toserver: flow.bytes[0] + flow.packets()[0] * link_bytes(flow.to_server_port),
@@ -198,7 +198,7 @@ pub fn flow(
                 action: why.map(|_| "drop").or(note.passed.then_some("pass")),
             }),
             ends: None,
-        }),
+        })),
         community_id: names.tells.community_id.filter(|_| ports).and_then(|seed| {
             let [client, server] =
                 [client, server].map(|(words, port)| Some((text::ip(flow.key.family, words)?, port)));
@@ -206,8 +206,8 @@ pub fn flow(
         }),
         metadata: told::metadata(&note.metadata, &[]),
         traffic: told::traffic(&note.metadata),
-        ether: told::macs(note),
-        tcp: ended_state(flow).map(|state| ended_tcp(flow, state)),
+        ether: told::macs(note).map(Box::new),
+        tcp: ended_state(flow).map(|state| ended_tcp(flow, state).into()),
         dropgate: Some(eve::Own {
             generation: Some(flow.generation),
             zone: names.zone(flow.zone),

@@ -10,7 +10,7 @@ use crate::app::Told;
 /// A time or an address. Text of its own would cost more than all else that is done with an event.
 pub type Short = ArrayString<40>;
 
-/// One line of EVE.
+/// One line of EVE. What few of them have lies apart: an event is moved from hand to hand.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Event {
     /// See [`super::format_time`].
@@ -68,35 +68,35 @@ pub struct Event {
     pub community_id: Option<String>,
     /// What rules have set of the flow, and of the packet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<Box<Metadata>>,
     /// Bits named `traffic/id/NAME` and `traffic/label/NAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub traffic: Option<Traffic>,
+    pub traffic: Option<Box<Traffic>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub alert: Option<Alert>,
+    pub alert: Option<Box<Alert>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub payload: Option<Payload>,
+    pub payload: Option<Box<Payload>>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub packet: Option<Packet>,
+    pub packet: Option<Box<Packet>>,
     /// What was said: `http`, `dns`, `tls` and so on.
     #[serde(flatten)]
     pub records: Objects,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub inspection: Option<Inspection>,
+    pub inspection: Option<Box<Inspection>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub drop: Option<Drop>,
+    pub drop: Option<Box<Drop>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anomaly: Option<Anomaly>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub flow: Option<Flow>,
+    pub flow: Option<Box<Flow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tcp: Option<Tcp>,
+    pub tcp: Option<Box<Tcp>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stats: Option<Stats>,
+    pub stats: Option<Box<Stats>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ether: Option<Ether>,
+    pub ether: Option<Box<Ether>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropgate: Option<Own>,
 }

@@ -25,7 +25,7 @@ pub fn dropped(about: &About, reason: Reason, now_ns: u64, names: &Names, clock:
             if let Some(rule) = &about.dropped_by {
                 // Suricata's word for it
                 drop.reason = "rules";
-                event.alert = Some(signatures::header(rule, true, &base));
+                event.alert = Some(signatures::header(rule, true, &base).into());
             }
         }
         (event.metadata, event.traffic, event.ether) = (base.metadata, base.traffic, base.ether);
@@ -104,7 +104,7 @@ fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::E
         event_type: "alert",
         app_proto: Some(spoken),
         app_proto_orig: outermost.map(Protocol::name),
-        alert: Some(eve::Alert {
+        alert: Some(Box::new(eve::Alert {
             action: if finding.reaction == Reaction::Alert { "allowed" } else { "blocked" },
             gid: 1,
             signature_id: 0,
@@ -121,8 +121,8 @@ fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::E
                 .map(|id| ("mitre_technique_id".to_owned(), vec![id.to_owned()]))
                 .into_iter()
                 .collect(),
-        }),
-        inspection: Some(eve::Inspection {
+        })),
+        inspection: Some(Box::new(eve::Inspection {
             expected: finding.expected.clone(),
             found: spoken,
             reaction: match finding.reaction {
@@ -139,7 +139,7 @@ fn alert(walk: &Walk, finding: &Finding, names: &Names, clock: &Clock) -> eve::E
                 Direction::ToClient => "server",
             }),
             evidence: finding.evidence.as_ref().map(|(_, bytes)| hex(bytes)),
-        }),
+        })),
         ..convert::base(walk, reason, names, clock)
     }
 }

@@ -55,7 +55,7 @@ pub fn stats(totals: &Totals, now_ns: u64, names: &Names, clock: &Clock) -> eve:
     eve::Event {
         timestamp: clock.format(now_ns),
         event_type: "stats",
-        stats: Some(eve::Stats { uptime: totals.uptime_s, dropgate: own }),
+        stats: Some(eve::Stats { uptime: totals.uptime_s, dropgate: own }.into()),
         ..eve::Event::default()
     }
 }

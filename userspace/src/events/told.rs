@@ -35,10 +35,12 @@ pub(super) fn base(about: &About, reason: Reason, now_ns: u64, names: &Names, cl
         pkt_src: Some(if about.ended { "stream (flow timeout)" } else { "wire/pcap" }),
         metadata: metadata(&about.note.metadata, &about.captured),
         traffic: traffic(&about.note.metadata),
-        ether: ethernet.then(|| eve::Ether {
-            src_mac: Some(mac(&about.frame[6..12])),
-            dest_mac: Some(mac(&about.frame[..6])),
-            ..eve::Ether::default()
+        ether: ethernet.then(|| {
+            Box::new(eve::Ether {
+                src_mac: Some(mac(&about.frame[6..12])),
+                dest_mac: Some(mac(&about.frame[..6])),
+                ..eve::Ether::default()
+            })
         }),
         ..event
     }
@@ -169,7 +171,10 @@ fn printable(bytes: &[u8]) -> String {
 }
 
 /// What rules have set of a flow, and captured of a packet; `None`: nothing.
-pub(super) fn metadata(of: &Metadata, captured: &[(std::sync::Arc<str>, Box<[u8]>)]) -> Option<eve::Metadata> {
+pub(super) fn metadata(of: &Metadata, captured: &[(std::sync::Arc<str>, Box<[u8]>)]) -> Option<Box<eve::Metadata>> {
+    if captured.is_empty() && *of == Metadata::default() {
+        return None;
+    }
     let one = |name: &str, bytes: &[u8]| BTreeMap::from([(name.to_owned(), printable(bytes))]);
     let is_traffic = |bit: &&std::sync::Arc<str>| bit.starts_with(TRAFFIC_ID) || bit.starts_with(TRAFFIC_LABEL);
     let told = eve::Metadata {
@@ -179,15 +184,18 @@ pub(super) fn metadata(of: &Metadata, captured: &[(std::sync::Arc<str>, Box<[u8]
         pktvars: captured.iter().map(|(name, bytes)| one(name, bytes)).collect(),
         entropy: of.entropies.iter().map(|(buffer, entropy)| (buffer.replace('.', "_"), *entropy)).collect(),
     };
-    (told != eve::Metadata::default()).then_some(told)
+    (told != eve::Metadata::default()).then(|| told.into())
 }
 
 /// What rules say that a flow is; `None`: nothing.
-pub(super) fn traffic(of: &Metadata) -> Option<eve::Traffic> {
+pub(super) fn traffic(of: &Metadata) -> Option<Box<eve::Traffic>> {
+    if of.flowbits.is_empty() {
+        return None;
+    }
     let named =
         |prefix| of.flowbits.iter().filter_map(move |bit| bit.strip_prefix(prefix)).map(str::to_owned).collect();
     let told = eve::Traffic { id: named(TRAFFIC_ID), label: named(TRAFFIC_LABEL) };
-    (told != eve::Traffic::default()).then_some(told)
+    (told != eve::Traffic::default()).then(|| told.into())
 }
 
 /// The hardware addresses of a flow, if any were seen.

@@ -235,9 +235,10 @@ impl Layer {
         (self.parser, self.parties) = (Some(parser), Some(parties));
     }
 
-    /// Whether it is not known yet what the end speaks that speaks second.
+    /// Whether it is not known yet what the end speaks that speaks second. One that has heard so much speaks nothing that would
+    /// be known.
     pub const fn awaits_second(&self) -> bool {
-        self.second.is_awaited()
+        self.second.is_awaited() && self.bytes < PREFIX as u64
     }
 
     /// Who speaks something else than what is spoken, and what, where that is known of both.

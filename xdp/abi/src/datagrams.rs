@@ -18,14 +18,14 @@ use crate::{
 /// Bytes of the longest payload that is looked through.
 pub const ROOM: u32 = 2048;
 /// Bytes of a payload that are looked through at a time: few, because a short payload is looked through as if it had all of them.
-pub const PART: u32 = 32;
+pub const PART: u32 = 8;
 /// What stands behind the end of a payload: a byte that hardly any rule looks for several times in a row, as they do zeros.
 pub const PADDING: u8 = 0xb5;
 /// Most groups of rules.
 pub const GROUPS: u32 = 16;
 /// Places at the beginning of a payload where [`tier::HEAD`] grams are looked for.
 pub const HEAD: u32 = 64;
-const _: () = assert!(HEAD.is_multiple_of(PART));
+const _: () = assert!(HEAD.is_multiple_of(PART) && HEAD / PART == u8::BITS);
 
 /// How a gram is looked for: index into [`Datagrams::tiers`].
 pub mod tier {
@@ -57,9 +57,11 @@ pub struct Datagrams {
     /// Groups with grams, by [`tier`].
     pub tiers: [u16; tier::TIERS],
     /// Not zero: rules ask what is wrong with fragments, so that they are all put together.
-    pub fragments: u16,
+    pub fragments: u8,
     /// Not zero: rules ask what is odd about packets that pass, so that [`crate::walk::parsed::ODD`] ones are held.
-    pub odd: u16,
+    pub odd: u8,
+    /// The parts of a payload where [`tier::HEAD`] grams begin, and [`tier::HEAD_TINY`] ones.
+    pub heads: [u8; 2],
     /// What rules match of which no gram is known.
     pub always: Always,
     /// What they may match of the segments that open a TCP connection, and say nothing.
@@ -208,45 +210,39 @@ impl Datagrams {
     #[inline(always)]
     pub fn may_hold(&self, payload: &impl Payload, start: u32, groups: u16) -> bool {
         let has = |of: usize| groups & self.tiers[of] != 0;
+        let has_head = |of: usize| has(of) && start < HEAD && self.heads[of - tier::HEAD] >> (start / PART) & 1 != 0;
         let mut seen = 0;
         if has(tier::LONG) {
-            let mut at = 0;
-            while at < PART {
-                seen |= self.seen(key(tier::LONG, fold(payload.word(start + at)), 0));
-                at += 4;
-            }
+            seen |= self.seen_in(payload, tier::LONG, start, 4);
         }
         if has(tier::MEDIUM) {
-            let mut at = 0;
-            while at < PART {
-                seen |= self.seen(key(tier::MEDIUM, fold(payload.word(start + at)), 0));
-                at += 4;
-            }
+            seen |= self.seen_in(payload, tier::MEDIUM, start, 4);
         }
         if has(tier::SHORT) {
-            let mut at = 0;
-            while at < PART {
-                seen |= self.seen(key(tier::SHORT, fold(payload.word(start + at)), 0));
-                at += 1;
-            }
+            seen |= self.seen_in(payload, tier::SHORT, start, 1);
         }
         if has(tier::TINY) {
-            let mut at = 0;
-            while at < PART {
-                seen |= self.seen(key(tier::TINY, fold(payload.word(start + at)), 0));
-                at += 1;
-            }
+            seen |= self.seen_in(payload, tier::TINY, start, 1);
         }
-        if start < HEAD && (has(tier::HEAD) || has(tier::HEAD_TINY)) {
-            let mut place = 0;
-            while place < PART {
-                let at = start + place;
-                let bytes = fold(payload.word(at));
-                seen |= self.seen(key(tier::HEAD, bytes, at)) | self.seen(key(tier::HEAD_TINY, bytes, at));
-                place += 1;
-            }
+        if has_head(tier::HEAD) {
+            seen |= self.seen_in(payload, tier::HEAD, start, 1);
+        }
+        if has_head(tier::HEAD_TINY) {
+            seen |= self.seen_in(payload, tier::HEAD_TINY, start, 1);
         }
         seen != 0
+    }
+
+    /// 1 if any group may have a gram that begins at one of the places of a part, every so many.
+    #[inline(always)]
+    fn seen_in(&self, payload: &impl Payload, of: usize, start: u32, every: u32) -> u64 {
+        let (mut seen, mut place) = (0, 0);
+        while place < PART {
+            let at = start + place;
+            seen |= self.seen(key(of, fold(payload.word(at)), at));
+            place += every;
+        }
+        seen
     }
 
     /// Whether a place of a payload may begin a gram that these groups look for there.
@@ -286,6 +282,9 @@ impl Datagrams {
         let (word, bit) = place(key);
         let (one, other) = masks(key);
         self.tiers[of] |= groups;
+        if of >= tier::HEAD {
+            self.heads[of - tier::HEAD] |= 1 << (at / PART);
+        }
         self.seen[word] |= 1 << bit;
         self.masks[one] |= groups;
         self.masks[other] |= groups;

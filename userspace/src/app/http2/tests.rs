@@ -190,8 +190,14 @@ fn what_is_odd_is_noticed() {
 
 #[test]
 fn memory_and_work_are_bounded() {
-    let mut parser =
-        Http2::new(Limits { transactions: 8, header: 4000, body: [100, 100], layers: 2, digests: u64::MAX });
+    let mut parser = Http2::new(Limits {
+        transactions: 8,
+        header: 4000,
+        body: [100, 100],
+        layers: 2,
+        digests: u64::MAX,
+        certificates: false,
+    });
     parser.hear(ToServer, PREFACE);
     // a large field, said again and again by its number
     let large = "x".repeat(3000);

@@ -19,7 +19,7 @@ pub(super) enum Second {
     Settled,
     /// It has said this, which does not tell yet.
     Awaited(Direction, Vec<u8>),
-    /// It speaks this, whatever the other one does, and has said so much.
+    /// It speaks this, whatever the other one does, and has said so much that nobody has read.
     Found(Direction, App, Vec<u8>),
 }
 
@@ -62,6 +62,8 @@ impl Second {
         };
         let differs = found.filter(|found| found.is_read() && Some(*found) != spoken);
         *self = match differs {
+            // where something is read already, it reads this too
+            Some(app) if spoken.is_some() => Self::Found(*direction, app, Vec::new()),
             Some(app) => Self::Found(*direction, app, std::mem::take(bytes)),
             None => Self::Settled,
         };

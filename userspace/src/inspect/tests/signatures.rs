@@ -85,6 +85,18 @@ fn a_server_is_read_though_its_client_speaks_nothing_that_is_known() {
 }
 
 #[test]
+fn a_server_that_says_nothing_is_not_awaited_for_long() {
+    let mut wire =
+        Wire::new(telling("alert http any any -> any any (http.response_line; content:\"400\"; sid:1;)"), 80);
+    let mut heard = 0;
+    while wire.talk.is_watched() || heard == 0 {
+        said(&mut wire, Direction::ToServer, &[0xfe; 1000]);
+        heard += 1000;
+        assert!(heard < 32 << 10);
+    }
+}
+
+#[test]
 fn what_passes_is_told_of_all_the_same() {
     let mut wire =
         Wire::new(telling("pass tcp any any -> any 80 (sid:1;)\nalert http any any -> any any (sid:2;)"), 80);

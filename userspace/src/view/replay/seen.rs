@@ -141,7 +141,7 @@ mod tests {
         let shown = |seen: &Seen, frame: &[u8]| {
             let packet_info = eve::PacketInfo { linktype: 1, linktype_name: "EN10MB" };
             let packet = eve::Packet { packet: BASE64_STANDARD.encode(frame), packet_info };
-            let mut event = Event { packet: Some(packet), ..Event::default() };
+            let mut event = Event { packet: Some(packet.into()), ..Event::default() };
             seen.correct(&mut event, &Clock::fixed(0, 0));
             let told = event.packet.unwrap();
             (BASE64_STANDARD.decode(told.packet).unwrap(), told.packet_info.linktype, told.packet_info.linktype_name)
@@ -176,7 +176,7 @@ mod tests {
         seen.packet(&Walk { direction: 1, ..walk }, 3_000_000_000, &[0; 70], true);
         let mut event = Event {
             flow_id: Some(7),
-            flow: Some(eve::Flow {
+            flow: Some(Box::new(eve::Flow {
                 pkts_toserver: 2,
                 pkts_toclient: 3,
                 bytes_toclient: 5,
@@ -190,7 +190,7 @@ mod tests {
                     action: None,
                 }),
                 ..eve::Flow::default()
-            }),
+            })),
             ..Event::default()
         };
         seen.correct(&mut event, &Clock::fixed(0, 0));
