@@ -6,7 +6,7 @@ use dropgate_abi::{
     flow::{Flow, TICK_SHIFT},
     policy::{Settings, setting},
     reason::Reason,
-    walk::{Walk, action, parsed},
+    walk::{Walk, action, hook, parsed},
 };
 
 use aya_ebpf::{
@@ -46,8 +46,9 @@ pub fn verdict(frame: &impl Frame, walk: &mut Walk, control: &Control, settings:
         }
     } else {
         add(&SERVICE_COUNTERS, walk.service, bytes);
-        // the inspector tells of what it gets
-        if walk.parsed & parsed::ODD != 0 && decision.action() == action::PASS {
+        // once, where it came in; the inspector tells of what it gets
+        let first = walk.hook == hook::INGRESS || walk.from_ifindex == 0;
+        if walk.parsed & parsed::ODD != 0 && decision.action() == action::PASS && first {
             note(walk, settings, walk.odd());
         }
     }

@@ -110,6 +110,11 @@ pub fn packets(cable: &Cable, tags: &[u16], path: Path) -> Vec<Case> {
             Case::dropped(format!("{family} {tags:?}"), reason, cable.typed(tags, ethertype, &packet), times)
         })
         .collect();
+    cases.extend(odd(path).into_iter().map(|(odd, packet)| {
+        let frame = cable.typed(tags, ethertype, &packet);
+        let step = Step { frame, reason: "allowed", besides: Some(odd), passes: true };
+        Case { name: format!("{family} {tags:?}: {odd}"), steps: vec![step], times: 1, forwarded: tags.is_empty() }
+    }));
     cases.extend(fragments(path).into_iter().map(|(name, steps)| {
         let step = |(reason, packet): (&'static str, Vec<u8>)| Step {
             frame: cable.typed(tags, ethertype, &packet),
@@ -124,11 +129,26 @@ pub fn packets(cable: &Cable, tags: &[u16], path: Path) -> Vec<Case> {
     cases
 }
 
+/// What passes, and is odd.
+fn odd(path: Path) -> Vec<(&'static str, Vec<u8>)> {
+    let v6 = path.from.is_ipv6();
+    let [high, low] = path.ports.0.wrapping_add(7).to_be_bytes();
+    let echo = |code: u8| path.icmp(&[&[if v6 { 128 } else { 8 }, code, 0, 0, high, low, 0, 1], &[7; 40][..]].concat());
+    let mut packets = vec![("icmp_code_unknown", echo(9))];
+    if v6 {
+        let [high, low] = path.ports.0.wrapping_add(8).to_be_bytes();
+        let whole = path.icmp(&[&[128, 0, 0, 0, high, low, 0, 1], &[7; 40][..]].concat());
+        let header = [ICMPV6, 0, 0, 0, 0, 0, 0, 1];
+        packets.push(("ip6_fragment_useless", path.packet(44, &[&header, &whole[40..]].concat())));
+    }
+    packets
+}
+
 /// What is dropped in either family.
 fn both(path: Path) -> Vec<(&'static str, Vec<u8>)> {
     let v6 = path.from.is_ipv6();
-    // Where the transport header starts, and where TTL or hop limit lies.
-    let (l4, ttl) = if v6 { (40, 7) } else { (20, 8) };
+    // Where the transport header starts.
+    let l4 = if v6 { 40 } else { 20 };
     let icmp = if v6 { ICMPV6 } else { ICMP };
     let to = |to: &str| Path::new(&path.from.to_string(), to, path.ports).udp(b"to where?");
     let from = |from: &str| Path::new(from, &path.to.to_string(), path.ports).udp(b"from where?");
@@ -163,7 +183,6 @@ fn both(path: Path) -> Vec<(&'static str, Vec<u8>)> {
         ("source_unspecified", from(pick("0.0.0.0", "::"))),
         ("destination_loopback", to(pick("127.0.0.1", "::1"))),
         ("destination_unspecified", to(pick("0.0.0.0", "::"))),
-        ("ttl_zero", with(path.udp(b"at its end"), ttl, &[0])),
         ("fragment_denied", path.fragment(id, UDP, 0, true, &path.udp(&[1; 16])[l4..])),
         ("fragment_denied", path.fragment(id, UDP, 3, false, &[1; 16])),
         ("fragment_tiny", path.fragment(id, TCP, 0, true, &head[..8])),
