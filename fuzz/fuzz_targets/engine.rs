@@ -158,7 +158,7 @@ fn cut<'a>(text: &'a [u8], cuts: &[u8]) -> Vec<&'a [u8]> {
 }
 
 const FLOW: Flow =
-    Flow { established: true, app: App::Failed, original_app: None, packets: [3, 2], bytes: [1, 1], said: [1, 1], age_s: 0 };
+    Flow { established: true, app: App::Failed, original_app: None, mismatch: None, packets: [3, 2], bytes: [1, 1], said: [1, 1], age_s: 0 };
 
 fn packet(payload: &[u8]) -> Packet<'_> {
     Packet {

@@ -83,6 +83,8 @@ pub struct Flow {
     pub app: App,
     /// What was spoken before it changed (STARTTLS, upgrades, tunnels).
     pub original_app: Option<App>,
+    /// One end speaks something else: which one, and what.
+    pub mismatch: Option<(Direction, App)>,
     /// Packets, and bytes of their frames, by direction so far, this one included.
     pub packets: [u64; 2],
     pub bytes: [u64; 2],
@@ -90,6 +92,13 @@ pub struct Flow {
     pub said: [u64; 2],
     /// Since its first packet, s.
     pub age_s: u32,
+}
+
+impl Flow {
+    /// What one end speaks.
+    pub fn spoken_by(&self, end: Direction) -> App {
+        self.mismatch.filter(|(direction, _)| *direction == end).map_or(self.app, |(_, app)| app)
+    }
 }
 
 /// What was said on one direction of a TCP connection, in order.

@@ -23,9 +23,10 @@ pub mod tcp {
 
 /// Checks addresses, TTL, ports and TCP flags.
 #[inline(always)]
-pub fn anomaly(walk: &Walk) -> Step {
+pub fn anomaly(walk: &mut Walk) -> Step {
     if walk.ttl == 0 {
-        return drop(Reason::ttl_zero);
+        // the kernel answers it where it routes, and where it bridges the receiver takes it
+        walk.parsed |= parsed::ODD;
     }
     if walk.family == V4 {
         addresses4(walk)?

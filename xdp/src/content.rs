@@ -4,7 +4,7 @@
 use dropgate_abi::{
     control::{Control, mode},
     flow::{Flow, flag},
-    hold::{CLEAR, HoldPort, ONE, RELATED, SETTLED, SIEVED, passes, token},
+    hold::{CLEAR, HoldPort, ONE, RELATED, SETTLED, SIEVED, part, passes, token},
     policy::{FIRST_ZONE, Settings, setting},
     reason::Reason,
     walk::{Walk, action, hook, parsed},
@@ -86,6 +86,30 @@ pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Con
     }
     first::first(frame, walk, subject, settings)?;
     hold(frame, walk, subject, control, settings)
+}
+
+/// Marks an ICMP error that rules may match, for [`error`]. A function of its own for its stack, which the look-up of the flow need
+/// not stand on. Of one in fragments, what the others are put together with is told by the first one alone: it is none of them.
+#[inline(never)]
+pub fn error_may_match<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings) {
+    let whole = walk.parsed & (parsed::FRAGMENT | parsed::MERGED) == 0;
+    if whole && settings.flags & setting::INSPECTION != 0 && datagram::may_match(frame, walk, settings) {
+        walk.part = part::ERROR;
+    }
+}
+
+/// Ends the walk of an ICMP error about a packet of a flow: lets it go, or holds it, if rules may match it. It is no packet of that
+/// flow, and waits for none.
+#[inline(always)]
+pub fn error(frame: &impl Frame, walk: &mut Walk, subject: &Subject, control: &Control, settings: &Settings) -> Step {
+    if walk.part != part::ERROR || subject.flags() & flag::INSPECT == 0 || !first_look(walk) {
+        walk.part = part::WHOLE;
+        return pass(subject.reason);
+    }
+    match credit(frame, walk, control, settings)? {
+        Some(place) => hand_over(walk, control, &place, None),
+        None => HELD,
+    }
 }
 
 /// Takes back the credit of a packet whose flow found no place, and drops it for `reason`.

@@ -29,7 +29,8 @@ pub fn may_match(frame: &impl Frame, walk: &Walk, settings: &Settings) -> bool {
     let Some(table) = DATAGRAMS.get(walk.slot & (SLOTS - 1)) else { return true };
     let ports = (walk.sport, walk.dport);
     let fragment = walk.parsed & parsed::FRAGMENT != 0;
-    if fragment && table.fragments != 0 || table.always.may_match(walk) {
+    let odd = walk.parsed & parsed::ODD != 0;
+    if fragment && table.fragments != 0 || odd && table.odd != 0 || table.always.may_match(walk) {
         return true;
     }
     let groups = table.groups(walk.protocol, ports, walk.icmp_type);

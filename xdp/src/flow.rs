@@ -25,7 +25,7 @@ use crate::{
     policy::{self, Query},
     programs::in_force,
     related, state as tracking,
-    step::{Step, drop, pass},
+    step::{Step, drop},
     table, zone,
 };
 
@@ -296,7 +296,8 @@ pub fn icmp_error<F: Frame>(
     if !equal(&src, &walk.dst) {
         return drop(Reason::icmp_error_unrelated);
     }
-    let Some(flow) = table::find(&key, key.hash(&control.secret), control.flow_mask, hidden) else {
+    let hash = key.hash(&control.secret);
+    let Some(flow) = table::find(&key, hash, control.flow_mask, hidden) else {
         return drop(Reason::icmp_error_unrelated);
     };
     if expired(tick(walk), flow.last_seen, flow.timeout) {
@@ -317,7 +318,10 @@ pub fn icmp_error<F: Frame>(
     query.set(walk, settings);
     match policy::blocked(query) {
         Some(reason) => drop(reason),
-        None => pass(Reason::icmp_error),
+        None => {
+            let subject = Subject { flow: &raw mut *flow, reason: Reason::icmp_error, hash };
+            content::error(frame, walk, &subject, control, settings)
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use dropgate_abi::{
     reason::Reason,
     tuple::{Address, V4, V6},
-    walk::{Walk, parsed},
+    walk::{Walk, icmp_oddity, parsed},
 };
 
 use crate::{
@@ -215,6 +215,8 @@ pub fn extensions<F: Frame>(frame: &F, walk: &mut Walk, end: usize) -> Step {
                     return Ok(());
                 }
                 walk.parsed |= parsed::FIRST;
+            } else {
+                walk.parsed |= parsed::ODD;
             }
         }
         if at + size > end {
@@ -313,5 +315,8 @@ fn icmp(walk: &mut Walk, identifier: u16) {
     let error = if walk.family == V4 { matches!(walk.icmp_type, 3 | 4 | 11 | 12) } else { walk.icmp_type < 128 };
     if error {
         walk.parsed |= parsed::ICMP_ERROR;
+    }
+    if icmp_oddity(walk.family, walk.icmp_type, walk.icmp_code).is_some() {
+        walk.parsed |= parsed::ODD;
     }
 }

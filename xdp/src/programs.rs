@@ -14,7 +14,7 @@ use dropgate_abi::{
 };
 
 use crate::{
-    anomaly,
+    anomaly, content,
     cursor::{Frame, Skb, Xdp},
     flow, fragment, frame, hold, ingress,
     maps::{CONTROL, SCRATCH, SETTINGS, clear},
@@ -99,7 +99,7 @@ fn judge(frame: &impl Frame, at: Hook) -> u8 {
     if walk.family == 0 {
         walk.frame_len = frame.len();
     }
-    verdict::verdict(walk, control, settings, decision)
+    verdict::verdict(frame, walk, control, settings, decision)
 }
 
 /// The slot and the generation in force, for the time of a packet.
@@ -144,6 +144,7 @@ fn sound(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Sett
 #[inline(always)]
 fn admit(frame: &impl Frame, walk: &mut Walk, query: &mut Query, control: &Control, settings: &Settings) -> Step {
     if walk.parsed & parsed::ICMP_ERROR != 0 {
+        content::error_may_match(frame, walk, settings);
         return flow::icmp_error(frame, walk, query, control, settings);
     }
     flow::flow(frame, walk, query, &(control, settings))?;

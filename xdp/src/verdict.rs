@@ -1,12 +1,12 @@
 //! Stage 11: the one place that counts, tells and acts.
 
 use dropgate_abi::{
-    control::{Control, Counter, mode},
-    event::{FLOW_END, FlowEnd, PACKET},
+    control::{Control, Counter, Limiter, mode},
+    event::{FLOW_END, FlowEnd, PACKET, PacketEvent, SHOWN, ShownEvent},
     flow::{Flow, TICK_SHIFT},
     policy::{Settings, setting},
     reason::Reason,
-    walk::{Walk, action},
+    walk::{Walk, action, parsed},
 };
 
 use aya_ebpf::{
@@ -16,6 +16,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    cursor::Frame,
     flow,
     maps::{CONTROL, EVENTS, LIMITERS, REASON_COUNTERS, SCRATCH, SERVICE_COUNTERS, TRACE, ZONE_COUNTERS},
     step::Decision,
@@ -29,7 +30,7 @@ const MANY: u64 = 1 << 20;
 
 /// Counts the packet, tells of a drop, and returns the action.
 #[inline(always)]
-pub fn verdict(walk: &mut Walk, control: &Control, settings: &Settings, decision: Decision) -> u8 {
+pub fn verdict(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings, decision: Decision) -> u8 {
     walk.reason = decision.reason();
     walk.action = decision.action();
     let bytes = bytes(walk);
@@ -38,11 +39,17 @@ pub fn verdict(walk: &mut Walk, control: &Control, settings: &Settings, decision
     add(&ZONE_COUNTERS, walk.zone as u32 * 2 + dropped as u32, bytes);
     if dropped {
         let quiet = decision.reason() == Reason::chatter && settings.flags & setting::QUIET_CHATTER != 0;
-        if !quiet {
+        if !quiet && settings.flags & setting::DATAGRAMS != 0 {
+            show(frame, walk, settings);
+        } else if !quiet {
             tell(walk, settings, decision.reason());
         }
     } else {
         add(&SERVICE_COUNTERS, walk.service, bytes);
+        // the inspector tells of what it gets
+        if walk.parsed & parsed::ODD != 0 && decision.action() == action::PASS {
+            note(walk, settings, walk.odd());
+        }
     }
     if control.mode & mode::TRACE != 0
         && let Some(trace) = TRACE.get_ptr_mut(0)
@@ -80,7 +87,46 @@ fn add<const N: usize>(counters: &PerCpuArray<Counter, N>, index: u32, bytes: u6
 /// An event, if the reason's rate and the ring have room; what is not told is counted.
 #[inline(never)]
 fn tell(walk: &Walk, settings: &Settings, reason: Reason) {
-    let Some(limiter) = LIMITERS.get_ptr_mut(reason.0 as u32) else { return };
+    let Some(limiter) = turn(walk, settings, reason) else { return };
+    let Some(mut entry) = EVENTS.reserve(0) else {
+        limiter.lost += 1;
+        return;
+    };
+    // SAFETY: room for one event, all of which is written before it is submitted.
+    unsafe { write(entry.as_mut_ptr(), walk, reason) };
+    entry.submit(0);
+}
+
+/// The same of a packet that is dropped, with how its frame begins: rules are asked about it.
+#[inline(never)]
+fn show<F: Frame>(frame: &F, walk: &Walk, settings: &Settings) {
+    let Some(limiter) = turn(walk, settings, walk.reason) else { return };
+    let Some(mut entry) = EVENTS.reserve_untyped::<ShownEvent>(0) else {
+        limiter.lost += 1;
+        return;
+    };
+    let event = entry.as_mut_ptr();
+    let length = frame.len();
+    let mut last = length.wrapping_sub(1);
+    if last > SHOWN - 1 {
+        last = SHOWN - 1;
+    }
+    // SAFETY: a mask that changes nothing after the comparison above, in the register that the verifier looks at.
+    unsafe { core::arch::asm!("{0} &= {1}", inout(reg) last, const SHOWN - 1, options(pure, nomem, nostack)) };
+    // SAFETY: room for one event. What is not written of its frame is not read: `frame_len` says so.
+    unsafe {
+        write((&raw mut (*event).event).cast(), walk, walk.reason);
+        (*event)._pad = 0;
+        let copied = frame.copy(0, (&raw mut (*event).frame).cast(), last as usize + 1);
+        (*event).frame_len = if copied { length } else { 0 };
+    }
+    entry.submit(0);
+}
+
+/// Whether another event of this reason may be told now; what counts those that are lost.
+#[inline(always)]
+fn turn(walk: &Walk, settings: &Settings, reason: Reason) -> Option<&'static mut Limiter> {
+    let limiter = LIMITERS.get_ptr_mut(reason.0 as u32)?;
     // SAFETY: this CPU's own.
     let limiter = unsafe { &mut *limiter };
     let now = (walk.now_ns >> TICK_SHIFT) as u32;
@@ -90,15 +136,19 @@ fn tell(walk: &Walk, settings: &Settings, reason: Reason) {
     }
     if limiter.tokens == 0 {
         limiter.suppressed += 1;
-        return;
+        return None;
     }
     limiter.tokens -= 1;
-    let Some(mut entry) = EVENTS.reserve(0) else {
-        limiter.lost += 1;
-        return;
-    };
-    let event = entry.as_mut_ptr();
-    // SAFETY: room for one event, all of which is written before it is submitted; scratch is this CPU's own.
+    Some(limiter)
+}
+
+/// Writes an event, all of it.
+///
+/// # Safety
+/// There is room for it.
+#[inline(always)]
+unsafe fn write(event: *mut PacketEvent, walk: &Walk, reason: Reason) {
+    // SAFETY: the caller has room; scratch is this CPU's own.
     unsafe {
         (*event).kind = PACKET;
         (*event).walk = *walk;
@@ -111,7 +161,6 @@ fn tell(walk: &Walk, settings: &Settings, reason: Reason) {
             }
         }
     }
-    entry.submit(0);
 }
 
 /// Tells that a flow has left the table.

@@ -110,5 +110,14 @@ fn packet(direction: Direction, port: u16, payload: &[u8]) -> Packet<'_> {
 }
 
 const fn flow(app: App) -> Flow {
-    Flow { established: true, app, original_app: None, packets: [9, 9], bytes: [9, 9], said: [9, 9], age_s: 0 }
+    Flow {
+        established: true,
+        app,
+        original_app: None,
+        mismatch: None,
+        packets: [9, 9],
+        bytes: [9, 9],
+        said: [9, 9],
+        age_s: 0,
+    }
 }

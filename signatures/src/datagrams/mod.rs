@@ -61,6 +61,9 @@ impl Sieve {
         if rule.conditions.iter().any(asks_fragments) {
             self.table.fragments = 1;
         }
+        if rule.conditions.iter().any(asks_odd) {
+            self.table.odd = 1;
+        }
         if opening::may_match(rule) {
             always::enter(rule, &[TCP], &mut self.table.openings);
         }
@@ -204,6 +207,22 @@ fn can_hold(condition: &Condition) -> bool {
 /// Whether a condition is one of fragments that do not fit together.
 fn asks_fragments(condition: &Condition) -> bool {
     matches!(condition, Condition::Event(event) if event.starts_with("ipv4.frag_") || event.starts_with("ipv6.frag_"))
+}
+
+/// What may be odd about a packet that passes, in the words of `decode-event`.
+pub const ODD: [&str; 7] = [
+    "icmpv4.unknown_type",
+    "icmpv4.unknown_code",
+    "icmpv6.unknown_type",
+    "icmpv6.unassigned_type",
+    "icmpv6.experimentation_type",
+    "icmpv6.unknown_code",
+    "ipv6.exthdr_useless_fh",
+];
+
+/// Whether a condition is one of packets that pass, and are odd.
+fn asks_odd(condition: &Condition) -> bool {
+    matches!(condition, Condition::Event(event) if ODD.contains(&&**event))
 }
 
 /// Whether a condition counts packets that it was not shown.

@@ -28,7 +28,7 @@ fn may_hold(condition: &Condition) -> bool {
         Condition::Packet(PacketTest::Number(Number::PayloadSize, test)) => test.holds(0),
         // of this flow, and nothing of it was held before
         Condition::Flowbits(bits) => bits.action != BitAction::IsSet,
-        Condition::App(..) | Condition::OriginalApp(..) => false,
+        Condition::App(..) | Condition::AppBy(..) | Condition::OriginalApp(..) => false,
         condition => can_hold(condition) && !is_of_transaction(condition) && fits_number(condition, TCP),
     }
 }

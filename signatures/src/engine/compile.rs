@@ -376,7 +376,9 @@ fn apps(rule: &Rule) -> u64 {
     let may = |app: &App| {
         is_spoken(&rule.apps, *app)
             && rule.conditions.iter().all(|condition| match condition {
-                Condition::App(of, negated) => is_spoken(&[*of], *app) != *negated,
+                Condition::App(of, negated) | Condition::AppBy(None, of, negated) => {
+                    is_spoken(&[*of], *app) != *negated
+                }
                 _ => true,
             })
     };

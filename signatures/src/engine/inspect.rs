@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     protocol::App,
-    subject::{Flow, Subject},
+    subject::{Direction, Flow, Subject},
 };
 
 const UDP: u8 = 17;
@@ -59,8 +59,9 @@ impl Round<'_> {
                 self.payload(Carrier::of_packet(self.subject.packet.protocol));
             }
         }
-        if self.subject.flow.is_some() && app != App::Unknown && self.flow.apps_asked[direction] != Some(app) {
-            self.flow.apps_asked[direction] = Some(app);
+        let said = self.subject.flow.map_or(App::Unknown, |flow| flow.spoken_by(self.direction));
+        if said != App::Unknown && self.flow.apps_asked[direction] != Some(said) {
+            self.flow.apps_asked[direction] = Some(said);
             let rules = &self.ruleset.index.spoken[direction];
             rules.iter().for_each(|rule| self.candidate(*rule, PACKET));
         }
@@ -157,7 +158,8 @@ impl Index {
             return Wants::default();
         }
         let first = !state.addresses_asked[direction] && !self.only_addresses[direction].is_empty();
-        let spoken = !self.spoken[direction].is_empty() && state.apps_asked[direction] != Some(flow.app);
+        let spoken = !self.spoken[direction].is_empty()
+            && state.apps_asked[direction] != Some(flow.spoken_by(Direction::BOTH[direction]));
         // what is not known yet may be anything
         let spoken_bit = if flow.app == App::Unknown || !flow.established { u64::MAX } else { bit(flow.app) };
         let begun = flow.established;

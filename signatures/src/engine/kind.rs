@@ -1,15 +1,13 @@
 //! What a rule is asked about, as Suricata sorts rules by what they hold.
 
-use crate::rule::{Arrow, Check, Condition, Inspect, PacketTest, Protocol, Rule, Selected};
-
-use super::address::is_any_port;
+use crate::rule::{Arrow, Check, Condition, Effect, Inspect, PacketTest, Protocol, Rule, Selected};
 
 /// What a rule is asked about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Kind {
     /// Packets of which something was noticed.
     Event,
-    /// Addresses alone: the first packet of each direction.
+    /// Addresses and ports alone: the first packet of each direction.
     Addresses,
     /// Addresses, some of them excluded: every packet.
     LikeAddresses,
@@ -72,7 +70,7 @@ impl Kind {
         if bare && !rule.apps.is_empty() {
             return Self::Application;
         }
-        if all(|condition| matches!(condition, Condition::App(..) | Condition::OriginalApp(..)))
+        if all(|condition| matches!(condition, Condition::App(..) | Condition::AppBy(..) | Condition::OriginalApp(..)))
             && !flow.established
             && !flow.not_established
         {
@@ -80,8 +78,9 @@ impl Kind {
         }
         let header = &rule.header;
         let transport = matches!(header.protocol, Protocol::TcpPacket | Protocol::TcpStream | Protocol::PacketHeader);
-        let ports = is_any_port(&header.source_ports) && is_any_port(&header.destination_ports);
-        if bare && unnamed && !transport && ports && !flow.to_server && !flow.to_client {
+        let one_way = flow.to_server != flow.to_client;
+        let counts = rule.effects.iter().any(|effect| matches!(effect, Effect::Flowint(_)));
+        if bare && unnamed && !transport && !one_way && !counts {
             let excluded = !header.source.none_of.is_empty() || !header.destination.none_of.is_empty();
             return if excluded { Self::LikeAddresses } else { Self::Addresses };
         }

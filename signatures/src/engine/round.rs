@@ -218,12 +218,11 @@ impl<'a> Round<'a> {
         match condition {
             Condition::Packet(test) => !packet.network.is_empty() && self.headers.holds(test, self.subject),
             Condition::App(app, negated) => {
-                let spoken = self.subject.flow.map_or(App::Unknown, |flow| flow.app);
-                match *app {
-                    App::Unknown => (spoken == App::Unknown) != *negated,
-                    // what is not known yet is neither it nor another one
-                    _ => spoken != App::Unknown && is_spoken(std::slice::from_ref(app), spoken) != *negated,
-                }
+                speaks(self.subject.flow.map_or(App::Unknown, |flow| flow.app), *app) == Some(!negated)
+            }
+            Condition::AppBy(end, app, negated) => {
+                let end = end.unwrap_or(packet.direction);
+                speaks(self.subject.flow.map_or(App::Unknown, |flow| flow.spoken_by(end)), *app) == Some(!negated)
             }
             Condition::OriginalApp(app, negated) => {
                 let original = self.subject.flow.and_then(|flow| flow.original_app);
@@ -339,5 +338,13 @@ impl<'a> Round<'a> {
         }
         let back = self.back;
         self.scratch.matches.push(Match { rule: number, transaction, back, in_stream });
+    }
+}
+
+/// Whether what is spoken is what is asked for; `None`: it is not known yet, and neither it nor another one.
+fn speaks(spoken: App, asked: App) -> Option<bool> {
+    match asked {
+        App::Unknown => Some(spoken == App::Unknown),
+        _ => (spoken != App::Unknown).then(|| is_spoken(&[asked], spoken)),
     }
 }

@@ -345,6 +345,10 @@ impl<'a> Round<'a> {
             }
             let seen = bytes.len() as u64;
             let verified = self.verify(waiting.rule, steps, Hay { bytes, base: 0, ending });
+            if let Some(entropy) = self.budget.entropy.take() {
+                let of = &self.ruleset.index.fields.selectors[usize::from(selector)];
+                self.flow.variables.note_entropy(of.buffer, entropy);
+            }
             match verified.answer {
                 Answer::Holds => return Answer::Holds,
                 Answer::NotYet => growing = true,

@@ -4,7 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use smallvec::SmallVec;
 
-use crate::rule::{BitAction, Condition, Effect, Flowbits, Flowint, FlowintOp, IntValue, Rule};
+use crate::{
+    buffer::Buffer,
+    rule::{BitAction, Condition, Effect, Flowbits, Flowint, FlowintOp, IntValue, Rule},
+};
 
 /// Captures of a flow, and bytes of one, at most.
 const MOST_CAPTURED: usize = 32;
@@ -16,6 +19,7 @@ pub struct Variables {
     bits: SmallVec<[u64; 4]>,
     numbers: SmallVec<[(u64, u32); 1]>,
     captured: Vec<(Box<str>, Box<[u8]>)>,
+    entropies: Vec<(Buffer, f64)>,
     changes: u32,
 }
 
@@ -38,6 +42,20 @@ impl Variables {
     /// What `pcre` has captured, by the names that rules give it (`flow:name`).
     pub fn captured(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.captured.iter().map(|(name, bytes)| (&**name, &**bytes))
+    }
+
+    /// Of buffers that rules have asked for their entropy: the last one computed.
+    pub fn entropies(&self) -> &[(Buffer, f64)] {
+        &self.entropies
+    }
+
+    pub(super) fn note_entropy(&mut self, buffer: Buffer, entropy: f64) {
+        match self.entropies.iter_mut().find(|(known, _)| *known == buffer) {
+            Some((_, held)) if *held == entropy => return,
+            Some((_, held)) => *held = entropy,
+            None => self.entropies.push((buffer, entropy)),
+        }
+        self.changes = self.changes.wrapping_add(1);
     }
 
     /// Keeps what was captured, as much of it as there is room for.

@@ -7,7 +7,7 @@ use super::{
     content::{Check, Transform},
     state::{Bits, Flowbits, Flowint, Xbits},
 };
-use crate::{buffer::Buffer, protocol::App};
+use crate::{buffer::Buffer, protocol::App, subject::Direction};
 
 /// One condition.
 #[derive(Clone, PartialEq, Debug)]
@@ -28,6 +28,8 @@ pub enum Condition {
     },
     /// `app-layer-protocol`; with `true`: it is not.
     App(App, bool),
+    /// The same of what one end speaks; `None`: the one whose packet it is.
+    AppBy(Option<Direction>, App, bool),
     /// `app-layer-protocol` with `original`: what was spoken before it changed; of what has not changed nothing is said.
     OriginalApp(App, bool),
     /// `app-layer-event`: the event without its protocol.

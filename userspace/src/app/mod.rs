@@ -53,11 +53,20 @@ pub struct Limits {
     pub layers: usize,
     /// Bytes of a body beyond which it has no digests, which cost more than all else that is done with it.
     pub digests: u64,
+    /// Events show certificates of TLS as they are, and those of clients.
+    pub certificates: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body: [100 << 10; 2], header: 64 << 10, transactions: 256, layers: 3, digests: u64::MAX }
+        Self {
+            body: [100 << 10; 2],
+            header: 64 << 10,
+            transactions: 256,
+            layers: 3,
+            digests: u64::MAX,
+            certificates: false,
+        }
     }
 }
 
@@ -68,6 +77,9 @@ pub trait Parser: Debug + Send {
 
     /// Who speaks: the client, the server.
     fn between(&mut self, _client: IpAddr, _server: IpAddr) {}
+
+    /// It takes over from HTTP/1: the server has agreed to answer what was asked there.
+    fn follows(&mut self, _asked: &http2::Upgrade) {}
 
     /// The next bytes of a direction.
     fn hear(&mut self, direction: Direction, said: &[u8]);
@@ -142,7 +154,7 @@ pub fn parser(app: App, udp: bool, limits: &Limits) -> Option<Box<dyn Parser>> {
         App::Rfb => Box::new(rfb::Rfb::new()),
         App::Smtp => Box::new(smtp::Smtp::new(limits)),
         App::Ssh => Box::new(ssh::Ssh::new()),
-        App::Tls => Box::new(tls::Tls::new()),
+        App::Tls => Box::new(tls::Tls::new().showing(limits.certificates)),
         App::Websocket => Box::new(websocket::Upgraded::new(*limits)),
         other => Box::new(messages::Messages::new(small::protocol(other)?, udp, limits)),
     })

@@ -150,6 +150,8 @@ impl Raw<'_> {
             frame,
             cut,
             synthetic: link.header.is_some(),
+            link_type,
+            link: self.data.get(..link.strip).unwrap_or_default().to_vec(),
         })
     }
 }

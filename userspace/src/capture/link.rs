@@ -70,6 +70,20 @@ pub fn ethernet(link_type: u16, bytes: &[u8], original_len: usize) -> Result<Lin
     }
 }
 
+/// The number and the name that events give a link type, as Suricata has them: raw IP has that of its `DLT_RAW`.
+pub const fn told(link_type: u16) -> (u16, &'static str) {
+    match link_type {
+        NULL => (NULL, "NULL"),
+        LOOP => (LOOP, "LOOP"),
+        RAW | RAW_DLT | RAW_OPENBSD => (RAW_DLT, "RAW"),
+        IPV4 => (IPV4, "IPv4"),
+        IPV6 => (IPV6, "IPv6"),
+        COOKED => (COOKED, "LINUX_SLL"),
+        COOKED2 => (COOKED2, "LINUX_SLL2"),
+        _ => (ETHERNET, "EN10MB"),
+    }
+}
+
 /// A raw packet of neither version is given out as IPv4, for the datapath to name what is wrong with it.
 fn by_version(bytes: &[u8]) -> u16 {
     if bytes.first().is_some_and(|first| first >> 4 == 6) { ETHERTYPE_IPV6 } else { ETHERTYPE_IPV4 }

@@ -37,6 +37,9 @@ pub struct Packet {
     pub cut: bool,
     /// The Ethernet header was made here: its addresses say nothing.
     pub synthetic: bool,
+    /// The number of its link type, and what stood there instead of an Ethernet header, if that is another one.
+    pub link_type: u16,
+    pub link: Vec<u8>,
 }
 
 /// One packet record of a capture.

@@ -167,10 +167,10 @@ impl Work {
             let record = events::Record::read(&item);
             drop(item);
             match record {
-                Some(events::Record::Packet(event)) => {
+                Some(events::Record::Packet(event, frame)) => {
                     let made = events::of_packet(&event, &names, &clock);
                     made.iter().for_each(|event| self.publish(event));
-                    self.noticed(&event.walk, &names, &clock);
+                    self.noticed((&event.walk, &frame), &names, &clock);
                 }
                 Some(events::Record::Ended(FlowEnd { flow, now_ns, .. })) => {
                     let note = self.notes.take(flow.id).unwrap_or_default();
@@ -188,6 +188,10 @@ impl Work {
                 let events = inspection::dropped(&about, reason, now_ns, names, clock);
                 events.iter().for_each(|event| self.publish(event));
             }
+            Told::Odd(about, reason) => {
+                let events = inspection::odd(&about, reason, now_ns, names, clock);
+                events.iter().for_each(|event| self.publish(event));
+            }
             Told::Finding(about, finding) => {
                 self.publish(&inspection::found(&about, &finding, now_ns, names, clock));
             }
@@ -201,11 +205,11 @@ impl Work {
     }
 
     /// What rules say of a packet that the programs have told of.
-    fn noticed(&mut self, walk: &Walk, names: &Names, clock: &Clock) {
+    fn noticed(&mut self, packet: (&Walk, &[u8]), names: &Names, clock: &Clock) {
         let signatures = self.signatures.load();
         let Some(signatures) = &*signatures else { return };
         let asked = (&**signatures, &mut self.watched);
-        let alerts = signatures::noticed(walk, asked, names, clock);
+        let alerts = signatures::noticed(packet, asked, names, clock);
         alerts.iter().for_each(|alert| self.publish(alert));
     }
 

@@ -1,5 +1,7 @@
 //! From the programs' records to EVE events.
 
+use std::mem::offset_of;
+
 use super::{Clock, Names, community::community_id, eve, inspection, told};
 use crate::{
     inspect::{Note, event_names},
@@ -7,13 +9,14 @@ use crate::{
     view::text::{self, protocol},
 };
 use dropgate_abi::{
-    event::{FLOW_END, FlowEnd, PACKET, PacketEvent},
+    event::{FLOW_END, FlowEnd, PACKET, PacketEvent, ShownEvent},
     flow::{Flow, TICK_SHIFT, expired, flag, tcp},
     from_bytes,
     reason::{Info, Kind, Reason, Stage},
     tuple::{V4, V6},
     walk::{Walk, action, hook, parsed},
 };
+use dropgate_signatures::subject::Direction;
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
@@ -25,25 +28,34 @@ const SCTP: u8 = 132;
 pub fn packet(walk: &Walk, names: &Names, clock: &Clock) -> Vec<eve::Event> {
     let info = walk.reason.info();
     let mut events = Vec::new();
+    let odd = walk.parsed & parsed::ODD != 0 && walk.odd() != walk.reason;
     if walk.action == action::DROP {
         let mut event = base(walk, info, names, clock);
         event.event_type = "drop";
         event.drop = Some(dropped(walk).into());
         event.verdict = names.tells.verdict.then(|| told::plain("drop"));
         events.push(event);
+        // and what is odd about it besides
+        events.extend(odd.then(|| anomaly(&Walk { reason: walk.odd(), ..*walk }, names, clock)).flatten());
     }
+    events.extend(anomaly(walk, names, clock));
+    events
+}
+
+/// The `anomaly` of a packet, if its reason is one.
+fn anomaly(walk: &Walk, names: &Names, clock: &Clock) -> Option<eve::Event> {
+    let info = walk.reason.info()?;
     // what Suricata calls it, where it has a name for it
     let named = event_names(walk.reason, walk.family).first();
-    let odd = match info.map(|info| info.kind) {
-        Some(Kind::Anomaly | Kind::AnomalyDrop) => true,
-        Some(Kind::Drop) if named.is_some() => true,
-        Some(Kind::Error) => walk.action != action::DROP,
-        Some(Kind::Pass | Kind::Drop) | None => false,
+    let odd = match info.kind {
+        Kind::Anomaly | Kind::AnomalyDrop => true,
+        Kind::Drop => named.is_some(),
+        Kind::Error => walk.action != action::DROP,
+        Kind::Pass => false,
     };
-    if let (true, Some(info)) = (odd, info) {
-        let mut event = base(walk, Some(info), names, clock);
-        event.event_type = "anomaly";
-        event.anomaly = Some(eve::Anomaly {
+    odd.then(|| eve::Event {
+        event_type: "anomaly",
+        anomaly: Some(eve::Anomaly {
             kind: match named {
                 Some(name) if name.starts_with("stream.") => "stream",
                 None if info.stage > Stage::Fragment => "stream",
@@ -55,10 +67,9 @@ pub fn packet(walk: &Walk, names: &Names, clock: &Clock) -> Vec<eve::Event> {
                 None => info.name.into(),
             },
             layer: info.stage.name(),
-        });
-        events.push(event);
-    }
-    events
+        }),
+        ..base(walk, Some(info), names, clock)
+    })
 }
 
 pub(super) fn base(walk: &Walk, info: Option<&Info>, names: &Names, clock: &Clock) -> eve::Event {
@@ -152,6 +163,7 @@ pub fn flow(
     let start_ns = flow.start_ns(end_ns);
     let why = (flow.drop_reason != 0).then_some(Reason(flow.drop_reason.into()));
     let service = names.service(flow.service);
+    let by = |end| note.mismatch.filter(|(direction, _)| *direction == end).map(|(_, app)| app.told());
     eve::Event {
         timestamp: clock.format(end_ns),
         flow_id: Some(flow.id),
@@ -168,6 +180,8 @@ pub fn flow(
         proto: Some(protocol(flow.key.protocol)),
         ip_v: Some(flow.key.family),
         app_proto: Protocol::app_proto(flow.spoken()),
+        app_proto_ts: by(Direction::ToServer),
+        app_proto_tc: by(Direction::ToClient),
         flow: Some(Box::new(eve::Flow {
             pkts_toserver: flow.packets()[0],
             pkts_toclient: flow.packets()[1],
@@ -209,7 +223,8 @@ pub fn flow(
 
 /// A record of the programs' ring.
 pub enum Record {
-    Packet(PacketEvent),
+    /// With its frame, if all of that is there.
+    Packet(PacketEvent, Box<[u8]>),
     /// A flow has made room for another one, or was taken out.
     Ended(FlowEnd),
 }
@@ -218,7 +233,11 @@ impl Record {
     /// `None`: this version does not know it.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         match from_bytes::<u32>(bytes)? {
-            PACKET => from_bytes(bytes).map(Self::Packet),
+            PACKET => from_bytes(bytes).map(|event| {
+                let length = from_bytes::<ShownEvent>(bytes).map_or(0, |shown| shown.frame_len as usize);
+                let frame = bytes.get(offset_of!(ShownEvent, frame)..).and_then(|frame| frame.get(..length));
+                Self::Packet(event, frame.unwrap_or_default().into())
+            }),
             FLOW_END => from_bytes(bytes).map(Self::Ended),
             _ => None,
         }

@@ -50,6 +50,11 @@ pub struct Event {
     /// What the flow spoke before it changed to that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_proto_orig: Option<&'static str>,
+    /// What one end speaks, where that is something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_proto_ts: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_proto_tc: Option<&'static str>,
     /// `stream` or `wire/pcap`: what it was found in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pkt_src: Option<&'static str>,
@@ -134,7 +139,7 @@ pub struct Ether {
 }
 
 /// What rules have set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Metadata {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flowbits: Vec<String>,
@@ -145,6 +150,9 @@ pub struct Metadata {
     pub flowvars: Vec<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pktvars: Vec<BTreeMap<String, String>>,
+    /// Of buffers, in bits for each byte.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub entropy: BTreeMap<String, f64>,
 }
 
 /// What rules say that a flow is.

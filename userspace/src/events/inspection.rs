@@ -33,6 +33,17 @@ pub fn dropped(about: &About, reason: Reason, now_ns: u64, names: &Names, clock:
     events
 }
 
+/// The event of a held packet that is odd, whatever becomes of it.
+pub fn odd(about: &About, reason: Reason, now_ns: u64, names: &Names, clock: &Clock) -> Vec<eve::Event> {
+    let walk = Walk { action: action::PASS, ..judged(about, reason, now_ns) };
+    let mut events = convert::packet(&walk, names, clock);
+    for event in &mut events {
+        let base = told::base(about, reason, now_ns, names, clock);
+        (event.metadata, event.traffic, event.ether) = (base.metadata, base.traffic, base.ether);
+    }
+    events
+}
+
 /// The alert about what a flow speaks. The action is `blocked` where the flow ends, else `allowed`.
 pub fn found(about: &About, finding: &Finding, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
     let alert = alert(&judged(about, finding.reason, now_ns), finding, names, clock);

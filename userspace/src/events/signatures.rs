@@ -44,15 +44,18 @@ pub fn alert(about: &About, alerted: &Alerted, now_ns: u64, names: &Names, clock
     }
 }
 
-/// The alerts of rules about a packet that the programs have dropped, or found odd.
+/// The alerts of rules about a packet that the programs have dropped, or found odd. `frame`: all of it, or nothing.
 pub fn noticed(
-    walk: &Walk,
+    (walk, frame): (&Walk, &[u8]),
     (signatures, watched): (&Signatures, &mut Watched),
     names: &Names,
     clock: &Clock,
 ) -> Vec<eve::Event> {
-    inspect::dropped(walk, walk.reason, signatures, walk.now_ns, watched);
-    let about = About::new(&Held::default(), walk, &[]);
+    inspect::dropped(walk, walk.reason, frame, signatures, walk.now_ns, watched);
+    if watched.alerts.is_empty() {
+        return Vec::new();
+    }
+    let about = About::packet(&Held::default(), walk, frame, names.tells.packet);
     watched.alerts.drain(..).map(|alerted| alert(&about, &alerted, walk.now_ns, names, clock)).collect()
 }
 
@@ -97,7 +100,7 @@ pub fn said(about: &About, said: Logged, now_ns: u64, names: &Names, clock: &Clo
     }
     eve::Event {
         event_type: said.record.event_type,
-        tx_id: Some(said.transaction),
+        tx_id: said.transaction,
         app_proto: app_proto(said.app),
         app_proto_orig: said.original_app.and_then(app_proto),
         records: objects(Some(said.record), said.beside),

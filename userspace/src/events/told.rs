@@ -182,6 +182,7 @@ pub(super) fn metadata(of: &Metadata, captured: &[(std::sync::Arc<str>, Box<[u8]
         flowints: of.flowints.iter().map(|(name, number)| (name.to_string(), *number)).collect(),
         flowvars: of.flowvars.iter().map(|(name, bytes)| one(name, bytes)).collect(),
         pktvars: captured.iter().map(|(name, bytes)| one(name, bytes)).collect(),
+        entropy: of.entropies.iter().map(|(buffer, entropy)| (buffer.replace('.', "_"), *entropy)).collect(),
     };
     (told != eve::Metadata::default()).then(|| told.into())
 }
@@ -287,11 +288,13 @@ mod tests {
             flowbits: bits,
             flowints: vec![("count".into(), 3)],
             flowvars: vec![("key".to_owned(), b"v\xff".to_vec())],
+            entropies: vec![("file.data", 1.5)],
         };
         let captured = [("of".into(), Box::from(&b"x"[..]))];
         assert_eq!(
             serde_json::to_value(metadata(&of, &captured)).unwrap(),
-            json!({"flowbits": ["seen"], "flowints": {"count": 3}, "flowvars": [{"key": "v."}], "pktvars": [{"of": "x"}]})
+            json!({"flowbits": ["seen"], "flowints": {"count": 3}, "flowvars": [{"key": "v."}], "pktvars": [{"of": "x"}],
+                "entropy": {"file_data": 1.5}})
         );
         assert_eq!(serde_json::to_value(traffic(&of)).unwrap(), json!({"id": ["web"], "label": ["known"]}));
         assert_eq!((metadata(&Metadata::default(), &[]), traffic(&Metadata::default())), (None, None));

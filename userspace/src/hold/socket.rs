@@ -118,7 +118,7 @@ impl Socket {
         let held = packet.get(..head).and_then(from_bytes::<Held>);
         packet.adjust_head(head as i32).ok()?;
         let held = held?;
-        if held.part == part::WHOLE {
+        if matches!(held.part, part::WHOLE | part::ERROR) {
             card::complete(packet);
         }
         Some((held, packet))

@@ -10,6 +10,8 @@ use crate::inspect::{About, Alerted, Finding, Logged, Note};
 /// What the inspector tells of.
 pub enum Told {
     Dropped(Arc<About>, Reason),
+    /// A packet is odd, whatever becomes of it.
+    Odd(Arc<About>, Reason),
     Finding(Arc<About>, Finding),
     Alert(Arc<About>, Alerted),
     Said(Arc<About>, Logged),

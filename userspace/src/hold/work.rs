@@ -187,10 +187,10 @@ impl Worker {
         (from, to): (&mut Socket, &mut Socket),
         batch: &Batch,
     ) {
-        if held.part == part::WHOLE {
-            self.packet(held, (frame, &[frame]), place, (from, to), batch);
-        } else {
-            self.fragment(held, frame, (port, place), (from, to), batch);
+        match held.part {
+            part::WHOLE => self.packet(held, (frame, &[frame]), place, (from, to), batch),
+            part::ERROR => self.error(held, frame, place, to, batch),
+            _ => self.fragment(held, frame, (port, place), (from, to), batch),
         }
     }
 
@@ -269,7 +269,7 @@ impl Worker {
         }
         let about = (ended.is_some() || judged.tells()).then(|| {
             judged.walk.port = shared.interface(place).into();
-            judged.about(held, frame, &flow.talk, ended.map_or(answer, Answer::Drop), rules)
+            judged.about(held, frame, flow.talk.told_note(), ended.map_or(answer, Answer::Drop), rules)
         });
         if let Some(about) = &about {
             for finding in &judged.found {
@@ -290,8 +290,37 @@ impl Worker {
             from.send(&mut self.hands, &back);
             let _ = from.flush();
         }
-        if let (Some(reason), Some(about)) = (ended, about) {
-            parts.iter().for_each(|part| self.dropped(&about, reason, part.len(), batch.now_ns));
+        let odd = judged.odd;
+        if let Some(about) = about {
+            self.told_of(&about, (ended.map_or(answer, Answer::Drop), odd), parts, batch.now_ns);
+        }
+    }
+
+    /// An ICMP error about a packet of a flow.
+    fn error(&mut self, held: &Held, frame: &[u8], place: u32, to: &mut Socket, batch: &Batch) {
+        let (shared, judged) = (&self.shared, &mut self.judged);
+        let Some(rules) = batch.rules.of(held.generation) else { return };
+        let context = Context { rules, peers: &shared.peers, full: false, now_ns: batch.now_ns, unix_s: batch.unix_s };
+        let answer = inspect::judge_error(held, frame, &context, judged);
+        if answer == Answer::Release {
+            shared.totals.sent(to.send(&mut self.hands, frame));
+            if !judged.tells() {
+                return;
+            }
+        }
+        judged.walk.port = shared.interface(place).into();
+        let about = judged.about(held, frame, Arc::default(), answer, rules);
+        let odd = judged.odd;
+        tell(shared, &about, &mut judged.watched, batch.now_ns);
+        self.told_of(&about, (answer, odd), &[frame], batch.now_ns);
+    }
+
+    /// Tells what became of a packet that ends here, or what is odd about one that does not.
+    fn told_of(&mut self, about: &Arc<About>, (answer, odd): (Answer, Option<Reason>), parts: &[&[u8]], now_ns: u64) {
+        match (answer, odd) {
+            (Answer::Drop(reason), _) => parts.iter().for_each(|part| self.dropped(about, reason, part.len(), now_ns)),
+            (_, Some(odd)) if self.limiter.allows(odd, now_ns) => (self.shared.tell)(Told::Odd(Arc::clone(about), odd)),
+            _ => {}
         }
     }
 
@@ -321,7 +350,7 @@ impl Worker {
     pub(super) fn noticed(&mut self, about: &Arc<About>, reason: Reason, batch: &Batch) {
         let rules = batch.rules.of(about.held.generation);
         let Some(signatures) = rules.and_then(|rules| rules.signatures.as_ref()) else { return };
-        inspect::dropped(&about.walk, reason, signatures, batch.now_ns, &mut self.judged.watched);
+        inspect::dropped(&about.walk, reason, &[], signatures, batch.now_ns, &mut self.judged.watched);
         tell(&self.shared, about, &mut self.judged.watched, batch.now_ns);
     }
 

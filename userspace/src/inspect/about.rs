@@ -5,7 +5,9 @@ use std::sync::Arc;
 use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 use dropgate_signatures::{
     engine::{Names, Variables, Verdict},
+    protocol::App,
     rule::Rule,
+    subject::Direction,
 };
 
 /// Bytes of a frame that events show of every packet: its headers.
@@ -49,13 +51,15 @@ impl About {
 }
 
 /// What events tell of a flow, beside its account.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Note {
     /// A rule has told something of it.
     pub alerted: bool,
     /// A `pass` rule lets it through, or one with `bypass`.
     pub passed: bool,
     pub bypassed: bool,
+    /// One end speaks something else than the flow's protocol.
+    pub mismatch: Option<(Direction, App)>,
     pub metadata: Metadata,
     /// Hardware addresses of the client's side and of the server's, in the order in which they were seen.
     pub macs: [Vec<[u8; 6]>; 2],
@@ -80,11 +84,13 @@ impl Note {
 }
 
 /// What rules have set of a flow, by name.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Metadata {
     pub flowbits: Vec<Arc<str>>,
     pub flowints: Vec<(Arc<str>, u32)>,
     pub flowvars: Vec<(String, Vec<u8>)>,
+    /// By buffer.
+    pub entropies: Vec<(&'static str, f64)>,
 }
 
 impl Metadata {
@@ -94,6 +100,7 @@ impl Metadata {
             flowbits: variables.bits(names).cloned().collect(),
             flowints: variables.numbers(names).map(|(name, number)| (Arc::clone(name), number)).collect(),
             flowvars: variables.captured().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect(),
+            entropies: variables.entropies().iter().map(|(buffer, entropy)| (buffer.name(), *entropy)).collect(),
         }
     }
 }

@@ -64,7 +64,11 @@ impl Rules {
             transfers: Arc::default(),
             log: signatures.log,
             payload: image.tells.payload,
-            limits: Limits { digests: digests(signatures), ..Limits::default() },
+            limits: Limits {
+                digests: digests(signatures),
+                certificates: image.tells.certificates,
+                ..Limits::default()
+            },
         });
         Some(Self {
             inspection: policy.inspection?,

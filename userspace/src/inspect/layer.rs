@@ -1,10 +1,13 @@
 //! One conversation of a flow: what is said from its start on, what that is, and what is followed of it then.
 
+mod second;
+
 use std::net::IpAddr;
 
 use dropgate_abi::hold::Held;
 use dropgate_signatures::protocol::App;
 
+use self::second::Second;
 use super::{
     expect::{Expected, Rules},
     follow::Follow,
@@ -14,7 +17,7 @@ use super::{
     watch::Signatures,
 };
 use crate::{
-    app::{self, Parser},
+    app::{self, Parser, http2::Upgrade},
     protocol::{self, Candidates, Direction, Protocol, Spoken, Stream},
 };
 
@@ -88,6 +91,8 @@ pub(super) struct Layer {
     pub asked: Option<(Asked, Access)>,
     /// Reads what is said for rules and events, from when it is known what is spoken.
     parser: Option<Box<dyn Parser>>,
+    /// The request by which another version of HTTP became this conversation, until it is read.
+    asked_before: Option<Box<Upgrade>>,
     /// It has begun to read, and of both directions what was said before.
     fresh: bool,
     /// What rules call it, once it is known.
@@ -96,6 +101,10 @@ pub(super) struct Layer {
     is_data: bool,
     /// Who speaks, of a conversation that is read.
     parties: Option<Parties>,
+    /// What the end speaks that spoke second.
+    second: Second,
+    /// That was told of.
+    mismatch_told: bool,
     /// What it lies in, for people: `STARTTLS`, `CONNECT www.example:443`.
     pub within: Option<String>,
 }
@@ -144,6 +153,10 @@ impl Layer {
                 .into_iter()
                 .find_map(|(direction, said)| (!said.is_empty()).then_some(direction));
         }
+        if self.spoken != Spoken::Pending {
+            let spoken = matches!(self.spoken, Spoken::Known(..)).then_some(self.app);
+            self.second.hear([to_server, to_client], spoken);
+        }
         if read && !(to_server.is_empty() && to_client.is_empty()) {
             self.look(rules);
         }
@@ -155,6 +168,9 @@ impl Layer {
             let most = usize::try_from(rules.inspection.depth).unwrap_or(PREFIX).min(PREFIX);
             let [to_server, to_client] = self.unread.each_ref().map(|unread| &unread[..unread.len().min(most)]);
             self.spoken = protocol::stream(Stream { to_server, to_client }, &mut self.candidates);
+            if rules.signatures.is_some() {
+                self.second = Second::of(&self.spoken, [to_server, to_client]);
+            }
         }
     }
 
@@ -184,6 +200,9 @@ impl Layer {
         };
         parser.tick(unix_s);
         parser.between(parties.client, parties.server);
+        if let Some(asked) = self.asked_before.take() {
+            parser.follows(&asked);
+        }
         if let Some(datagrams) = datagrams {
             datagrams.iter().for_each(|(direction, said)| parser.hear(*direction, said));
         } else {
@@ -196,6 +215,42 @@ impl Layer {
         }
         (self.parser, self.fresh, self.parties) = (Some(parser), true, Some(parties));
         self.expect_transfers(Some(signatures));
+    }
+
+    /// What the first end says is nothing that is known, and what the other one says is: that is read from its beginning on.
+    pub fn begin_second(&mut self, parties: Parties, signatures: &Signatures) {
+        let (Spoken::Unknown, None, Second::Found(direction, app, said)) =
+            (self.spoken, &self.parser, &mut self.second)
+        else {
+            return;
+        };
+        let Some(mut parser) = app::parser(*app, false, &signatures.limits) else { return };
+        parser.between(parties.client, parties.server);
+        // what nobody understood may be a request that is not as it should be
+        let first = &self.unread[direction.opposite() as usize];
+        if !self.overflowed && !first.is_empty() {
+            parser.hear(direction.opposite(), first);
+        }
+        parser.hear(*direction, &std::mem::take(said));
+        (self.parser, self.parties) = (Some(parser), Some(parties));
+    }
+
+    /// Whether it is not known yet what the end speaks that speaks second. One that has heard so much speaks nothing that would
+    /// be known.
+    pub const fn awaits_second(&self) -> bool {
+        self.second.is_awaited() && self.bytes < PREFIX as u64
+    }
+
+    /// Who speaks something else than what is spoken, and what, where that is known of both.
+    pub fn mismatch(&self) -> Option<(Direction, App)> {
+        self.second.found().filter(|_| matches!(self.spoken, Spoken::Known(..)))
+    }
+
+    /// The same, once.
+    pub fn take_mismatch(&mut self) -> Option<(Direction, App)> {
+        let found = self.mismatch().filter(|_| !self.mismatch_told);
+        self.mismatch_told |= found.is_some();
+        found
     }
 
     /// Remembers what was asked for on a control channel, for its data connections.
@@ -213,6 +268,15 @@ impl Layer {
         std::mem::replace(&mut self.fresh, false)
     }
 
+    /// It takes over from another one, which is read no further.
+    pub fn take_over(&mut self, before: &dyn Parser) {
+        let Some(asked) = before.transactions().last().and_then(|last| Upgrade::of(*last)) else { return };
+        match &mut self.parser {
+            Some(parser) => parser.follows(&asked),
+            None => self.asked_before = Some(Box::new(asked)),
+        }
+    }
+
     /// Nothing more will be said in a direction.
     pub fn end(&mut self, direction: Direction) {
         if let Some(parser) = &mut self.parser {
@@ -221,11 +285,14 @@ impl Layer {
     }
 
     /// What rules call it.
-    pub const fn app(&self) -> App {
+    pub fn app(&self) -> App {
         match self.spoken {
             _ if self.is_data => App::FtpData,
             Spoken::Known(..) => self.app,
-            Spoken::Unknown => App::Failed,
+            Spoken::Unknown => match self.second.found() {
+                Some((_, app)) => app,
+                None => App::Failed,
+            },
             Spoken::Pending => App::Unknown,
         }
     }
@@ -263,7 +330,7 @@ impl Layer {
     /// Bytes of memory that it takes, about.
     pub fn footprint(&self) -> usize {
         let parser = self.parser.as_ref().map_or(0, |parser| parser.footprint());
-        parser + size_of::<Self>() + self.unread.iter().map(Vec::capacity).sum::<usize>()
+        parser + size_of::<Self>() + self.second.footprint() + self.unread.iter().map(Vec::capacity).sum::<usize>()
     }
 
     /// Whether what comes after STUN is looked at.

@@ -20,7 +20,11 @@ mod watch;
 
 use std::sync::Arc;
 
-use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
+use dropgate_abi::{
+    hold::Held,
+    reason::Reason,
+    walk::{Walk, parsed},
+};
 
 pub use self::{
     about::{About, Metadata, Note},
@@ -31,7 +35,7 @@ pub use self::{
     reject::Replies,
     related::Announced,
     talk::{Beginning, Talk, Waiting},
-    watch::{Alerted, Candidate, Logged, Signatures, Watched, dropped, event_names, finish},
+    watch::{Alerted, Candidate, Logged, Signatures, Watched, dropped, event_names, finish, noticed_names},
 };
 use self::{
     conclude::{conclude, settle},
@@ -81,6 +85,8 @@ pub struct Judged {
     pub discarded: Vec<(Reason, Box<[u8]>)>,
     /// The packet, for who tells of it.
     pub walk: Walk,
+    /// What is odd about it, whatever becomes of it.
+    pub odd: Option<Reason>,
     /// What rules say of it.
     pub watched: Watched,
     /// What events tell of its flow has changed.
@@ -147,18 +153,9 @@ pub fn judge_parts(
     out: &mut Judged,
 ) -> Answer {
     let rules = context.rules;
-    out.let_go.clear();
-    out.announced.clear();
-    out.discarded.clear();
-    out.noted = None;
-    out.found.clear();
-    out.replies = Replies::default();
-    (out.finished, out.awaited, out.condemned) = (None, None, None);
-    (out.uninspected, out.sieved) = (false, false);
-    out.watched.clear();
-    out.noticed = None;
+    out.clear();
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
-    out.walk = packet.walk;
+    out.see(&packet);
     if let Some(reason) = talk.condemned {
         return Answer::Drop(reason);
     }
@@ -186,7 +183,9 @@ pub fn judge_parts(
                 if !segment.payload.is_empty() {
                     talk.refused_ns = None;
                 }
-                talk.segment((&segment, &held.opened), parts, rules, out)
+                let answer = talk.segment((&segment, &held.opened), parts, rules, out);
+                out.odd = out.odd.or(out.stream.odd);
+                answer
             }
             Err(reason) => Answer::Drop(reason),
         }
@@ -245,24 +244,56 @@ pub fn judge_parts(
     }
 }
 
+/// Judges an ICMP error about a packet of a flow: rules are asked about it by itself, and what they say concerns nothing else.
+pub fn judge_error(held: &Held, frame: &[u8], context: &Context<'_>, out: &mut Judged) -> Answer {
+    out.clear();
+    let Some(packet) = Packet::read(frame) else { return Answer::Release };
+    out.see(&packet);
+    match &context.rules.signatures {
+        Some(signatures) => watch::alone(held, &packet, signatures, context.now_ns, out),
+        None => Answer::Release,
+    }
+}
+
 impl Judged {
+    /// Empty, for the next packet.
+    fn clear(&mut self) {
+        self.let_go.clear();
+        self.announced.clear();
+        self.discarded.clear();
+        self.noted = None;
+        self.found.clear();
+        self.replies = Replies::default();
+        (self.finished, self.awaited, self.condemned) = (None, None, None);
+        (self.uninspected, self.sieved) = (false, false);
+        self.watched.clear();
+        (self.noticed, self.odd) = (None, None);
+    }
+
+    /// The packet that is judged.
+    fn see(&mut self, packet: &Packet<'_>) {
+        self.walk = packet.walk;
+        self.odd = (packet.walk.parsed & parsed::ODD != 0).then(|| packet.walk.odd());
+    }
+
     /// Whether there is anything to tell of the packet, but that it is dropped.
     pub const fn tells(&self) -> bool {
         !self.found.is_empty()
+            || self.odd.is_some()
             || !self.watched.alerts.is_empty()
             || !self.watched.logged.is_empty()
             || !self.watched.limited.is_empty()
     }
 
-    /// What goes with whatever is told of the packet that was judged, which was a `frame` of its flow's `talk`.
-    pub fn about(&mut self, held: &Held, frame: &[u8], talk: &Talk, answer: Answer, rules: &Rules) -> Arc<About> {
+    /// What goes with whatever is told of the packet that was judged, a `frame` of a flow of which events tell this.
+    pub fn about(&mut self, held: &Held, frame: &[u8], note: Arc<Note>, answer: Answer, rules: &Rules) -> Arc<About> {
         let dropped = match answer {
             Answer::Drop(reason) => Some(reason),
             Answer::Release | Answer::Wait | Answer::Keep => None,
         };
         let whole = (rules.tells.packet || rules.tells.payload) && !self.watched.alerts.is_empty();
         Arc::new(About {
-            note: talk.told_note(),
+            note,
             verdict: self.watched.verdict,
             dropped,
             dropped_by: self.watched.dropped_by.take(),

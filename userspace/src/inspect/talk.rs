@@ -348,6 +348,11 @@ impl Talk {
         self.connection.as_ref().is_some_and(|connection| connection.has_ended(direction))
     }
 
+    /// Whether the connection was reset, or both ends have all that was said.
+    pub(super) fn is_over(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.over())
+    }
+
     /// Whether both ends have spoken: of TCP, both have begun.
     pub(super) fn is_established(&self) -> bool {
         self.connection.as_ref().map_or_else(|| self.watch.is_answered(), |connection| connection.is_established())

@@ -1,6 +1,7 @@
 //! Rules are asked about what a flow says, packet by packet, and what is to be told of it is gathered.
 
 mod dropped;
+mod names;
 mod note;
 mod told;
 
@@ -13,12 +14,15 @@ use dropgate_signatures::{
     subject::{self, Direction, Stream, Subject, Transaction},
 };
 
-pub use self::dropped::{dropped, event_names};
 pub use self::told::{Alerted, Candidate, Logged, Watched};
+pub use self::{
+    dropped::dropped,
+    names::{event_names, noticed_names},
+};
 use self::{note::note, told::tell};
 use super::{
     About, Answer, Judged,
-    layer::Layer,
+    layer::{Layer, Parties},
     packet::{Packet, TCP, address},
     reject::replies,
     related::Transfers,
@@ -43,6 +47,12 @@ pub struct Signatures {
     pub limits: Limits,
 }
 
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+
+/// The two ends speak something else.
+const MISMATCH: &[&str] = &["applayer_mismatch_protocol_both_directions"];
 /// Bytes of what was said that an alert has, at most.
 const MOST_PAYLOAD: usize = 4096;
 
@@ -158,14 +168,16 @@ pub(super) fn watch(
     let tcp = packet.walk.protocol == TCP;
     let said = out.stream.stream(direction);
     let (over, settled) = (Direction::BOTH.map(|way| talk.has_ended(way)), talk.settled);
+    let finished = talk.is_over();
     talk.watch.seen[direction as usize] = true;
     talk.watch.windows[direction as usize].say(said);
     talk.watch.remember(held, &packet.walk);
     let stream = (tcp && !said.is_empty()).then_some(said.len());
+    let events = noticed((answer, out.stream.odd.filter(|_| tcp)), packet);
     let mut asked = Asked {
         signatures,
         now_ns,
-        packet: subject::Packet { events: noticed(answer, &packet.walk), ..shown(packet, direction) },
+        packet: subject::Packet { events: &events, ..shown(packet, direction) },
         flow: flow(held, &packet.walk, established, now_ns),
     };
     asked.flow.said = talk.watch.said();
@@ -177,6 +189,7 @@ pub(super) fn watch(
         let Some(mut parser) = layer.take_parser() else { continue };
         // what follows is another conversation
         end(&mut *parser);
+        innermost.iter_mut().for_each(|layer| layer.take_over(&*parser));
         (asked.flow.app, asked.flow.original_app) = (layer.app(), original.filter(|_| at > 0));
         verdict = strictest(verdict, show(&asked, None, Some(&*parser), watch, &mut out.watched));
         tell(&mut *parser, signatures.log, asked.flow.original_app, &mut out.watched);
@@ -191,7 +204,18 @@ pub(super) fn watch(
             }
         }
     }
-    (asked.flow.app, asked.flow.original_app) = (layer.app(), original);
+    layer.begin_second(Parties::of(held, packet), signatures);
+    (asked.flow.app, asked.flow.original_app, asked.flow.mismatch) = (layer.app(), original, layer.mismatch());
+    if over == [true; 2] && packet.payload().is_empty() && packet.walk.tcp_flags & (FIN | SYN | RST) == 0 {
+        // the conversation is over: this one only acknowledges that
+        asked.flow.app = App::Unknown;
+    }
+    if layer.take_mismatch().is_some() {
+        asked.packet.events = MISMATCH;
+        if signatures.log {
+            out.watched.logged.push(Logged::mismatch(direction, layer.app(), original));
+        }
+    }
     if layer.take_fresh() {
         // what the other direction has said was said before anybody read it
         let back = Asked { packet: asked.packet.reversed(), ..asked };
@@ -204,19 +228,35 @@ pub(super) fn watch(
         window.keep(wants.stream.unwrap_or(0));
     }
     let opaque = layer.parser().map(|parser| parser.is_opaque());
-    let pending = matches!(layer.spoken, Spoken::Pending) && (tcp || !settled);
+    let pending = matches!(layer.spoken, Spoken::Pending) && (tcp || !settled)
+        || matches!(layer.spoken, Spoken::Unknown) && layer.awaits_second();
     watch.reads =
         (pending || opaque == Some(false)) && (signatures.log || wants.iter().any(|wants| wants.transactions));
-    let wanted = watch.reads || wants.iter().any(|wants| wants.packets || wants.stream.is_some());
-    let closed = over == [true; 2] && !left;
+    let packets = wants.iter().any(|wants| wants.packets);
+    let wanted = watch.reads || packets || wants.iter().any(|wants| wants.stream.is_some());
+    // what acknowledges the end is a packet too
+    let closed = over == [true; 2] && !left && (!packets || finished);
     // as in Suricata: what is encrypted says nothing to rules
     let encrypted = matches!(layer.app(), App::Tls | App::Ssh) && opaque == Some(true);
     // datagrams that no rule can match do not come here, once nothing else is wanted of them
     watch.over = tcp && (closed || encrypted || !wanted);
-    if let Some(note) = note(talk, signatures, &out.watched) {
+    let mismatch = layer.mismatch();
+    if let Some(note) = note(talk, signatures, mismatch, &out.watched) {
         out.noticed = Some(note);
     }
     follow(verdict, packet, talk, answer, out)
+}
+
+/// Asks the rules about a packet that is none of its flow's: an ICMP error. What they say concerns it alone, and nothing is sent back:
+/// an error is never answered by one (RFC 1122, 3.2.2).
+pub(super) fn alone(held: &Held, of: &Packet<'_>, signatures: &Signatures, now_ns: u64, out: &mut Judged) -> Answer {
+    let events = noticed((Answer::Release, None), of);
+    let packet = subject::Packet { events: &events, ..shown(of, Direction::numbered(held.direction)) };
+    let asked = Asked { signatures, now_ns, packet, flow: flow(held, &of.walk, false, now_ns) };
+    match show(&asked, None, None, &mut Watch::default(), &mut out.watched) {
+        Verdict::Drop(_) | Verdict::Reject(..) => Answer::Drop(Reason::signature),
+        Verdict::Continue | Verdict::Pass(_) => Answer::Release,
+    }
 }
 
 /// The flow has ended: what was not complete is, and is asked about and told of. Its packets are gone, so nothing can be done
@@ -241,7 +281,7 @@ pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut W
         show(&Asked { signatures, now_ns, packet, flow }, None, Some(&*parser), watch, out);
     }
     tell(&mut *parser, signatures.log, original, out);
-    note(talk, signatures, out);
+    note(talk, signatures, None, out);
     Some(Arc::new(About { ended: true, note: talk.told_note(), ..About::new(&held, &walk, &[]) }))
 }
 
@@ -253,6 +293,7 @@ fn flow(held: &Held, walk: &Walk, established: bool, now_ns: u64) -> subject::Fl
         established,
         app: App::Unknown,
         original_app: None,
+        mismatch: None,
         packets: held.packets,
         bytes: [0, 1].map(|way| held.bytes[way] + link * held.packets[way]),
         said: [0; 2],
@@ -270,12 +311,13 @@ fn shown<'a>(packet: &Packet<'a>, direction: Direction) -> subject::Packet<'a> {
     }
 }
 
-/// What was noticed about a packet that is dropped.
-const fn noticed(answer: Answer, walk: &Walk) -> &'static [&'static str] {
-    match answer {
-        Answer::Drop(reason) => event_names(reason, walk.family),
-        _ => &[],
-    }
+/// What was noticed about a packet: why it is dropped, or what is `odd` about its stream.
+fn noticed((answer, odd): (Answer, Option<Reason>), packet: &Packet<'_>) -> Vec<&'static str> {
+    let reason = match answer {
+        Answer::Drop(reason) => Some(reason),
+        _ => odd,
+    };
+    noticed_names(reason, &packet.walk, packet.frame)
 }
 
 /// A packet of which only this is known.
@@ -372,8 +414,9 @@ fn wants(Asked { signatures, packet, flow, .. }: &Asked<'_>, watch: &Watch) -> [
 fn follow(verdict: Verdict, packet: &Packet<'_>, talk: &mut Talk, answer: Answer, out: &mut Judged) -> Answer {
     let flow = match verdict {
         Verdict::Continue => return answer,
+        // what is said is told of all the same
         Verdict::Pass(flow) => {
-            talk.watch.over |= flow;
+            talk.watch.over |= flow && (!talk.watch.reads || talk.watch.state.is_bypassed());
             return answer;
         }
         Verdict::Drop(flow) => flow,

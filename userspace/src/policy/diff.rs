@@ -218,6 +218,7 @@ fn settings(policy: &Policy) -> Words {
         ("events.ethernet", tells.ethernet.to_string()),
         ("events.payload", tells.payload.to_string()),
         ("events.packet", tells.packet.to_string()),
+        ("events.certificates", tells.certificates.to_string()),
         ("events.community_id", tells.community_id.map_or("false".to_owned(), |seed| format!("true, seed {seed}"))),
     ]);
     settings.extend(policy.signatures.iter().flat_map(|signatures| {

@@ -295,11 +295,13 @@ pub struct Tells {
     pub payload: bool,
     /// `packet` and `packet_info` of alerts.
     pub packet: bool,
+    /// `certificate` and `chain` of TLS, and what the client has shown.
+    pub certificates: bool,
 }
 
 impl Default for Tells {
     fn default() -> Self {
-        Self { verdict: true, community_id: None, ethernet: false, payload: false, packet: false }
+        Self { verdict: true, community_id: None, ethernet: false, payload: false, packet: false, certificates: false }
     }
 }
 

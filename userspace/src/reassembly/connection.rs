@@ -23,7 +23,12 @@ pub struct Connection {
     again: Option<Again>,
     /// A SYN+ACK before the one that counts now. The client may have taken it.
     earlier: Option<Again>,
+    /// The numbers of such SYNs, the first [`MANY`].
+    others: Vec<u32>,
 }
+
+/// Different SYNs of one connection that are no more odd than that (Suricata's `stream.max-syn-queued`).
+const MANY: usize = 10;
 
 /// How far both sides of a connection had come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,14 +51,14 @@ enum Carried {
 
 /// A segment that acknowledges, and does nothing else.
 const fn bare(direction: Direction, seq: u32, ack: u32) -> Segment<'static> {
-    let options = Options { scale: None, timestamp: None };
+    let options = Options { scale: None, timestamp: None, echo: None };
     Segment { direction, seq, ack, flags: flag::ACK, window: 0, urgent: 0, options, payload: &[] }
 }
 
 impl Connection {
     /// Nothing was seen yet. The first segment may be a SYN or, if [`Limits::adopt`] says so, any other.
     pub const fn new(limits: &Limits) -> Self {
-        Self { limits: *limits, sides: [None, None], again: None, earlier: None }
+        Self { limits: *limits, sides: [None, None], again: None, earlier: None, others: Vec::new() }
     }
 
     /// Judges a segment, whose packet the caller calls `token`.
@@ -98,9 +103,9 @@ impl Connection {
         self.sides.iter().flatten().any(Side::is_reset) || self.side(direction).is_some_and(Side::has_said_all)
     }
 
-    /// Whether both sides have begun, whatever came later.
+    /// Whether both sides have begun and had that acknowledged, whatever came later.
     pub fn is_established(&self) -> bool {
-        self.sides.iter().all(Option::is_some)
+        self.sides.iter().all(|side| side.as_ref().is_some_and(|side| !side.unanswered()))
     }
 
     /// Whether both sides have begun, and neither has ended.
@@ -143,6 +148,8 @@ impl Connection {
                 let options = Options {
                     scale: (side.seen & seen::SCALE != 0).then_some(side.scale),
                     timestamp: (side.seen & seen::TIMESTAMP != 0).then_some(side.timestamp),
+                    // it was let through
+                    echo: None,
                 };
                 // they carry nothing that could be held
                 let ack = opened[0].seq.wrapping_add(1);
@@ -180,7 +187,7 @@ impl Connection {
             if segment.has(flag::FIN) {
                 return Err(Reason::tcp_syn_fin);
             }
-            let carried = if segment.has(flag::ACK) { self.syn_ack(segment, out)? } else { self.syn(segment)? };
+            let carried = if segment.has(flag::ACK) { self.syn_ack(segment, out)? } else { self.syn(segment, out)? };
             if matches!(carried, Carried::Pass) {
                 return Ok(Answer::Release);
             }
@@ -188,6 +195,7 @@ impl Connection {
             // receivers drop it (RFC 9293, 3.10.7.4, fifth)
             return Err(Reason::tcp_without_ack);
         } else {
+            self.answers(segment)?;
             self.choose(segment);
             self.adopt(segment)?;
         }
@@ -209,7 +217,7 @@ impl Connection {
     }
 
     /// A SYN that acknowledges nothing: it begins this side, or may begin another connection.
-    fn syn(&mut self, segment: &Segment<'_>) -> Result<Carried, Reason> {
+    fn syn(&mut self, segment: &Segment<'_>, out: &mut Outcome) -> Result<Carried, Reason> {
         let mine = segment.direction;
         let begun = match (self.side(mine), self.side(mine.opposite())) {
             (Some(side), _) => side.began_with(segment.seq) && !side.is_reset(),
@@ -223,6 +231,9 @@ impl Connection {
             }
         };
         if begun {
+            if let Some(side) = self.side_mut(mine) {
+                side.begins_again(segment.options);
+            }
             return Ok(Carried::Judge);
         }
         // its receiver challenges it, or begins anew and says so by acknowledging it
@@ -230,6 +241,13 @@ impl Connection {
             return Err(Reason::tcp_syn_conflict);
         }
         self.again = Some(Again { direction: mine, seq: segment.seq, options: segment.options });
+        if !self.others.contains(&segment.seq) {
+            if self.others.len() < MANY {
+                self.others.push(segment.seq);
+            } else {
+                out.odd = Some(Reason::tcp_syn_flood);
+            }
+        }
         Ok(Carried::Pass)
     }
 
@@ -246,8 +264,10 @@ impl Connection {
             }
             self.sides = [None, None];
             self.sides[theirs as usize] = Some(Side::from_syn(theirs, again.seq, again.options));
+            self.others.clear();
             out.restarted = true;
         }
+        self.answers(segment)?;
         match self.side(theirs) {
             Some(side) => {
                 side.may_acknowledge(segment.ack, &self.limits)?;
@@ -266,6 +286,17 @@ impl Connection {
             }
         }
         Ok(Carried::Judge)
+    }
+
+    /// The first segment of a side whose other one has said nothing but a SYN: its receiver drops it if it echoes no timestamp of that.
+    fn answers(&self, segment: &Segment<'_>) -> Result<(), Reason> {
+        let (mine, theirs) = (segment.direction, segment.direction.opposite());
+        let first =
+            self.side(mine).is_none() && self.again.is_none_or(|again| segment.ack != again.seq.wrapping_add(1));
+        match self.side(theirs) {
+            Some(side) if first && side.unanswered() && !side.is_echoed(segment) => Err(Reason::tcp_timestamp_old),
+            _ => Ok(()),
+        }
     }
 
     /// A segment of a client that was offered two beginnings says which one it has taken.
@@ -315,9 +346,12 @@ impl Connection {
             self.again = None;
             return Ok(());
         }
+        let alone = self.side(theirs).is_none();
         if let Some(side) = self.side_mut(mine) {
-            return side.rst(segment.seq, out);
+            // in answer to what was dropped: nothing has begun that it could end
+            return if alone && side.unanswered() { Ok(()) } else { side.rst(segment, out) };
         }
+        self.answers(segment)?;
         match self.side(theirs) {
             // a SYN refused (RFC 9293, 3.10.7.3): the sequence number is of no meaning
             Some(side) if segment.has(flag::ACK) => side.may_acknowledge(segment.ack, &self.limits).map(|_| ()),

@@ -50,6 +50,8 @@ pub struct Outcome {
     /// So many bytes of this direction were never seen and the receiver has them; only where a connection was met in mid-stream, or [`Limits::gaps`] allows it. Those
     /// in [`Outcome::stream`] come after the gap.
     pub gap: Option<(Direction, u64)>,
+    /// What is odd about a segment that is let through.
+    pub odd: Option<Reason>,
     streams: [Vec<u8>; 2],
 }
 
@@ -63,7 +65,7 @@ impl Outcome {
         self.let_go.clear();
         self.discard.clear();
         self.restarted = false;
-        self.gap = None;
+        (self.gap, self.odd) = (None, None);
         for stream in &mut self.streams {
             stream.clear();
         }

@@ -21,8 +21,9 @@ pub mod flag {
 pub struct Options {
     /// Window scale (RFC 7323, 2.2), a shift.
     pub scale: Option<u8>,
-    /// The sender's timestamp (RFC 7323, 3.2).
+    /// The sender's timestamp, and the one that it echoes (RFC 7323, 3.2).
     pub timestamp: Option<u32>,
+    pub echo: Option<u32>,
 }
 
 /// Whether checksums are looked at.
@@ -97,8 +98,9 @@ impl Options {
                     let Some((option, after)) = rest.split_at_checked(usize::from(length)) else { break };
                     match (kind, option) {
                         (3, [_, _, shift]) => options.scale = Some(*shift),
-                        (8, [_, _, a, b, c, d, ..]) if length == 10 => {
+                        (8, [_, _, a, b, c, d, echo @ ..]) if length == 10 => {
                             options.timestamp = Some(u32::from_be_bytes([*a, *b, *c, *d]));
+                            options.echo = echo.first_chunk().map(|echo| u32::from_be_bytes(*echo));
                         }
                         _ => {}
                     }

@@ -46,6 +46,8 @@ pub(super) struct Side {
     scale: Option<u8>,
     /// The timestamp that the receiver has noted (TS.Recent), or an earlier one.
     timestamp: Option<u32>,
+    /// The timestamp that its SYN said last, of those that said it again.
+    offered: Option<u32>,
     held: Vec<Held>,
     prefix: Vec<u8>,
 }
@@ -64,6 +66,7 @@ impl Side {
             reset: false,
             scale: None,
             timestamp: None,
+            offered: None,
             held: Vec::new(),
             prefix: Vec::new(),
         }
@@ -71,7 +74,25 @@ impl Side {
 
     /// A side that begins with this SYN.
     pub fn from_syn(direction: Direction, seq: u32, options: Options) -> Self {
-        Self { scale: options.scale, timestamp: options.timestamp, ..Self::new(direction, seq, false) }
+        let Options { scale, timestamp, .. } = options;
+        Self { scale, timestamp, offered: timestamp, ..Self::new(direction, seq, false) }
+    }
+
+    /// Its SYN was said again.
+    pub fn begins_again(&mut self, options: Options) {
+        self.offered = self.offered.and(options.timestamp).or(self.offered);
+    }
+
+    /// Whether what answers its SYN may carry these timestamps: the SYN had some, and one of them is echoed. Receivers drop what
+    /// does not, in this state also a RST (Linux, `tcp_rcv_synsent_state_process`). An echo of zero is none. Where the SYN had none, a
+    /// SYN may all the same: some path took them from the client's.
+    pub fn is_echoed(&self, segment: &Segment<'_>) -> bool {
+        let Options { timestamp: Some(_), echo: Some(1..), .. } = segment.options else { return true };
+        let echo = segment.options.echo.unwrap_or_default();
+        match (self.timestamp, self.offered) {
+            (Some(first), Some(last)) => echo.wrapping_sub(first) <= last.wrapping_sub(first),
+            _ => segment.has(flag::SYN),
+        }
     }
 
     /// A side met in mid-stream, whose next byte is expected at this sequence number.
@@ -108,7 +129,7 @@ impl Side {
 
     /// What its SYN offered.
     pub const fn options(&self) -> Options {
-        Options { scale: self.scale, timestamp: self.timestamp }
+        Options { scale: self.scale, timestamp: self.timestamp, echo: None }
     }
 
     pub const fn is_adopted(&self) -> bool {
@@ -360,8 +381,10 @@ impl Side {
 
     /// Judges a RST of this side (RFC 5961, 3.2). One that the receiver obeys ends what this side may say; one that it answers with
     /// a challenge, or obeys because it is older than that, goes on and changes nothing here.
-    pub fn rst(&mut self, seq: u32, out: &mut Outcome) -> Result<(), Reason> {
-        let place = self.place(seq);
+    pub fn rst(&mut self, segment: &Segment<'_>, out: &mut Outcome) -> Result<(), Reason> {
+        let place = self.place(segment.seq);
+        // it is obeyed all the same (RFC 7323, 5.2)
+        out.odd = self.in_time(segment).err();
         if place == self.sent() || self.acked == Some(place) {
             self.reset = true;
             self.discard(Reason::tcp_after_reset, out);

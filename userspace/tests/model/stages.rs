@@ -59,7 +59,6 @@ impl Model {
                 && packet.icmp_type.is_some_and(|kind| [131, 132, 133, 135, 143].contains(&kind)));
         note(packet.src.is_unspecified() && !asks_for_an_address, Reason::source_unspecified);
         note(packet.dst.is_unspecified(), Reason::destination_unspecified);
-        note(packet.ttl == 0, Reason::ttl_zero);
         found
     }
 

@@ -76,8 +76,12 @@ pub fn check(bytes: &[u8]) {
         let (payload, rest) = script.0.split_at(length);
         script.0 = rest;
         let options = match shape >> 5 {
-            0 => Options { scale: Some(script.byte()), timestamp: None },
-            1 => Options { scale: None, timestamp: Some(u32::from(script.byte())) },
+            0 => Options { scale: Some(script.byte()), ..Options::default() },
+            1 => Options {
+                timestamp: Some(u32::from(script.byte())),
+                echo: Some(u32::from(script.byte())),
+                ..Options::default()
+            },
             _ => Options::default(),
         };
         let window = if shape >> 5 == 2 { u16::from(script.byte()) } else { 500 };

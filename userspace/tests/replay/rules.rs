@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     announced::Connection,
-    packets::{Ip, UDP, udp},
+    packets::{ICMP, ICMPV6, Ip, TCP, UDP, icmp, icmp_error, tcp, udp},
     pcap::{ETHERNET, every_ms, pcap},
 };
 
@@ -211,4 +211,76 @@ fn bundled_rules_hit_what_they_are_made_for() {
         .map(|(case, alerts)| format!("{} got {alerts:?}", case.name))
         .collect();
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+/// The alerts of a capture: SID, number of the packet, action.
+fn alerts(rules: &str, capture: Vec<u8>) -> Vec<(u64, u64, String)> {
+    let directory = tempfile::tempdir().unwrap();
+    let icmp = "[[zone.inside.egress]]\nname = \"ping\"\nicmp = [8]\nicmpv6 = [128]\n\n[fragments]";
+    let policy = POLICY.replace("[fragments]", icmp) + "files = [\"own.rules\"]\n";
+    fs::write(directory.path().join("policy.toml"), policy).unwrap();
+    fs::write(directory.path().join("own.rules"), rules).unwrap();
+    fs::write(directory.path().join("own.pcap"), capture).unwrap();
+    let replay = Command::new(env!("CARGO_BIN_EXE_dropgate"))
+        .args(["replay", "--policy", "policy.toml", "--initiator-inside", "--summary", "--eve", "eve.json", "own.pcap"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
+    let eve = fs::read_to_string(directory.path().join("eve.json")).unwrap();
+    let events = eve.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let told = events.filter(|event| event["event_type"] == "alert").map(|event| {
+        let action = event["alert"]["action"].as_str().unwrap().to_owned();
+        (event["alert"]["signature_id"].as_u64().unwrap(), event["pcap_cnt"].as_u64().unwrap(), action)
+    });
+    told.collect()
+}
+
+/// Packets that belong to no flow of their own, that are dropped, or odd, are shown to rules as the others are.
+#[test]
+fn rules_see_every_kind_of_packet() {
+    let rules = "alert udp any any -> any any (vlan.id:300; sid:1;)\n\
+        alert udp any any -> any any (vlan.id:8,1; vlan.layers:2; sid:2;)\n\
+        alert icmp any any -> any any (itype:3; icode:3; content:\"quoted\"; sid:3;)\n\
+        alert icmp any any -> any any (itype:5; sid:4;)\n\
+        drop icmp any any -> any any (itype:11; sid:5;)\n\
+        alert pkthdr any any -> any any (decode-event:icmpv4.unknown_code; sid:6;)\n\
+        alert pkthdr any any -> any any (decode-event:ipv6.exthdr_useless_fh; sid:7;)\n\
+        alert tcp any any -> any any (flags:0; content:\"nothing\"; sid:8;)\n";
+    let ip = |from: &str, to: &str| Ip::new(from.parse().unwrap(), to.parse().unwrap());
+    let (out, back) = (ip("192.0.2.5", "192.0.2.7"), ip("192.0.2.7", "192.0.2.5"));
+    let asked = udp(40_000, 9, b"quoted");
+    let quoted = out.packet(UDP, &asked);
+    let six = ip("2001:db8::5", "2001:db8::7");
+    // one that is whole all the same
+    let mut useless = vec![ICMPV6, 0, 0, 0, 0, 0, 0, 7];
+    useless.extend(icmp(128, 0, 3));
+    let frames = [
+        out.frame(&[300], UDP, &asked),
+        out.frame(&[7, 8], UDP, &udp(40_001, 9, b"two tags")),
+        back.frame(&[], ICMP, &icmp_error(3, 3, &quoted)),
+        // about nothing that was seen
+        back.frame(&[], ICMP, &icmp_error(3, 3, &ip("192.0.2.5", "192.0.2.99").packet(UDP, &asked))),
+        back.frame(&[], ICMP, &icmp_error(5, 1, &quoted)),
+        back.frame(&[], ICMP, &icmp_error(11, 0, &quoted)),
+        out.frame(&[], ICMP, &icmp(8, 9, 2)),
+        six.frame(&[], 44, &useless),
+        out.frame(&[], TCP, &tcp(40_000, 80, 0, b"nothing")),
+        // it goes on where it did
+        out.frame(&[300], UDP, &asked),
+    ];
+    let told = alerts(rules, pcap(ETHERNET, &every_ms(frames)));
+    let expected = [
+        (1, 1, "allowed"),
+        (2, 2, "allowed"),
+        (3, 3, "allowed"),
+        (3, 4, "blocked"),
+        (4, 5, "blocked"),
+        (5, 6, "blocked"),
+        (6, 7, "allowed"),
+        (7, 8, "allowed"),
+        (8, 9, "blocked"),
+        (1, 10, "allowed"),
+    ];
+    assert_eq!(told, expected.map(|(sid, packet, action)| (sid, packet, action.to_owned())));
 }

@@ -84,7 +84,7 @@ impl Real {
         assert_eq!(self.bench.miscounted_zones(), [], "zones whose live flows are miscounted");
     }
 
-    fn counter(&self, name: &str) -> Counter {
+    pub fn counter(&self, name: &str) -> Counter {
         self.bench.reason_counter(reason(name)).expect("a counter")
     }
 

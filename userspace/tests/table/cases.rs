@@ -196,7 +196,7 @@ pub const ANOMALY: &[Case] = cases! {
     "no source", ALL.as_slice(), |net| between(net, net.pick("0.0.0.0", "::"), net.server(), "source_unspecified");
     "loopback destination", ALL.as_slice(), |net| between(net, net.client(), net.pick("127.0.0.1", "::1"), "destination_loopback");
     "no destination", ALL.as_slice(), |net| between(net, net.client(), net.pick("0.0.0.0", "::"), "destination_unspecified");
-    "TTL zero", ALL.as_slice(), |net| vec![lan(net, &net.out().ttl(0), TCP, &tcp(443, SYN), "ttl_zero")];
+    "TTL zero", ALL.as_slice(), |net| vec![lan(net, &net.out().ttl(0), TCP, &tcp(443, SYN), "allowed")];
 };
 
 /// A first fragment of a connection's start, and what comes after it.

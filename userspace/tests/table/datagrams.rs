@@ -2,7 +2,7 @@
 
 use dropgate_abi::{
     flow::Flow,
-    hold::{Settle, settled},
+    hold::{Settle, part, settled},
     walk::{Walk, action, hook},
 };
 
@@ -11,7 +11,7 @@ use super::{
     held::ask,
     net::{ALL, LAN0, Net, V4, WAN0, policy},
 };
-use crate::packets::{self, ICMP, ICMPV6, UDP};
+use crate::packets::{self, ICMP, ICMPV6, Ip, UDP};
 
 const RULES: &str = r#"
 drop udp any any -> any 53 (msg:"long"; content:"a long pattern"; sid:1;)
@@ -117,6 +117,49 @@ fn other_protocols_are_held_for_rules_alone() {
         real.ingress(net.name, LAN0, &ping(1, b"payload?"), "held");
         real.ingress(net.name, LAN0, &ping(2, b"nothing!"), "allowed");
         real.ingress(net.name, LAN0, &ping(3, b"payload?"), "held");
+    }
+}
+
+/// An ICMP error is held by itself: it has no number among the packets of the flow that it quotes.
+#[test]
+fn an_error_is_held_beside_the_flow_that_it_quotes() {
+    for net in &ALL {
+        let mut real = Real::new(&policy());
+        let kind = if net.v4 { 3 } else { 1 };
+        real.commit_with(&signed(), &format!("drop icmp any any -> any any (itype:{kind}; sid:1;)\n"));
+        held(&mut real, net.name, LAN0, &asks(net, b"first"));
+        let before = flow(&real);
+        let quoted = net.out().packet(UDP, &packets::udp(2000, 53, b"first"));
+        let error = |message: &[u8]| Ip::new(net.outside(99), net.client()).frame(&[], net.icmp(), message);
+        let walk = real.ingress(net.name, WAN0, &error(&net.unreachable(&quoted)), "held");
+        assert_eq!((walk.part, walk.flow_id, walk.direction), (part::ERROR, before.id, 1), "{}", net.name);
+        assert_eq!(flow(&real).hold, before.hold, "{}", net.name);
+        let other = packets::icmp_error(if net.v4 { 11 } else { 3 }, 0, &quoted);
+        real.ingress(net.name, WAN0, &error(&other), "icmp_error");
+        real.commit(&inspected());
+        real.ingress(net.name, WAN0, &error(&net.unreachable(&quoted)), "icmp_error");
+    }
+}
+
+/// What is odd and passes is noted, and held only where a rule asks about it.
+#[test]
+fn what_is_odd_is_held_where_rules_ask() {
+    for net in &ALL {
+        let mut real = Real::new(&inspected());
+        let (kind, family) = if net.v4 { (8, "v4") } else { (128, "v6") };
+        let odd = net.out().frame(net.tags, net.icmp(), &packets::icmp(kind, 7, 1));
+        let noted = |real: &Real| real.counter("icmp_code_unknown").packets;
+        real.ingress(net.name, LAN0, &odd, "allowed");
+        assert_eq!(noted(&real), 1, "{}", net.name);
+        let asks = |event: &str| format!("alert pkthdr any any -> any any (decode-event:{event}; sid:1;)\n");
+        real.commit_with(&signed(), &asks("udp.len_invalid"));
+        real.ingress(net.name, LAN0, &odd, "flow");
+        assert_eq!(noted(&real), 2, "{}", net.name);
+        real.commit_with(&signed(), &asks(&format!("icmp{family}.unknown_code")));
+        real.ingress(net.name, LAN0, &odd, "held");
+        assert_eq!(noted(&real), 2, "{}: the inspector tells of it", net.name);
+        let none = net.out().ttl(0).frame(net.tags, UDP, &packets::udp(2000, 53, b"first"));
+        real.ingress(net.name, LAN0, &none, "held");
     }
 }
 

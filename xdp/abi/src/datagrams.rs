@@ -57,7 +57,9 @@ pub struct Datagrams {
     /// Groups with grams, by [`tier`].
     pub tiers: [u16; tier::TIERS],
     /// Not zero: rules ask what is wrong with fragments, so that they are all put together.
-    pub fragments: u16,
+    pub fragments: u8,
+    /// Not zero: rules ask what is odd about packets that pass, so that [`crate::walk::parsed::ODD`] ones are held.
+    pub odd: u8,
     /// The parts of a payload where [`tier::HEAD`] grams begin, and [`tier::HEAD_TINY`] ones.
     pub heads: [u8; 2],
     /// What rules match of which no gram is known.

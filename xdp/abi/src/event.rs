@@ -17,6 +17,20 @@ pub struct PacketEvent {
 /// Bytes of payload that an event shows.
 pub const SAID: usize = 32;
 
+/// The same, and how its frame begins, where there are rules that may be asked about it. Its first bytes are a [`PacketEvent`].
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
+pub struct ShownEvent {
+    pub event: PacketEvent,
+    /// Bytes of the frame. Of a longer one than there is room for, those that are there are no whole packet.
+    pub frame_len: u32,
+    pub _pad: u32,
+    pub frame: [u8; SHOWN as usize],
+}
+
+/// Bytes of a frame that an event has at most; a power of two.
+pub const SHOWN: u32 = 2048;
+
 /// A flow that left the table other than by the daemon's hand. `kind` is [`FLOW_END`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
@@ -27,9 +41,9 @@ pub struct FlowEnd {
     pub flow: Flow,
 }
 
-/// A packet was dropped, or something odd was seen: [`PacketEvent`].
+/// A packet was dropped, or something odd was seen: [`PacketEvent`] or [`ShownEvent`].
 pub const PACKET: u32 = 1;
 /// A flow was pushed out or its tuple used again: [`FlowEnd`].
 pub const FLOW_END: u32 = 2;
 
-plain!(PacketEvent = 176, FlowEnd = 144);
+plain!(PacketEvent = 176, ShownEvent = 184 + SHOWN as usize, FlowEnd = 144);

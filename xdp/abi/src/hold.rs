@@ -50,6 +50,8 @@ pub mod part {
     pub const BESIDE: u8 = 2;
     /// A later fragment, without a number: nothing is known of its flow.
     pub const LATER: u8 = 3;
+    /// An ICMP error about a packet of the flow, without a number: rules are asked about it by itself.
+    pub const ERROR: u8 = 4;
 }
 
 /// Mark of what this gateway itself put on a hold device: [`Held::token`], and of released frames the socket's mark.

@@ -136,6 +136,9 @@ reasons! {
     35  icmp_truncated           Parse AnomalyDrop "" "the ICMP header is incomplete"
     36  sctp_truncated           Parse AnomalyDrop "" "the SCTP header is incomplete"
     37  ip6_jumbogram            Parse Drop "" "IPv6 payload length zero with a payload behind it (RFC 2675)"
+    38  icmp_type_unknown        Parse Anomaly "" "an ICMP message of a type that nothing defines"
+    39  icmp_code_unknown        Parse Anomaly "" "an ICMP message with a code that its type does not have"
+    40  ip6_fragment_useless     Parse Anomaly "" "an IPv6 packet that is whole, with a fragment header (RFC 6946)"
 
     50  vlan_unknown             Ingress Drop "" "a VLAN on which the policy knows no zone"
     51  interface_unknown        Ingress Drop "" "a packet from an interface that the policy does not name"
@@ -153,7 +156,7 @@ reasons! {
     69  source_loopback          Anomaly AnomalyDrop "" "a loopback address as source"
     70  source_unspecified       Anomaly AnomalyDrop "" "the unspecified address as source, where nothing allows it"
     71  destination_loopback     Anomaly AnomalyDrop "" "a loopback address as destination"
-    72  ttl_zero                 Anomaly AnomalyDrop "" "TTL or hop limit zero"
+    72  ttl_zero                 Anomaly Anomaly "" "TTL or hop limit zero: a router drops it, a host takes it (RFC 1812, 5.3.1; RFC 1122, 3.2.1.7)"
     73  destination_unspecified  Anomaly AnomalyDrop "" "the unspecified address as destination"
 
     80  fragment_denied          Fragment Drop "T1599" "a fragment of a protocol whose fragments the policy drops"
@@ -222,7 +225,7 @@ reasons! {
     183 tcp_without_ack          Content AnomalyDrop "" "a TCP segment without ACK that is neither SYN nor RST (RFC 9293, 3.10.7.4)"
     184 tcp_ack_invalid          Content AnomalyDrop "" "acknowledges what was not sent, or what is long past (RFC 5961, 5.2)"
     185 tcp_out_of_window        Content AnomalyDrop "" "a TCP segment outside of what its receiver takes"
-    186 tcp_timestamp_old        Content AnomalyDrop "" "a TCP timestamp older than one that was accepted (RFC 7323, 5.3)"
+    186 tcp_timestamp_old        Content AnomalyDrop "" "a TCP timestamp older than one that was accepted (RFC 7323, 5.3), or in answer to a SYN that did not say it"
     187 tcp_bytes_differ         Content AnomalyDrop "" "other bytes than the first copy had in the same place"
     188 tcp_bytes_forgotten      Content Drop "" "a retransmission that can no longer be compared with what was inspected"
     189 tcp_after_fin            Content AnomalyDrop "" "data beyond the end of the stream"
@@ -233,6 +236,7 @@ reasons! {
     194 tcp_held_limit           Content Error "" "out of order, and as much of the connection is held as may be"
     195 tcp_unacknowledged_limit Content Error "" "more unacknowledged bytes of a connection than can be remembered"
     196 tcp_urgent               Content Drop "" "TCP urgent data, which the policy drops"
+    197 tcp_syn_flood            Content Anomaly "" "more beginnings of one TCP connection than a client has reason for, all different"
 
     200 datagram_overlap         Content AnomalyDrop "" "overlaps another fragment of its datagram (RFC 5722)"
     201 datagram_length          Content AnomalyDrop "" "contradicts another fragment on where their datagram ends"

@@ -1,6 +1,10 @@
 //! A packet on its way through the stages: what each has found out so far.
 
-use crate::{plain, reason::Reason, tuple::Address};
+use crate::{
+    plain,
+    reason::Reason,
+    tuple::{Address, V4, V6},
+};
 
 /// Filled in by the stages from top to bottom. In [`crate::control::mode::TRACE`] the verdict stage copies it to `TRACE`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,6 +82,44 @@ pub struct Walk {
     pub _pad: [u8; 4],
 }
 
+impl Walk {
+    /// What is odd about a packet that is [`parsed::ODD`].
+    pub const fn odd(&self) -> Reason {
+        if self.ttl == 0 {
+            return Reason::ttl_zero;
+        }
+        match (self.family, self.protocol) {
+            _ if self.l4 == 0 => Reason::ip6_fragment_useless,
+            (V4, 1) | (V6, 58) => match icmp_oddity(self.family, self.icmp_type, self.icmp_code) {
+                Some(reason) => reason,
+                None => Reason::ip6_fragment_useless,
+            },
+            _ => Reason::ip6_fragment_useless,
+        }
+    }
+}
+
+/// What is odd about the type or the code of an ICMP message: neither RFC 792, RFC 950, RFC 1256 and RFC 1812 nor the registry of
+/// RFC 4443 has it.
+#[inline(always)]
+pub const fn icmp_oddity(family: u8, kind: u8, code: u8) -> Option<Reason> {
+    let most = match (family, kind) {
+        (V4, 3) => 15,
+        (V4, 5) => 3,
+        (V4, 11) => 1,
+        (V4, 9 | 10) => 16,
+        (V4, 0 | 4 | 8 | 12..=18) => 0,
+        (V6, 1) => 8,
+        (V6, 3) => 1,
+        (V6, 4) => 3,
+        (V6, 138) => u8::MAX,
+        (V6, 139 | 140) => 2,
+        (V6, 2 | 128..=159) => 0,
+        _ => return Some(Reason::icmp_type_unknown),
+    };
+    if code > most { Some(Reason::icmp_code_unknown) } else { None }
+}
+
 /// Values of [`Walk::hook`].
 pub mod hook {
     /// XDP, where a frame comes in.
@@ -98,6 +140,8 @@ pub mod parsed {
     pub const ICMP_ERROR: u8 = 8;
     /// Merged by the kernel from several packets (tcx only): lengths are not those of the wire.
     pub const MERGED: u8 = 16;
+    /// Odd in a way that decides nothing: see [`Walk::odd`](super::Walk::odd).
+    pub const ODD: u8 = 32;
 }
 
 /// Values of [`Walk::found`].

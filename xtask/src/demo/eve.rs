@@ -65,21 +65,33 @@ impl Events {
     /// Waits for a drop event since the mark; nothing if none comes in time. An event with the reason that is hoped for is
     /// preferred over others, because one try may make several.
     pub fn drop_since_mark(&self, wanted: &Wanted, reason: &str) -> Result<Option<Value>> {
+        let hoped = self.wait(|event| wanted.holds(event) && event["dropgate"]["reason"] == reason)?;
+        Ok(hoped.or(self.drops(wanted)?.pop()))
+    }
+
+    /// Waits for an alert of a rule since the mark; nothing if none comes in time.
+    pub fn alert_since_mark(&self, sid: u32) -> Result<Option<Value>> {
+        self.wait(|event| event["alert"]["signature_id"] == sid)
+    }
+
+    /// Drop events since the mark, as far as they are written.
+    pub fn drops(&self, wanted: &Wanted) -> Result<Vec<Value>> {
+        self.since_mark(|event| wanted.holds(event))
+    }
+
+    /// Waits for an event since the mark of which this holds.
+    fn wait(&self, holds: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
         let start = Instant::now();
         loop {
-            let mut found = self.drops(wanted)?;
-            if let Some(at) = found.iter().position(|event| event["dropgate"]["reason"] == reason) {
-                return Ok(Some(found.swap_remove(at)));
-            }
-            if start.elapsed() > LIMIT {
-                return Ok(found.pop());
+            let found = self.since_mark(&holds)?;
+            if !found.is_empty() || start.elapsed() > LIMIT {
+                return Ok(found.into_iter().next());
             }
             thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Drop events since the mark, as far as they are written.
-    pub fn drops(&self, wanted: &Wanted) -> Result<Vec<Value>> {
+    fn since_mark(&self, holds: impl Fn(&Value) -> bool) -> Result<Vec<Value>> {
         let mut text = String::new();
         if let Ok(mut file) = File::open(&self.path) {
             file.seek(SeekFrom::Start(self.offset))
@@ -91,7 +103,7 @@ impl Events {
         whole
             .lines()
             .map(|line| serde_json::from_str(line).with_context(|| format!("not JSON in the event file: {line}")))
-            .filter(|event| event.as_ref().map_or(true, |event| wanted.holds(event)))
+            .filter(|event| event.as_ref().map_or(true, &holds))
             .collect()
     }
 }

@@ -7,6 +7,7 @@ mod inspected;
 mod load;
 mod policy;
 mod rows;
+mod signatures;
 mod stage;
 mod table;
 
@@ -32,6 +33,7 @@ pub struct Arguments {
 const FIRST: &str = "docs/examples/office.toml";
 const SECOND: &str = "docs/examples/office-later.toml";
 const THIRD: &str = "docs/examples/inspected.toml";
+const FOURTH: &str = "docs/examples/signatures.toml";
 
 /// Runs it. The exit code is 1 if anything differs from what the policies say.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -47,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     shell::step("building the gateway, its zones and the servers in network namespaces");
     let mut lab = Gateway::new(Kind::Masquerade, Options { keep: arguments.keep })?;
     lab.start_servers()?;
-    let [first, second, third] = [FIRST, SECOND, THIRD].map(|file| shell::root().join(file));
+    let [first, second, third, fourth] = [FIRST, SECOND, THIRD, FOURTH].map(|file| shell::root().join(file));
     shell::step(&format!("starting `dropgate run --policy {FIRST}` on the gateway"));
     let daemon = Daemon::start(&mut lab, &program, &first)?;
     let events = Events::new(&daemon.events);
@@ -67,6 +69,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     load::push(&mut stage, &second)?;
     shell::step(&format!("what is said on a port: `dropgate apply {THIRD}`"));
     inspected::inspected(&mut stage, &third)?;
+    shell::step(&format!("rules: `dropgate apply {FOURTH}`"));
+    signatures::signatures(&mut stage, &fourth)?;
     if !arguments.keep {
         shell::step("`dropgate stop --detach`");
         load::detached(&mut stage)?;
@@ -110,11 +114,12 @@ fn print_commands(lab: &Gateway, program: &Path) {
     let (office, gw) = (at(&lab.office), at(&lab.gw));
     let program = program.display();
     println!(
-        "The gateway is up, with {THIRD} in force. Things to try:
+        "The gateway is up, with {FOURTH} in force. Things to try:
 
   {office} curl http://{server}:8088/                # allowed: HTTP where it belongs
   {office} curl -k -m 2 https://{other}:8088/       # dropped: TLS where it does not
   {office} curl -m 2 http://{server}:8081/           # dropped: no service names the port
+  {office} curl -m 2 -d id=1 http://{server}/gate.php   # dropped: a rule is against it
   {gw} {program} status
   {gw} {program} events
   {gw} {program} flows

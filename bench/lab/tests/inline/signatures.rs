@@ -1,6 +1,7 @@
 //! Rules against real clients: what they drop and reject, what they let alone, and how others take their place.
 
 use std::{
+    io::ErrorKind,
     net::{SocketAddr, TcpStream, UdpSocket},
     time::Duration,
 };
@@ -136,6 +137,25 @@ fn senders_of_datagrams_to_a_gateway_that_masquerades() {
     datagrams_are_answered(Kind::Masquerade);
 }
 
+/// A rule whose expression takes more steps than it may is told of by its number, and holds up nobody.
+#[test]
+fn a_rule_that_hits_its_limits() {
+    let rules = "drop http any any -> any any (msg:\"endless\"; http.uri; pcre:\"/^\\/(?:a+)+$/\"; sid:31; rev:4;)\n";
+    let (lab, daemon) = start(Kind::Route, rules);
+    let mark = daemon.events.mark();
+    works(&lab.office, &format!("curl -s -m 3 http://{SERVER}/{}", "a".repeat(2_000) + "b"));
+    let mut limited = Value::Null;
+    wait_until("an event of the limit", LIMIT, || {
+        let told = daemon.events.since(mark).into_iter().find(|event| event["anomaly"]["event"] == "rule_limited");
+        limited = told.map(|event| event["dropgate"]["limited"].clone()).unwrap_or_default();
+        Ok(!limited.is_null())
+    })
+    .unwrap();
+    assert_eq!((&limited["signature_id"], &limited["rev"]), (&31.into(), &4.into()), "{limited}");
+    let status = daemon.status();
+    assert_eq!(status["signatures"]["limited"][0]["sid"], 31, "{}", status["signatures"]);
+}
+
 /// Whether a connection to the server can be opened.
 fn opens(lab: &Gateway, port: u16) -> bool {
     let server = SocketAddr::new(SERVER.parse().unwrap(), port);
@@ -185,6 +205,69 @@ fn what_is_malformed_is_told_of() {
     parts.insert(1, second);
     parts.iter().for_each(|part| wire.send(&[], part));
     assert_eq!(alert(&wire.daemon, mark, 22)["alert"]["action"], "blocked");
+}
+
+/// A server without anybody on a port says so: a rule may let that be heard, or not.
+fn unreachable(kind: Kind) {
+    let lab = with_servers(kind);
+    let probe = "\n[[zone.office.egress]]\nname = \"probe\"\nudp = [4242]\n";
+    let rules =
+        |action: &str| format!("{action} icmp any any -> any any (msg:\"nobody there\"; itype:3; icode:3; sid:41;)\n");
+    lab.write("own.rules", &rules("alert")).unwrap();
+    let daemon = Daemon::start(&lab, &policies::office(kind, &(lines(&["own.rules"]) + probe)));
+    let refused = || {
+        let probe = || {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            socket.connect((SERVER, 4242)).unwrap();
+            socket.send(b"anybody?").unwrap();
+            socket.recv(&mut [0; 16]).unwrap_err().kind()
+        };
+        lab.office.enter(probe).unwrap()
+    };
+    let mark = daemon.events.mark();
+    assert_eq!(refused(), ErrorKind::ConnectionRefused);
+    let told = alert(&daemon, mark, 41);
+    assert_eq!((&told["alert"]["action"], &told["icmp_type"]), (&"allowed".into(), &3.into()), "{told}");
+    lab.write("own.rules", &rules("drop")).unwrap();
+    daemon.apply(daemon.policy());
+    let mark = daemon.events.mark();
+    assert_eq!(refused(), ErrorKind::WouldBlock);
+    let told = alert(&daemon, mark, 41);
+    assert_eq!((&told["alert"]["action"], &told["dest_ip"]), (&"blocked".into(), &OFFICE.into()), "{told}");
+    assert_eq!(daemon.count("signature"), 1);
+    // the flow that it was about goes on
+    lab.write("own.rules", "").unwrap();
+    daemon.apply(daemon.policy());
+    assert_eq!(refused(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn unreachable_through_a_gateway_that_routes() {
+    unreachable(Kind::Route);
+}
+
+#[test]
+fn unreachable_through_a_gateway_that_masquerades() {
+    unreachable(Kind::Masquerade);
+}
+
+/// What the programs drop, because nobody asked for it, is shown to rules with what it says.
+#[test]
+fn what_is_dropped_is_told_of_with_its_bytes() {
+    let rules = "alert icmp any any -> any any (msg:\"a way round\"; itype:5; content:\"quoted\"; icmpv4.hdr; content:\"|c0 00 02 63|\"; sid:51;)\n\
+        drop pkthdr any any -> any any (msg:\"a code\"; decode-event:icmpv4.unknown_code; sid:52;)\n";
+    let lines = lines(&["own.rules"]) + "\n[[zone.office.egress]]\nname = \"ping\"\nicmp = [8]\n";
+    let wire = Wire::with_files(&policies::office(Kind::Route, &lines), &[("own.rules", rules)]);
+    let path = Path::new(OFFICE, SERVER, (4_000, 80));
+    let mark = wire.daemon.events.mark();
+    wire.send(&[], &path.icmp(&[&[5, 1, 0, 0, 192, 0, 2, 99][..], &path.udp(b"quoted")].concat()));
+    let told = alert(&wire.daemon, mark, 51);
+    assert_eq!((&told["alert"]["action"], &told["icmp_type"]), (&"blocked".into(), &5.into()), "{told}");
+    wire.passes(&[], &path.icmp(&[8, 0, 0, 0, 0, 1, 0, 1]));
+    let odd = path.icmp(&[8, 9, 0, 0, 0, 1, 0, 2]);
+    wire.dropped(&[], &odd, &path, "signature");
+    assert_eq!(alert(&wire.daemon, mark, 52)["alert"]["action"], "blocked");
 }
 
 /// A push brings other rules, and none of the old ones; one that names no file that is there changes nothing.

@@ -232,6 +232,7 @@ impl Shown {
             established: true,
             app: App::Failed,
             original_app: None,
+            mismatch: None,
             packets: [1, 1],
             bytes: [0, 0],
             said: [0, 0],

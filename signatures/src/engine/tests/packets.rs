@@ -133,6 +133,27 @@ fn addresses_alone_once_for_each_direction() {
 }
 
 #[test]
+fn ports_do_not_make_it_a_rule_about_packets() {
+    let mut shown = Shown::new(vec![rule(1, Protocol::Tcp).on_port(80, 80), rule(2, Protocol::Tcp).on_port(81, 81)]);
+    assert!(shown.ruleset.report().all(|rule| rule.kind == Kind::Addresses));
+    assert_eq!(shown.say(b"x"), [1]);
+    assert_eq!(shown.say(b"x"), [0; 0]);
+}
+
+#[test]
+fn one_end_may_speak_something_else() {
+    let by = |sid, end, app| rule(sid, Protocol::Tcp).when(Condition::AppBy(end, app, false));
+    let (client, server) = (Some(Direction::ToServer), Some(Direction::ToClient));
+    let rules =
+        vec![by(1, client, App::Http1), by(2, server, App::Http1), by(3, server, App::Ssh), by(4, None, App::Ssh)];
+    let mut shown = Shown::new(rules).app(App::Http1);
+    assert_eq!(shown.say(b"x"), [1, 2]);
+    shown.flow.as_mut().unwrap().mismatch = Some((Direction::ToClient, App::Ssh));
+    assert_eq!(shown.say(b"x"), [0; 0], "what the client speaks is what it was");
+    assert_eq!(shown.reply(b"x"), [1, 3, 4]);
+}
+
+#[test]
 fn what_is_spoken_is_asked_when_it_is_known() {
     let not_http = rule(1, Protocol::Tcp).on_port(80, 80).when(Condition::App(App::Http, true));
     let mut shown = Shown::new(vec![not_http]).app(App::Unknown);

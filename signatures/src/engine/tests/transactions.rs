@@ -1,7 +1,7 @@
 //! Rules about transactions.
 
 use super::*;
-use crate::rule::NumberTest;
+use crate::rule::{Entropy, EntropyTest, NumberTest};
 
 fn http(sid: u32) -> Make {
     rule(sid, Protocol::App(App::Http))
@@ -262,4 +262,19 @@ fn no_rules_say_nothing() {
         assert_eq!(shown.show(Direction::ToServer, b"anything", &[&get(0, "/")]), [0; 0]);
         assert_eq!(shown.out.verdict, Verdict::Continue);
     }
+}
+
+#[test]
+fn entropy_is_remembered_whether_or_not_it_is_the_one() {
+    let entropy = |sid, offset, test| {
+        let check = Check::Entropy(Entropy { offset, bytes: 0, test });
+        http(sid).checks(Selected::Buffer(Buffer::HttpRequestBody), vec![check])
+    };
+    let rules = vec![entropy(1, 0, EntropyTest::Greater(1.5)), entropy(2, 2, EntropyTest::Greater(1.5))];
+    let mut shown = Shown::new(rules).app(App::Http1);
+    let mut one = get(0, "/");
+    one.say(Buffer::HttpRequestBody, Direction::ToServer, b"abcd");
+    one.complete(Direction::ToServer);
+    assert_eq!(shown.asks(&one), [1]);
+    assert_eq!(shown.state.variables().entropies(), [(Buffer::HttpRequestBody, 1.0)], "what was computed last");
 }

@@ -56,6 +56,8 @@ pub struct Budget {
     rule: u32,
     /// What was asked did not end within it.
     pub limited: bool,
+    /// The entropy that was computed last, in bits for each byte.
+    pub entropy: Option<f64>,
 }
 
 /// Steps for one condition of a rule.
@@ -66,7 +68,7 @@ const UNREMEMBERED: u32 = 256;
 impl Budget {
     /// So many steps for a packet.
     pub const fn new(packet: u32) -> Self {
-        Self { packet, rule: RULE_STEPS, limited: false }
+        Self { packet, rule: RULE_STEPS, limited: false, entropy: None }
     }
 
     const fn step(&mut self) -> bool {
@@ -231,7 +233,9 @@ impl<'a> Search<'a> {
                 Prepared::Entropy(Entropy { offset, bytes, test }) => {
                     let of = self.hay.bytes.get(*offset..).unwrap_or_default();
                     let of = if *bytes == 0 { of } else { &of[..of.len().min(*bytes)] };
-                    (self.stays() && test.holds(entropy(of))).then_some(last)
+                    let entropy = self.stays().then(|| entropy(of));
+                    self.budget.entropy = entropy.or(self.budget.entropy);
+                    entropy.is_some_and(|entropy| test.holds(entropy)).then_some(last)
                 }
             };
             let Some(next) = next else {

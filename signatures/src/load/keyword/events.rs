@@ -7,6 +7,7 @@ use crate::{
     load::mistake::{Done, Mistake},
     protocol::App,
     rule::Condition,
+    subject::Direction,
 };
 
 pub(super) const KEYWORDS: &[Keyword] = &[
@@ -65,10 +66,11 @@ fn protocol(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     let (name, mode) = value.text.split_once(',').unwrap_or((&value.text, "direction"));
     let app = App::named(name.trim()).ok_or_else(|| unknown(name.trim()))?;
     draft.condition(match mode.trim() {
-        // what is spoken is known of both directions at once
-        "direction" | "final" | "either" | "to_server" | "to_client" | "toserver" | "toclient" => {
-            Condition::App(app, value.negated)
-        }
+        // what is spoken is known of both directions at once, but for what one end alone speaks
+        "final" | "either" => Condition::App(app, value.negated),
+        "direction" => Condition::AppBy(None, app, value.negated),
+        "to_server" | "toserver" => Condition::AppBy(Some(Direction::ToServer), app, value.negated),
+        "to_client" | "toclient" => Condition::AppBy(Some(Direction::ToClient), app, value.negated),
         "original" => Condition::OriginalApp(app, value.negated),
         other => {
             let expected = "`direction`, `final`, `either`, `to_server`, `to_client` or `original`";

@@ -5,11 +5,13 @@ mod side;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use std::collections::VecDeque;
 
 use dropgate_signatures::subject::{Direction, Transaction as _};
 
+pub use self::upgrade::Upgrade;
 use self::{
     frame::{Frame, Header, PREFACE},
     side::{Block, Piece, Side},
@@ -236,6 +238,17 @@ impl Parser for Http2 {
         let said = if direction == Direction::ToServer { self.preface(said) } else { said };
         if !said.is_empty() {
             self.frames(direction, said);
+        }
+    }
+
+    fn follows(&mut self, asked: &Upgrade) {
+        let limits = self.limits;
+        let (header, settings) = asked.settings();
+        self.frame(Direction::ToServer, header, settings);
+        if let Some(at) = self.find(1) {
+            let stream = &mut self.streams[at];
+            stream.fields(Direction::ToServer, asked.entries(), &limits);
+            stream.finish(Direction::ToServer, true, &limits);
         }
     }
 

@@ -28,6 +28,9 @@ const FRAMES: usize = 256;
 /// Settings that are.
 const SETTINGS: usize = 64;
 
+/// Bytes of a message of DNS, at most.
+const LONGEST_DNS: u64 = 0xffff;
+
 /// What one side says on a stream.
 #[derive(Debug, Default)]
 pub struct Way {
@@ -147,7 +150,14 @@ impl Stream {
 
     /// Content was said.
     pub fn content(&mut self, direction: Direction, bytes: &[u8], limits: &Limits) {
-        let trouble = self.ways[direction as usize].message.push(bytes, limits);
+        let way = &mut self.ways[direction as usize];
+        let trouble = way.message.push(bytes, limits);
+        if way.message.length > LONGEST_DNS && way.field("content-type").is_some_and(is_dns) {
+            self.events.note(match direction {
+                Direction::ToServer => "dns_request_too_long",
+                Direction::ToClient => "dns_response_too_long",
+            });
+        }
         self.trouble(trouble);
     }
 
@@ -178,6 +188,15 @@ impl Stream {
         };
         size_of::<Self>() + self.ways.iter().map(way).sum::<usize>()
     }
+}
+
+/// Whether content is a message of DNS (RFC 8484 section 6).
+fn is_dns(kind: &[u8]) -> bool {
+    kind.split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"application/dns-message")
 }
 
 /// A host's name without user and port.

@@ -162,6 +162,16 @@ fn what_is_odd_is_noticed() {
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "invalid_client_magic"),
         ([PREFACE, &headers(&[(":authority", "a"), ("host", "b")])].concat(), "authority_host_mismatch"),
         ([PREFACE, &frame(frame::DATA, 0, 0, b"x")].concat(), "data_stream_zero"),
+        (
+            [
+                PREFACE,
+                &frame(frame::HEADERS, 4, 1, &block(&[("content-type", "application/dns-message")])),
+                &frame(frame::DATA, 0, 1, &[0; 40_000]),
+                &frame(frame::DATA, 1, 1, &[0; 25_536]),
+            ]
+            .concat(),
+            "dns_request_too_long",
+        ),
         ([PREFACE, &frame(frame::DATA, 8, 1, b"\x09x")].concat(), "invalid_frame_data"),
         ([PREFACE, &frame(frame::RST_STREAM, 0, 1, b"\0\0")].concat(), "invalid_frame_data"),
         (
@@ -180,8 +190,14 @@ fn what_is_odd_is_noticed() {
 
 #[test]
 fn memory_and_work_are_bounded() {
-    let mut parser =
-        Http2::new(Limits { transactions: 8, header: 4000, body: [100, 100], layers: 2, digests: u64::MAX });
+    let mut parser = Http2::new(Limits {
+        transactions: 8,
+        header: 4000,
+        body: [100, 100],
+        layers: 2,
+        digests: u64::MAX,
+        certificates: false,
+    });
     parser.hear(ToServer, PREFACE);
     // a large field, said again and again by its number
     let large = "x".repeat(3000);

@@ -50,6 +50,8 @@ pub struct Handshake {
     pub(super) sides: [Spoken; 2],
     pub(super) events: Events,
     pub(super) now: i64,
+    /// Events show certificates as they are, and those of clients.
+    pub(super) shows: bool,
     broken: bool,
 }
 

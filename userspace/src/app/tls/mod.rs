@@ -30,6 +30,13 @@ impl Tls {
         Self { records: Default::default(), handshake: Some(Handshake::default()) }
     }
 
+    /// Events show certificates as they are, and those of clients, or not.
+    #[must_use]
+    pub fn showing(mut self, certificates: bool) -> Self {
+        self.handshake.iter_mut().for_each(|handshake| handshake.shows = certificates);
+        self
+    }
+
     fn over(&self) -> bool {
         self.records.iter().all(Records::is_over)
     }

@@ -125,6 +125,21 @@ fn handshake_is_read() {
 }
 
 #[test]
+fn certificates_are_shown_where_that_is_wanted() {
+    let own = certificates(&[CERTIFICATE]);
+    let mut said = usual();
+    said[2].splice(..0, record(22, &own));
+    let event = object(only(&say(Tls::new(), &turns(&said))));
+    assert_eq!((event.get("chain"), event.get("client")), (None, None));
+    let event = object(only(&say(Tls::new().showing(true), &turns(&said))));
+    assert_eq!(event["chain"].as_array().unwrap().len(), 2);
+    assert_eq!(event["certificate"], event["chain"][0]);
+    assert_eq!(event["client"]["serial"], "0A:BC:01:02");
+    assert_eq!(event["client"]["notbefore"], "2026-11-22T10:46:53");
+    assert_eq!(event["client"]["certificate"], event["certificate"]);
+}
+
+#[test]
 fn wherever_it_is_cut() {
     let said = usual();
     cut_anywhere(Tls::new, &turns(&said));

@@ -2,8 +2,16 @@
 
 use std::borrow::Cow;
 
-use super::{certificate::Certificate, date, handshake::Handshake, hello::Hello, version};
-use crate::app::{Exchange, Object, Record, text};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+use super::{
+    certificate::Certificate,
+    date,
+    handshake::{Handshake, Spoken},
+    hello::Hello,
+    version,
+};
+use crate::app::{Exchange, Object, Record, Told, text};
 
 impl Exchange for Handshake {
     /// Told once the server has shown its certificate, or has agreed without one.
@@ -42,6 +50,10 @@ impl Handshake {
         let certificate = server.certificate.as_ref();
         let written = |date: fn(&Certificate) -> i64| date::written(date(certificate?));
         let mut object = Object::new();
+        if self.shows {
+            shown(server, &mut object);
+            object.put_some("client", client.certificate.as_ref().map(|certificate| client_shown(client, certificate)));
+        }
         object.put_some("client_alpns", alpns(client.hello.as_ref()));
         object.put_some("fingerprint", server.fingerprint.as_ref());
         object.put_some("issuerdn", certificate.map(|certificate| &certificate.issuer));
@@ -60,6 +72,27 @@ impl Handshake {
         object.put("version", version::title(self.version()));
         object.record("tls")
     }
+}
+
+/// Certificates as they are: one's own, and all of the chain.
+fn shown(side: &Spoken, object: &mut Object) {
+    let mut chain = side.chain.iter().map(|der| BASE64_STANDARD.encode(der)).peekable();
+    object.put_some("certificate", chain.peek());
+    object.put_some("chain", chain.peek().is_some().then(|| chain.collect::<Vec<_>>()));
+}
+
+/// What a client has shown of itself.
+fn client_shown(client: &Spoken, certificate: &Certificate) -> Told {
+    let mut object = Object::new();
+    shown(client, &mut object);
+    object.put_some("fingerprint", client.fingerprint.as_ref());
+    object.put("issuerdn", &certificate.issuer);
+    object.put_some("notafter", date::written(certificate.not_after));
+    object.put_some("notbefore", date::written(certificate.not_before));
+    object.put("serial", &certificate.serial);
+    object.put("subject", &certificate.subject);
+    object.put_some("subjectaltname", Some(&certificate.names).filter(|names| !names.is_empty()));
+    object.told()
 }
 
 /// The protocols that a hello names, if it names any.

@@ -1,9 +1,8 @@
-//! Packets that were dropped, or found odd, are shown to rules: for what was noticed about them, in the words of `decode-event`
-//! and `stream-event`.
+//! Packets that the programs dropped, or found odd, are shown to rules: with what was noticed about them, in the words of
+//! `decode-event` and `stream-event`, and with their bytes where those are known.
 
 use dropgate_abi::{
     reason::{Kind, Reason},
-    tuple::V4,
     walk::Walk,
 };
 use dropgate_signatures::{
@@ -11,23 +10,29 @@ use dropgate_signatures::{
     subject::{self, Direction, Subject},
 };
 
-use super::{Alerted, Signatures, Watched, headers};
+use super::{Alerted, Signatures, Watched, headers, noticed_names, shown};
+use crate::inspect::packet::Packet;
 
-/// Shows rules a packet of which there are only the headers that its walk has read, if anything is noticed about it that rules have
-/// a name for. What became of it is settled: rules can but tell of it.
-pub fn dropped(walk: &Walk, reason: Reason, signatures: &Signatures, now_ns: u64, out: &mut Watched) {
+/// Shows rules a packet that was dropped, or found odd, before it came here. `frame`: all of it, or nothing, where only the headers
+/// are known that its walk has read. What became of it is settled: rules can but tell of it.
+pub fn dropped(walk: &Walk, reason: Reason, frame: &[u8], signatures: &Signatures, now_ns: u64, out: &mut Watched) {
     out.clear();
-    if event_names(reason, walk.family).is_empty() {
+    let events = noticed_names(Some(reason), walk, frame);
+    let frame = if is_of_policy(reason) { &[] } else { frame };
+    if events.is_empty() && frame.is_empty() {
         return;
     }
     let direction = Direction::numbered(walk.direction);
-    let subject = Subject {
-        now_ns,
-        packet: subject::Packet { events: event_names(reason, walk.family), cut: true, ..headers(walk, direction) },
-        flow: None,
-        stream: None,
-        transactions: &[],
+    let read = Packet::read(frame).filter(|packet| packet.walk.protocol == walk.protocol);
+    let bytes = read.as_ref().map(|packet| shown(packet, direction));
+    let known = headers(walk, direction);
+    let packet = match bytes {
+        // the addresses are those of the walk: a replay may have shown the programs others
+        Some(bytes) => subject::Packet { source: known.source, destination: known.destination, ..bytes },
+        None => subject::Packet { cut: true, ..known },
     };
+    let packet = subject::Packet { events: &events, ..packet };
+    let subject = Subject { now_ns, packet, flow: None, stream: None, transactions: &[] };
     let Watched { alerts, scratch, outcome, .. } = out;
     signatures.ruleset.inspect(&subject, &mut FlowState::default(), &signatures.shared, scratch, outcome);
     let told = outcome.alerts.drain(..).filter(|alert| !alert.silent);
@@ -35,85 +40,37 @@ pub fn dropped(walk: &Walk, reason: Reason, signatures: &Signatures, now_ns: u64
     alerts.extend(told.map(|alert| Alerted { blocked, ..Alerted::of_packet(alert.rule, direction) }));
 }
 
-/// What Suricata calls that for which a packet is dropped, or told of. IP's are of the packet's own version.
-pub const fn event_names(reason: Reason, family: u8) -> &'static [&'static str] {
-    let v4 = family == V4;
-    match reason {
-        Reason::frame_truncated => &["ethernet.pkt_too_small"],
-        Reason::ethertype_denied => &["ethernet.unknown_ethertype"],
-        Reason::vlan_truncated => &["vlan.header_too_small"],
-        Reason::vlan_too_deep => &["vlan.too_many_layers"],
-        Reason::ip4_truncated => &["ipv4.pkt_too_small"],
-        Reason::ip4_bad_version => &["ipv4.wrong_ip_version"],
-        Reason::ip4_bad_header_length => &["ipv4.hlen_too_small"],
-        Reason::ip4_bad_total_length => &["ipv4.trunc_pkt", "ipv4.iplen_smaller_than_hlen"],
-        Reason::ip6_truncated => &["ipv6.pkt_too_small"],
-        Reason::ip6_bad_version => &["ipv6.wrong_ip_version"],
-        Reason::ip6_bad_payload_length => &["ipv6.trunc_pkt"],
-        Reason::ip6_ext_truncated => &["ipv6.trunc_exthdr"],
-        Reason::ip6_ext_order => &["ipv6.exthdr_dupl_hh"],
-        Reason::ip6_ext_too_many => &["too_many_layers"],
-        Reason::ip6_routing_type0 => &["ipv6.rh_type_0"],
-        Reason::tcp_truncated => &["tcp.pkt_too_small"],
-        Reason::tcp_bad_header_length => &["tcp.hlen_too_small"],
-        Reason::udp_truncated => &["udp.pkt_too_small"],
-        Reason::udp_bad_length => &["udp.len_invalid"],
-        Reason::icmp_truncated if v4 => &["icmpv4.pkt_too_small"],
-        Reason::icmp_truncated => &["icmpv6.pkt_too_small"],
-        Reason::icmp_error_malformed if v4 => &["icmpv4.ipv4_trunc_pkt"],
-        Reason::icmp_error_malformed => &["icmpv6.ipv6_trunc_pkt"],
-        Reason::sctp_truncated => &["sctp.pkt_too_small"],
-        Reason::fragment_overlap | Reason::datagram_overlap | Reason::datagram_length if v4 => &["ipv4.frag_overlap"],
-        Reason::fragment_overlap | Reason::datagram_overlap | Reason::datagram_length => &["ipv6.frag_overlap"],
-        Reason::fragment_too_long if v4 => &["ipv4.frag_pkt_too_large"],
-        Reason::fragment_too_long => &["ipv6.frag_pkt_too_large"],
-        Reason::fragment_bad_length if !v4 => &["ipv6.frag_invalid_length"],
-        Reason::tcp_syn_fin => &["stream.fin_syn"],
-        Reason::rst_unsolicited => &["stream.rst_but_no_session"],
-        Reason::tcp_syn_conflict => &["stream.est_syn_resend_diff_seq", "stream.3whs_syn_resend_diff_seq_on_syn_recv"],
-        Reason::tcp_ack_invalid => &["stream.pkt_invalid_ack", "stream.est_invalid_ack"],
-        Reason::tcp_out_of_window => &["stream.est_packet_out_of_window"],
-        Reason::tcp_timestamp_old => &["stream.pkt_invalid_timestamp"],
-        Reason::tcp_bytes_differ => &["stream.reassembly_overlap_different_data"],
-        Reason::tcp_bytes_forgotten => &["stream.reassembly_segment_before_base_seq"],
-        Reason::tcp_fin_moved => &["stream.fin_out_of_window"],
-        Reason::tcp_reset_invalid => &["stream.rst_invalid_ack"],
-        _ => &[],
-    }
+/// Whether a packet was dropped for what the policy says of it, or of its flow, or because there was no room, rather than for what it
+/// is: rules are asked about the others.
+fn is_of_policy(reason: Reason) -> bool {
+    let unasked = matches!(
+        reason,
+        Reason::icmp_error_unrelated
+            | Reason::icmp_redirect
+            | Reason::reply_unsolicited
+            | Reason::dns_unsolicited
+            | Reason::tcp_no_flow
+            | Reason::syn_ack_unsolicited
+            | Reason::rst_unsolicited
+    );
+    !unasked && reason.info().is_none_or(|info| !matches!(info.kind, Kind::AnomalyDrop | Kind::Anomaly))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use dropgate_abi::{reason::REASONS, tuple::V6};
+    use dropgate_abi::tuple::V4;
     use dropgate_signatures::engine::Ruleset;
 
     use super::*;
     use crate::samples::rules;
 
-    /// Rules may ask for every one of them.
-    #[test]
-    fn names_are_those_of_rules() {
-        let (mut text, mut sid) = (String::new(), 0);
-        for info in REASONS {
-            for name in [V4, V6].into_iter().flat_map(|family| event_names(info.reason, family)) {
-                let (keyword, name) = match name.strip_prefix("stream.") {
-                    Some(name) => ("stream-event", name),
-                    None => ("decode-event", *name),
-                };
-                sid += 1;
-                text += &format!("alert pkthdr any any -> any any ({keyword}:{name}; sid:{sid};)\n");
-            }
-        }
-        assert!(!rules(&text).is_empty());
-    }
-
     /// The rules that match a dropped packet, by number.
-    fn told(text: &str, walk: &Walk, reason: Reason) -> Vec<(u32, bool)> {
+    fn told(text: &str, walk: &Walk, reason: Reason, frame: &[u8]) -> Vec<(u32, bool)> {
         let signatures = Signatures { ruleset: Arc::new(Ruleset::compile(rules(text))), ..Signatures::default() };
         let mut out = Watched::default();
-        dropped(walk, reason, &signatures, 1, &mut out);
+        dropped(walk, reason, frame, &signatures, 1, &mut out);
         out.alerts.iter().map(|alerted| (alerted.rule.sid, alerted.blocked)).collect()
     }
 
@@ -131,10 +88,28 @@ mod tests {
         let mut walk = Walk { family: V4, protocol: 6, ..Walk::default() };
         (walk.src, walk.dst) = (words([10, 10, 0, 5]), words([203, 0, 113, 9]));
         let reason = Reason::tcp_bad_header_length;
-        assert_eq!(told(text, &walk, reason), [(1, true), (3, true)], "its ports were not read");
+        assert_eq!(told(text, &walk, reason, &[]), [(1, true), (3, true)], "its ports were not read");
         (walk.sport, walk.dport) = (40_000, 443);
-        assert_eq!(told(text, &walk, reason), [(1, true), (3, true), (5, true)]);
+        assert_eq!(told(text, &walk, reason, &[]), [(1, true), (3, true), (5, true)]);
         // what the policy drops is not odd
-        assert_eq!(told(text, &walk, Reason::not_allowed), []);
+        assert_eq!(told(text, &walk, Reason::not_allowed, &[]), []);
+    }
+
+    #[test]
+    fn what_is_dropped_for_what_it_is_is_shown_with_its_bytes() {
+        let text = "alert icmp any any -> any any (itype:5; icode:1; sid:1;)\n\
+            alert icmp any any -> any any (content:\"quoted\"; sid:2;)\n\
+            alert icmp any any -> any any (itype:8; sid:3;)\n";
+        let mut frame = Vec::new();
+        let redirect = etherparse::Icmpv4Type::Unknown { type_u8: 5, code_u8: 1, bytes5to8: [192, 0, 2, 1] };
+        etherparse::PacketBuilder::ethernet2([2; 6], [4; 6])
+            .ipv4([192, 0, 2, 1], [10, 10, 0, 5], 64)
+            .icmpv4(redirect)
+            .write(&mut frame, b"what is quoted")
+            .unwrap();
+        let (walk, _) = dropgate_xdp::read(&frame);
+        assert_eq!(told(text, &walk, Reason::icmp_redirect, &frame), [(1, true), (2, true)]);
+        assert_eq!(told(text, &walk, Reason::icmp_redirect, &[]), [], "its bytes are not known");
+        assert_eq!(told(text, &walk, Reason::not_allowed, &frame), [], "that is for the policy to say");
     }
 }

@@ -49,9 +49,28 @@ pub struct Logged {
     pub record: Record,
     /// What stands in its event beside it.
     pub beside: Vec<Record>,
-    pub transaction: u64,
+    /// `None`: it is about the flow.
+    pub transaction: Option<u64>,
     pub app: App,
     pub original_app: Option<App>,
+}
+
+impl Logged {
+    /// That the two ends speak something else.
+    pub(super) fn mismatch(direction: Direction, app: App, original_app: Option<App>) -> Self {
+        let mut object = Object::new();
+        object.put("app_proto", app.told());
+        object.put("event", "APPLAYER_MISMATCH_PROTOCOL_BOTH_DIRECTIONS");
+        object.put("layer", "proto_detect");
+        object.put("type", "applayer");
+        Self {
+            record: object.record("anomaly").by(direction),
+            beside: Vec::new(),
+            transaction: None,
+            app,
+            original_app,
+        }
+    }
 }
 
 /// A rule that was a candidate, and what became of it.
@@ -111,7 +130,7 @@ pub(super) fn tell(parser: &mut dyn Parser, log: bool, original_app: Option<App>
             out.logged.extend(records.into_iter().zip(beside).map(|(record, beside)| Logged {
                 record,
                 beside,
-                transaction,
+                transaction: Some(transaction),
                 app,
                 original_app,
             }));

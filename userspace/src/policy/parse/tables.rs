@@ -93,6 +93,7 @@ impl Parser {
             ("ethernet", &mut tells.ethernet),
             ("payload", &mut tells.payload),
             ("packet", &mut tells.packet),
+            ("certificates", &mut tells.certificates),
         ] {
             *place = section.get(key).and_then(|value| self.boolean(value)).unwrap_or(*place);
         }

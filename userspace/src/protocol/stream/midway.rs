@@ -3,6 +3,9 @@
 use super::reader::{Lack, Read, Reader, require};
 use crate::protocol::{Answer, Direction, Stream};
 
+/// Bytes of a long message that say enough of it.
+const ENOUGH: usize = 64;
+
 /// MQTT (version 5, section 2.1): control packets of the kinds that each side may send, past CONNECT.
 pub fn mqtt(said: Stream<'_>) -> Answer {
     both(said, |said, direction| {
@@ -11,6 +14,7 @@ pub fn mqtt(said: Stream<'_>) -> Answer {
         let client = direction == Direction::ToServer;
         // the lengths that the kind allows
         let lengths = match kind {
+            2 if !client && flags == 0 => 2..=usize::MAX,
             // both bits of the quality of service are never set
             3 if flags & 6 != 6 => 3..=usize::MAX,
             4 | 5 | 7 if flags == 0 => 2..=usize::MAX,
@@ -31,7 +35,14 @@ pub fn mqtt(said: Stream<'_>) -> Answer {
             // names of topics: text, without the wildcards of filters
             require(said.take(name)?.iter().all(|byte| !matches!(byte, 0..0x20 | b'+' | b'#' | 0x7f)))?;
         }
-        said.take(length - (said.at() - before)).map(|_| ())
+        if kind == 2 {
+            let (flags, code) = (said.byte()?, said.byte()?);
+            // a session is there only where it was agreed to one
+            require(flags == 0 || flags == 1 && code == 0)?;
+        }
+        let (left, there) = (length - (said.at() - before), said.rest().len());
+        // what is published may be long
+        said.take(if kind == 3 && there >= ENOUGH { left.min(there) } else { left }).map(|_| ())
     })
 }
 

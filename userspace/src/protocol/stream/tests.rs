@@ -243,6 +243,11 @@ fn chains_of_messages_tell_by_their_middle() {
         let off = [server, b"\xff"].concat();
         assert!(!told(midstream(Stream { to_server: client, to_client: &off })), "{protocol:?}");
     }
+    let published = [&b"\x30\x90\x4e\0\x05Bus17"[..], &[7; 200]].concat();
+    let found = midstream(Stream { to_server: &published, to_client: &[0x20, 2, 0, 0] });
+    assert!(matches!(found, Spoken::Known(Protocol::Mqtt, ..)), "what is published is long: {found:?}");
+    let refused = midstream(Stream { to_server: &published, to_client: &[0x20, 2, 1, 5] });
+    assert!(!matches!(refused, Spoken::Known(..)), "{refused:?}");
     // a frame that only a client may send, from both
     let masked = words.0;
     let found = midstream(Stream { to_server: masked, to_client: masked });

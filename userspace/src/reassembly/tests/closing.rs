@@ -98,3 +98,17 @@ fn refused() {
     assert_eq!(wire.send(ToServer, SYN, CLIENT, 0, b""), Answer::Release);
     assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b""), Answer::Release);
 }
+
+/// A RST is obeyed whatever its timestamp (RFC 7323, 5.2).
+#[test]
+fn reset_with_an_old_timestamp_is_odd() {
+    let mut wire = Wire::new(&Limits::default());
+    let at = |timestamp, echo| Options { timestamp: Some(timestamp), echo: Some(echo), ..Options::default() };
+    wire.options = at(5_000, 0);
+    wire.send(ToServer, SYN, CLIENT, 0, b"");
+    wire.options = at(9_000, 5_000);
+    wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b"");
+    wire.options = at(0, 5_000);
+    assert_eq!(wire.send(ToClient, RST | ACK, SERVER + 1, CLIENT + 1, b""), Answer::Release);
+    assert_eq!(wire.out.odd, Some(Reason::tcp_timestamp_old));
+}

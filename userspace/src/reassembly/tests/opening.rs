@@ -40,6 +40,62 @@ fn simultaneous_open() {
     assert_eq!(wire.seen(ToClient), b"def");
 }
 
+/// Receivers drop what echoes none of the timestamps that their SYN said: it is no end, and no beginning.
+#[test]
+fn answers_that_echo_nothing() {
+    let at = |timestamp, echo| Options { timestamp: Some(timestamp), echo: Some(echo), ..Options::default() };
+    let old = dropped(Reason::tcp_timestamp_old);
+    for offered in [at(5_000, 0), Options::default()] {
+        let mut wire = Wire::new(&Limits::default());
+        wire.options = offered;
+        assert_eq!(wire.send(ToServer, SYN, CLIENT, 0, b""), Answer::Release);
+        wire.options = at(100, 100);
+        for flags in [RST | ACK, FIN | ACK, ACK] {
+            assert_eq!(wire.send(ToClient, flags, 0, CLIENT + 1, b""), old, "{flags}");
+        }
+        // a client that was shown it all the same says that it cannot be
+        assert_eq!(wire.send(ToServer, RST, CLIENT + 1, 0, b""), Answer::Release);
+        // the SYN is said again, later
+        wire.options = Options { timestamp: offered.timestamp.map(|first| first + 1_000), ..offered };
+        assert_eq!(wire.send(ToServer, SYN, CLIENT, 0, b""), Answer::Release);
+        if offered.timestamp.is_some() {
+            wire.options = at(100, 6_001);
+            assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b""), old);
+            wire.options = at(100, 6_000);
+        } else {
+            wire.options = offered;
+        }
+        assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b""), Answer::Release);
+        wire.options = Options::default();
+        assert_eq!(wire.say(0, b"GET /"), Answer::Release);
+        assert_eq!(wire.seen(ToServer), b"GET /");
+    }
+    // some answer without timestamps, or echo zero, or one that a path has taken from the SYN
+    let (none, taken) = (Options::default(), at(5_000, 0));
+    for (offered, options) in [(taken, none), (taken, at(100, 0)), (none, at(100, 1))] {
+        let mut wire = Wire::new(&Limits::default());
+        wire.options = offered;
+        wire.send(ToServer, SYN, CLIENT, 0, b"");
+        wire.options = options;
+        assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1, b""), Answer::Release);
+    }
+}
+
+#[test]
+fn many_different_beginnings_are_odd() {
+    let mut wire = Wire::new(&Limits::default());
+    let mut odd = 0;
+    for number in 0..20 {
+        assert_eq!(wire.send(ToServer, SYN, CLIENT + 1_000 * number, 0, b""), Answer::Release);
+        odd += u32::from(wire.out.odd == Some(Reason::tcp_syn_flood));
+    }
+    assert_eq!(odd, 9, "one began it, and ten more were let through without a word");
+    assert_eq!(wire.send(ToServer, SYN, CLIENT + 1_000, 0, b""), Answer::Release);
+    assert_eq!(wire.out.odd, None, "that one is known");
+    assert_eq!(wire.send(ToClient, SYN | ACK, SERVER, CLIENT + 1_001, b""), Answer::Release);
+    assert!(wire.out.restarted);
+}
+
 #[test]
 fn handshake_retransmitted() {
     let mut wire = Wire::new(&Limits::default());
@@ -223,7 +279,7 @@ fn seen_elsewhere() {
         scale: 3,
         seen: seen::SEGMENT | seen::SCALE | seen::TIMESTAMP,
     };
-    let at = |timestamp| Options { scale: None, timestamp: Some(timestamp) };
+    let at = |timestamp| Options { timestamp: Some(timestamp), ..Options::default() };
     let mut wire = Wire::new(&Limits::default());
     wire.connection.opened(&[side(CLIENT, 700), side(SERVER, 900)], &mut wire.out);
     // what came before the first data that is held is known all the same

@@ -89,8 +89,10 @@ impl Inspector {
 
     /// Takes a packet that is held. `origin`: a number that tells interfaces and their directions apart.
     pub fn take<J: Judge>(&mut self, held: &Held, frame: &[u8], origin: u64, outside: &mut Outside<'_, '_, J>) {
-        if held.part == part::WHOLE {
-            return self.packet(held, (frame, &[frame]), origin, outside);
+        match held.part {
+            part::WHOLE => return self.packet(held, (frame, &[frame]), origin, outside),
+            part::ERROR => return self.error(held, frame, origin, outside),
+            _ => {}
         }
         if held.part == part::FIRST {
             // what comes behind it is not the flow's beginning
@@ -106,6 +108,30 @@ impl Inspector {
         } else {
             parts.iter().for_each(|part| outside.lines.released(part));
         }
+    }
+
+    /// Judges an ICMP error about a packet of a flow.
+    fn error<J: Judge>(&mut self, held: &Held, frame: &[u8], origin: u64, outside: &mut Outside<'_, '_, J>) {
+        let judged = &mut self.judged;
+        let context = Context {
+            rules: outside.rules,
+            peers: &self.peers,
+            full: false,
+            now_ns: outside.now_ns,
+            unix_s: outside.clock.unix_s(outside.now_ns),
+        };
+        judged.watched.explain = self.explaining.is_some() && outside.clock.packet() == self.explaining;
+        let answer = inspect::judge_error(held, frame, &context, judged);
+        if answer == Answer::Release {
+            outside.lines.released(frame);
+        }
+        judged.walk.port = origin;
+        let about = judged.about(held, frame, Arc::default(), answer, outside.rules);
+        outside.told_of(&about, (answer, judged.odd), &[frame]);
+        if std::mem::take(&mut judged.watched.explain) {
+            self.explained = judged.watched.explained.take();
+        }
+        outside.watched(&about, &mut judged.watched, &mut self.limited);
     }
 
     /// Judges a packet that came in `parts`.
@@ -152,10 +178,8 @@ impl Inspector {
             flow.known.note = note;
         }
         judged.walk.port = origin;
-        let about = judged.about(held, frame, &flow.talk, answer, outside.rules);
-        if let Answer::Drop(reason) = answer {
-            parts.iter().for_each(|part| outside.dropped(&about, reason, part));
-        }
+        let about = judged.about(held, frame, flow.talk.told_note(), answer, outside.rules);
+        outside.told_of(&about, (answer, judged.odd), parts);
         if std::mem::take(&mut judged.watched.explain) {
             self.explained = judged.watched.explained.take();
         }
@@ -286,10 +310,20 @@ impl<J: Judge> Outside<'_, '_, J> {
         told.into_iter().for_each(|event| self.tell(event));
     }
 
+    /// What became of a packet that ends here, or what is odd about one that does not.
+    fn told_of(&mut self, about: &About, (answer, odd): (Answer, Option<Reason>), parts: &[&[u8]]) {
+        if let Answer::Drop(reason) = answer {
+            parts.iter().for_each(|part| self.dropped(about, reason, part));
+        } else if let Some(odd) = odd {
+            let told = events::inspection::odd(about, odd, self.now_ns, self.names, self.clock);
+            told.into_iter().for_each(|event| self.tell(event));
+        }
+    }
+
     /// What rules say of a packet that was dropped without being shown to them.
     fn noticed(&mut self, about: &About, reason: Reason, (watched, limited): (&mut Watched, &mut LimitedRules)) {
         let Some(signatures) = &self.rules.signatures else { return };
-        inspect::dropped(&about.walk, reason, signatures, self.now_ns, watched);
+        inspect::dropped(&about.walk, reason, &[], signatures, self.now_ns, watched);
         self.watched(about, watched, limited);
     }
 

@@ -277,6 +277,7 @@ impl<'a, J: Judge> Replay<'a, J> {
         }
         capture.shown = Some(clock);
         self.pass_time(capture, false);
+        capture.seen.show(packet);
         let seen = peek(&packet.frame);
         let (from, to) = if self.options.initiator_inside {
             let sender = capture.sides.sender(&seen);
@@ -326,7 +327,10 @@ impl<'a, J: Judge> Replay<'a, J> {
         line.cut = packet.cut;
         match (self.rules.as_ref(), held) {
             (Some(rules), Some(held)) => {
-                let whole = offload.complete(frame, packet.cut);
+                // rules see the tags that it has in the capture, where the stages can read them
+                let read = dropgate_xdp::read(&packet.frame).0;
+                let tagged = self.options.initiator_inside && read.family != 0 && read.vlan[0] != 0;
+                let whole = offload.complete(if tagged { &packet.frame } else { frame }, packet.cut);
                 lines.hold(line, (walk, clock), held.flow, &whole);
                 let (judge, names, now_ns) = (&mut *self.judge, self.names, self.now_ns);
                 let events = self.events.as_mut();
@@ -373,12 +377,13 @@ impl<'a, J: Judge> Replay<'a, J> {
         let Self { judge, events, names, rules, watched, .. } = self;
         judge.told(&mut |record| match events::Record::read(record) {
             Some(events::Record::Ended(event)) => ended.push(event),
-            Some(events::Record::Packet(mut event)) => {
+            Some(events::Record::Packet(mut event, frame)) => {
                 if let Some(events) = &mut *events {
                     capture.stand_ins.restore(&mut event.walk);
                     let mut told = events::of_packet(&event, names, &clock);
                     if let Some(signatures) = rules.as_ref().and_then(|rules| rules.signatures.as_ref()) {
-                        told.extend(signatures::noticed(&event.walk, (signatures, &mut *watched), names, &clock));
+                        let packet = (&event.walk, &*frame);
+                        told.extend(signatures::noticed(packet, (signatures, &mut *watched), names, &clock));
                     }
                     for mut event in told {
                         capture.seen.correct(&mut event, &clock);

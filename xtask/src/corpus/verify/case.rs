@@ -12,7 +12,7 @@ use super::{
     frames,
     rules::{self, Rule},
     settings::Settings,
-    yaml::{self, text},
+    yaml,
 };
 
 /// A test as it lies there.
@@ -72,7 +72,7 @@ fn read(all: &Path, folder: PathBuf) -> Result<Case> {
     let files = files(&folder)?;
     let capture = capture(&folder, &files, &test["pcap"]);
     let unseen = capture.as_deref().map_or(Ok(None), frames::unseen)?;
-    let rules_file = one(&files, &["rules"]);
+    let rules_file = named(&folder, &test["rules"]).unwrap_or_else(|| one(&files, &["rules"]));
     let rules = match &rules_file {
         Some(file) => {
             let bytes = fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
@@ -92,11 +92,13 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// The capture that `test.yaml` names, else the only one that lies there.
 fn capture(folder: &Path, files: &[PathBuf], named: &Value) -> Option<PathBuf> {
-    if let Value::String(_) = named {
-        let path = folder.join(text(named));
-        return path.is_file().then_some(path);
-    }
-    one(files, &["pcap", "pcapng"])
+    self::named(folder, named).unwrap_or_else(|| one(files, &["pcap", "pcapng"]))
+}
+
+/// The file that a test names, if it is there; `None`: it names none.
+fn named(folder: &Path, name: &Value) -> Option<Option<PathBuf>> {
+    let path = folder.join(name.as_str()?);
+    Some(path.is_file().then_some(path))
 }
 
 fn one(files: &[PathBuf], extensions: &[&str]) -> Option<PathBuf> {

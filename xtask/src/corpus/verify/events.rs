@@ -51,12 +51,18 @@ pub struct Wanted {
     anomalies: HashSet<&'static str>,
     /// Every dropped packet, rather than the first of each direction of a flow.
     all_drops: bool,
+    /// Events of HTTP have only what is told of it where more is not asked for.
+    short_http: bool,
 }
+
+/// What `extended` adds to events of HTTP/1.
+const EXTENDED: &[&str] = &["http_refer", "http_method", "protocol", "status", "status_string", "redirect", "length"];
 
 impl Wanted {
     /// Those of a test's settings.
     pub fn of(settings: &Settings) -> Self {
-        let mut wanted = Self { types: HashSet::new(), anomalies: HashSet::from(["applayer"]), all_drops: false };
+        let mut wanted =
+            Self { types: HashSet::new(), anomalies: HashSet::from(["applayer"]), all_drops: false, short_http: false };
         let Some(outputs) = settings.outputs() else {
             wanted.types = DEFAULT.iter().map(|name| (*name).to_owned()).collect();
             return wanted;
@@ -85,6 +91,7 @@ impl Wanted {
                 }
             }
             "drop" => self.all_drops = text(&options["flows"]) == "all",
+            "http" => self.short_http = !is_on(&options["extended"]),
             _ => {}
         }
         self.types.insert(name);
@@ -93,7 +100,8 @@ impl Wanted {
     /// Those of all events.
     pub fn select(&self, events: Vec<Value>) -> Vec<Value> {
         let mut dropped = HashSet::new();
-        events.into_iter().filter(|event| self.is_wanted(event, &mut dropped)).collect()
+        let wanted = events.into_iter().filter(|event| self.is_wanted(event, &mut dropped));
+        wanted.map(|event| if self.short_http { shortened(event) } else { event }).collect()
     }
 
     fn is_wanted(&self, event: &Value, dropped: &mut HashSet<String>) -> bool {
@@ -118,6 +126,15 @@ impl Wanted {
             _ => true,
         }
     }
+}
+
+fn shortened(mut event: Value) -> Value {
+    if event["event_type"] == "http"
+        && let Some(http) = event["http"].as_object_mut().filter(|http| !http.contains_key("http2"))
+    {
+        http.retain(|key, _| !EXTENDED.contains(&key.as_str()));
+    }
+    event
 }
 
 #[cfg(test)]
@@ -153,5 +170,16 @@ mod tests {
             |flows: &str| json!({"outputs": [{"eve-log": {"enabled": true, "types": [{"drop": {"flows": flows}}]}}]});
         assert_eq!(selected(drops("start")), ["drop", "drop"]);
         assert_eq!(selected(drops("all")), ["drop", "drop", "drop"]);
+    }
+
+    #[test]
+    fn http_in_short() {
+        let events = |types: Value| {
+            let file = json!({"outputs": [{"eve-log": {"enabled": true, "types": types}}]});
+            let event = json!({"event_type": "http", "http": {"url": "/", "status": 200}});
+            Wanted::of(&Settings { file, ..Settings::default() }).select(vec![event]).remove(0)["http"].clone()
+        };
+        assert_eq!(events(json!(["http"])), json!({"url": "/"}));
+        assert_eq!(events(json!([{"http": {"extended": "yes"}}])), json!({"url": "/", "status": 200}));
     }
 }

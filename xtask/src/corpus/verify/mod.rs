@@ -93,8 +93,9 @@ fn report(tests: &[(&Case, Scope<'_>)], verdicts: &[Verdict], verbose: bool) -> 
         let [passed, all] = categories.entry(case.category()).or_default();
         *passed += usize::from(verdict.is_ok());
         *all += 1;
-        if let (Err(what), true) = (verdict, verbose) {
-            println!("failed\t{}\t{what}", case.name);
+        if let (Err(failure), true) = (verdict, verbose) {
+            let only = if failure.number_only { "number of packet only: " } else { "" };
+            println!("failed\t{}\t{only}{}", case.name, failure.what);
         }
     }
     println!("{:24} {:>6} {:>6} {:>8}", "category", "tests", "passed", "share");
@@ -104,6 +105,9 @@ fn report(tests: &[(&Case, Scope<'_>)], verdicts: &[Verdict], verbose: bool) -> 
     let passed = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
     let share = share(passed, tests.len());
     println!("{:24} {:6} {passed:6} {share:7.1}%", "all", tests.len());
+    let number_only =
+        verdicts.iter().filter_map(|verdict| verdict.as_ref().err()).filter(|failure| failure.number_only);
+    println!("{} of the others fail by the number of a packet or by counters of a flow only", number_only.count());
     share
 }
 

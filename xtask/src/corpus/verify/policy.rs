@@ -59,15 +59,21 @@ fn events(case: &Case) -> String {
         let kinds = logs.iter().flat_map(|log| log["types"].as_array().into_iter().flatten());
         kinds.filter_map(Value::as_object).flatten().any(|(_, options)| is_on(&options[option]))
     };
+    let custom = |field: &str| {
+        let kinds = logs.iter().flat_map(|log| log["types"].as_array().into_iter().flatten());
+        kinds.filter_map(|kind| kind["tls"]["custom"].as_array()).flatten().any(|named| text(named) == field)
+    };
     let own = |option: &str| logs.iter().any(|log| is_on(&log[option]));
     let seed = logs.iter().find_map(|log| text(&log["community-id-seed"]).parse::<u16>().ok()).unwrap_or_default();
     format!(
-        "\n[events]\nverdict = {}\nethernet = {}\ncommunity_id = {}\ncommunity_id_seed = {seed}\npayload = {}\npacket = {}\n",
+        "\n[events]\nverdict = {}\nethernet = {}\ncommunity_id = {}\ncommunity_id_seed = {seed}\npayload = {}\npacket = {}\n\
+        certificates = {}\n",
         of_types("verdict"),
         own("ethernet"),
         own("community-id"),
         of_types("payload") || of_types("payload-printable"),
         of_types("packet") || of_types("packethdr"),
+        custom("chain") || custom("client"),
     )
 }
 

@@ -27,13 +27,27 @@ const WORKERS: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What became of a test: passed, or the first thing that was wrong.
-pub type Verdict = Result<(), String>;
+pub type Verdict = Result<(), Failure>;
+
+/// Why a test has failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub what: String,
+    /// It would pass if it asked neither for the number of a packet nor for counters of a flow.
+    pub number_only: bool,
+}
+
+impl From<String> for Failure {
+    fn from(what: String) -> Self {
+        Self { what, number_only: false }
+    }
+}
 
 /// Runs tests; their verdicts in the same order. `keep`: a folder in which policies and events stay.
 pub fn all(tests: &[(&Case, Scope<'_>)], keep: Option<&Path>) -> Result<Vec<Verdict>> {
     let temporary = std::env::temp_dir().join(format!("dropgate-corpus-{}", std::process::id()));
     let folder = keep.unwrap_or(&temporary);
-    let verdicts = Mutex::new(vec![Err("was not run".to_owned()); tests.len()]);
+    let verdicts = Mutex::new(vec![Err("was not run".to_owned().into()); tests.len()]);
     let next = AtomicUsize::new(0);
     let work = || -> Result<()> {
         let mut replay = None;
@@ -63,7 +77,7 @@ fn run(case: &Case, scope: &Scope<'_>, folder: &Path, replay: &mut Option<Replay
     if case.exit_code() != 0 {
         return refuses(case);
     }
-    let Some(capture) = &case.capture else { return Ok(Err("there is no capture".to_owned())) };
+    let Some(capture) = &case.capture else { return Ok(Err("there is no capture".to_owned().into())) };
     let policy = policy::write(case, folder)?;
     let eve = folder.join("dropgate-eve.json");
     let _ = fs::remove_file(&eve);
@@ -75,30 +89,33 @@ fn run(case: &Case, scope: &Scope<'_>, folder: &Path, replay: &mut Option<Replay
         if fault.ends {
             *replay = None;
         }
-        return Ok(Err(fault.what));
+        return Ok(Err(fault.what.into()));
     }
     let text = fs::read_to_string(&eve).unwrap_or_default();
     let parsed = text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>();
     let events = match parsed {
         Ok(events) => Wanted::of(&case.settings).select(events),
-        Err(error) => return Ok(Err(format!("an event is no JSON: {error}"))),
+        Err(error) => return Ok(Err(format!("an event is no JSON: {error}").into())),
     };
     let failed = scope.filters.iter().find_map(|(at, filter)| Some((at, check::count(filter, &events).err()?)));
-    Ok(failed.map_or(Ok(()), |(at, what)| Err(format!("check {at}: {what}"))))
+    Ok(failed.map_or(Ok(()), |(at, what)| {
+        let number_only = check::hold_without_numbers(scope.filters.iter().map(|(_, filter)| *filter), &events);
+        Err(Failure { what: format!("check {at}: {what}"), number_only })
+    }))
 }
 
 /// Whether a rule of a test is refused, as it has to be.
 fn refuses(case: &Case) -> Result<Verdict> {
-    let Some(file) = &case.rules_file else { return Ok(Err("there are no rules".to_owned())) };
+    let Some(file) = &case.rules_file else { return Ok(Err("there are no rules".to_owned().into())) };
     let mut command = Command::new(binary());
     command.args(["rules", "--json", "--file"]).arg(file).stdin(Stdio::null()).stderr(Stdio::null());
     let output = command.output().context("cannot start `dropgate rules`")?;
     let lines = String::from_utf8_lossy(&output.stdout);
     let mut rules = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).peekable();
     if rules.peek().is_none() {
-        return Ok(Err("`dropgate rules` told of no rule".to_owned()));
+        return Ok(Err("`dropgate rules` told of no rule".to_owned().into()));
     }
-    Ok(if rules.any(|rule| rule["loaded"] == false) { Ok(()) } else { Err("no rule is refused".to_owned()) })
+    Ok(if rules.any(|rule| rule["loaded"] == false) { Ok(()) } else { Err("no rule is refused".to_owned().into()) })
 }
 
 fn binary() -> PathBuf {

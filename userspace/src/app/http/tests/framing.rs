@@ -195,7 +195,8 @@ fn what_comes_behind_a_gap_may_be_anything() {
 
 #[test]
 fn memory_is_bounded() {
-    let limits = Limits { body: [100, 100], header: 1000, transactions: 4, layers: 2, digests: u64::MAX };
+    let limits =
+        Limits { body: [100, 100], header: 1000, transactions: 4, layers: 2, digests: u64::MAX, certificates: false };
     let mut parser = Http1::new(limits);
     for _ in 0..100 {
         parser.hear(ToServer, b"GET /aaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\nHost: h\r\n\r\n");

@@ -323,3 +323,31 @@ fn another_version_of_http_is_read_after_an_upgrade() {
     wire.another(Beginning::Before);
     assert!(told(wire, &turns).starts_with(&[App::Http1, App::Http2]));
 }
+
+#[test]
+fn what_asked_for_another_version_of_http_is_answered_in_it() {
+    let upgrade = b"GET /one HTTP/1.1\r\nHost: h.example\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+        Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
+    let agreed = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    // `:status: 200`, and nothing else on stream 1
+    let answer = b"\0\0\x01\x01\x05\0\0\0\x01\x88";
+    let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..]].concat();
+    let turns: [(Direction, &[u8]); 5] =
+        [(ToServer, upgrade), (ToClient, agreed), (ToClient, settings), (ToServer, &preface), (ToClient, answer)];
+    let mut wire = read();
+    let mut told = Vec::new();
+    for (direction, said) in turns {
+        assert_eq!(wire.say(direction, said), Answer::Release);
+        told.extend(wire.judged.watched.logged.drain(..).map(|logged| logged.record.json()));
+    }
+    let one = told.iter().find(|object| object["http2"]["stream_id"] == 1).unwrap();
+    assert_eq!(
+        (&one["http_method"], &one["url"], &one["hostname"]),
+        (&"GET".into(), &"/one".into(), &"h.example".into())
+    );
+    assert_eq!(one["status"], 200);
+    assert_eq!(one["request_headers"][2], serde_json::json!({"name": ":authority", "value": "h.example"}));
+    let carried = told.iter().find(|object| object["http2"]["request"]["settings"][0]["settings_value"] == 100);
+    assert_eq!(carried.unwrap()["http2"]["stream_id"], 0);
+}
