@@ -9,6 +9,7 @@ use dropgate_signatures::{
         Inspect, IntValue, JumpBase, Layers, MathOp, Number, NumberTest, PacketTest, Pcre, Rule, Selected, SetAction,
         SetKind, Size, ThresholdKind, Track, Transform, Value,
     },
+    subject::Direction,
 };
 
 fn loaded(text: &str) -> Loaded {
@@ -345,7 +346,8 @@ fn numbers_and_protocols_compared_in_other_ways() {
     assert_eq!(id("vlan.id:!500,all;"), (Layers::All, NumberTest::NotEqual(500)));
     assert_eq!(id("vlan.id:0x12C,-1;"), (Layers::At(-1), NumberTest::Equal(300)));
     for (options, expected) in [
-        ("app-layer-protocol:tls;", Condition::App(App::Tls, false)),
+        ("app-layer-protocol:tls;", Condition::AppBy(None, App::Tls, false)),
+        ("app-layer-protocol:!ssh,to_client;", Condition::AppBy(Some(Direction::ToClient), App::Ssh, true)),
         ("app-layer-protocol:!tls,either;", Condition::App(App::Tls, true)),
         ("app-layer-protocol:http2, final;", Condition::App(App::Http2, false)),
         ("app-layer-protocol:http1,original;", Condition::OriginalApp(App::Http1, false)),
