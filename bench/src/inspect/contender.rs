@@ -39,10 +39,10 @@ impl Contender {
         all
     }
 
-    /// Those that can run with rules.
+    /// Those that can run with rules, and what headers alone cost, which rules cannot mend.
     pub fn with_rules() -> Vec<Self> {
         let suricata = on_the_path("suricata").then_some(Self::Suricata);
-        [Self::Kernel, Self::Rules, Self::RulesAlone].into_iter().chain(suricata).collect()
+        [Self::Kernel, Self::Headers, Self::Rules, Self::RulesAlone].into_iter().chain(suricata).collect()
     }
 
     pub const fn name(self) -> &'static str {

@@ -82,7 +82,9 @@ const BOUNDS: [(&str, f64); 3] = [("keep-alive", 0.6), ("new connections", 0.5),
 fn targets(engine: &[Engine], rows: &[Row], datagrams: Option<&Datagrams>, pushes: Option<&Pushes>) -> Vec<Target> {
     let mut targets = Vec::new();
     for (load, bound) in BOUNDS {
-        for row in rows.iter().filter(|row| row.load == load && row.contender != Contender::Kernel.name()) {
+        for row in rows.iter().filter(|row| {
+            row.load == load && ![Contender::Kernel, Contender::Headers].map(Contender::name).contains(&row.contender)
+        }) {
             let what = format!("{load}: {} / the kernel alone", row.contender);
             targets.push(Target::at_least(what, row.ratio.median, bound, "times"));
         }

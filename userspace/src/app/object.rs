@@ -13,12 +13,18 @@ const USUAL: usize = 512;
 #[derive(Debug)]
 pub struct Object(Vec<u8>);
 
-impl Object {
-    /// One without fields.
-    pub fn new() -> Self {
+impl Default for Object {
+    fn default() -> Self {
         let mut text = Vec::with_capacity(USUAL);
         text.push(b'{');
         Self(text)
+    }
+}
+
+impl Object {
+    /// One without fields.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Nothing was put.

@@ -20,7 +20,7 @@ fn talk(dialogue: &[&str]) -> Ftp {
 }
 
 fn told(ftp: &Ftp) -> Vec<Value> {
-    ftp.transactions().iter().map(|command| Value::from(command.records().remove(0).json())).collect()
+    ftp.transactions().iter().map(|command| command.records().remove(0).json()).collect()
 }
 
 fn events(ftp: &Ftp) -> Vec<&'static str> {

@@ -52,7 +52,7 @@ fn of(parser: &Http1, name: Buffer, direction: Direction) -> Option<String> {
 }
 
 fn http(parser: &Http1, at: usize) -> Value {
-    parser.transactions()[at].records().remove(0).json().into()
+    parser.transactions()[at].records().remove(0).json()
 }
 
 fn events(parser: &Http1, at: usize) -> Vec<&'static str> {

@@ -2,7 +2,12 @@
 //!
 //!     cargo run --release -p dropgate-signatures --example matchers -- RULES... --data FILE...
 //!
+//! With `--features vectorscan` that one too, whose library must be installed.
+//!
 //! Bytes come in segments of 1448. All of them tell every hit, with letters of either case alike. Times are of this thread.
+
+#[cfg(feature = "vectorscan")]
+mod vectorscan;
 
 use std::{env, fs, hint::black_box, time::Duration};
 
@@ -75,6 +80,14 @@ fn compare(patterns: &[Vec<u8>], data: &[(String, Vec<u8>)]) {
         let folded = bytes.iter().map(u8::to_ascii_lowercase);
         built.find_overlapping_iter_from_iter(folded).for_each(|found| hits(found.value() as usize, found.end()));
     });
+    #[cfg(feature = "vectorscan")]
+    {
+        let start = busy();
+        match vectorscan::Literals::new(patterns) {
+            Ok(built) => measure("vectorscan", start, built.footprint(), data, |bytes, hits| built.scan(bytes, hits)),
+            Err(said) => println!("  vectorscan: {said}"),
+        }
+    }
 }
 
 fn measure(
