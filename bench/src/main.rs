@@ -53,7 +53,7 @@ struct Arguments {
     #[arg(long, default_value = "bench/results")]
     out: PathBuf,
     /// The daemon under load.
-    #[arg(long, default_value = "target/release/dropgate")]
+    #[arg(long, default_value = "target/dist/dropgate")]
     dropgate: PathBuf,
 }
 

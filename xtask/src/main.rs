@@ -76,7 +76,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Bench { arguments } => {
             setup::run()?;
-            shell::cargo(&["build", "--release", "--package", "dropgate"])?;
+            shell::cargo(&["build", "--profile", "dist", "--package", "dropgate"])?;
             let mut bench = vec!["run", "--release", "--package", "dropgate-bench", "--"];
             bench.extend(arguments.iter().map(String::as_str));
             shell::cargo(&bench)?;
