@@ -114,9 +114,13 @@ fn datagrams_are_answered(kind: Kind) {
         let told = lab.office.enter(|| {
             let socket = UdpSocket::bind((if server == SERVER { "0.0.0.0" } else { "::" }, 0)).unwrap();
             socket.connect(SocketAddr::new(server.parse().unwrap(), 53)).unwrap();
-            socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-            socket.send(b"something evil").unwrap();
-            socket.recv(&mut [0; 512]).unwrap_err().raw_os_error()
+            socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            // a busy inspector may be late for one of them
+            let mut tries = (0..4).map(|_| {
+                let sent = socket.send(b"something evil").and_then(|_| socket.recv(&mut [0; 512]));
+                sent.unwrap_err().raw_os_error()
+            });
+            tries.find(|told| *told != Some(libc::EAGAIN)).flatten()
         });
         assert_eq!(told.unwrap(), Some(prohibited), "{kind:?}, {server}");
         let alert = alert(&daemon, mark, 6);
