@@ -28,9 +28,14 @@ pub fn dropped(about: &About, reason: Reason, now_ns: u64, names: &Names, clock:
                 event.alert = Some(signatures::header(rule, true, &base).into());
             }
         }
-        (event.metadata, event.traffic, event.ether) = (base.metadata, base.traffic, base.ether);
+        add_flow(event, base);
     }
     events
+}
+
+/// Adds to the event of a packet what is told of its flow.
+fn add_flow(event: &mut eve::Event, base: eve::Event) {
+    (event.metadata, event.traffic, event.ether) = (base.metadata, base.traffic, base.ether);
 }
 
 /// The event of a held packet that is odd, whatever becomes of it.
@@ -38,17 +43,16 @@ pub fn odd(about: &About, reason: Reason, now_ns: u64, names: &Names, clock: &Cl
     let walk = Walk { action: action::PASS, ..judged(about, reason, now_ns) };
     let mut events = convert::packet(&walk, names, clock);
     for event in &mut events {
-        let base = told::base(about, reason, now_ns, names, clock);
-        (event.metadata, event.traffic, event.ether) = (base.metadata, base.traffic, base.ether);
+        add_flow(event, told::base(about, reason, now_ns, names, clock));
     }
     events
 }
 
 /// The alert about what a flow speaks. The action is `blocked` where the flow ends, else `allowed`.
 pub fn found(about: &About, finding: &Finding, now_ns: u64, names: &Names, clock: &Clock) -> eve::Event {
-    let alert = alert(&judged(about, finding.reason, now_ns), finding, names, clock);
-    let base = told::base(about, finding.reason, now_ns, names, clock);
-    eve::Event { metadata: base.metadata, traffic: base.traffic, ether: base.ether, ..alert }
+    let mut alert = alert(&judged(about, finding.reason, now_ns), finding, names, clock);
+    add_flow(&mut alert, told::base(about, finding.reason, now_ns, names, clock));
+    alert
 }
 
 /// The alert about a packet that ended for its first byte, before anyone was asked. What it says tells by itself, or nothing.

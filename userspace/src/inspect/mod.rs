@@ -44,7 +44,7 @@ use self::{
 use crate::{
     policy::model::{self, Reaction},
     protocol::{Direction, Protocol},
-    reassembly::{self, Checksum, Segment},
+    reassembly::{self, Checksum, Segment, flag},
 };
 
 /// What becomes of a held packet.
@@ -121,8 +121,6 @@ pub struct Finding {
     /// What a proxy was asked for.
     pub asked: Option<Asked>,
 }
-
-const FIN: u8 = 1;
 
 /// What a packet is judged by, besides what was said on its flow.
 #[derive(Clone, Copy, Debug)]
@@ -231,7 +229,7 @@ pub fn judge_parts(
     if stays(held, talk, rules) {
         out.noted = talk.note();
     }
-    let carries = !packet.payload().is_empty() || packet.walk.protocol != UDP && packet.walk.tcp_flags & FIN != 0;
+    let carries = !packet.payload().is_empty() || packet.walk.protocol != UDP && packet.walk.tcp_flags & flag::FIN != 0;
     match answer {
         Answer::Release if carries && talk.makes_wait() => Answer::Wait,
         // In the order in which they came: timestamps say so, and of those that seem to go back a receiver takes none (RFC

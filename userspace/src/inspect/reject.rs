@@ -7,12 +7,8 @@ use dropgate_abi::tuple::V4;
 use dropgate_signatures::rule::Ends;
 
 use super::packet::{ICMP, ICMPV6, Packet, TCP};
-use crate::reassembly::{checksum, completed, partial};
+use crate::reassembly::{checksum, completed, flag, partial};
 
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
 /// Bytes of a TCP header without options, and of an ICMP header.
 const HEADER: usize = 20;
 const ICMP_HEADER: usize = 8;
@@ -52,14 +48,14 @@ fn resets(packet: &Packet<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     let word = |at: usize| Some(u32::from_be_bytes(*packet.transport().get(at..)?.first_chunk()?));
     let (seq, ack) = (word(4)?, word(8)?);
     let flags = packet.walk.tcp_flags;
-    if flags & RST != 0 {
+    if flags & flag::RST != 0 {
         return None;
     }
     // SYN and FIN have a number of their own
-    let numbered = u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
+    let numbered = u32::from(flags & flag::SYN != 0) + u32::from(flags & flag::FIN != 0);
     let length = u32::try_from(packet.payload().len()).ok()?.wrapping_add(numbered);
     let onward = segment(packet, false, seq, ack)?;
-    let back = segment(packet, true, if flags & ACK != 0 { ack } else { 0 }, seq.wrapping_add(length))?;
+    let back = segment(packet, true, if flags & flag::ACK != 0 { ack } else { 0 }, seq.wrapping_add(length))?;
     Some((onward, back))
 }
 
@@ -76,7 +72,7 @@ fn segment(packet: &Packet<'_>, back: bool, seq: u32, ack: u32) -> Option<Vec<u8
     tcp[4..8].copy_from_slice(&seq.to_be_bytes());
     tcp[8..12].copy_from_slice(&ack.to_be_bytes());
     tcp[12] = (HEADER as u8 / 4) << 4;
-    tcp[13] = RST | ACK;
+    tcp[13] = flag::RST | flag::ACK;
     tcp[14..].fill(0);
     // the sum is the same both ways
     let sum = checksum(packet.source(), packet.destination(), tcp);
@@ -265,7 +261,7 @@ mod tests {
                 let way = Direction::ToServer;
                 let tcp = Segment::read(way, reset.source(), reset.destination(), reset.transport(), Checksum::Verify)
                     .expect("a segment");
-                assert_eq!((tcp.seq, reset.walk.sport, tcp.flags), (seq, sport, RST | ACK));
+                assert_eq!((tcp.seq, reset.walk.sport, tcp.flags), (seq, sport, flag::RST | flag::ACK));
                 assert!(reset.payload().is_empty());
                 assert_eq!(frame[6], first, "sender's Ethernet address");
             }

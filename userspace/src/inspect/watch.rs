@@ -31,6 +31,7 @@ use super::{
 use crate::{
     app::{Limits, Parser},
     protocol::Spoken,
+    reassembly::flag,
 };
 
 /// Rules, and what they remember of hosts and of themselves, which outlives them.
@@ -46,10 +47,6 @@ pub struct Signatures {
     pub payload: bool,
     pub limits: Limits,
 }
-
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
 
 /// The two ends speak something else.
 const MISMATCH: &[&str] = &["applayer_mismatch_protocol_both_directions"];
@@ -206,7 +203,10 @@ pub(super) fn watch(
     }
     layer.begin_second(Parties::of(held, packet), signatures);
     (asked.flow.app, asked.flow.original_app, asked.flow.mismatch) = (layer.app(), original, layer.mismatch());
-    if over == [true; 2] && packet.payload().is_empty() && packet.walk.tcp_flags & (FIN | SYN | RST) == 0 {
+    if over == [true; 2]
+        && packet.payload().is_empty()
+        && packet.walk.tcp_flags & (flag::FIN | flag::SYN | flag::RST) == 0
+    {
         // the conversation is over: this one only acknowledges that
         asked.flow.app = App::Unknown;
     }

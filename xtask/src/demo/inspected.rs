@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result};
 use dropgate_lab::address::*;
 
 use super::{
-    policy::PolicyText,
     stage::{Happened, Packet, Stage, client, judge},
     table::Expect::{Allowed, Dropped, Holds},
 };
@@ -19,8 +18,7 @@ const FEW: u64 = 100;
 
 /// Pushes the policy, and says what belongs on a port and what does not.
 pub fn inspected(stage: &mut Stage, policy: &Path) -> Result<()> {
-    let applied = stage.daemon.apply(policy)?;
-    stage.policy = PolicyText::read(policy)?;
+    let applied = stage.push(policy)?;
     let gateway = Packet { zone: "self", from: WAN, to: SERVER, protocol: "tcp", port: None };
     let note = format!("generation {}", applied.answer["generation"]);
     stage.attempt("dropgate apply inspected.toml", &gateway, Holds("in force when it returns"), |_| {

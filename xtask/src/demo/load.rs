@@ -13,7 +13,6 @@ use dropgate_lab::{Gateway, Namespace, Process, address::*, run, trafgen};
 
 use super::{
     frames::Cable,
-    policy::PolicyText,
     stage::{Happened, Packet, Stage, client},
     table::Expect::{Allowed, Dropped, Holds},
 };
@@ -55,8 +54,7 @@ pub fn push(stage: &mut Stage, policy: &Path) -> Result<()> {
     let started = kept.grows(Duration::from_secs(2)) && revoked.grows(Duration::from_secs(2));
 
     stage.events.mark();
-    let applied = stage.daemon.apply(policy)?;
-    stage.policy = PolicyText::read(policy)?;
+    let applied = stage.push(policy)?;
     // What the client's kernel had before the push still reaches the file.
     thread::sleep(Duration::from_millis(300));
 

@@ -6,7 +6,6 @@ use anyhow::Result;
 use dropgate_lab::address::*;
 
 use super::{
-    policy::PolicyText,
     stage::{Happened, Packet, Stage, client},
     table::Expect::{Allowed, Dropped, Holds},
 };
@@ -15,8 +14,7 @@ const CURL: &str = "curl -skS --connect-timeout 2 --max-time 2";
 
 /// Pushes the policy with its rules, and does what they are against.
 pub fn signatures(stage: &mut Stage, policy: &Path) -> Result<()> {
-    let applied = stage.daemon.apply(policy)?;
-    stage.policy = PolicyText::read(policy)?;
+    let applied = stage.push(policy)?;
     let loaded = stage.daemon.status()?["signatures"]["loaded"].clone();
     let gateway = Packet { zone: "self", from: WAN, to: SERVER, protocol: "tcp", port: None };
     let note = format!("generation {}, {loaded} rules", applied.answer["generation"]);

@@ -1,13 +1,13 @@
 //! One try: run it, find what Dropgate says about it, and compare.
 
-use std::{process::Command, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::Result;
 use dropgate_lab::{Gateway, Namespace, run};
 use serde_json::Value;
 
 use super::{
-    daemon::Daemon,
+    daemon::{Applied, Daemon},
     eve::{Events, Wanted},
     policy::PolicyText,
     table::{Expect, Row, Table},
@@ -76,6 +76,13 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Pushes a policy, by which rows are judged from then on.
+    pub fn push(&mut self, policy: &Path) -> Result<Applied> {
+        let applied = self.daemon.apply(policy)?;
+        self.policy = PolicyText::read(policy)?;
+        Ok(applied)
+    }
+
     /// Runs a try and adds its row.
     pub fn attempt(
         &mut self,
