@@ -36,6 +36,8 @@ pub(crate) struct Draft<'a> {
     pub references: Vec<(Arc<str>, Arc<str>)>,
     pub target: Option<Target>,
     pub noalert: bool,
+    /// It has `prefilter`.
+    pub prefilter: bool,
     pub flow: Option<FlowKeyword>,
     pub slots: Vec<Slot>,
     pub lists: Vec<List>,
@@ -117,6 +119,7 @@ impl<'a> Draft<'a> {
             references: Vec::new(),
             target: None,
             noalert: false,
+            prefilter: false,
             flow: None,
             slots: Vec::new(),
             lists: Vec::new(),
@@ -174,7 +177,10 @@ impl<'a> Draft<'a> {
 
     /// A keyword that some protocols have.
     pub fn speak(&mut self, apps: &'static [App], keyword: &str) -> Done {
-        let all = |app: &App| apps.iter().any(|other| spoken_alike(*app, *other));
+        // DNS over HTTP/2 is no reason to ask HTTP for names
+        let named = apps.contains(&App::Dns);
+        let alike = |app: App, other: App| spoken_alike(app, other) && !(named && app == App::Http);
+        let all = |app: &App| apps.iter().any(|other| alike(*app, *other));
         let conflict = |others: &str| {
             let message = format!("`{keyword}` is of another protocol than {others}");
             Err(Mistake::new(&codes::BUFFER, message))
@@ -222,6 +228,17 @@ impl<'a> Draft<'a> {
         self.speak(buffer.apps(), keyword)?;
         let list = self.list_of(&Selected::Buffer(buffer), &[], false);
         self.check_in(list, check, span)
+    }
+
+    /// Whether something in the payload's list leaves a place that others count from.
+    pub fn moves_behind(&self) -> bool {
+        let moves = |item: &Item| {
+            matches!(
+                item.check,
+                Check::Content(_) | Check::Pcre(_) | Check::ByteJump(_) | Check::ByteExtract(_) | Check::ByteMath(_)
+            )
+        };
+        self.lists.iter().any(|list| list.selected == Selected::Payload && list.items.iter().any(moves))
     }
 
     fn check_in(&mut self, list: usize, check: Check, span: Range<usize>) -> Done {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     classes::DEFAULT_PRIORITY,
-    draft::{Draft, List, Slot},
+    draft::{Draft, Item, List, Slot},
     form::adapt,
     mistake::Mistake,
 };
@@ -45,6 +45,7 @@ pub(super) fn finish(mut draft: Draft<'_>, standing: Standing) -> Result<Rule, V
         wrong.extend(too_large(list, room).map(|mistake| ("dsize", mistake)));
     }
     wrong.extend(behind_base64(&draft).map(|mistake| ("base64_data", mistake)));
+    wrong.extend(draft.lists.iter().find_map(besides_absent).map(|mistake| ("absent", mistake)));
     directions(&mut draft).unwrap_or_else(|mistake| wrong.push(("flow", mistake)));
     wrong.extend(packets(&draft));
     let sid = draft.sid.unwrap_or_else(|| {
@@ -162,6 +163,19 @@ fn behind_base64(draft: &Draft<'_>) -> Option<Mistake> {
         .find(|list| !matches!(list.selected, Selected::Base64) && first(list).is_some_and(|order| order > decoded))?;
     let at = after.items.first()?.span.clone();
     Some(Mistake::new(&codes::CONFLICT, "another buffer behind `base64_data`").at(at))
+}
+
+/// What is absent holds nothing; what may be absent must be asked something otherwise.
+fn besides_absent(list: &List) -> Option<Mistake> {
+    let absent = |item: &Item| matches!(item.check, Check::Absent(_));
+    let item = list.items.iter().find(|item| absent(item))?;
+    let others = list.items.iter().any(|item| !absent(item));
+    let message = match item.check {
+        Check::Absent(false) if others => "what is absent holds nothing; `absent: or_else` lets it be either",
+        Check::Absent(true) if !others => "`absent: or_else`, and nothing else is asked of the buffer",
+        _ => return None,
+    };
+    Some(Mistake::new(&codes::CONFLICT, message).at(item.span.clone()))
 }
 
 /// The largest size that a buffer may have by one of its checks.

@@ -6,10 +6,10 @@ use crate::{
     load::{
         keyword::content::{bytes, plain},
         mistake::{Done, Mistake},
-        number::number_test,
+        number::{number as parsed, number_test},
     },
     protocol::App,
-    rule::{Check, Condition},
+    rule::{Check, Condition, From, IsDataAt, Protocol, Value as Place},
 };
 
 pub(super) const KEYWORDS: &[Keyword] = &[
@@ -26,9 +26,9 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     number("websocket.opcode"),
     number("websocket.mask"),
     test("websocket.flags"),
-    test("tls.version"),
-    test("ssl_version"),
-    test("ssl_state"),
+    chosen("tls.version"),
+    chosen("ssl_version"),
+    chosen("ssl_state"),
     test("tls.cert_notbefore"),
     test("tls.cert_notafter"),
     test("tls_cert_notbefore"),
@@ -73,7 +73,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     number("dhcp.renewal_time"),
     number("nfs_version"),
     test("nfs_procedure"),
-    number("rpc"),
+    keyword("rpc", Takes::Value, Form::Plain, rpc),
     number("smb.version"),
     number("enip_command"),
     test("cip_service"),
@@ -216,6 +216,24 @@ fn words(keyword: &str) -> &'static [(&'static str, u64)] {
     }
 }
 
+/// The most that a number can be.
+fn most(keyword: &str) -> u64 {
+    match keyword {
+        "dns.opcode"
+        | "http2.frametype"
+        | "http2.priority"
+        | "websocket.opcode"
+        | "mqtt.protocol_version"
+        | "ntp.version"
+        | "ntp.mode"
+        | "ntp.stratum" => u8::MAX.into(),
+        "dns.rcode" | "dns.rrtype" | "ftp.dynamic_port" => u16::MAX.into(),
+        "http2.errorcode" | "http2.window" | "http2.size_update" | "websocket.mask" | "tls.cert_chain_len"
+        | "rfb.secresult" | "rfb.sectype" | "snmp.version" | "snmp.pdu_type" => u32::MAX.into(),
+        _ => u64::MAX,
+    }
+}
+
 const fn number(name: &'static str) -> Keyword {
     keyword(name, Takes::Value, Form::Quotable, |draft, value| {
         let words = words(value.keyword);
@@ -223,7 +241,7 @@ const fn number(name: &'static str) -> Keyword {
             let text = text.to_ascii_lowercase();
             words.iter().find(|(name, _)| *name == text).map(|(_, number)| *number)
         };
-        let test = match number_test(&value.text, u64::MAX, &word) {
+        let test = match number_test(&value.text, most(value.keyword), &word) {
             Ok(test) => test,
             // what other words mean the parser knows, and which of several is meant
             Err(_) if (words.is_empty() || value.text.contains(',')) && is_words(&value.text) => {
@@ -250,6 +268,63 @@ fn ask(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
 
 const fn test(name: &'static str) -> Keyword {
     keyword(name, Takes::Value, Form::Negatable, ask)
+}
+
+/// A keyword that takes some words alone, one or several.
+const fn chosen(name: &'static str) -> Keyword {
+    keyword(name, Takes::Value, Form::Negatable, |draft, value| {
+        let (words, several): (&[&str], &[char]) = match value.keyword {
+            "ssl_version" => (&["sslv2", "sslv3", "tls1.0", "tls1.1", "tls1.2", "tls1.3"], &[',']),
+            "ssl_state" => (&["client_hello", "server_hello", "client_keyx", "server_keyx", "unknown"], &[',', '|']),
+            _ => (&["1.0", "1.1", "1.2", "1.3"], &[]),
+        };
+        let parts = value.text.split(|letter: char| several.contains(&letter));
+        for part in parts.map(|part| part.trim().trim_start_matches('!').trim_start()) {
+            let version = value.keyword == "tls.version" && part.starts_with("0x") && parsed(part).is_some();
+            if !version && !words.iter().any(|word| word.eq_ignore_ascii_case(part)) {
+                let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+                return Err(Mistake::word(part, format!("one of {}", all.join(", "))));
+            }
+        }
+        ask(draft, value)
+    })
+}
+
+/// `rpc`: a call of a program, perhaps of a version and of a procedure of it (RFC 5531 section 9), in one datagram or segment.
+fn rpc(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
+    let expected = "a program, a version and a procedure, of which the last two may be `*`: `100000,*,3`";
+    let wrong = || Mistake::word(&value.text, expected);
+    let parts: Vec<&str> = value.parts().collect();
+    let asked = |at: usize| match parts.get(at) {
+        None | Some(&"*") if at > 0 => Ok(None),
+        Some(part) => part.parse::<u32>().map(Some).map_err(|_| wrong()),
+        None => Err(wrong()),
+    };
+    if parts.len() > 3 {
+        return Err(wrong());
+    }
+    // TCP has a length in front of each message
+    let base = match draft.header.protocol {
+        Protocol::Udp => 0,
+        Protocol::Tcp | Protocol::TcpPacket => 4,
+        _ => {
+            let message = "`rpc` is read in rules about `udp` or `tcp`";
+            return Err(Mistake::unsupported(message));
+        }
+    };
+    // a call, of the second version of the protocol
+    let fields = [(4, Some(0)), (8, Some(2)), (12, asked(0)?), (16, asked(1)?), (20, asked(2)?)];
+    for (at, number) in fields {
+        let Some(number) = number else { continue };
+        let mut content = plain(number.to_be_bytes().to_vec(), false);
+        content.place.offset = Some(Place::Number(base + at));
+        content.place.depth = Some(Place::Number(4));
+        draft.check(Check::Content(content), value.span.clone())?;
+    }
+    draft.check(
+        Check::IsDataAt(IsDataAt { place: Place::Number(base + 23), from: From::Start, negated: false }),
+        value.span.clone(),
+    )
 }
 
 /// A set of flags, each of which may be negated.
