@@ -66,6 +66,10 @@ impl Round<'_> {
         let speaks = !packet.payload.is_empty() || earlier;
         if speaks && said != App::Unknown && self.flow.apps_asked[direction] != Some(said) {
             self.flow.apps_asked[direction] = Some(said);
+            if self.subject.flow.is_some_and(|flow| flow.original_app.is_some()) {
+                // what it became shows once, and not from each end
+                self.flow.apps_asked = [Some(said); 2];
+            }
             let rules = &self.ruleset.index.spoken[direction];
             rules.iter().for_each(|rule| self.candidate(*rule, PACKET));
         }

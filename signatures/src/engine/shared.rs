@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-
 use super::{table::Table, threshold::Counter, verify::address};
 use crate::rule::{BitAction, BitScope, Bits, Dataset, SetAction, SetKind};
 

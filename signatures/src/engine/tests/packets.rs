@@ -73,6 +73,17 @@ fn what_an_end_speaks_is_asked_once_it_has_spoken() {
 }
 
 #[test]
+fn what_a_conversation_becomes_shows_once() {
+    let became = rule(1, Protocol::Tcp).when(Condition::App(App::Http2, false));
+    let mut shown = Shown::new(vec![became]).app(App::Http1);
+    assert_eq!(shown.say(b"GET"), [0; 0]);
+    let mut shown = shown.app(App::Http2);
+    shown.flow.as_mut().unwrap().original_app = Some(App::Http1);
+    assert_eq!(shown.reply(b"settings"), [1]);
+    assert_eq!(shown.say(b"PRI"), [0; 0]);
+}
+
+#[test]
 fn thresholds_count_both_directions_between_two_hosts() {
     let threshold = |track| Threshold { kind: ThresholdKind::Limit, track, count: 1, seconds: 60 };
     let limited = |sid, track| udp(sid, "a").with(|rule| rule.threshold = Some(threshold(track)));

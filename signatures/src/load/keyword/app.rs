@@ -29,10 +29,10 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     chosen("tls.version"),
     chosen("ssl_version"),
     chosen("ssl_state"),
-    test("tls.cert_notbefore"),
-    test("tls.cert_notafter"),
-    test("tls_cert_notbefore"),
-    test("tls_cert_notafter"),
+    written("tls.cert_notbefore"),
+    written("tls.cert_notafter"),
+    written("tls_cert_notbefore"),
+    written("tls_cert_notafter"),
     flag("tls_cert_valid"),
     flag("tls_cert_expired"),
     flag("tls.cert_valid"),
@@ -40,7 +40,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     content("tls.subject"),
     content("tls.issuerdn"),
     content("tls.fingerprint"),
-    test("ssh.protoversion"),
+    written("ssh.protoversion"),
     test("ssh.softwareversion"),
     flag("ftpbounce"),
     number("ftp.dynamic_port"),
@@ -287,6 +287,32 @@ const fn chosen(name: &'static str) -> Keyword {
             }
         }
         ask(draft, value)
+    })
+}
+
+/// A keyword whose value has letters of its own: a date and time, or a version.
+const fn written(name: &'static str) -> Keyword {
+    keyword(name, Takes::Value, Form::Quotable, |draft, value| {
+        let text = value.text.trim();
+        let (is, expected) = match value.keyword {
+            "ssh.protoversion" => {
+                let digits = text.starts_with(|letter: char| letter.is_ascii_digit());
+                let letters = |letter: char| letter.is_ascii_digit() || "-.".contains(letter);
+                (text == "2_compat" || digits && text.chars().all(letters), "a version, or `2_compat`")
+            }
+            _ => {
+                let letters = |letter: char| letter.is_ascii_digit() || " -:T<>".contains(letter);
+                let times = text.trim_start_matches(['<', '>']).split("<>").map(str::trim);
+                let years = times.clone().all(|time| time.starts_with(|letter: char| letter.is_ascii_digit()));
+                let operators = text.len() - text.replace(['<', '>'], "").len();
+                let least = if times.count() == 2 { 2 } else { usize::from(text.starts_with(['<', '>'])) };
+                (
+                    years && operators == least && text.chars().all(letters),
+                    "a time, perhaps behind `<` or `>`, or two with `<>` between",
+                )
+            }
+        };
+        if is { ask(draft, value) } else { Err(Mistake::word(text, expected)) }
     })
 }
 
