@@ -25,7 +25,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     test("http2.settings"),
     number("websocket.opcode"),
     number("websocket.mask"),
-    test("websocket.flags"),
+    chosen("websocket.flags"),
     chosen("tls.version"),
     chosen("ssl_version"),
     chosen("ssl_state"),
@@ -44,15 +44,16 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     test("ssh.softwareversion"),
     flag("ftpbounce"),
     number("ftp.dynamic_port"),
-    test("ftp.mode"),
-    test("ftp.reply_received"),
+    chosen("ftp.mode"),
+    chosen("ftpdata_command"),
+    chosen("ftp.reply_received"),
     number("mqtt.protocol_version"),
     number("mqtt.type"),
     number("mqtt.qos"),
     number("mqtt.reason_code"),
     number("mqtt.connack.session_present"),
-    flags("mqtt.flags"),
-    flags("mqtt.connect.flags"),
+    chosen("mqtt.flags"),
+    chosen("mqtt.connect.flags"),
     number("ntp.version"),
     number("ntp.mode"),
     number("ntp.stratum"),
@@ -113,6 +114,7 @@ fn apps(keyword: &str) -> &'static [App] {
     match keyword {
         "ssl_version" | "ssl_state" | "tls_cert_valid" | "tls_cert_expired" => one(App::Tls),
         "ftpbounce" => one(App::Ftp),
+        "ftpdata_command" => one(App::FtpData),
         "cip_service" => one(App::Enip),
         "dns.opcode" | "dns.rcode" | "dns.rrtype" => Buffer::DnsQuery.apps(),
         "dcerpc.opnum" | "dce_opnum" | "dcerpc.iface" | "dce_iface" => Buffer::DceStubData.apps(),
@@ -227,7 +229,8 @@ fn most(keyword: &str) -> u64 {
         | "ntp.version"
         | "ntp.mode"
         | "ntp.stratum" => u8::MAX.into(),
-        "dns.rcode" | "dns.rrtype" | "ftp.dynamic_port" => u16::MAX.into(),
+        "mqtt.qos" => 2,
+        "dns.rcode" | "dns.rrtype" | "ftp.dynamic_port" | "enip_command" => u16::MAX.into(),
         "http2.errorcode" | "http2.window" | "http2.size_update" | "websocket.mask" | "tls.cert_chain_len"
         | "rfb.secresult" | "rfb.sectype" | "snmp.version" | "snmp.pdu_type" => u32::MAX.into(),
         _ => u64::MAX,
@@ -244,7 +247,8 @@ const fn number(name: &'static str) -> Keyword {
         let test = match number_test(&value.text, most(value.keyword), &word) {
             Ok(test) => test,
             // what other words mean the parser knows, and which of several is meant
-            Err(_) if (words.is_empty() || value.text.contains(',')) && is_words(&value.text) => {
+            Err(_) if value.keyword.starts_with("enip") && is_words(&value.text) => return ask(draft, value),
+            Err(_) if value.text.rsplit_once(',').is_some_and(|(of, which)| is_which(which) && is_words(of)) => {
                 return ask(draft, value);
             }
             Err(error) => return Err(Mistake::value(error)),
@@ -252,6 +256,11 @@ const fn number(name: &'static str) -> Keyword {
         draft.speak(apps(value.keyword), value.keyword)?;
         draft.condition(Condition::Number { keyword: value.keyword, test })
     })
+}
+
+/// Whether it says which of several is meant.
+fn is_which(text: &str) -> bool {
+    matches!(text.trim(), "any" | "all" | "all1") || text.trim().parse::<i32>().is_ok()
 }
 
 /// Whether a value is made of words: names of numbers and flags, which of several, negations.
@@ -270,18 +279,35 @@ const fn test(name: &'static str) -> Keyword {
     keyword(name, Takes::Value, Form::Negatable, ask)
 }
 
+/// The words that such a keyword takes, and what may stand between several of them.
+fn choices(keyword: &str) -> (&'static [&'static str], &'static [char]) {
+    match keyword {
+        "ssl_version" => (&["sslv2", "sslv3", "tls1.0", "tls1.1", "tls1.2", "tls1.3"], &[',']),
+        "ssl_state" => (&["client_hello", "server_hello", "client_keyx", "server_keyx", "unknown"], &[',', '|']),
+        "tls.version" => (&["1.0", "1.1", "1.2", "1.3"], &[]),
+        "mqtt.flags" => (&["dup", "retain"], &[',']),
+        "mqtt.connect.flags" => (&["username", "password", "will", "will_retain", "clean_session"], &[',']),
+        "websocket.flags" => (&["fin", "comp"], &[',']),
+        "ftp.mode" => (&["active", "passive"], &[]),
+        "ftpdata_command" => (&["retr", "stor"], &[]),
+        _ => (&["yes", "no", "true", "false", "on", "off", "1", "0"], &[]),
+    }
+}
+
 /// A keyword that takes some words alone, one or several.
 const fn chosen(name: &'static str) -> Keyword {
-    keyword(name, Takes::Value, Form::Negatable, |draft, value| {
-        let (words, several): (&[&str], &[char]) = match value.keyword {
-            "ssl_version" => (&["sslv2", "sslv3", "tls1.0", "tls1.1", "tls1.2", "tls1.3"], &[',']),
-            "ssl_state" => (&["client_hello", "server_hello", "client_keyx", "server_keyx", "unknown"], &[',', '|']),
-            _ => (&["1.0", "1.1", "1.2", "1.3"], &[]),
-        };
+    keyword(name, Takes::Value, Form::Quotable, |draft, value| {
+        let (words, several) = choices(value.keyword);
         let parts = value.text.split(|letter: char| several.contains(&letter));
-        for part in parts.map(|part| part.trim().trim_start_matches('!').trim_start()) {
-            let version = value.keyword == "tls.version" && part.starts_with("0x") && parsed(part).is_some();
-            if !version && !words.iter().any(|word| word.eq_ignore_ascii_case(part)) {
+        let negatable = !several.is_empty();
+        for part in parts.map(str::trim) {
+            let part = part.strip_prefix('!').filter(|_| negatable).map_or(part, str::trim_start);
+            let number = match value.keyword {
+                "tls.version" => part.starts_with("0x") && parsed(part).is_some(),
+                "websocket.flags" => number_test(&value.text, u8::MAX.into(), &|_| None).is_ok(),
+                _ => false,
+            };
+            if !number && !words.iter().any(|word| word.eq_ignore_ascii_case(part)) {
                 let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
                 return Err(Mistake::word(part, format!("one of {}", all.join(", "))));
             }
@@ -351,11 +377,6 @@ fn rpc(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
         Check::IsDataAt(IsDataAt { place: Place::Number(base + 23), from: From::Start, negated: false }),
         value.span.clone(),
     )
-}
-
-/// A set of flags, each of which may be negated.
-const fn flags(name: &'static str) -> Keyword {
-    keyword(name, Takes::Value, Form::Plain, ask)
 }
 
 const fn flag(name: &'static str) -> Keyword {
