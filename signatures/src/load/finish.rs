@@ -11,11 +11,13 @@ use super::{
 use crate::{
     buffer::Way,
     codes,
+    engine::is_of_transaction,
     protocol::App,
     rule::{
         Action, Arrow, Check, Condition, Content, FastPattern, Inspect, Number, NumberTest, Options, PacketTest,
         Protocol, Rule, Selected, Size, Value,
     },
+    subject::Direction,
 };
 
 /// Where a rule stands.
@@ -110,10 +112,16 @@ fn directions(draft: &mut Draft<'_>) -> Result<(), Mistake> {
     let (mut to_server, mut to_client) = (None, None);
     for list in &draft.lists {
         let (Selected::Buffer(buffer), Some(item)) = (&list.selected, list.items.first()) else { continue };
-        let (slot, other) = match buffer.way() {
-            Way::ToServer => (&mut to_server, flow.to_client),
-            Way::ToClient => (&mut to_client, flow.to_server),
-            Way::Both => continue,
+        let (slot, other) = match (buffer.way(), list.toward) {
+            (Way::ToServer, _) | (Way::Both, Some(Direction::ToServer)) => (&mut to_server, flow.to_client),
+            (Way::ToClient, _) | (Way::Both, Some(Direction::ToClient)) => (&mut to_client, flow.to_server),
+            (Way::Both, None) if both => {
+                let name = buffer.name();
+                let message = format!("either end may have `{name}`, and the rule does not say which");
+                let help = format!("`{name}:to_client` or `{name}:to_server`");
+                return Err(Mistake::new(&codes::BUFFER, message).at(item.span.clone()).help(help));
+            }
+            (Way::Both, None) => continue,
         };
         slot.get_or_insert((*buffer, item.span.clone()));
         if other && !both {
@@ -125,6 +133,12 @@ fn directions(draft: &mut Draft<'_>) -> Result<(), Mistake> {
     if both {
         if flow.to_client || flow.to_server {
             return Err(Mistake::new(&codes::CONFLICT, "`=>` is about both directions, and `flow` names one"));
+        }
+        // what is no buffer may be of either
+        let others = |slot: &Slot| matches!(slot, Slot::Condition(condition, _) if is_of_transaction(condition));
+        if (to_server.is_none() || to_client.is_none()) && !draft.slots.iter().any(others) {
+            let message = "`=>` is about both directions of a transaction, and the rule asks nothing of one of them";
+            return Err(Mistake::new(&codes::CONFLICT, message));
         }
         return Ok(());
     }
@@ -255,6 +269,7 @@ fn conditions(draft: &mut Draft<'_>) -> Conditions {
         options.extend(checks.map(|(check, item)| (conditions.len() as u16, check as u16, item.setting)));
         conditions.push(Condition::Inspect(Inspect {
             selected: list.selected.clone(),
+            toward: list.toward,
             transforms: std::mem::take(&mut list.transforms),
             checks: std::mem::take(&mut list.items).into_iter().map(|item| item.check).collect(),
         }));

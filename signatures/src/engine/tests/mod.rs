@@ -101,7 +101,7 @@ impl Make {
     }
 
     pub fn checks(self, selected: Selected, checks: Vec<Check>) -> Self {
-        self.when(Condition::Inspect(Inspect { selected, transforms: Vec::new(), checks }))
+        self.when(Condition::Inspect(Inspect { selected, toward: None, transforms: Vec::new(), checks }))
     }
 
     pub fn payload(self, contents: Vec<Content>) -> Self {
