@@ -42,6 +42,9 @@ dropgate_signatures::diagnostic_codes! {
     EMPTY_ZONE = "DG060" Warning "a zone that holds no address";
     VLAN_DEVICE = "DG061" Warning "a VLAN device named as an interface beside the one it lies on";
     UNINSPECTED_FRAGMENTS = "DG062" Warning "fragments that pass where their packets are to be inspected";
+    DEAD = "DG063" Warning "a line that no packet can match";
+    CONTRADICTION = "DG064" Warning "two lines that hold the same packets and contradict each other";
+    NOT_ANALYSED = "DG065" Warning "lines that overlap in more ways than are looked at";
 }
 
 /// The list as a Markdown table, as it stands in `docs/policy.md`.
