@@ -117,6 +117,11 @@ impl Model {
         })
     }
 
+    /// Whether a service holds the start of a flow, whatever else does.
+    pub fn holds(&self, service: &Service, start: &Start) -> bool {
+        speaks(service, start) && reaches(service, &self.peer(start.dst), start.dst)
+    }
+
     /// Before translation: the outside and every zone may reach the published address. After it: anyone the host.
     fn published(&self, party: &Party, start: &Start) -> Option<String> {
         let line = self.policy.publish.iter().find(|line| {

@@ -19,13 +19,10 @@ mod treatment;
 
 use std::collections::{BTreeSet, HashMap};
 
-pub use self::tell::{Finding, Findings};
-use self::{
-    decided::Budget,
-    ground::{Grounds, Witness},
-    lines::Lines,
-    places::Places,
-    treatment::Treatments,
+use self::{decided::Budget, ground::Grounds, lines::Lines, places::Places, treatment::Treatments};
+pub use self::{
+    ground::Witness,
+    tell::{Finding, Findings},
 };
 use super::{compile::Environment, model::Policy};
 

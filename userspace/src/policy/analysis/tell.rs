@@ -1,8 +1,11 @@
 //! Findings in words.
 
+use std::slice::from_ref;
+
 use super::{
-    Analysis,
+    Analysis, Witness,
     faults::{Fault, Never, Shadowed},
+    lines::Line,
 };
 use crate::policy::{
     codes::{self, Code},
@@ -34,8 +37,12 @@ pub struct Finding {
     pub location: Location,
     pub message: String,
     pub help: Option<String>,
-    /// Other lines that have to do with it, and how.
+    /// Other lines that have to do with it, and how: as many as a message names.
     pub related: Vec<(Location, String)>,
+    /// All of those lines: owner and name.
+    pub others: Vec<(String, String)>,
+    /// A packet that shows it. The first of the others that holds it has it.
+    pub witness: Option<Witness>,
 }
 
 impl Findings {
@@ -73,6 +80,15 @@ impl Analysis<'_> {
         let at = |line: u32| self.lines.all[line as usize].location;
         let mut location = own.location;
         let (mut help, mut related) = (None, Vec::new());
+        let (others, witness) = match fault {
+            Fault::Never(_) => (&[][..], None),
+            Fault::Shadowed(shadowed) | Fault::Duplicate(shadowed) => {
+                (shadowed.by.as_slice(), shadowed.witness.map(|(_, packet)| packet))
+            }
+            Fault::Contradicted(contradiction) => (from_ref(&contradiction.by), Some(contradiction.witness)),
+        };
+        let key = |line: &Line<'_>| (line.owner.to_owned(), line.name.to_owned());
+        let others = others.iter().map(|line| key(&self.lines.all[*line as usize])).collect();
         let (code, message) = match fault {
             Fault::Never(Never::Sender) => {
                 let (who, at) = self.sender(own.owner);
@@ -123,8 +139,8 @@ impl Analysis<'_> {
                 (&codes::CONTRADICTION, message)
             }
         };
-        let (owner, name) = (own.owner.to_owned(), own.name.to_owned());
-        found.found.push(Finding { code, owner, name, location, message, help, related });
+        let (owner, name) = key(own);
+        found.found.push(Finding { code, owner, name, location, message, help, related, others, witness });
     }
 
     fn takes(&self, shadowed: &Shadowed, words: &str) -> String {
