@@ -495,8 +495,7 @@ impl Trial {
     fn find(&self, witness: &Witness, owner: &str) -> (Case, Line) {
         let party = |case: &&Case| case.party.name().as_deref() == Some(owner);
         let like = self.cases.iter().find(party).expect("a sender");
-        let own = packets::ip(if witness.destination.is_ipv4() { OWN[1] } else { OWN[2] });
-        let (source, destination) = (witness.source.unwrap_or(own), witness.destination);
+        let (source, destination) = (witness.source.expect("known addresses"), witness.destination);
         let case = Case { source, destination, protocol: witness.protocol, port: witness.port, ..like.clone() };
         let mut model = Model::new(self.model.policy.clone(), 1, &INTERFACES);
         let line = case.line(&mut model).unwrap_or_else(|| panic!("{case:?} is not allowed\n{}", self.text()));

@@ -9,8 +9,6 @@ use std::{
     sync::Arc,
 };
 
-use dropgate_abi::policy::ZONE_SELF;
-
 use super::{
     addresses::{Run, Runs, Set},
     decided::{Budget, Decided},
@@ -39,7 +37,8 @@ pub struct Witness {
 /// The ground of one cell.
 pub struct Ground {
     pub cell: Cell,
-    sources: Set,
+    /// Senders of packets that are shown: [`Places::shown`].
+    sources: Vec<Set>,
     /// What may be sent to.
     pub to: Set,
     /// Families that packets are of: whether it is IPv6.
@@ -81,7 +80,7 @@ impl<'p> Grounds<'p> {
             }
         }
         let key = (peer, if lonely { party } else { 0 }, families.clone());
-        Ground { cell, sources, to, families, key }
+        Ground { cell, sources: self.places.shown(party), to, families, key }
     }
 
     /// Whether all of a destination set lies in another one, as far as packets of a cell go there.
@@ -111,15 +110,19 @@ impl Ground {
     /// A packet to one of some addresses in a row.
     pub fn witness(&self, v6: bool, run: Run, port: u16) -> Option<Witness> {
         let destination = sample(v6, run);
-        let (first, last) = self.sources.next(v6, 0)?;
-        let beyond = last.checked_add(1).and_then(|at| self.sources.next(v6, at));
-        // a lone address before others is seldom a host's
-        let runs = if first == last { [beyond, Some((first, last))] } else { [Some((first, last)), beyond] };
-        let source =
-            runs.into_iter().flatten().flat_map(|run| [sample(v6, run), address_at(v6, run.0), address_at(v6, run.1)]);
-        let source = source.into_iter().find(|source| *source != destination)?;
-        let source = (self.cell.0 != ZONE_SELF).then_some(source);
-        Some(Witness { source, destination, protocol: self.cell.2, port })
+        let packet = Witness { source: None, destination, protocol: self.cell.2, port };
+        if self.sources.is_empty() {
+            return Some(packet);
+        }
+        let source = self.sources.iter().find_map(|sources| {
+            let (first, last) = sources.next(v6, 0)?;
+            let beyond = last.checked_add(1).and_then(|at| sources.next(v6, at));
+            // a lone address before others is seldom a host's
+            let runs = if first == last { [beyond, Some((first, last))] } else { [Some((first, last)), beyond] };
+            let ends = |run: Run| [sample(v6, run), address_at(v6, run.0), address_at(v6, run.1)];
+            runs.into_iter().flatten().flat_map(ends).find(|source| *source != destination)
+        })?;
+        Some(Witness { source: Some(source), ..packet })
     }
 }
 

@@ -150,7 +150,7 @@ impl<'p> Lines<'p> {
     /// Whether a set holds every address of a family that no prefix names: what a proxy is asked for by name.
     pub fn holds_names(&self, set: u32, v6: bool, policy: &Policy) -> bool {
         let all = if v6 { crate::policy::Prefix::ALL_V6 } else { crate::policy::Prefix::ALL_V4 };
-        let holds = |sets: &[Addresses]| sets.iter().any(|set| policy.prefixes(set).contains(&all));
+        let holds = |sets: &[Addresses]| sets.iter().any(|set| policy.prefixes(set).binary_search(&all).is_ok());
         let (destinations, _) = &self.sets[set as usize];
         holds(&destinations.include) && !holds(&destinations.except)
     }

@@ -27,7 +27,7 @@ pub use self::{
 use super::{compile::Environment, model::Policy};
 
 /// Steps that the analysis of one policy may take: a few seconds.
-const STEPS: u64 = 60_000_000;
+const STEPS: u64 = 10_000_000;
 
 /// What is wrong with the lines of a policy, for a machine.
 pub fn analyse(policy: &Policy, environment: &Environment) -> Findings {

@@ -34,6 +34,8 @@ pub struct Places<'a> {
     peers: HashMap<u16, Set>,
     /// Whose every destination is, where that is known.
     table: BTreeMap<Prefix, u16>,
+    /// The gateway's own addresses are known.
+    knows_own: bool,
 }
 
 /// The number of a zone here, by its place in the policy.
@@ -50,7 +52,7 @@ impl<'a> Places<'a> {
         // what is wrong with the zones is told where they are compiled
         let placed = sides::place(policy, environment, &numbers, &mut Diagnostics::default());
         let own = sides::own_addresses(policy, environment);
-        let unknown_own = environment.synthetic && policy.gateway.auto_addresses;
+        let knows_own = !environment.synthetic || !policy.gateway.auto_addresses;
         let table = sides::peers(&placed, &own);
 
         let everything = Arc::new(Runs::all());
@@ -67,14 +69,14 @@ impl<'a> Places<'a> {
                 sources.insert(number.number, vec![Arc::clone(&everything)]);
             }
         }
-        if unknown_own {
+        if !knows_own {
             peers.insert(ZONE_SELF, Arc::clone(&everything));
         }
         // the kernel alone knows what the gateway sends, and what it has translated was judged where it came in
         sources.insert(ZONE_SELF, vec![Arc::clone(&everything)]);
         sources.insert(ZONE_PUBLISHED, vec![everything]);
 
-        let mut places = Self { policy, lists, sources: HashMap::new(), peers: HashMap::new(), table };
+        let mut places = Self { policy, lists, sources: HashMap::new(), peers: HashMap::new(), table, knows_own };
         let mut no_source = places.runs(&policy.blocklist.from);
         no_source.push(Arc::new(fixed(&NO_SOURCE)));
         let mut no_peer = places.runs(&policy.blocklist.to);
@@ -87,6 +89,17 @@ impl<'a> Places<'a> {
     /// What a party may send from.
     pub fn sources(&self, party: u16) -> Set {
         self.sources.get(&party).cloned().unwrap_or_default()
+    }
+
+    /// Where a packet of a party may be shown to come from, the likeliest first. Nothing: from the gateway, whose addresses
+    /// are not known.
+    pub fn shown(&self, party: u16) -> Vec<Set> {
+        let sources = self.sources(party);
+        match (party, self.knows_own) {
+            (ZONE_SELF, true) => vec![Set { except: sources.except.clone(), ..self.held(ZONE_SELF) }, sources],
+            (ZONE_SELF, false) => Vec::new(),
+            _ => vec![sources],
+        }
     }
 
     /// What of a party may be sent to.
