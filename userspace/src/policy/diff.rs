@@ -172,10 +172,11 @@ impl Diff {
 /// particular.
 fn findings(policy: &Policy) -> Words {
     let found = analysis::analyse(policy, &Environment::synthetic(policy)).found;
-    let words = |finding: analysis::Finding| {
-        (format!("{}/{}", finding.owner, finding.name), format!("{} {}", finding.code.id, finding.message))
-    };
-    found.into_iter().map(words).collect()
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for analysis::Finding { code, owner, name, message, .. } in found {
+        all.entry(format!("{owner}/{name}")).or_default().push(format!("{} {message}", code.id));
+    }
+    all.into_iter().map(|(name, messages)| (name, messages.join("; "))).collect()
 }
 
 /// Names of the services of one list that the other has too, in order.

@@ -373,6 +373,8 @@ struct Trial {
     /// By case.
     lines: Vec<Option<Line>>,
     findings: BTreeMap<Line, Finding>,
+    /// Findings about parts of lines.
+    parts: Vec<Finding>,
     /// Lines that are said to decide nothing.
     dead: BTreeSet<Line>,
 }
@@ -391,11 +393,14 @@ impl Trial {
         policy::compile(&parsed, &environment, &mut policy::Ids::default()).ok()?;
         let found = analysis::analyse(&parsed, &environment);
         assert_eq!(found.left_out, 0, "{text}");
+        let of_parts = [codes::EMPTY_EXCEPTION.id, codes::EMPTY_PREFIX.id];
+        let (parts, found): (Vec<_>, Vec<_>) =
+            found.found.into_iter().partition(|finding| of_parts.contains(&finding.code.id));
         let mut model = Model::new(policy, 1, &INTERFACES);
         let cases = universe(&model);
         let lines = cases.iter().map(|case| case.line(&mut model)).collect();
         let mut dead = BTreeSet::new();
-        for finding in found.found.iter().filter(|finding| finding.code.id != codes::CONTRADICTION.id) {
+        for finding in found.iter().filter(|finding| finding.code.id != codes::CONTRADICTION.id) {
             if finding.message.starts_with("no packet matches the services of") {
                 dead.extend(
                     services_of(&model.policy).into_iter().map(|(line, _)| line).filter(|line| line.0 == finding.owner),
@@ -403,8 +408,8 @@ impl Trial {
             }
             dead.insert(key(finding));
         }
-        let findings = found.found.into_iter().map(|finding| (key(&finding), finding)).collect();
-        Some(Self { model, cases, lines, findings, dead })
+        let findings = found.into_iter().map(|finding| (key(&finding), finding)).collect();
+        Some(Self { model, cases, lines, findings, parts, dead })
     }
 
     fn text(&self) -> String {
@@ -509,7 +514,7 @@ impl Trial {
             if let Some(finding) = told {
                 let context = || format!("{line:?}: {}\n{}", finding.message, self.text());
                 let (case, winner) = self.find(&finding.witness.expect("a packet"), &line.0);
-                assert_eq!(finding.others, [winner.clone()], "{case:?}\n{}", context());
+                assert_eq!(finding.others, std::slice::from_ref(&winner), "{case:?}\n{}", context());
                 let other = self.service(&winner).expect("a service");
                 assert!(self.holds(&line, &case) && self.holds(&winner, &case), "{case:?}\n{}", context());
                 let [first, second] = [&other, &service].map(|service| treatment(service, case.protocol, case.port));
@@ -541,6 +546,47 @@ impl Trial {
         alike.all(|(case, _)| self.holds(later, case))
     }
 
+    /// An exception is told where the line has no destination there; a prefix of a zone where no host has it from there.
+    fn parts(&self) {
+        let model = &self.model;
+        let told = |code: &str, owner: &str, text: &str| {
+            self.parts.iter().any(|part| part.code.id == code && part.owner == owner && part.message.contains(text))
+        };
+        let addresses: BTreeSet<IpAddr> = self.cases.iter().map(|case| case.destination).collect();
+        for ((owner, name), service) in services_of(&model.policy) {
+            for except in &service.except {
+                let without = Service { except: Vec::new(), ..service.clone() };
+                let reaches = |at: &IpAddr| except.holds(*at) && model.reaches(&without, *at);
+                let text = format!("`{name}` has no destination at `{}`", shown(except));
+                let empty = !addresses.iter().any(reaches);
+                assert_eq!(told(codes::EMPTY_EXCEPTION.id, &owner, &text), empty, "{owner} {text}\n{}", self.text());
+            }
+        }
+        for zone in &model.policy.zones {
+            let place = Place::Port(model.ifindex(&zone.interface), tags(zone));
+            let here = model.zones_at(model.ifindex(&zone.interface), tags(zone));
+            for prefix in &zone.prefixes {
+                let narrower = |at: IpAddr| {
+                    here.iter().flat_map(|zone| &zone.prefixes).any(|other| other.bits > prefix.bits && other.holds(at))
+                };
+                let own = |at: &&IpAddr| {
+                    prefix.holds(**at)
+                        && !narrower(**at)
+                        && model.source(place, **at) == Ok(Party::Zone(zone.name.clone()))
+                };
+                let text = format!("leave nothing of `{}`", shown(prefix));
+                let empty = !addresses.iter().any(|at| own(&at));
+                assert_eq!(
+                    told(codes::EMPTY_PREFIX.id, &zone.name, &text),
+                    empty,
+                    "{} {text}\n{}",
+                    zone.name,
+                    self.text()
+                );
+            }
+        }
+    }
+
     /// Without its dead lines a policy gives every packet to the line that it was given to before.
     fn removal(&self) {
         if self.dead.is_empty() {
@@ -559,6 +605,12 @@ impl Trial {
             assert_eq!(case.line(&mut model), *line, "{case:?}\n{}", self.text());
         }
     }
+}
+
+/// A prefix as messages have it.
+fn shown(prefix: &Prefix) -> String {
+    let whole = prefix.bits == if prefix.address.is_ipv4() { 32 } else { 128 };
+    if whole { prefix.address.to_string() } else { format!("{}/{}", prefix.address, prefix.bits) }
 }
 
 fn services_of(policy: &Policy) -> Vec<(Line, Service)> {
@@ -585,17 +637,26 @@ fn what_check_says_of_lines_is_so() {
         let Some(trial) = Trial::new(generate(&mut Rng(seed))) else { continue };
         tried += 1;
         packets += trial.cases.len();
-        for finding in trial.findings.values() {
+        for finding in trial.findings.values().chain(&trial.parts) {
             *codes.entry(finding.code.id).or_default() += 1;
         }
         trial.dead_lines();
         trial.shadows();
         trial.contradictions();
+        trial.parts();
         trial.removal();
     }
     println!("{tried} policies, {packets} packets, findings {codes:?}");
     // the generator meets each kind
-    for code in [&codes::DUPLICATE_SERVICE, &codes::SHADOWED, &codes::DEAD, &codes::CONTRADICTION] {
+    let every = [
+        &codes::DUPLICATE_SERVICE,
+        &codes::SHADOWED,
+        &codes::DEAD,
+        &codes::CONTRADICTION,
+        &codes::EMPTY_EXCEPTION,
+        &codes::EMPTY_PREFIX,
+    ];
+    for code in every {
         assert!(codes.contains_key(code.id) || policies < 100, "no {} among {codes:?}", code.id);
     }
 }

@@ -93,6 +93,22 @@ impl Set {
     }
 }
 
+/// Whether some sets have an address of a run in common.
+pub fn meet(sets: &[Set], v6: bool, (mut at, last): Run) -> bool {
+    loop {
+        let from = at;
+        for set in sets {
+            match set.next(v6, at) {
+                Some((first, _)) if first <= last => at = first,
+                _ => return false,
+            }
+        }
+        if at == from {
+            return true;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +137,9 @@ mod tests {
         assert_eq!(found, [(2, 3), (8, 8), (10, 11)]);
         let nothing = Set { include: vec![runs(&["::/0"])], except: vec![runs(&["::/0"])] };
         assert_eq!(nothing.next(true, 0), None);
+        let other = Set { include: vec![runs(&["0.0.0.3", "0.0.0.10"])], except: Vec::new() };
+        let both = [set, other];
+        let at = [(0, 2), (0, 3), (3, 9), (4, 20), (11, 20)].map(|run| meet(&both, false, run));
+        assert_eq!(at, [false, true, true, true, false]);
     }
 }

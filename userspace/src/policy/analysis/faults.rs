@@ -65,6 +65,7 @@ impl<'p> Analysis<'p> {
         let lines = || 0..self.lines.all.len() as u32;
         let dead: Vec<u32> = lines().filter(|line| !self.alive[*line as usize]).collect();
         let mut found = Findings::default();
+        self.parts(&mut found);
         for (line, contradiction) in &self.contradictions {
             if self.alive[*line as usize] {
                 self.tell(&mut found, *line, &Fault::Contradicted(*contradiction));

@@ -12,6 +12,7 @@ mod decided;
 mod faults;
 mod ground;
 mod lines;
+mod parts;
 mod places;
 mod sweep;
 mod tell;

@@ -3,10 +3,11 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
+    ops::Bound,
     sync::Arc,
 };
 
-use dropgate_abi::policy::{FIRST_ZONE, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF};
+use dropgate_abi::policy::{FIRST_ZONE, PortKey, ZONE_OUTSIDE, ZONE_PUBLISHED, ZONE_SELF};
 
 use super::addresses::{Run, Runs, Set};
 use crate::policy::{
@@ -14,6 +15,7 @@ use crate::policy::{
     diagnostic::Diagnostics,
     model::{Addresses, Policy},
     prefix::{Prefix, address_at},
+    source::Location,
 };
 
 /// Sources that the anomaly stage drops: unspecified, loopback, multicast, limited broadcast.
@@ -36,6 +38,8 @@ pub struct Places<'a> {
     table: BTreeMap<Prefix, u16>,
     /// The gateway's own addresses are known.
     knows_own: bool,
+    /// Prefixes of which no address belongs to their zone, with the zone's place in the policy.
+    pub without_hosts: Vec<(usize, Prefix, Location)>,
 }
 
 /// The number of a zone here, by its place in the policy.
@@ -58,7 +62,9 @@ impl<'a> Places<'a> {
         let everything = Arc::new(Runs::all());
         let mut peers = by_value(&table, ZONE_OUTSIDE);
         let mut sources: HashMap<u16, Vec<Arc<Runs>>> = HashMap::new();
-        for side in sides::sides(policy, environment, &placed, &own) {
+        let sides = sides::sides(policy, environment, &placed, &own);
+        let without_hosts = without_hosts(policy, &placed, &sides);
+        for side in sides {
             for (value, runs) in by_value(&side.sources, side.side.fallback) {
                 sources.entry(value).or_default().push(runs);
             }
@@ -76,7 +82,8 @@ impl<'a> Places<'a> {
         sources.insert(ZONE_SELF, vec![Arc::clone(&everything)]);
         sources.insert(ZONE_PUBLISHED, vec![everything]);
 
-        let mut places = Self { policy, lists, sources: HashMap::new(), peers: HashMap::new(), table, knows_own };
+        let mut places =
+            Self { policy, lists, sources: HashMap::new(), peers: HashMap::new(), table, knows_own, without_hosts };
         let mut no_source = places.runs(&policy.blocklist.from);
         no_source.push(Arc::new(fixed(&NO_SOURCE)));
         let mut no_peer = places.runs(&policy.blocklist.to);
@@ -154,6 +161,40 @@ pub fn sample(v6: bool, (first, last): Run) -> IpAddr {
     let known = if v6 { &V6[..] } else { &V4 };
     let known = known.iter().find(|known| (first..=last).contains(known));
     address_at(v6, known.copied().unwrap_or_else(|| last.min(first | 1)))
+}
+
+/// The prefixes that narrower ones of their side, the gateway and broadcast addresses leave nothing of.
+fn without_hosts(
+    policy: &Policy,
+    zones: &[sides::Placed],
+    sides: &[sides::PlacedSide],
+) -> Vec<(usize, Prefix, Location)> {
+    let words = |port: &PortKey| (port.ifindex, port.outer, port.inner);
+    let tables: HashMap<_, _> = sides.iter().map(|side| (words(&side.port), &side.sources)).collect();
+    let mut found = Vec::new();
+    for (at, (zone, placed)) in policy.zones.iter().zip(zones).enumerate() {
+        let Some(table) = placed.port.and_then(|port| tables.get(&words(&port))) else { continue };
+        let taken = |(prefix, _): &&(Prefix, Location)| is_taken(*prefix, placed.number, table);
+        found.extend(zone.prefixes.iter().filter(taken).map(|(prefix, location)| (at, *prefix, *location)));
+    }
+    found
+}
+
+/// Whether narrower prefixes of a table hold all of a prefix, or it is another's itself.
+fn is_taken(prefix: Prefix, value: u16, table: &BTreeMap<Prefix, u16>) -> bool {
+    if table.get(&prefix) != Some(&value) {
+        return true;
+    }
+    let mut open = Some(prefix.span().0);
+    for (narrower, _) in table.range((Bound::Excluded(prefix), Bound::Unbounded)) {
+        let Some(at) = open.filter(|_| prefix.holds(*narrower)) else { break };
+        let (first, last) = narrower.span();
+        if first > at {
+            return false;
+        }
+        open = if last < at { open } else { last.checked_add(1) };
+    }
+    open.is_none_or(|at| at > prefix.span().1)
 }
 
 /// What a table of prefixes gives to each value; `rest` is what it gives to nobody.
