@@ -6,5 +6,7 @@ mod reference;
 
 #[path = "model/agree.rs"]
 mod agree;
+#[path = "model/analysis.rs"]
+mod analysis;
 #[path = "model/expect.rs"]
 mod expect;

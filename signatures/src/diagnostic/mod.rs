@@ -33,6 +33,9 @@ pub struct Diagnostic {
     /// Another place that belongs to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub related: Option<Related>,
+    /// More of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Related>,
 }
 
 /// A range of bytes in a file.
@@ -113,6 +116,7 @@ impl Diagnostic {
             expected: None,
             help: None,
             related: None,
+            further: Vec::new(),
         }
     }
 
@@ -128,9 +132,13 @@ impl Diagnostic {
         self
     }
 
-    /// The same with a second place.
+    /// The same with a second place, or one more.
     pub fn related(mut self, place: Place, message: impl Into<String>) -> Self {
-        self.related = Some(Related { place, message: message.into() });
+        let related = Related { place, message: message.into() };
+        match self.related {
+            None => self.related = Some(related),
+            Some(_) => self.further.push(related),
+        }
         self
     }
 

@@ -43,7 +43,7 @@ fn groups(diagnostic: &Diagnostic) -> Vec<Group<'_>> {
         group = group.element(Level::HELP.message(help.as_str()));
     }
     let mut groups = vec![group];
-    if let Some(related) = &diagnostic.related {
+    for related in diagnostic.related.iter().chain(&diagnostic.further) {
         let title = Level::NOTE.secondary_title(related.message.as_str());
         let context = AnnotationKind::Primary;
         groups.push(Group::with_title(title).element(snippet(&related.place, None, context)));

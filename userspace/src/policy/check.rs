@@ -9,7 +9,7 @@ use super::{
     bridge, codes,
     diagnostic::{Diagnostic, Diagnostics, Place, quoted},
     lockout,
-    model::{Addresses, Kind, Matches, Peer, Policy, Service, Zone},
+    model::{Addresses, Kind, Peer, Policy, Service, Zone},
     prefix::Prefix,
     source::Location,
     tunnels, uninspected,
@@ -27,7 +27,6 @@ pub(super) fn check(policy: &Policy, complete: bool, diagnostics: &mut Diagnosti
         }
     }
     for (owner, services) in policy.allowlists() {
-        checker.duplicates(services);
         for service in services {
             tunnels::warn(policy, service, checker.diagnostics);
             checker.destinations(owner, service);
@@ -160,27 +159,6 @@ impl Checker<'_> {
             Diagnostic::new(&codes::NO_EGRESS, place, message)
                 .help(format!("add a service: `[[zone.{}.egress]]`", zone.name))
         });
-    }
-
-    /// Two services of a list that match the same packets.
-    fn duplicates(&mut self, services: &[Service]) {
-        type Meaning<'s> = (&'s Matches, BTreeSet<(&'s Peer, &'s Addresses)>, BTreeSet<&'s Addresses>);
-        let mut seen: HashMap<Meaning<'_>, &Service> = HashMap::new();
-        for service in services {
-            let to = service.to.iter().map(|target| (&target.peer, &target.addresses)).collect();
-            let meaning = (&service.matches, to, service.except.iter().collect());
-            let Some(first) = seen.get(&meaning) else {
-                seen.insert(meaning, service);
-                continue;
-            };
-            let (place, first_place) = (self.place(service.location), self.place(first.location));
-            let message =
-                format!("services {} and {} match the same packets", quoted(&first.name), quoted(&service.name));
-            self.diagnostics.add(&codes::DUPLICATE_SERVICE, || {
-                Diagnostic::new(&codes::DUPLICATE_SERVICE, place, message)
-                    .related(first_place, "the first one takes them all")
-            });
-        }
     }
 
     /// Destinations that cannot be, or that match nothing.

@@ -44,6 +44,11 @@ dropgate_signatures::diagnostic_codes! {
     EMPTY_ZONE = "DG060" Warning "a zone that holds no address";
     VLAN_DEVICE = "DG061" Warning "a VLAN device named as an interface beside the one it lies on";
     UNINSPECTED_FRAGMENTS = "DG062" Warning "fragments that pass where their packets are to be inspected";
+    DEAD = "DG063" Warning "a line that no packet can match";
+    CONTRADICTION = "DG064" Warning "two lines that hold the same packets and contradict each other";
+    NOT_ANALYSED = "DG065" Warning "lines that overlap in more ways than are looked at";
+    EMPTY_EXCEPTION = "DG066" Warning "an exception from destinations that its line does not have";
+    EMPTY_PREFIX = "DG067" Warning "a prefix of a zone that narrower ones leave nothing of";
 }
 
 /// The list as a Markdown table, as it stands in `docs/policy.md`.

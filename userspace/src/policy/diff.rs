@@ -8,6 +8,8 @@ use std::{
 };
 
 use super::{
+    analysis,
+    compile::Environment,
     describe::{duration, joined, proxied, sorted},
     model::{Failure, Inspection, List, Policy, Service, Signatures},
 };
@@ -23,7 +25,8 @@ pub struct Diff {
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct Change {
     pub kind: ChangeKind,
-    /// What changed: `gateway`, `zone`, `service`, `order`, `publish`, `blocklist`, `list`, `setting` or `rule`.
+    /// What changed: `gateway`, `zone`, `service`, `order`, `publish`, `blocklist`, `list`, `setting`,
+    /// `finding` (something wrong with a line) or `rule`.
     pub what: &'static str,
     /// Its name; a service's after its owner's and a slash, a rule's `gid:sid`.
     pub name: String,
@@ -77,6 +80,7 @@ pub fn diff(old: &Policy, new: &Policy) -> Diff {
     diff.compare("blocklist", blocklist(old), blocklist(new));
     diff.compare_lists(&old.lists, &new.lists);
     diff.compare("setting", settings(old), settings(new));
+    diff.compare("finding", findings(old), findings(new));
     rules::compare(&mut diff, [old, new].map(|policy| policy.signatures.as_ref()));
     diff
 }
@@ -162,6 +166,17 @@ impl Diff {
             self.add(kind, "list", name.clone(), before.map(size), words);
         }
     }
+}
+
+/// Lines that no packet matches, that others shadow or that contradict one another, as `check` finds them on no machine in
+/// particular.
+fn findings(policy: &Policy) -> Words {
+    let found = analysis::analyse(policy, &Environment::synthetic(policy)).found;
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for analysis::Finding { code, owner, name, message, .. } in found {
+        all.entry(format!("{owner}/{name}")).or_default().push(format!("{} {message}", code.id));
+    }
+    all.into_iter().map(|(name, messages)| (name, messages.join("; "))).collect()
 }
 
 /// Names of the services of one list that the other has too, in order.

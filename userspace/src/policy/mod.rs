@@ -4,6 +4,7 @@
 //! compiled for a machine into an [`Image`] ([`compile()`]); the loader writes the image into the maps of a slot.
 //! `docs/policy.md` says what a file means.
 
+pub mod analysis;
 mod bridge;
 mod check;
 pub mod codes;
@@ -80,13 +81,9 @@ pub fn check(path: &Path, environment: Option<&Environment>) -> (Option<Policy>,
     let compiled = compile(&policy, &environment, &mut Ids::default());
     let sound = compiled.is_ok();
     all.extend(compiled.map_or_else(|errors| errors, |image| image.warnings));
-    // a duplicate is shadowed too; one word about it is enough
-    let duplicates: Vec<u32> = all
-        .iter()
-        .filter(|diagnostic| diagnostic.code == codes::DUPLICATE_SERVICE.id)
-        .map(|diagnostic| diagnostic.place.line)
-        .collect();
-    all.retain(|d| d.code != codes::SHADOWED.id || !duplicates.contains(&d.place.line));
+    if sound {
+        all.extend(analysis::analyse(&policy, &environment).diagnostics(&policy));
+    }
     let mut sorted = Diagnostics::default();
     sorted.extend(all);
     (Some(policy).filter(|_| sound), sorted.into_sorted(&path.display().to_string()))

@@ -102,6 +102,12 @@ impl Prefix {
         address_of(self.v6, self.bits | (end & !mask(self.length)))
     }
 
+    /// The first and the last address as numbers, those of IPv4 of 32 bits.
+    pub fn span(self) -> (u128, u128) {
+        let shift = if self.v6 { 0 } else { 96 };
+        (self.bits >> shift, (self.bits | !mask(self.length)) >> shift)
+    }
+
     /// Length in bits: up to 32 or 128.
     pub fn length(self) -> u8 {
         self.length
@@ -142,6 +148,11 @@ pub fn address_words(address: IpAddr) -> Address {
             [96, 64, 32, 0].map(|shift| ((bits >> shift) as u32).to_be())
         }
     }
+}
+
+/// An address from a number, as [`Prefix::span`] has it.
+pub fn address_at(v6: bool, number: u128) -> IpAddr {
+    address_of(v6, if v6 { number } else { number << 96 })
 }
 
 fn mask(length: u8) -> u128 {
@@ -192,6 +203,9 @@ mod tests {
         assert!(outer < inner && inner < beside);
         assert!(outer.holds(inner) && !inner.holds(outer) && !outer.overlaps(beside));
         assert_eq!(outer.last().to_string(), "10.255.255.255");
+        assert_eq!(inner.span(), (0x0a00_0000, 0x0a00_00ff));
+        assert_eq!((Prefix::ALL_V4.span().1, Prefix::ALL_V6.span().1), (u128::from(u32::MAX), u128::MAX));
+        assert_eq!(address_at(false, 0x0a00_00ff).to_string(), "10.0.0.255");
         assert!(Prefix::LINK_LOCAL.holds(Prefix::parse("fe80::1").unwrap()));
     }
 

@@ -56,11 +56,15 @@ impl Model {
         if prefixes.any(|prefix| prefix.broadcast() == Some(src)) {
             return Err(Reason::source_broadcast);
         }
-        if let Some(name) = longest(&zones, src) {
-            return Ok(Party::Zone(name));
+        let outside = self.is_outside(ifindex) && vlans == [0, 0];
+        if let Some((bits, name)) = longest_of(&zones, src) {
+            // Decided: at an outside interface a narrower prefix of a zone elsewhere has its addresses, as it does where they
+            // are destinations. From there they are forged.
+            let all: Vec<&Zone> = self.policy.zones.iter().collect();
+            let elsewhere = outside && longest_of(&all, src).is_some_and(|(narrowest, _)| narrowest > bits);
+            return if elsewhere { Err(Reason::source_of_zone) } else { Ok(Party::Zone(name)) };
         }
         // Neighbour discovery and DHCP need them. Decided: where one zone alone is at a port, link-local hosts are its own.
-        let outside = self.is_outside(ifindex) && vlans == [0, 0];
         let link_local = matches!(src, IpAddr::V6(src) if src.is_unicast_link_local());
         if let (true, [zone], false) = (link_local, &zones[..], outside) {
             return Ok(Party::Zone(zone.name.clone()));
@@ -117,6 +121,16 @@ impl Model {
         })
     }
 
+    /// Whether a service holds the start of a flow, whatever else does.
+    pub fn holds(&self, service: &Service, start: &Start) -> bool {
+        speaks(service, start) && reaches(service, &self.peer(start.dst), start.dst)
+    }
+
+    /// Whether a service has an address among its destinations.
+    pub fn reaches(&self, service: &Service, dst: IpAddr) -> bool {
+        reaches(service, &self.peer(dst), dst)
+    }
+
     /// Before translation: the outside and every zone may reach the published address. After it: anyone the host.
     fn published(&self, party: &Party, start: &Start) -> Option<String> {
         let line = self.policy.publish.iter().find(|line| {
@@ -136,6 +150,11 @@ impl Model {
 
 /// Of some zones, the one with the longest prefix that holds an address.
 fn longest(zones: &[&Zone], address: IpAddr) -> Option<String> {
+    longest_of(zones, address).map(|(_, name)| name)
+}
+
+/// The same with the length of that prefix.
+fn longest_of(zones: &[&Zone], address: IpAddr) -> Option<(u32, String)> {
     let mut best: Option<(u32, &str)> = None;
     for zone in zones {
         for prefix in zone.prefixes.iter().filter(|prefix| prefix.holds(address)) {
@@ -144,7 +163,7 @@ fn longest(zones: &[&Zone], address: IpAddr) -> Option<String> {
             }
         }
     }
-    best.map(|(_, name)| name.to_string())
+    best.map(|(bits, name)| (bits, name.to_string()))
 }
 
 /// Whether a service speaks of this protocol and port.

@@ -83,6 +83,17 @@ pub struct Service {
     /// Empty: left out, which means `any`.
     pub to: Vec<To>,
     pub except: Vec<Prefix>,
+    /// `inspect = false`
+    pub uninspected: bool,
+    /// `expect`; none: what is registered for the port.
+    pub expect: Option<Expect>,
+}
+
+/// What is to be spoken on a service's flows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    Any,
+    Only(Vec<&'static str>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +174,8 @@ pub struct Policy {
     pub icmp_fragments: Fragments,
     pub other_fragments: Fragments,
     pub timeouts: Timeouts,
+    /// `[inspection]`
+    pub inspection: bool,
 }
 
 impl Default for Policy {
@@ -184,6 +197,7 @@ impl Default for Policy {
             icmp_fragments: Fragments::Track,
             other_fragments: Fragments::Track,
             timeouts: Timeouts::default(),
+            inspection: false,
         }
     }
 }
@@ -252,6 +266,9 @@ impl Policy {
             writeln!(out, "\n[blocklist]")?;
             writeln!(out, "from = {}\nto = {}", prefixes(&self.block_from), prefixes(&self.block_to))?;
         }
+        if self.inspection {
+            writeln!(out, "\n[inspection]")?;
+        }
         writeln!(out, "\n[fragments]")?;
         for (name, what) in [
             ("udp", self.udp_fragments),
@@ -307,6 +324,14 @@ fn write_service(out: &mut String, table: &str, service: &Service) -> std::fmt::
     }
     if !service.except.is_empty() {
         writeln!(out, "except = {}", prefixes(&service.except))?;
+    }
+    if service.uninspected {
+        writeln!(out, "inspect = false")?;
+    }
+    match &service.expect {
+        None => {}
+        Some(Expect::Any) => writeln!(out, "expect = \"any\"")?,
+        Some(Expect::Only(names)) => writeln!(out, "expect = {}", strings(names))?,
     }
     Ok(())
 }

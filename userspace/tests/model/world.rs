@@ -158,6 +158,7 @@ pub fn policy(rng: &mut Rng) -> Policy {
         icmp_fragments: fragments(rng),
         other_fragments: fragments(rng),
         timeouts: Timeouts { tcp_established: 600_050, ..Timeouts::default() },
+        inspection: false,
     }
 }
 

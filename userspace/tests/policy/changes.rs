@@ -102,6 +102,18 @@ fn a_diff_tells_of_events_and_signatures() {
 }
 
 #[test]
+fn a_diff_tells_of_lines_that_no_packet_reaches() {
+    let new = OLD.replace("tcp = [587]", "tcp = [443]\nto = [\"203.0.113.0/24\"]");
+    let expected = "\
+~ service office/mail: tcp 587 to any -> tcp 443 to 203.0.113.0/24
++ finding office/mail: DG052 no packet reaches `mail`: `web` takes them all
+";
+    assert_eq!(policy::diff(&parse(OLD), &parse(&new)).to_string(), expected);
+    let gone = policy::diff(&parse(&new), &parse(OLD)).to_string();
+    assert!(gone.contains("- finding office/mail: DG052"), "{gone}");
+}
+
+#[test]
 fn a_change_of_order_is_a_change() {
     let new = OLD.replace("\"mail\"\ntcp = [587]", "\"x\"\nudp = [53]");
     let new = new.replace("\"dns\"\nudp = [53]", "\"mail\"\ntcp = [587]").replace("\"x\"", "\"dns\"");

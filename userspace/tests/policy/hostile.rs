@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Instant};
 
-use dropgate::policy::{self, Source, diagnostic::MAX_DIAGNOSTICS};
+use dropgate::policy::{self, Environment, Source, diagnostic::MAX_DIAGNOSTICS};
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use crate::reference::example;
@@ -10,6 +10,9 @@ use crate::reference::example;
 fn answer(text: &str) {
     let (policy, diagnostics) = policy::parse(Source::new("hostile.toml", text), Path::new("/nonexistent"));
     assert!(policy.is_some() || !diagnostics.is_empty());
+    if let Some(policy) = policy {
+        policy::analysis::analyse(&policy, &Environment::synthetic(&policy));
+    }
     assert!(diagnostics.len() <= MAX_DIAGNOSTICS + 1);
     let rendered = policy::render(&diagnostics, false);
     assert!(rendered.len() < diagnostics.len() * 8192 + 1);

@@ -285,3 +285,114 @@ fn sides_of_a_bridge_take_packets_of_one_length() {
     assert_eq!((lan.peer, wan.peer), (2, 3));
     assert!(lan.realm == wan.realm && lan.realm >= dropgate_abi::tuple::realm::LINKS);
 }
+
+/// As many zones, services and prefixes as fit: every line is looked at, in bounded time.
+#[test]
+fn the_largest_policy_is_analysed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut list = String::new();
+    for n in 0..1_000_000u32 {
+        writeln!(list, "{}", std::net::Ipv4Addr::from_bits(n.wrapping_mul(2_654_435_761))).unwrap();
+    }
+    std::fs::write(directory.path().join("bad.txt"), list).unwrap();
+    let mut text = String::from(
+        "[gateway]\nkind = \"route\"\noutside = \"wan0\"\naddresses = \"203.0.113.1\"\n[inspection]\n\
+         [lists]\nbad = \"bad.txt\"\n[blocklist]\nfrom = \"@bad\"\nto = \"@bad\"\n",
+    );
+    let (mut services, mut wrong) = (0, 0);
+    for zone in 0..4096 {
+        writeln!(
+            text,
+            "[zone.z{zone}]\ninterface=\"l{}\"\nvlan={}\nprefixes=\"10.{}.{}.0/24\"",
+            zone / 4000,
+            zone % 4000 + 1,
+            zone / 256,
+            zone % 256
+        )
+        .unwrap();
+        for n in 0..24 {
+            let (ports, to) = match n {
+                0 => ("22".to_owned(), "\"self\"".to_owned()),
+                1 => ("443".to_owned(), "\"0.0.0.0/0\"\nexcept=\"@bad\"".to_owned()),
+                2 => ("443".to_owned(), "\"::/0\"".to_owned()),
+                // nothing is left to this one
+                3 => ("443".to_owned(), format!("\"198.51.{}.0/24\"", zone % 256)),
+                4..12 => {
+                    (format!("\"{}-{}\"", 1000 + n * 50, 1200 + n * 50), format!("\"zone:z{}\"", (zone + n) % 4096))
+                }
+                12..20 => ("8443".to_owned(), format!("\"203.{}.{n}.0/24\"", zone % 256)),
+                _ => (format!("{}", n * 100), "\"any\"\nexpect=\"any\"".to_owned()),
+            };
+            writeln!(text, "[[zone.z{zone}.egress]]\nname=\"s{n}\"\ntcp=[{ports}]\nto={to}").unwrap();
+            services += 1;
+            wrong += usize::from(n == 3);
+        }
+    }
+    std::fs::write(directory.path().join("policy.toml"), &text).unwrap();
+    let started = Instant::now();
+    let policy = policy::load(&directory.path().join("policy.toml")).0.unwrap();
+    let environment = Environment::synthetic(&policy);
+    let (loaded, before) = (started.elapsed(), peak());
+    let found = policy::analysis::analyse(&policy, &environment);
+    println!(
+        "{} bytes, {services} services: loaded in {loaded:?}, analysed in {:?}; {before} KiB, then {} KiB at most",
+        text.len(),
+        started.elapsed() - loaded,
+        peak()
+    );
+    assert_eq!(found.left_out, 0);
+    assert_eq!(found.found.iter().filter(|finding| finding.code.id == "DG052").count(), wrong);
+    assert_eq!(found.found.len(), wrong);
+}
+
+/// The most memory that this process has had, KiB.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// One allowlist of as many lines as fit, all for one port.
+#[test]
+fn many_lines_for_one_port_are_analysed() {
+    let mut text = String::from(
+        "[gateway]\nkind = \"route\"\noutside = \"wan0\"\n[inspection]\n[zone.a]\ninterface = \"lan0\"\nprefixes = \"10.0.0.0/8\"\n",
+    );
+    for n in 0..100_000u32 {
+        let host = std::net::Ipv4Addr::from_bits((172 << 24) + n);
+        let expect = if n % 2 == 0 { "expect=\"any\"\n" } else { "" };
+        let to = if n < 99_999 { format!("\"{host}\"") } else { "\"any\"".to_owned() };
+        writeln!(text, "[[zone.a.egress]]\nname=\"s{n}\"\ntcp=443\nto={to}\n{expect}").unwrap();
+    }
+    let policy = parse(&text).0.unwrap();
+    let started = Instant::now();
+    let found = policy::analysis::analyse(&policy, &Environment::synthetic(&policy));
+    println!("analysed in {:?}", started.elapsed());
+    assert_eq!((found.left_out, found.found.len()), (0, 0));
+}
+
+/// Beyond what can be looked at it is said so, and nothing that is not certain.
+#[test]
+fn what_is_not_analysed_is_told() {
+    let mut text = String::from(
+        "[gateway]\nkind = \"route\"\noutside = []\n[zone.a]\ninterface = \"lan0\"\nprefixes = [\"10.0.0.0/8\"]\n",
+    );
+    for n in 0..20_000 {
+        writeln!(
+            text,
+            "[[zone.a.egress]]\nname = \"s{n}\"\ntcp = [\"{}-{}\"]\nto = [\"zone:a/10.{}.{}.0/24\"]",
+            n + 1,
+            65535 - n,
+            n % 100,
+            n % 256
+        )
+        .unwrap();
+    }
+    let policy = parse(&text).0.unwrap();
+    let started = Instant::now();
+    let found = policy::analysis::analyse(&policy, &Environment::synthetic(&policy));
+    println!("gave up in {:?}; {} lines not known, {} findings", started.elapsed(), found.left_out, found.found.len());
+    assert!(found.left_out > 0);
+    let told = found.diagnostics(&policy);
+    assert_eq!(told.last().unwrap().code, "DG065");
+}

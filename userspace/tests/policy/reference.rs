@@ -24,6 +24,8 @@ fn the_example_compiles() {
     assert_eq!(diagnostics.iter().map(|d| d.code).collect::<Vec<_>>(), ["DG053", "DG055"]);
     let image = policy::compile(&policy, &Environment::synthetic(&policy), &mut Ids::default()).unwrap();
     assert!(image.warnings.is_empty(), "{}", policy::render(&image.warnings, false));
+    let found = policy::analysis::analyse(&policy, &Environment::synthetic(&policy));
+    assert!(found.diagnostics(&policy).is_empty(), "{}", policy::render(&found.diagnostics(&policy), false));
     let interfaces: Vec<_> = image.interfaces.iter().map(|i| (i.name.as_str(), i.outside)).collect();
     assert_eq!(interfaces, [("lan0", false), ("lan1", false), ("wan0", true)]);
     assert_eq!((image.flows, image.adopt.as_secs()), (1_000_000, 60));

@@ -42,8 +42,8 @@ pub struct Groups<'a> {
     sets: Vec<DestinationSet>,
     by_set: HashMap<DestinationSet, u32>,
     by_sequence: HashMap<Vec<u32>, u32>,
-    /// By scope less one: the ordinals that some destination is given to.
-    winners: Vec<BTreeSet<u32>>,
+    /// Scopes given so far.
+    scopes: u32,
     pub entries: Vec<PrefixEntry>,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Groups<'a> {
             sets: Vec::new(),
             by_set: HashMap::new(),
             by_sequence: HashMap::new(),
-            winners: Vec::new(),
+            scopes: 0,
             entries: Vec::new(),
         }
     }
@@ -84,25 +84,18 @@ impl<'a> Groups<'a> {
         if let Some(scope) = self.by_sequence.get(sequence) {
             return Ok(*scope);
         }
-        let scope = self.winners.len() as u32 + 1;
-        let winners = self.flatten(scope, sequence)?;
-        self.winners.push(winners);
+        let scope = self.scopes + 1;
+        self.flatten(scope, sequence)?;
+        self.scopes = scope;
         self.by_sequence.insert(sequence.to_vec(), scope);
         Ok(scope)
     }
 
-    /// The ordinals of a scope that some destination is given to.
-    pub fn winners(&self, scope: u32) -> impl Iterator<Item = u32> {
-        let of_scope = scope.checked_sub(1).map(|at| &self.winners[at as usize]);
-        of_scope.into_iter().flatten().copied().chain((scope == 0).then_some(0))
-    }
-
     /// Walks all prefixes of a sequence in order, keeping the state of those around the current one on a stack.
-    fn flatten(&mut self, scope: u32, sequence: &[u32]) -> Result<BTreeSet<u32>, Full> {
+    fn flatten(&mut self, scope: u32, sequence: &[u32]) -> Result<(), Full> {
         let marks = self.marks(sequence)?;
         let mut state = State { counts: vec![(0, 0); sequence.len()], active: BTreeSet::new() };
         let mut around: Vec<(Prefix, std::ops::Range<usize>, u32)> = Vec::new();
-        let mut winners = BTreeSet::new();
         let mut at = 0;
         while at < marks.len() {
             let prefix = marks[at].0;
@@ -116,7 +109,6 @@ impl<'a> Groups<'a> {
             }
             marks[at..end].iter().for_each(|mark| state.apply(mark, 1));
             let winner = state.active.first().copied();
-            winners.extend(winner);
             let value = winner.unwrap_or(NO_SERVICE);
             let outer = around.last().map_or(NO_SERVICE, |(.., value)| *value);
             if value != outer {
@@ -128,7 +120,7 @@ impl<'a> Groups<'a> {
             around.push((prefix, at..end, value));
             at = end;
         }
-        Ok(winners)
+        Ok(())
     }
 
     /// Every prefix of a sequence's sets, with the ordinal and whether it excepts, in prefix order.

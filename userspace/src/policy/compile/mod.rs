@@ -1,14 +1,15 @@
 //! A checked policy to the tables that `xdp/abi/src/policy.rs` describes.
 
+pub(super) mod cuts;
 mod datagrams;
 mod environment;
 mod first;
-mod groups;
+pub(super) mod groups;
 mod ids;
 mod image;
 mod services;
 mod settings;
-mod sides;
+pub(super) mod sides;
 mod sieve;
 
 use std::{
@@ -32,7 +33,7 @@ use self::{
 };
 use super::{
     bridge, codes,
-    diagnostic::{Diagnostic, Diagnostics, Place, quoted},
+    diagnostic::{Diagnostic, Diagnostics, Place},
     model::{Addresses, Expect, Peer, Policy, PortRange, Proxied, Publish, Service},
     prefix::Prefix,
     source::Location,
@@ -44,7 +45,7 @@ const MAX_PREFIXES: usize = 8_000_000;
 
 /// A bound that the policy runs into.
 #[derive(Clone, Copy, Debug)]
-enum Full {
+pub(super) enum Full {
     Services,
     Prefixes,
 }
@@ -105,7 +106,6 @@ fn compile_with(
             return None;
         }
     };
-    shadowed(policy, ids, &published, &tables, diagnostics);
 
     let mut settings = settings::settings(policy);
     settings.flags |= match &policy.inspection {
@@ -305,63 +305,39 @@ fn inspected(policy: &Policy, wanted: bool) -> u32 {
 }
 
 fn line(tables: &mut Services<'_>, ids: &Ids, candidate: Candidate, service: &Service) -> Line {
+    let targets = targets(service, |zone| zone_number(ids, zone));
+    let targets = targets.into_iter().map(|(peer, set)| (peer, tables.set(set))).collect();
+    Line { service: candidate, ranges: service.matches.ranges().collect(), targets }
+}
+
+/// The destinations of a service at each of its peers. `number` is that of a zone.
+pub(super) fn targets(service: &Service, number: impl Fn(&str) -> u16) -> Vec<(u16, DestinationSet)> {
     let mut peers: BTreeMap<u16, Vec<Addresses>> = BTreeMap::new();
     for target in &service.to {
         let peer = match &target.peer {
             Peer::Outside => ZONE_OUTSIDE,
             Peer::Gateway => ZONE_SELF,
-            Peer::Zone(name) => zone_number(ids, name),
+            Peer::Zone(name) => number(name),
         };
         peers.entry(peer).or_default().push(target.addresses.clone());
     }
-    let mut targets = Vec::new();
-    for (peer, include) in peers {
-        targets.push((peer, tables.set(DestinationSet::new(include, service.except.clone()))));
-    }
-    Line { service: candidate, ranges: service.matches.ranges().collect(), targets }
+    peers.into_iter().map(|(peer, include)| (peer, DestinationSet::new(include, service.except.clone()))).collect()
 }
 
-/// A published line before translation or, with the zone of its host, after it.
 fn published_line(tables: &mut Services<'_>, service: Candidate, line: &Publish, zone: Option<u16>) -> Line {
+    let (ranges, (peer, set)) = published(line, zone);
+    Line { service, ranges, targets: vec![(peer, tables.set(set))] }
+}
+
+/// The protocol and ports of a published line and where it is, before translation or, with the zone of its host, after it.
+pub(super) fn published(line: &Publish, zone: Option<u16>) -> (Vec<(u8, PortRange)>, (u16, DestinationSet)) {
     let (peer, address) = zone.map_or((ZONE_SELF, line.address), |zone| (zone, line.to));
     let ports = match (zone, line.to_port) {
         (Some(_), Some(port)) => vec![PortRange { first: port, last: port }],
         _ => line.ports.clone(),
     };
     let set = DestinationSet::new(vec![Addresses::Prefix(Prefix::host(address))], Vec::new());
-    Line {
-        service,
-        ranges: ports.into_iter().map(|range| (line.protocol, range)).collect(),
-        targets: vec![(peer, tables.set(set))],
-    }
-}
-
-/// Warns of services that no packet reaches.
-fn shadowed(
-    policy: &Policy,
-    ids: &Ids,
-    published: &[Option<u16>],
-    tables: &Services<'_>,
-    diagnostics: &mut Diagnostics,
-) {
-    let mut warn = |owner: &str, name: &str, at: Location| {
-        if tables.reached.contains(&counter(ids, owner, name)) {
-            return;
-        }
-        diagnostics.add(&codes::SHADOWED, || {
-            let message =
-                format!("no packet reaches {}: earlier lines or its own exceptions take them all", quoted(name));
-            Diagnostic::new(&codes::SHADOWED, Place::new(&policy.source, at), message)
-        });
-    };
-    for (owner, list) in policy.allowlists() {
-        list.iter().for_each(|service| warn(owner, &service.name, service.location));
-    }
-    for (line, zone) in policy.publish.iter().zip(published) {
-        if zone.is_some() {
-            warn("publish", &line.name, line.location);
-        }
-    }
+    (ports.into_iter().map(|range| (line.protocol, range)).collect(), (peer, set))
 }
 
 /// Prefixes in order, without those that another one holds.

@@ -6,6 +6,7 @@ use dropgate_abi::policy::{PrefixKey, Service, ServiceKey, ServiceList};
 
 use super::{
     Full, MAX_PREFIXES,
+    cuts::cut,
     groups::{DestinationSet, Groups},
     image::PrefixEntry,
 };
@@ -34,8 +35,6 @@ pub struct Services<'a> {
     pub ranges: Vec<PrefixEntry>,
     pub lists: Vec<ServiceList>,
     pub candidates: Vec<Service>,
-    /// Counters of the services that some packet can reach.
-    pub reached: HashSet<u32>,
     by_list: HashMap<ServiceList, u32>,
     by_services: HashMap<Vec<Service>, u32>,
     listed: usize,
@@ -52,7 +51,6 @@ impl<'a> Services<'a> {
             ranges: Vec::new(),
             lists: Vec::new(),
             candidates: Vec::new(),
-            reached: HashSet::new(),
             by_list: HashMap::new(),
             by_services: HashMap::new(),
             listed: 0,
@@ -76,34 +74,10 @@ impl<'a> Services<'a> {
         }
         for ((peer, protocol), claims) in claims {
             let key = ServiceKey { zone, peer, port: 0, protocol, _pad: 0 };
-            self.sweep(key, &claims, lines)?;
-        }
-        Ok(())
-    }
-
-    /// Cuts the ports where the set of services changes.
-    fn sweep(&mut self, key: ServiceKey, claims: &Claims, lines: &[&Line]) -> Result<(), Full> {
-        let mut edges: Vec<(u32, bool, usize)> = Vec::with_capacity(claims.len() * 2);
-        for (at, (range, ..)) in claims.iter().enumerate() {
-            edges.push((range.first.into(), true, at));
-            edges.push((u32::from(range.last) + 1, false, at));
-        }
-        edges.sort_unstable();
-        let mut open = BTreeSet::new();
-        let mut edges = edges.into_iter().peekable();
-        while let Some((from, opens, claim)) = edges.next() {
-            if opens {
-                open.insert(claim);
-            } else {
-                open.remove(&claim);
-            }
-            match edges.peek() {
-                Some((next, ..)) if *next != from && !open.is_empty() => {
-                    let list = self.list(&open, claims, lines)?;
-                    self.interval(key, from, *next - 1, list)?;
-                }
-                _ => {}
-            }
+            cut(claims.iter().map(|(range, ..)| *range), |ports, open| {
+                let list = self.list(open, &claims, lines)?;
+                self.interval(key, ports.first.into(), ports.last.into(), list)
+            })?;
         }
         Ok(())
     }
@@ -128,8 +102,6 @@ impl<'a> Services<'a> {
             return Err(Full::Services);
         }
         let group = self.groups.scope(&sets)?;
-        let winners = self.groups.winners(group);
-        self.reached.extend(winners.map(|ordinal| services[ordinal as usize].counter));
         let next = self.candidates.len() as u32;
         let first = *self.by_services.entry(services.clone()).or_insert(next);
         if first == next {
