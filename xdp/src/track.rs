@@ -3,7 +3,7 @@
 
 use dropgate_abi::{
     control::Control,
-    flow::expired,
+    flow::{TICK_SHIFT, expired},
     fragment::{FRAGMENT_WAYS, Fit, Fragment, FragmentBucket, SOURCES, fate},
     reason::Reason,
     tuple::{Address, FlowKey, V4, equal},
@@ -36,6 +36,8 @@ pub mod told {
     pub const UNKNOWN: u32 = 8;
 }
 
+/// How long a receiver waits for what it has not got of a datagram (RFC 8200, 4.5; RFC 1122, 3.3.2), in ticks.
+const RECEIVED: u32 = (60_000_000_000u64 >> TICK_SHIFT) as u32;
 /// Where nothing is counted.
 const NOWHERE: u32 = u32::MAX;
 
@@ -174,6 +176,8 @@ fn take(walk: &Walk, kept: &mut Fragment, fate: u32) -> u32 {
             leave(kept);
             kept.source = NOWHERE;
             kept.used = (fate != told::PASSED) as u8;
+            kept.last_seen = flow::tick(walk);
+            kept.timeout = kept.timeout.max(RECEIVED);
         }
         // who holds the others looks at the bytes
         _ if fate != told::PASSED => {}

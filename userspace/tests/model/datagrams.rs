@@ -109,13 +109,21 @@ impl Datagram {
 }
 
 impl Model {
+    /// Decided: later fragments of IPv6 may name any protocol, and receivers believe the first one. So nobody can ask for a
+    /// policy that lets them by.
     fn fragment_policy(&self, packet: &Packet) -> Fragments {
-        match packet.protocol {
-            17 => self.policy.udp_fragments,
-            6 => self.policy.tcp_fragments,
-            _ if packet.is_icmp() => self.policy.icmp_fragments,
-            _ => self.policy.other_fragments,
+        let policy = &self.policy;
+        let named = match packet.protocol {
+            17 => policy.udp_fragments,
+            6 => policy.tcp_fragments,
+            _ if packet.is_icmp() => policy.icmp_fragments,
+            _ => policy.other_fragments,
+        };
+        let all = [policy.udp_fragments, policy.tcp_fragments, policy.icmp_fragments, policy.other_fragments];
+        if packet.src.is_ipv6() && named == Fragments::Pass && all.contains(&Fragments::Track) {
+            return Fragments::Track;
         }
+        named
     }
 
     /// What is wrong with a fragment by itself.

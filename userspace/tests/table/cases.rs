@@ -258,7 +258,14 @@ pub const FRAGMENT: &[Case] = cases! {
     "more behind the end", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 48, false, 8, "fragment_tracked"), later(net, TCP, 48, true, 8, "datagram_length")];
     "an empty fragment", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 24, false, 0, "fragment_bad_length"), later(net, TCP, 24, false, 8, "fragment_tracked")];
     "a later fragment too late", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 24, false, 8, "fragment_first_missing").after(16_000)];
-    "a later fragment where they pass", ALL.as_slice(), |net| vec![later(net, packets::GRE, 24, false, 8, "fragment_passed")];
+    "a later fragment where they pass", FOURS, |net| vec![later(net, packets::GRE, 24, false, 8, "fragment_passed")];
+    "a later fragment of another protocol is another datagram's", FOURS, |net| vec![first(net, 443, "allowed"), later(net, net.icmp(), 24, false, 8, "fragment_first_missing"), later(net, TCP, 24, false, 8, "fragment_tracked")];
+    "a later fragment that names another protocol", SIXES, |net| vec![first(net, 443, "allowed"), later(net, packets::GRE, 24, true, 8, "fragment_tracked"), later(net, packets::GRE, 24, true, 16, "datagram_overlap")];
+    "a later fragment that names one whose fragments pass", SIXES, |net| vec![later(net, packets::GRE, 24, false, 8, "fragment_first_missing")];
+    "an atomic fragment is none of a datagram's", SIXES, |net| {
+        let atomic = lan(net, &net.out().fragment(0, false, 7), TCP, &packets::tcp(40_001, 443, SYN, &[0; 40]), "allowed");
+        vec![first(net, 443, "allowed"), atomic, later(net, TCP, 24, false, 8, "fragment_tracked")]
+    };
 };
 
 /// The start of an allowed connection.

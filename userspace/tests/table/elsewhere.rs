@@ -50,6 +50,7 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("fragment_source_limit", "`table/fragments.rs`"),
     ("datagram_source_limit", "userspace: unit tests of defragmentation"),
     ("datagram_limit", "userspace: unit tests of defragmentation"),
+    ("datagram_again", "userspace: unit tests of defragmentation"),
     ("related", "here, in `what_another_flow_announced`"),
     ("first_byte_impossible", "here, in `what_begins_wrong`"),
     ("inspector_memory", "found by the inspector; the namespace test `full_and_empty_again`"),

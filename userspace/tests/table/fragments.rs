@@ -139,7 +139,7 @@ fn answers_into_a_zone() {
 /// Fragments that pass by policy cannot be put together: they are not held, nor is their first one.
 #[test]
 fn where_fragments_pass_none_is_held() {
-    let mut real = Real::new(&inspected().replace("udp = \"track\"", "udp = \"pass\""));
+    let mut real = Real::new(&inspected().replace("= \"track\"", "= \"pass\""));
     for net in &ALL {
         real.fresh();
         real.ingress(net.name, LAN0, &later(net, 1), "fragment_passed");

@@ -247,6 +247,7 @@ reasons! {
     204 datagram_pieces          Fragment AnomalyDrop "" "of a datagram in more fragments than any path needs"
     205 datagram_source_limit    Content Error "" "as many fragments of one source are held as may be"
     206 datagram_limit           Content Error "" "as many fragments are held as may be"
+    207 datagram_again           Content Drop "" "with the identification of a datagram that was released, while its receiver may wait for a part of that"
 
     210 first_byte_impossible    Content Drop "T1571" "begins with what nothing that its service expects can begin with"
 

@@ -97,9 +97,9 @@ pub const CASES: &[Case] = &[
     case(
         "low_ttl_fragment_replaced",
         "Ptacek and Newsham 1998",
-        "",
+        "datagram_again",
         Eventually,
-        "a fragment behind a datagram that was complete waits for another first one",
+        "what has the identification of a datagram that has left is dropped",
         |hand, truth, decoy| {
             hand.open();
             let segment = hand.at(0, decoy);
