@@ -251,3 +251,38 @@ fn overlaps_of_what_is_held() {
         held(real.ingress(net.name, LAN0, &first(net, 53, 1), "held"), part::FIRST);
     }
 }
+
+/// Of two fragments over each other that two processors see at once, one passes.
+#[test]
+fn two_processors_agree() {
+    const DATAGRAMS: u16 = 60;
+    let mut real = Real::new(&policy());
+    real.fresh();
+    let of = |id: u16| Ip::new(V4.local(2 + (id % 60) as u8), V4.server());
+    let part = |id, offset| of(id).fragment(offset, true, id).frame(&[], TCP, &[0; 16]);
+    let count = |real: &Real, name: &str| real.counter(name).packets;
+    for round in 0..20 {
+        for id in 0..DATAGRAMS {
+            let syn = of(id).fragment(0, true, id).frame(&[], TCP, &packets::tcp(40_000, 443, SYN, &[0; 4]));
+            let walk = real.bench.run(hook::INGRESS, LAN0, 0, real.now, &syn).expect("test run");
+            assert_eq!(walk.action, action::PASS, "round {round}: {}", walk.reason.name());
+        }
+        let before = ["fragment_tracked", "datagram_overlap"].map(|name| count(&real, name));
+        let start = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for offset in [24, 32] {
+                let (bench, start, part) = (&real.bench, &start, &part);
+                scope.spawn(move || {
+                    let frames: Vec<_> = (0..DATAGRAMS).map(|id| part(id, offset)).collect();
+                    start.wait();
+                    for frame in &frames {
+                        bench.repeat(hook::INGRESS, frame, 1).expect("test run");
+                    }
+                });
+            }
+        });
+        let after = ["fragment_tracked", "datagram_overlap"].map(|name| count(&real, name));
+        assert_eq!([0, 1].map(|at| after[at] - before[at]), [u64::from(DATAGRAMS); 2]);
+        real.now += 16_000_000_000;
+    }
+}

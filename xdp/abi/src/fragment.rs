@@ -86,7 +86,7 @@ impl Fragment {
         while at < PIECES && (at as u32) < self.count {
             let (low, high) = (self.pieces[at] & 0xffff, self.pieces[at] >> 16);
             overlaps |= low.wrapping_sub(behind) & first.wrapping_sub(high);
-            repeats |= (low ^ first | high ^ behind).wrapping_sub(1);
+            repeats |= ((low ^ first) | (high ^ behind)).wrapping_sub(1);
             beyond |= end.wrapping_sub(high * 8);
             at += 1;
         }
@@ -111,7 +111,7 @@ impl Fragment {
     #[inline(always)]
     pub fn add(&mut self, from: u32, end: u32, more: bool) -> bool {
         if (self.count as usize) < PIECES {
-            self.pieces[self.count as usize & (PIECES - 1)] = from / 8 | end.div_ceil(8) << 16;
+            self.pieces[self.count as usize & (PIECES - 1)] = (from / 8) | (end.div_ceil(8) << 16);
             self.count += 1;
         }
         self.filled = self.filled.wrapping_add((end - from) as u16);

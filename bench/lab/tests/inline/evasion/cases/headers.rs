@@ -55,6 +55,17 @@ pub const CASES: &[Case] = &[
     v6(case("hop_by_hop_options", "RFC 8200, 4.3", "app_mismatch", AtOnce, "looked through", |hand, truth, _| {
         with_extensions(hand, truth, &[(0, &[0, 1, 4, 0, 0, 0, 0])])
     })),
+    v6(case(
+        "hop_by_hop_options_behind_others",
+        "RFC 8200, 4.1",
+        "ip6_ext_order",
+        SaidAgain,
+        "dropped",
+        |hand, truth, _| with_extensions(hand, truth, &[(60, &[0, 1, 4, 0, 0, 0, 0]), (0, &[0, 1, 4, 0, 0, 0, 0])]),
+    )),
+    v6(case("destination_options_thrice", "RFC 8200, 4.1", "ip6_ext_order", SaidAgain, "dropped", |hand, truth, _| {
+        with_extensions(hand, truth, &[(60, &[0, 1, 4, 0, 0, 0, 0]); 3])
+    })),
     v6(case("destination_options", "RFC 8200, 4.6", "app_mismatch", AtOnce, "looked through", |hand, truth, _| {
         with_extensions(hand, truth, &[(60, &[0, 1, 4, 0, 0, 0, 0])])
     })),
