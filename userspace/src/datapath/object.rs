@@ -84,7 +84,7 @@ impl Sizes {
     /// Room for `flows` live flows with a fifth to spare, so that a full bucket is rare before the table is full.
     pub fn for_flows(flows: u32) -> Self {
         let buckets = (u64::from(flows) * 6 / 5).div_ceil(8).next_power_of_two().clamp(64, 1 << 22) as u32;
-        Self { flow_buckets: buckets, fragment_buckets: 2048, lists: 1 << 16, candidates: 1 << 18, services: 1 << 17 }
+        Self { flow_buckets: buckets, fragment_buckets: 4096, lists: 1 << 16, candidates: 1 << 18, services: 1 << 17 }
     }
 
     /// Incomplete datagrams that one source may have: a sixteenth of the table, and in small ones as many as hosts have.
