@@ -22,7 +22,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     number("http2.priority"),
     number("http2.window"),
     number("http2.size_update"),
-    test("http2.settings"),
+    written("http2.settings"),
     number("websocket.opcode"),
     number("websocket.mask"),
     chosen("websocket.flags"),
@@ -226,6 +226,7 @@ fn most(keyword: &str) -> u64 {
         | "http2.priority"
         | "websocket.opcode"
         | "mqtt.protocol_version"
+        | "mqtt.reason_code"
         | "ntp.version"
         | "ntp.mode"
         | "ntp.stratum" => u8::MAX.into(),
@@ -316,6 +317,16 @@ const fn chosen(name: &'static str) -> Keyword {
     })
 }
 
+/// Settings of HTTP/2 (RFC 9113 section 6.5.2).
+const SETTINGS: &[&str] = &[
+    "SETTINGS_HEADER_TABLE_SIZE",
+    "SETTINGS_ENABLE_PUSH",
+    "SETTINGS_MAX_CONCURRENT_STREAMS",
+    "SETTINGS_INITIAL_WINDOW_SIZE",
+    "SETTINGS_MAX_FRAME_SIZE",
+    "SETTINGS_MAX_HEADER_LIST_SIZE",
+];
+
 /// A keyword whose value has letters of its own: a date and time, or a version.
 const fn written(name: &'static str) -> Keyword {
     keyword(name, Takes::Value, Form::Quotable, |draft, value| {
@@ -325,6 +336,14 @@ const fn written(name: &'static str) -> Keyword {
                 let digits = text.starts_with(|letter: char| letter.is_ascii_digit());
                 let letters = |letter: char| letter.is_ascii_digit() || "-.".contains(letter);
                 (text == "2_compat" || digits && text.chars().all(letters), "a version, or `2_compat`")
+            }
+            "http2.settings" => {
+                let name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+                let (name, than) = text.split_at(text.find(|letter| !name(letter)).unwrap_or(text.len()));
+                let known = SETTINGS.iter().any(|known| known.eq_ignore_ascii_case(name)) || parsed(name).is_some();
+                let than = than.trim();
+                let compared = than.is_empty() || number_test(than, u32::MAX.into(), &|_| None).is_ok();
+                (known && compared, "a setting, and perhaps a comparison: `SETTINGS_MAX_FRAME_SIZE >16384`")
             }
             _ => {
                 let letters = |letter: char| letter.is_ascii_digit() || " -:T<>".contains(letter);
