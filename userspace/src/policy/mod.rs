@@ -4,6 +4,7 @@
 //! compiled for a machine into an [`Image`] ([`compile()`]); the loader writes the image into the maps of a slot.
 //! `docs/policy.md` says what a file means.
 
+mod bridge;
 mod check;
 pub mod codes;
 pub mod compile;
