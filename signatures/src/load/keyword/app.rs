@@ -249,6 +249,8 @@ const fn number(name: &'static str) -> Keyword {
             Ok(test) => test,
             // what other words mean the parser knows, and which of several is meant
             Err(_) if value.keyword.starts_with("enip") && is_words(&value.text) => return ask(draft, value),
+            // several numbers and ranges: `1-4,6`
+            Err(_) if value.keyword.ends_with("opnum") && value.parts().all(is_operation) => return ask(draft, value),
             Err(_) if value.text.rsplit_once(',').is_some_and(|(of, which)| is_which(which) && is_words(of)) => {
                 return ask(draft, value);
             }
@@ -257,6 +259,12 @@ const fn number(name: &'static str) -> Keyword {
         draft.speak(apps(value.keyword), value.keyword)?;
         draft.condition(Condition::Number { keyword: value.keyword, test })
     })
+}
+
+/// Whether it is a number of an operation, or a range of them.
+fn is_operation(text: &str) -> bool {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    low.parse::<u16>().ok().zip(high.parse::<u16>().ok()).is_some_and(|(low, high)| low <= high)
 }
 
 /// Whether it says which of several is meant.
