@@ -82,7 +82,7 @@ fn rules_cost_what_they_are_many() {
     };
     let few = &text[..text.match_indices('\n').nth(999).unwrap().0 + 1];
     let best = (0..3).map(|_| time(few, 1_000)).min().unwrap();
-    let all = time(&text, 8_000);
+    let all = (0..3).map(|_| time(&text, 8_000)).min().unwrap();
     assert!(all < 24 * best, "{best:?} for 1,000, {all:?} for 8,000");
 }
 

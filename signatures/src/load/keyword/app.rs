@@ -22,7 +22,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     number("http2.priority"),
     number("http2.window"),
     number("http2.size_update"),
-    test("http2.settings"),
+    written("http2.settings"),
     number("websocket.opcode"),
     number("websocket.mask"),
     chosen("websocket.flags"),
@@ -226,6 +226,7 @@ fn most(keyword: &str) -> u64 {
         | "http2.priority"
         | "websocket.opcode"
         | "mqtt.protocol_version"
+        | "mqtt.reason_code"
         | "ntp.version"
         | "ntp.mode"
         | "ntp.stratum" => u8::MAX.into(),
@@ -248,6 +249,8 @@ const fn number(name: &'static str) -> Keyword {
             Ok(test) => test,
             // what other words mean the parser knows, and which of several is meant
             Err(_) if value.keyword.starts_with("enip") && is_words(&value.text) => return ask(draft, value),
+            // several numbers and ranges: `1-4,6`
+            Err(_) if value.keyword.ends_with("opnum") && value.parts().all(is_operation) => return ask(draft, value),
             Err(_) if value.text.rsplit_once(',').is_some_and(|(of, which)| is_which(which) && is_words(of)) => {
                 return ask(draft, value);
             }
@@ -256,6 +259,12 @@ const fn number(name: &'static str) -> Keyword {
         draft.speak(apps(value.keyword), value.keyword)?;
         draft.condition(Condition::Number { keyword: value.keyword, test })
     })
+}
+
+/// Whether it is a number of an operation, or a range of them.
+fn is_operation(text: &str) -> bool {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    low.parse::<u16>().ok().zip(high.parse::<u16>().ok()).is_some_and(|(low, high)| low <= high)
 }
 
 /// Whether it says which of several is meant.
@@ -316,6 +325,16 @@ const fn chosen(name: &'static str) -> Keyword {
     })
 }
 
+/// Settings of HTTP/2 (RFC 9113 section 6.5.2).
+const SETTINGS: &[&str] = &[
+    "SETTINGS_HEADER_TABLE_SIZE",
+    "SETTINGS_ENABLE_PUSH",
+    "SETTINGS_MAX_CONCURRENT_STREAMS",
+    "SETTINGS_INITIAL_WINDOW_SIZE",
+    "SETTINGS_MAX_FRAME_SIZE",
+    "SETTINGS_MAX_HEADER_LIST_SIZE",
+];
+
 /// A keyword whose value has letters of its own: a date and time, or a version.
 const fn written(name: &'static str) -> Keyword {
     keyword(name, Takes::Value, Form::Quotable, |draft, value| {
@@ -325,6 +344,14 @@ const fn written(name: &'static str) -> Keyword {
                 let digits = text.starts_with(|letter: char| letter.is_ascii_digit());
                 let letters = |letter: char| letter.is_ascii_digit() || "-.".contains(letter);
                 (text == "2_compat" || digits && text.chars().all(letters), "a version, or `2_compat`")
+            }
+            "http2.settings" => {
+                let name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+                let (name, than) = text.split_at(text.find(|letter| !name(letter)).unwrap_or(text.len()));
+                let known = SETTINGS.iter().any(|known| known.eq_ignore_ascii_case(name)) || parsed(name).is_some();
+                let than = than.trim();
+                let compared = than.is_empty() || number_test(than, u32::MAX.into(), &|_| None).is_ok();
+                (known && compared, "a setting, and perhaps a comparison: `SETTINGS_MAX_FRAME_SIZE >16384`")
             }
             _ => {
                 let letters = |letter: char| letter.is_ascii_digit() || " -:T<>".contains(letter);
