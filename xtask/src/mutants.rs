@@ -70,7 +70,6 @@ const KERNEL: &[Mutant] = &[
     ("track.rs", "            kept.fate = fate::CONDEMNED;\n", ""),
     ("track.rs", "            kept.used = (fate != told::PASSED) as u8;\n", ""),
     ("track.rs", "(*counted).now = (*counted).now.saturating_sub(1);", ""),
-    ("track.rs", "        leave(kept);\n        kept.used = 0;\n", "        kept.used = 0;\n"),
     (
         "flow.rs",
         "(source_high != (flow.flags & flag::INITIATOR_HIGH != 0)) as u8",
