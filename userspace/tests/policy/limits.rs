@@ -266,6 +266,24 @@ fn a_vlan_device_beside_its_interface_is_warned_of() {
     assert_eq!(image.warnings[0].help.as_deref(), Some("write `interface = \"lan0\"` and `vlan = 10`"));
 }
 
+/// Elsewhere `"auto"` may be anything, here it is what the interfaces have.
+#[test]
+fn what_only_the_machine_knows_is_left_open() {
+    let text = AUTO.replace(
+        "name = \"web\"\ntcp = [443]",
+        "name = \"web\"\ntcp = [443]\nto = [\"self\"]\nexcept = [\"10.20.0.0/16\"]",
+    );
+    let policy = parse(&text).0.unwrap();
+    let found = policy::analysis::analyse(&policy, &Environment::synthetic(&policy)).found;
+    assert!(found.is_empty(), "{found:?}");
+    let mut environment = Environment::default();
+    environment.interfaces.insert("wan0".to_owned(), interface(2, &[]));
+    environment.interfaces.insert("lan0".to_owned(), interface(3, &[("10.20.0.1", 24)]));
+    let found = policy::analysis::analyse(&policy, &environment).found;
+    let told: Vec<_> = found.iter().map(|finding| (finding.code.id, finding.owner.as_str())).collect();
+    assert_eq!(told, [("DG063", "iot")], "{found:?}");
+}
+
 /// As many zones, services and prefixes as fit: every line is looked at, in bounded time.
 #[test]
 fn the_largest_policy_is_analysed() {
