@@ -163,7 +163,6 @@ buffers! {
     FtpCommandData "ftp.command_data" ToServer Ftp;
     FtpCompletionCode "ftp.completion_code" ToClient Ftp;
     FtpReply "ftp.reply" ToClient Ftp;
-    FtpDataCommand "ftpdata_command" Both FtpData;
     Pop3Command "pop3.command" ToServer Pop3;
     MqttConnectClientId "mqtt.connect.clientid" ToServer Mqtt;
     MqttConnectUsername "mqtt.connect.username" ToServer Mqtt;

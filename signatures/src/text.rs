@@ -89,7 +89,8 @@ impl<'a> Iterator for Lines<'a> {
             }
             let number = self.number;
             let begins = line.trim_ascii_start();
-            if begins.is_empty() {
+            // as in Suricata, a semicolon begins a comment too
+            if begins.is_empty() || begins.starts_with(b";") {
                 continue;
             }
             let comment = begins.iter().take_while(|byte| **byte == b'#').count();
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn comments_are_left_out_and_rules_in_them_told_apart() {
-        let file = "# a set\n\n  # alert that matters (see sidebar)\r\nalert a (sid:1;)\r\n#drop b (sid:2;)\n## pass c (sid:3;)\n";
+        let file = "# a set\n;alert\n  # alert that matters (see sidebar)\r\nalert a (sid:1;)\r\n#drop b (sid:2;)\n## pass c (sid:3;)\n";
         // "alert that matters (see sidebar)" has the look of a rule: it is one that is commented out, which nobody loads
         assert_eq!(
             all(file),

@@ -153,7 +153,7 @@ fn buffers_go_on_unless_there_are_several() {
     let headers = [buffer(Buffer::HttpRequestHeader, &["a", "b"]), buffer(Buffer::HttpRequestHeader, &["c"])];
     assert_eq!(places(&rule), headers);
     // a transform makes a buffer of its own
-    let rule = of("http.host; content:\"a\"; dotprefix; to_md5; content:\"b\"; http.host; content:\"c\";");
+    let rule = of("http.host; content:\"a\"; http.host; dotprefix; to_md5; content:\"b\"; http.host; content:\"c\";");
     assert_eq!(places(&rule), [buffer(Buffer::HttpHost, &["a", "c"]), buffer(Buffer::HttpHost, &["b"])]);
     assert_eq!(inspect(&rule.conditions[1]).transforms, [Transform::DotPrefix, Transform::ToMd5]);
     assert_eq!(places(&of("file_data; content:\"a\";")), [buffer(Buffer::FileData, &["a"])]);
@@ -174,8 +174,8 @@ fn fast_patterns_are_named() {
 
 #[test]
 fn expressions_have_modifiers() {
-    let rule = of("pcre:!\"/a\\/\\\"b(?P<x>c)/smixAEGR,flow:x\";");
-    let pcre = pcre(&inspect(&rule.conditions[0]).checks[0]);
+    let rule = of("content:\"a\"; pcre:!\"/a\\/\\\"b(?P<x>c)/smixAEGR,flow:x\";");
+    let pcre = pcre(&inspect(&rule.conditions[0]).checks[1]);
     assert_eq!(&*pcre.pattern, "a\\/\\\"b(?P<x>c)");
     assert!(pcre.negated && pcre.caseless && pcre.dotall && pcre.multiline && pcre.extended);
     assert!(pcre.anchored && pcre.dollar_end_only && pcre.ungreedy && pcre.relative);

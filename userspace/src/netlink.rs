@@ -1,6 +1,6 @@
 //! Interfaces and addresses of this network namespace, and word when they change (rtnetlink(7)).
 
-use std::{ffi::CString, io, net::IpAddr, os::fd::AsRawFd as _};
+use std::{collections::BTreeMap, ffi::CString, io, net::IpAddr, os::fd::AsRawFd as _};
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{
@@ -8,6 +8,8 @@ use netlink_packet_route::{
     address::{AddressAttribute, AddressMessage},
     link::{InfoData, InfoVlan, LinkAttribute, LinkInfo, LinkMessage},
 };
+
+pub use netlink_packet_route::link::LinkFlags;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use crate::policy::{Environment, compile::Interface};
@@ -74,7 +76,7 @@ fn parse(datagram: &[u8]) -> io::Result<NetlinkMessage<RouteNetlinkMessage>> {
 /// Interfaces with their addresses, by name.
 pub fn environment() -> io::Result<Environment> {
     let mut found = Environment::default();
-    let mut names = std::collections::BTreeMap::new();
+    let mut names = BTreeMap::new();
     dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
         if let RouteNetlinkMessage::NewLink(link) = message {
             let (name, interface) = interface(&link);
@@ -93,6 +95,40 @@ pub fn environment() -> io::Result<Environment> {
     Ok(found)
 }
 
+/// Whether a link carries frames, and whose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// An administrator wants it to be up.
+    pub up: bool,
+    /// There is somebody at the other end.
+    pub carrier: bool,
+    /// It takes frames for any hardware address.
+    pub promiscuous: bool,
+}
+
+/// The links of this network namespace, by index.
+pub fn links() -> io::Result<BTreeMap<u32, Link>> {
+    let mut found = BTreeMap::new();
+    dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
+        if let RouteNetlinkMessage::NewLink(link) = message {
+            let has = |flag| link.header.flags.contains(flag);
+            let state =
+                Link { up: has(LinkFlags::Up), carrier: has(LinkFlags::LowerUp), promiscuous: has(LinkFlags::Promisc) };
+            found.insert(link.header.index, state);
+        }
+    })?;
+    Ok(found)
+}
+
+/// Sets or clears a flag of a link.
+pub fn set_flag(index: u32, flag: LinkFlags, on: bool) -> io::Result<()> {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    link.header.flags = if on { flag } else { LinkFlags::empty() };
+    link.header.change_mask = flag;
+    request(RouteNetlinkMessage::SetLink(link), 0)
+}
+
 fn interface(link: &LinkMessage) -> (String, Interface) {
     let mut name = String::new();
     let mut interface = Interface { index: link.header.index, ..Interface::default() };
@@ -101,6 +137,7 @@ fn interface(link: &LinkMessage) -> (String, Interface) {
         match attribute {
             LinkAttribute::IfName(given) => name.clone_from(given),
             LinkAttribute::Link(index) => parent = Some(*index),
+            LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
                     if let LinkInfo::Data(InfoData::Vlan(vlan)) = info {

@@ -3,7 +3,6 @@
 use dropgate_abi::{
     policy::{PortKey, Settings, Side, kind, side},
     reason::Reason,
-    tuple::realm,
     walk::{Walk, hook},
 };
 
@@ -13,6 +12,9 @@ use crate::{
     neighbour,
     step::{Step, drop, pass},
 };
+
+/// Ethertypes begin here.
+const LEAST_ETHERTYPE: u16 = 0x0600;
 
 /// Looks up the port a packet came in by (at egress: leaves by) and, at egress, ends the walk of what was judged already.
 #[inline(never)]
@@ -26,8 +28,11 @@ pub fn ingress<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifinde
         if side_of(walk, &from).is_none() {
             return drop(Reason::interface_unknown);
         }
-        if settings.kind == kind::ROUTE {
-            return pass(Reason::routed);
+        match settings.kind {
+            kind::ROUTE => return pass(Reason::routed),
+            // the kernel forwards nothing between the sides of a bridge
+            kind::BRIDGE => return drop(Reason::interface_unknown),
+            _ => {}
         }
     }
     let Some(found) = side_of(walk, &key) else {
@@ -37,13 +42,30 @@ pub fn ingress<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifinde
         // an untagged frame where all zones are tagged
         return drop(Reason::vlan_unknown);
     }
+    goes_on(walk, settings, Some(found))?;
     walk.scope = found.scope;
     walk.fallback = found.fallback;
     walk.side_kind = found.kind;
     walk.side_flags = found.flags;
-    walk.realm =
-        if settings.kind == kind::MASQUERADE && found.kind == side::OUTSIDE { realm::OUTSIDE } else { realm::INSIDE };
+    walk.realm = found.realm;
     Ok(())
+}
+
+/// Where a packet goes on that came in by a bridge.
+#[inline(always)]
+fn goes_on(walk: &mut Walk, settings: &Settings, found: Option<Side>) -> Step {
+    if settings.kind != kind::BRIDGE || walk.hook == hook::EGRESS {
+        return Ok(());
+    }
+    walk.onward = found.map_or(0, |side| side.peer);
+    if walk.onward == 0 { drop(Reason::bridge_peer_absent) } else { Ok(()) }
+}
+
+/// The same of a frame that is no IP packet: the interface alone says where. A function of its own for its stack.
+#[inline(never)]
+fn goes_on_untagged(walk: &mut Walk, settings: &Settings, ifindex: u32) -> Step {
+    let found = side_of(walk, &PortKey { ifindex, outer: 0, inner: 0 });
+    goes_on(walk, settings, found)
 }
 
 /// What lies at a port. Most packets of a CPU come by few ports, so it keeps the last answers with the generation that
@@ -71,10 +93,15 @@ fn other<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifindex: u32
     if walk.hook == hook::EGRESS && walk.ethertype != neighbour::ARP {
         return pass(Reason::ethertype_allowed);
     }
+    if settings.kind == kind::BRIDGE {
+        goes_on_untagged(walk, settings, ifindex)?;
+    }
+    // below it is a length (IEEE 802.3, 3.2.6), and what it is stands behind
+    let ethertype = if walk.ethertype < LEAST_ETHERTYPE { 0 } else { walk.ethertype };
     let mut listed = false;
     let mut at = 0;
     while at < settings.ethertypes.len() {
-        if (at as u32) < settings.ethertype_count && settings.ethertypes[at] == walk.ethertype {
+        if (at as u32) < settings.ethertype_count && settings.ethertypes[at] == ethertype {
             listed = true;
         }
         at += 1;

@@ -1,6 +1,7 @@
 //! ARP, IPv6 neighbour discovery and multicast listener discovery, and the answers that nobody asked for.
 //!
-//! The egress program notes whom the gateway asks for; an answer from anybody else is unsolicited.
+//! The egress program notes whom the gateway asks for, the ingress program of a bridge whom hosts ask for on the other side; an
+//! answer from anybody else is unsolicited.
 
 use dropgate_abi::{
     control::Asked,
@@ -39,7 +40,10 @@ pub fn arp(frame: &impl Frame, walk: &Walk, settings: &Settings, ifindex: u32) -
         }
         return pass(Reason::arp);
     }
-    if reply && !asked(walk, ifindex, V4, address(7)) {
+    if !reply && walk.onward != 0 {
+        ask(walk, ifindex, V4, address(12));
+    }
+    if reply && !asked(walk, asked_at(walk, ifindex), V4, address(7)) {
         if settings.flags & setting::DROP_UNSOLICITED != 0 {
             return drop(Reason::arp_unsolicited_dropped);
         }
@@ -74,8 +78,8 @@ pub fn icmp6(frame: &impl Frame, walk: &Walk, settings: &Settings) -> Step {
     let ifindex = walk.port as u32;
     match walk.icmp_type {
         133 | 134 => return router(walk, out),
-        135 if out => ask(walk, ifindex, V6, target),
-        136 if !out && !asked(walk, ifindex, V6, target) => {
+        135 if out || walk.onward != 0 => ask(walk, ifindex, V6, target),
+        136 if !out && !asked(walk, asked_at(walk, ifindex), V6, target) => {
             if settings.flags & setting::DROP_UNSOLICITED != 0 {
                 return drop(Reason::na_unsolicited_dropped);
             }
@@ -97,6 +101,12 @@ fn router(walk: &Walk, out: bool) -> Step {
         return drop(Reason::nd_rogue_router);
     }
     pass(Reason::neighbour_discovery)
+}
+
+/// Where an answer was asked for that came in by this interface: on a bridge on the other side.
+#[inline(always)]
+const fn asked_at(walk: &Walk, ifindex: u32) -> u32 {
+    if walk.onward != 0 { walk.onward } else { ifindex }
 }
 
 #[inline(always)]

@@ -213,7 +213,13 @@ fn dhcp(walk: &Walk) -> Step {
     // a server may send its offer to the address offered, which is not the gateway's yet (RFC 2131, 4.1)
     let offer = role == side::DHCP_CLIENT && !out && walk.dport == client && walk.peer == ZONE_OUTSIDE;
     // unicast to elsewhere is for the allowlist
-    let here = walk.peer == ZONE_SELF || walk.zone == ZONE_SELF || many(walk) || walk.peer == ZONE_BROADCAST || offer;
+    let across = walk.side_flags & side::DHCP_ACROSS != 0;
+    let here = across
+        || walk.peer == ZONE_SELF
+        || walk.zone == ZONE_SELF
+        || many(walk)
+        || walk.peer == ZONE_BROADCAST
+        || offer;
     if here && walk.side_flags & role != 0 {
         return pass(Reason::dhcp);
     }

@@ -2,6 +2,7 @@
 
 use aya_ebpf::{
     bindings::{TC_ACT_SHOT, xdp_action},
+    helpers::bpf_redirect,
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
@@ -35,9 +36,21 @@ const SWEEP_BUCKETS: u64 = 16;
 pub fn dropgate_ingress(ctx: XdpContext) -> u32 {
     let at = Hook { hook: hook::INGRESS, ifindex: ctx.ingress_ifindex() as u32, from_ifindex: 0 };
     match judge(&Xdp(&ctx), at) {
-        action::PASS => xdp_action::XDP_PASS,
+        action::PASS => onward(),
         action::HOLD => hold::came_in(&ctx),
         _ => xdp_action::XDP_DROP,
+    }
+}
+
+/// Lets a frame that passes go on: to the kernel, or by the interface that its walk has found.
+#[inline(always)]
+fn onward() -> u32 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return xdp_action::XDP_DROP };
+    // SAFETY: this CPU's own, for the time of this packet.
+    match unsafe { (*scratch).walk.onward } {
+        0 => xdp_action::XDP_PASS,
+        // SAFETY: only what the helper says of this packet changes.
+        ifindex => unsafe { bpf_redirect(ifindex, 0) as u32 },
     }
 }
 

@@ -6,6 +6,9 @@
 //!   iot    eth0 ---- lan1 /  203.0.113.1             routes to far; MTU 1300
 //!   10.20.0.8
 //! ```
+//!
+//! Of a bridge the gateway has no addresses and two pairs, `lan0` and `wan0`, `lan1` and `wan1`; what is the gateway's address
+//! elsewhere is then the servers', which route between the zones.
 
 use std::ops::{Deref, DerefMut};
 
@@ -57,6 +60,8 @@ pub enum Kind {
     /// Masquerades both families behind its outside addresses, and publishes `203.0.113.1:80` from `10.20.0.8:80`, for the
     /// zones too (hairpin).
     Masquerade,
+    /// Joins `lan0` and `wan0`, `lan1` and `wan1`.
+    Bridge,
 }
 
 /// The topology above, up and forwarding. Dereferences to its [`Lab`].
@@ -132,6 +137,11 @@ impl Gateway {
         self.lab.veth((&self.gw, "lan1"), (&self.iot, "eth0"))?;
         self.lab.veth((&self.gw, "wan0"), (&self.servers, "eth0"))?;
         self.lab.veth((&self.servers, "eth1"), (&self.far, "eth0"))?;
+        if self.kind == Kind::Bridge {
+            self.lab.veth((&self.gw, "wan1"), (&self.servers, "eth2"))?;
+            self.gw.sysctl(&[("net/ipv4/ip_forward", "0"), ("net/ipv6/conf/all/forwarding", "0")])?;
+            self.servers.check("ethtool", ["-K", "eth2", "tx", "off", "tso", "off", "gso", "off"])?;
+        }
         let ends = [
             (&self.office, "eth0"),
             (&self.iot, "eth0"),
@@ -141,6 +151,14 @@ impl Gateway {
         ];
         for (host, interface) in ends {
             host.check("ethtool", ["-K", interface, "tx", "off", "tso", "off", "gso", "off", "gro", "off"])?;
+        }
+        if self.kind == Kind::Bridge {
+            // a veth takes frames that XDP sends on only where its other end polls (veth_xdp_xmit in drivers/net/veth.c)
+            for (host, interface) in
+                [(&self.office, "eth0"), (&self.iot, "eth0"), (&self.servers, "eth0"), (&self.servers, "eth2")]
+            {
+                host.check("ethtool", ["-K", interface, "gro", "on"])?;
+            }
         }
         Ok(())
     }
@@ -154,14 +172,21 @@ impl Gateway {
              addr add fd00:20::8/64 dev eth0 nodad
              route add default via 10.20.0.1
              route add ::/0 via fd00:20::1")?;
-        self.gw.ip("addr add 10.10.0.1/24 dev lan0
-             addr add fd00:10::1/64 dev lan0 nodad
-             addr add 10.20.0.1/24 dev lan1
-             addr add fd00:20::1/64 dev lan1 nodad
-             addr add 203.0.113.1/24 dev wan0
-             addr add 2001:db8:113::1/64 dev wan0 nodad
-             route add default via 203.0.113.9
-             route add ::/0 via 2001:db8:113::9")?;
+        if self.kind == Kind::Bridge {
+            self.servers.ip("addr add 10.10.0.1/24 dev eth0
+                 addr add fd00:10::1/64 dev eth0 nodad
+                 addr add 10.20.0.1/24 dev eth2
+                 addr add fd00:20::1/64 dev eth2 nodad")?;
+        } else {
+            self.gw.ip("addr add 10.10.0.1/24 dev lan0
+                 addr add fd00:10::1/64 dev lan0 nodad
+                 addr add 10.20.0.1/24 dev lan1
+                 addr add fd00:20::1/64 dev lan1 nodad
+                 addr add 203.0.113.1/24 dev wan0
+                 addr add 2001:db8:113::1/64 dev wan0 nodad
+                 route add default via 203.0.113.9
+                 route add ::/0 via 2001:db8:113::9")?;
+        }
         self.servers.ip(&format!(
             "addr add 203.0.113.9/24 dev eth0
              addr add 203.0.113.10/24 dev eth0

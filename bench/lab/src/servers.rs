@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Error, Gateway, Namespace, Result, address::*, process};
+use crate::{Error, Gateway, Kind, Namespace, Result, address::*, process};
 
 /// Size of the file `/big`, bytes. It is sparse.
 const BIG: u64 = 1 << 30;
@@ -56,7 +56,7 @@ impl Gateway {
             (&self.iot, [IOT, IOT6], 80),
             (&self.iot, [IOT, IOT6], 8080),
             (&self.far, [FAR, FAR6], 80),
-            (&self.gw, [GW_OFFICE, GW_OFFICE6], 22),
+            (if self.kind == Kind::Bridge { &self.servers } else { &self.gw }, [GW_OFFICE, GW_OFFICE6], 22),
         ] {
             for address in addresses {
                 self.wait_for_port(namespace, address, port)?;

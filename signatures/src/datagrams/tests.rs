@@ -60,7 +60,7 @@ fn content(bytes: &[u8], nocase: bool, place: Place) -> Check {
 }
 
 fn payload(checks: Vec<Check>) -> Condition {
-    Condition::Inspect(Inspect { selected: Selected::Payload, transforms: Vec::new(), checks })
+    Condition::Inspect(Inspect { selected: Selected::Payload, toward: None, transforms: Vec::new(), checks })
 }
 
 fn sieve(rules: Vec<Rule>) -> Sieve {

@@ -216,7 +216,8 @@ fn prepare(number: u32, rule: &Arc<Rule>, addresses: &mut AddressInterner, selec
                     let selector = selectors.intern(buffer, &inspect.transforms);
                     let direction = (rule.header.arrow == Arrow::Transaction).then_some(match buffer.way() {
                         Way::ToClient => Direction::ToClient,
-                        Way::ToServer | Way::Both => Direction::ToServer,
+                        Way::ToServer => Direction::ToServer,
+                        Way::Both => inspect.toward.unwrap_or(Direction::ToServer),
                     });
                     fields.push(FieldTest {
                         condition: condition_at,

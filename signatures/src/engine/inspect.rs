@@ -60,8 +60,16 @@ impl Round<'_> {
             }
         }
         let said = self.subject.flow.map_or(App::Unknown, |flow| flow.spoken_by(self.direction));
-        if said != App::Unknown && self.flow.apps_asked[direction] != Some(said) {
+        // what one end speaks is asked once it has said something
+        let packet = &self.subject.packet;
+        let earlier = packet.network.is_empty() && self.subject.flow.is_some_and(|flow| flow.said[direction] > 0);
+        let speaks = !packet.payload.is_empty() || earlier;
+        if speaks && said != App::Unknown && self.flow.apps_asked[direction] != Some(said) {
             self.flow.apps_asked[direction] = Some(said);
+            if self.subject.flow.is_some_and(|flow| flow.original_app.is_some()) {
+                // what it became shows once, and not from each end
+                self.flow.apps_asked = [Some(said); 2];
+            }
             let rules = &self.ruleset.index.spoken[direction];
             rules.iter().for_each(|rule| self.candidate(*rule, PACKET));
         }

@@ -121,8 +121,9 @@ impl<'a> Headers<'a> {
         };
         match number {
             Number::Ttl => one(network, if self.is_v4() { 8 } else { 7 }),
+            // as in Suricata, IPv6 has none
             Number::Tos if self.is_v4() => one(network, 1),
-            Number::Tos => two(network, 0).map(|field| field >> 4 & 0xff),
+            Number::Tos => None,
             Number::IpId if self.is_v4() => two(network, 4),
             Number::IpId => four(self.extension(44)?, 4),
             Number::IpProtocol => Some(u64::from(self.packet.protocol)),

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     protocol::App,
     rule::{Arrow, BitScope, Condition, Effect, Protocol, Selected, Target},
-    subject::{Direction, Subject},
+    subject::{Direction, Flow, Subject},
 };
 
 /// Steps of verification that all rules together may take for one packet.
@@ -222,7 +222,11 @@ impl<'a> Round<'a> {
             }
             Condition::AppBy(end, app, negated) => {
                 let end = end.unwrap_or(packet.direction);
-                speaks(self.subject.flow.map_or(App::Unknown, |flow| flow.spoken_by(end)), *app) == Some(!negated)
+                // of an end that has said nothing yet it is not known
+                let silent =
+                    |flow: &Flow| packet.protocol == 6 && end != packet.direction && flow.said[end as usize] == 0;
+                let flow = self.subject.flow.filter(|flow| !silent(flow));
+                speaks(flow.map_or(App::Unknown, |flow| flow.spoken_by(end)), *app) == Some(!negated)
             }
             Condition::OriginalApp(app, negated) => {
                 let original = self.subject.flow.and_then(|flow| flow.original_app);

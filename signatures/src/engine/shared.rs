@@ -6,8 +6,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use md5::Digest;
-
 use super::{table::Table, threshold::Counter, verify::address};
 use crate::rule::{BitAction, BitScope, Bits, Dataset, SetAction, SetKind};
 
@@ -95,18 +93,13 @@ impl Shared {
 
     /// Does or asks what a rule says of a dataset: whether it holds. `set` and `unset` hold if they have changed something.
     pub(super) fn dataset(&self, dataset: &Dataset, bytes: &[u8]) -> bool {
-        let digest;
         let address_of;
         let value: &[u8] = match dataset.kind {
             SetKind::String => bytes,
-            SetKind::Md5 => {
-                digest = md5::Md5::digest(bytes).to_vec();
-                &digest
-            }
-            SetKind::Sha256 => {
-                digest = sha2::Sha256::digest(bytes).to_vec();
-                &digest
-            }
+            // `to_md5` and `to_sha256` make what is looked up: nothing else is in such a set
+            SetKind::Md5 if bytes.len() != 16 => return dataset.action == SetAction::IsNotSet,
+            SetKind::Sha256 if bytes.len() != 32 => return dataset.action == SetAction::IsNotSet,
+            SetKind::Md5 | SetKind::Sha256 => bytes,
             SetKind::Ip | SetKind::Ipv4 => {
                 let Some(address) = address(bytes) else { return false };
                 address_of = address;
@@ -168,6 +161,17 @@ mod tests {
         assert!(!shared.dataset(&set(SetAction::IsSet, initial), b"bad.example"));
         assert!(shared.dataset(&set(SetAction::Set, initial), b"bad.example"));
         assert!(shared.dataset(&set(SetAction::IsSet, initial), b"bad.example"));
+    }
+
+    #[test]
+    fn digests_are_those_of_transforms() {
+        let shared = Shared::default();
+        let digests = |action| Dataset { kind: SetKind::Md5, ..set(action, &[&[7; 16]]) };
+        assert!(shared.dataset(&digests(SetAction::IsSet), &[7; 16]));
+        assert!(!shared.dataset(&digests(SetAction::IsSet), &[8; 16]));
+        assert!(!shared.dataset(&digests(SetAction::IsSet), &[7; 15]));
+        assert!(shared.dataset(&digests(SetAction::IsNotSet), &[7; 15]));
+        assert!(!shared.dataset(&digests(SetAction::Set), b"no digest"));
     }
 
     #[test]

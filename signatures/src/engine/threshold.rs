@@ -39,7 +39,7 @@ impl Counter {
     /// Counts one more; in a new period if the last one has ended.
     fn add(&mut self, now_ns: u64, seconds: u32) -> u64 {
         let end_ns = self.since_ns.saturating_add(u64::from(seconds) * 1_000_000_000);
-        if seconds > 0 && now_ns >= end_ns {
+        if seconds > 0 && now_ns > end_ns {
             *self = Self::begin(now_ns);
         }
         self.count = self.count.saturating_add(1);
@@ -123,7 +123,11 @@ fn counted(
     let hosts: (Option<IpAddr>, Option<IpAddr>) = match track {
         Track::Source => (Some(packet.source), None),
         Track::Destination => (None, Some(packet.destination)),
-        Track::Both => (Some(packet.source), Some(packet.destination)),
+        // both directions between two hosts count as one
+        Track::Both => {
+            let (a, b) = (packet.source, packet.destination);
+            (Some(a.min(b)), Some(a.max(b)))
+        }
         Track::Rule => (None, None),
         Track::Flow => return count(flow.counter((rule.gid, rule.sid), detection, now_ns)).1,
     };
@@ -155,9 +159,9 @@ mod tests {
     #[test]
     fn kinds() {
         use Told::{No, Silent, Yes};
-        assert_eq!(series(ThresholdKind::Limit, 1, &[0, 1, 2, 60, 61]), [Yes, Silent, Silent, Yes, Silent]);
+        assert_eq!(series(ThresholdKind::Limit, 1, &[0, 1, 60, 61, 62]), [Yes, Silent, Silent, Yes, Silent]);
         assert_eq!(series(ThresholdKind::Threshold, 2, &[0, 1, 2, 3, 70]), [No, Yes, No, Yes, No]);
-        assert_eq!(series(ThresholdKind::Both, 2, &[0, 1, 2, 60, 61]), [No, Yes, Silent, No, Yes]);
+        assert_eq!(series(ThresholdKind::Both, 2, &[0, 1, 60, 61, 62]), [No, Yes, Silent, No, Yes]);
         let backoff = ThresholdKind::Backoff { multiplier: 2 };
         assert_eq!(series(backoff, 1, &[0, 1, 2, 3, 4]), [Yes, Yes, Silent, Yes, Silent]);
     }
@@ -166,7 +170,7 @@ mod tests {
     fn detection_beyond_a_rate() {
         let detection = Detection { track: Track::Source, count: 2, seconds: 10 };
         let mut counter = Counter::begin(0);
-        let told: Vec<_> = [0, 1, 2, 3, 20].map(|time| counter.detection(&detection, time * 1_000_000_000).1).into();
+        let told: Vec<_> = [0, 1, 10, 10, 20].map(|time| counter.detection(&detection, time * 1_000_000_000).1).into();
         assert_eq!(told, [Told::No, Told::No, Told::Yes, Told::Yes, Told::No]);
     }
 }

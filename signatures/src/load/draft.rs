@@ -14,9 +14,10 @@ use crate::{
     codes,
     protocol::App,
     rule::{
-        Check, Class, Condition, Content, Detection, Effect, FlowKeyword, Header, PacketTest, Selected, Target,
+        Arrow, Check, Class, Condition, Content, Detection, Effect, FlowKeyword, Header, PacketTest, Selected, Target,
         Threshold, Transform,
     },
+    subject::Direction,
 };
 
 /// Most checks of one rule, and conditions beside them.
@@ -36,6 +37,8 @@ pub(crate) struct Draft<'a> {
     pub references: Vec<(Arc<str>, Arc<str>)>,
     pub target: Option<Target>,
     pub noalert: bool,
+    /// It has `prefilter`.
+    pub prefilter: bool,
     pub flow: Option<FlowKeyword>,
     pub slots: Vec<Slot>,
     pub lists: Vec<List>,
@@ -71,6 +74,8 @@ pub(crate) enum Slot {
 /// What is looked for in one buffer.
 pub(crate) struct List {
     pub selected: Selected,
+    /// See [`crate::rule::Inspect::toward`].
+    pub toward: Option<Direction>,
     pub transforms: Vec<Transform>,
     pub items: Vec<Item>,
 }
@@ -88,6 +93,8 @@ pub(crate) struct Item {
 /// A sticky buffer that was selected.
 pub(crate) struct Sticky {
     pub selected: Selected,
+    /// See [`crate::rule::Inspect::toward`].
+    pub toward: Option<Direction>,
     pub transforms: Vec<Transform>,
     /// Its list, once something is looked for in it.
     pub list: Option<usize>,
@@ -117,6 +124,7 @@ impl<'a> Draft<'a> {
             references: Vec::new(),
             target: None,
             noalert: false,
+            prefilter: false,
             flow: None,
             slots: Vec::new(),
             lists: Vec::new(),
@@ -157,8 +165,25 @@ impl<'a> Draft<'a> {
         if let Selected::Buffer(buffer) = &selected {
             self.speak(buffer.apps(), keyword)?;
         }
-        self.sticky = Some(Sticky { selected, transforms: Vec::new(), list: None, span, keyword: keyword.to_owned() });
+        let keyword = keyword.to_owned();
+        self.sticky = Some(Sticky { selected, toward: None, transforms: Vec::new(), list: None, span, keyword });
         Ok(())
+    }
+
+    /// The end whose buffer was selected, in a rule about both directions of a transaction.
+    pub fn toward(&mut self, toward: Direction) -> Done {
+        let conflict = |message: &str| Err(Mistake::new(&codes::CONFLICT, message));
+        let either = |selected: &Selected| matches!(selected, Selected::Buffer(buffer) if buffer.way() == Way::Both);
+        match &mut self.sticky {
+            _ if self.header.arrow != Arrow::Transaction => {
+                conflict("the direction of a buffer is chosen in rules with `=>` alone")
+            }
+            Some(sticky) if either(&sticky.selected) => {
+                sticky.toward = Some(toward);
+                Ok(())
+            }
+            _ => conflict("the buffer has one direction"),
+        }
     }
 
     /// Ends the sticky buffer: the payload is meant again.
@@ -174,7 +199,10 @@ impl<'a> Draft<'a> {
 
     /// A keyword that some protocols have.
     pub fn speak(&mut self, apps: &'static [App], keyword: &str) -> Done {
-        let all = |app: &App| apps.iter().any(|other| spoken_alike(*app, *other));
+        // DNS over HTTP/2 is no reason to ask HTTP for names
+        let named = apps.contains(&App::Dns);
+        let alike = |app: App, other: App| spoken_alike(app, other) && !(named && app == App::Http);
+        let all = |app: &App| apps.iter().any(|other| alike(*app, *other));
         let conflict = |others: &str| {
             let message = format!("`{keyword}` is of another protocol than {others}");
             Err(Mistake::new(&codes::BUFFER, message))
@@ -220,8 +248,19 @@ impl<'a> Draft<'a> {
             return self.check(check, span);
         }
         self.speak(buffer.apps(), keyword)?;
-        let list = self.list_of(&Selected::Buffer(buffer), &[], false);
+        let list = self.list_of(&Selected::Buffer(buffer), None, &[], false);
         self.check_in(list, check, span)
+    }
+
+    /// Whether something in the payload's list leaves a place that others count from.
+    pub fn moves_behind(&self) -> bool {
+        let moves = |item: &Item| {
+            matches!(
+                item.check,
+                Check::Content(_) | Check::Pcre(_) | Check::ByteJump(_) | Check::ByteExtract(_) | Check::ByteMath(_)
+            )
+        };
+        self.lists.iter().any(|list| list.selected == Selected::Payload && list.items.iter().any(moves))
     }
 
     fn check_in(&mut self, list: usize, check: Check, span: Range<usize>) -> Done {
@@ -236,12 +275,12 @@ impl<'a> Draft<'a> {
     /// The list of what is selected now.
     pub fn list(&mut self) -> usize {
         match &mut self.sticky {
-            None => self.list_of(&Selected::Payload, &[], false),
+            None => self.list_of(&Selected::Payload, None, &[], false),
             Some(Sticky { list: Some(list), .. }) => *list,
-            Some(Sticky { selected, transforms, .. }) => {
-                let (selected, transforms) = (selected.clone(), transforms.clone());
+            Some(Sticky { selected, toward, transforms, .. }) => {
+                let (selected, toward, transforms) = (selected.clone(), *toward, transforms.clone());
                 let fresh = matches!(selected, Selected::Buffer(buffer) if buffer.is_multiple());
-                let list = self.list_of(&selected, &transforms, fresh);
+                let list = self.list_of(&selected, toward, &transforms, fresh);
                 if let Some(sticky) = &mut self.sticky {
                     sticky.list = Some(list);
                 }
@@ -250,13 +289,20 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn list_of(&mut self, selected: &Selected, transforms: &[Transform], fresh: bool) -> usize {
-        let there = |list: &List| list.selected == *selected && list.transforms == transforms;
+    fn list_of(
+        &mut self,
+        selected: &Selected,
+        toward: Option<Direction>,
+        transforms: &[Transform],
+        fresh: bool,
+    ) -> usize {
+        let there = |list: &List| list.selected == *selected && list.toward == toward && list.transforms == transforms;
         if let Some(list) = self.lists.iter().position(there).filter(|_| !fresh) {
             return list;
         }
         self.slots.push(Slot::List(self.lists.len()));
-        self.lists.push(List { selected: selected.clone(), transforms: transforms.to_vec(), items: Vec::new() });
+        let (selected, transforms) = (selected.clone(), transforms.to_vec());
+        self.lists.push(List { selected, toward, transforms, items: Vec::new() });
         self.lists.len() - 1
     }
 
@@ -303,7 +349,7 @@ impl<'a> Draft<'a> {
         });
         let (list, at) = found.ok_or_else(|| no_content(keyword))?;
         let item = self.lists[list].items.remove(at);
-        let into = self.list_of(&Selected::Buffer(buffer), &[], false);
+        let into = self.list_of(&Selected::Buffer(buffer), None, &[], false);
         self.lists[into].items.push(item);
         Ok(())
     }

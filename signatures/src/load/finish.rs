@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use super::{
     classes::DEFAULT_PRIORITY,
-    draft::{Draft, List, Slot},
+    draft::{Draft, Item, List, Slot},
     form::adapt,
     mistake::Mistake,
 };
 use crate::{
     buffer::Way,
     codes,
+    engine::is_of_transaction,
     protocol::App,
     rule::{
         Action, Arrow, Check, Condition, Content, FastPattern, Inspect, Number, NumberTest, Options, PacketTest,
         Protocol, Rule, Selected, Size, Value,
     },
+    subject::Direction,
 };
 
 /// Where a rule stands.
@@ -45,6 +47,7 @@ pub(super) fn finish(mut draft: Draft<'_>, standing: Standing) -> Result<Rule, V
         wrong.extend(too_large(list, room).map(|mistake| ("dsize", mistake)));
     }
     wrong.extend(behind_base64(&draft).map(|mistake| ("base64_data", mistake)));
+    wrong.extend(draft.lists.iter().find_map(besides_absent).map(|mistake| ("absent", mistake)));
     directions(&mut draft).unwrap_or_else(|mistake| wrong.push(("flow", mistake)));
     wrong.extend(packets(&draft));
     let sid = draft.sid.unwrap_or_else(|| {
@@ -109,10 +112,16 @@ fn directions(draft: &mut Draft<'_>) -> Result<(), Mistake> {
     let (mut to_server, mut to_client) = (None, None);
     for list in &draft.lists {
         let (Selected::Buffer(buffer), Some(item)) = (&list.selected, list.items.first()) else { continue };
-        let (slot, other) = match buffer.way() {
-            Way::ToServer => (&mut to_server, flow.to_client),
-            Way::ToClient => (&mut to_client, flow.to_server),
-            Way::Both => continue,
+        let (slot, other) = match (buffer.way(), list.toward) {
+            (Way::ToServer, _) | (Way::Both, Some(Direction::ToServer)) => (&mut to_server, flow.to_client),
+            (Way::ToClient, _) | (Way::Both, Some(Direction::ToClient)) => (&mut to_client, flow.to_server),
+            (Way::Both, None) if both => {
+                let name = buffer.name();
+                let message = format!("either end may have `{name}`, and the rule does not say which");
+                let help = format!("`{name}:to_client` or `{name}:to_server`");
+                return Err(Mistake::new(&codes::BUFFER, message).at(item.span.clone()).help(help));
+            }
+            (Way::Both, None) => continue,
         };
         slot.get_or_insert((*buffer, item.span.clone()));
         if other && !both {
@@ -124,6 +133,12 @@ fn directions(draft: &mut Draft<'_>) -> Result<(), Mistake> {
     if both {
         if flow.to_client || flow.to_server {
             return Err(Mistake::new(&codes::CONFLICT, "`=>` is about both directions, and `flow` names one"));
+        }
+        // what is no buffer may be of either
+        let others = |slot: &Slot| matches!(slot, Slot::Condition(condition, _) if is_of_transaction(condition));
+        if (to_server.is_none() || to_client.is_none()) && !draft.slots.iter().any(others) {
+            let message = "`=>` is about both directions of a transaction, and the rule asks nothing of one of them";
+            return Err(Mistake::new(&codes::CONFLICT, message));
         }
         return Ok(());
     }
@@ -162,6 +177,19 @@ fn behind_base64(draft: &Draft<'_>) -> Option<Mistake> {
         .find(|list| !matches!(list.selected, Selected::Base64) && first(list).is_some_and(|order| order > decoded))?;
     let at = after.items.first()?.span.clone();
     Some(Mistake::new(&codes::CONFLICT, "another buffer behind `base64_data`").at(at))
+}
+
+/// What is absent holds nothing; what may be absent must be asked something otherwise.
+fn besides_absent(list: &List) -> Option<Mistake> {
+    let absent = |item: &Item| matches!(item.check, Check::Absent(_));
+    let item = list.items.iter().find(|item| absent(item))?;
+    let others = list.items.iter().any(|item| !absent(item));
+    let message = match item.check {
+        Check::Absent(false) if others => "what is absent holds nothing; `absent: or_else` lets it be either",
+        Check::Absent(true) if !others => "`absent: or_else`, and nothing else is asked of the buffer",
+        _ => return None,
+    };
+    Some(Mistake::new(&codes::CONFLICT, message).at(item.span.clone()))
 }
 
 /// The largest size that a buffer may have by one of its checks.
@@ -241,6 +269,7 @@ fn conditions(draft: &mut Draft<'_>) -> Conditions {
         options.extend(checks.map(|(check, item)| (conditions.len() as u16, check as u16, item.setting)));
         conditions.push(Condition::Inspect(Inspect {
             selected: list.selected.clone(),
+            toward: list.toward,
             transforms: std::mem::take(&mut list.transforms),
             checks: std::mem::take(&mut list.items).into_iter().map(|item| item.check).collect(),
         }));

@@ -36,7 +36,10 @@ fn adapt_one(buffer: Buffer, content: &mut Content) -> Result<(), String> {
         | Buffer::SshHasshServer
         | Buffer::EmailBodyMd5 => content.bytes = content.bytes.to_ascii_lowercase().into(),
         Buffer::TlsCertSerial => content.bytes = content.bytes.to_ascii_uppercase().into(),
-        Buffer::HttpHost if !content.nocase && content.bytes.iter().any(u8::is_ascii_uppercase) => {
+        Buffer::HttpHost if content.nocase => {
+            return Err(format!("`{name}` is in lower case: `nocase` says nothing about it"));
+        }
+        Buffer::HttpHost if content.bytes.iter().any(u8::is_ascii_uppercase) => {
             return Err(format!("`{name}` is in lower case, and the content is not"));
         }
         Buffer::HttpMethod if content.bytes.iter().any(u8::is_ascii_whitespace) => {
@@ -70,7 +73,7 @@ mod tests {
             ("tls.cert_serial; content:\"0a:ff\";", Some("0A:FF")),
             ("tls.cert_fingerprint; content:\"AA:bb\";", Some("aa:bb")),
             ("http.host; content:\"example.com\";", Some("example.com")),
-            ("http.host; content:\"Example.com\"; nocase;", Some("Example.com")),
+            ("http.host; content:\"example.com\"; nocase;", None),
             ("http.host; content:\"Example.com\";", None),
             ("http.host; to_uppercase; content:\"EXAMPLE\";", Some("EXAMPLE")),
             ("http.method; content:\"GET \";", None),

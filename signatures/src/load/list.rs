@@ -20,6 +20,8 @@ pub enum ListError {
     Brackets,
     #[error("an element of a list is empty")]
     Empty,
+    #[error("what is negated is negated again")]
+    Twice,
     #[error("`!any` is nothing")]
     NotAny,
     #[error("{0}")]
@@ -52,6 +54,9 @@ fn one(
     *left = left.checked_sub(1).ok_or(ListError::Elements)?;
     let text = text.trim();
     if let Some(rest) = text.strip_prefix('!') {
+        if rest.trim_start().starts_with('!') {
+            return Err(ListError::Twice);
+        }
         return one(rest, !negated, variables, depth + 1, left, element);
     }
     if let Some(name) = text.strip_prefix('$') {

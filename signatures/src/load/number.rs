@@ -13,16 +13,16 @@ pub(crate) fn number(text: &str) -> Option<u64> {
     }
 }
 
-/// A number with a unit of bytes behind it: `10`, `10kb`, `1 MiB`.
+/// A number with a unit of bytes behind it: `10`, `10kb`, `1MiB`.
 fn sized(text: &str) -> Option<u64> {
     let text = text.trim();
     let split = text.find(|c: char| c.is_ascii_alphabetic()).filter(|_| !text.starts_with("0x")).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let factor = match unit.to_ascii_lowercase().as_str() {
         "" => 1,
-        "k" | "kb" | "kib" => 1 << 10,
-        "m" | "mb" | "mib" => 1 << 20,
-        "g" | "gb" | "gib" => 1 << 30,
+        "kb" | "kib" => 1 << 10,
+        "mb" | "mib" => 1 << 20,
+        "gb" | "gib" => 1 << 30,
         _ => return None,
     };
     number(digits)?.checked_mul(factor)
@@ -47,6 +47,7 @@ pub(crate) fn number_test(text: &str, max: u64, name: &dyn Fn(&str) -> Option<u6
         Ok((low, high))
     };
     let never = |test: NumberTest, is: bool| if is { Err("nothing can be that".to_owned()) } else { Ok(test) };
+    let always = |test: NumberTest, is: bool| if is { Err("everything is that".to_owned()) } else { Ok(test) };
     if let Some((low, high)) = text.split_once("<>") {
         return Ok(match low.trim().strip_prefix('!') {
             Some(low) => range(low, high).map(|(low, high)| NumberTest::NotBetween(low, high))?,
@@ -54,10 +55,12 @@ pub(crate) fn number_test(text: &str, max: u64, name: &dyn Fn(&str) -> Option<u6
         });
     }
     if let Some(rest) = text.strip_prefix("<=") {
-        return Ok(NumberTest::LessOrEqual(value(rest)?));
+        let number = value(rest)?;
+        return always(NumberTest::LessOrEqual(number), number == max);
     }
     if let Some(rest) = text.strip_prefix(">=") {
-        return Ok(NumberTest::GreaterOrEqual(value(rest)?));
+        let number = value(rest)?;
+        return always(NumberTest::GreaterOrEqual(number), number == 0);
     }
     if let Some(rest) = text.strip_prefix('<') {
         let number = value(rest)?;
@@ -120,7 +123,10 @@ mod tests {
         ] {
             assert_eq!(test(text), Ok(expected), "{text}");
         }
-        for text in ["", "five", "65536", ">65535", "<0", "5-6", "10-5", "+5", "-1", "0x", "1tb", "5 6", "&0xf0=1"] {
+        for text in [
+            "", "five", "65536", ">65535", "<0", "5-6", "10-5", "+5", "-1", "0x", "1tb", "1k", ">=0", "<=65535", "5 6",
+            "&0xf0=1",
+        ] {
             assert!(test(text).is_err(), "{text}: {:?}", test(text));
         }
     }

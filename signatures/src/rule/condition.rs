@@ -70,6 +70,8 @@ pub enum Selected {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Inspect {
     pub selected: Selected,
+    /// Of a rule about both directions of a transaction: whose buffer it is, where either end may have it.
+    pub toward: Option<Direction>,
     pub transforms: Vec<Transform>,
     pub checks: Vec<Check>,
 }

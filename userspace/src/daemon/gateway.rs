@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     attach::{AttachError, Attached},
+    links::Links,
     place::Place,
     ring::Word,
     state::State,
@@ -99,6 +100,8 @@ pub struct Gateway {
     pub(super) current: Option<Current>,
     /// Whether the maps were there before this daemon.
     pub(super) adopted: bool,
+    /// What was changed about the links of a bridge.
+    links: Links,
     /// Who inspects what is held; from the first policy on that asks for it.
     pub(super) holder: Option<Holder>,
     /// Where events go, once somebody writes them.
@@ -143,6 +146,13 @@ impl Gateway {
         let (path, policy) = (current.path.clone(), current.policy.clone());
         self.commit(path, policy, environment, Vec::new(), Instant::now())?;
         Ok(true)
+    }
+
+    /// Sees to the links of a bridge, some of which may have changed.
+    pub fn follow_links(&mut self) -> Result<(), GatewayError> {
+        let Some(current) = &self.current else { return Ok(()) };
+        let (policy, environment) = (&current.policy, &current.environment);
+        self.links.follow(policy, environment, &self.place.links()).map_err(fault("the links of the bridge"))
     }
 
     /// Whether an interface of the policy has come or has another index than the one with programs.
@@ -233,6 +243,7 @@ impl Gateway {
             .prune(&self.place.pins, &image.interfaces)
             .map_err(fault(format!("`{}`", self.place.pins.display())))?;
         self.write_down(&path, &policy, &environment, &image)?;
+        self.links.follow(&policy, &environment, &self.place.links()).map_err(fault("the links of the bridge"))?;
         let rules = rules_pushed(self.current.as_ref().map(|current| &current.policy), &policy);
         self.current = Some(Current { path, policy, environment, image });
         Ok(Pushed {

@@ -3,6 +3,8 @@
 pub mod attach;
 pub mod control;
 pub mod gateway;
+
+mod links;
 pub mod live;
 mod notes;
 pub mod place;

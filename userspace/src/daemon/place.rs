@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::links::Links;
 use crate::{datapath::detach_link, hold};
 
 /// Where BPF file systems are mounted.
@@ -46,6 +47,11 @@ impl Place {
         self.run.join("state.json")
     }
 
+    /// What was changed about the links of a bridge.
+    pub fn links(&self) -> PathBuf {
+        self.run.join("links.json")
+    }
+
     /// Held locked by the daemon.
     pub fn lock(&self) -> PathBuf {
         self.run.join("lock")
@@ -59,6 +65,7 @@ impl Place {
         for index in hold::strays()? {
             hold::remove(index)?;
         }
+        Links::read(&self.links()).undo();
         match fs::remove_dir_all(&self.run) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(enforced),

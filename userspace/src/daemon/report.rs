@@ -139,10 +139,7 @@ impl Gateway {
             uptime_s,
             policy: current.map(|current| current.path.display().to_string()).unwrap_or_default(),
             generation: totals.generation,
-            kind: current
-                .map(|current| if current.image.settings.kind == 0 { "route" } else { "masquerade" })
-                .unwrap_or_default()
-                .to_owned(),
+            kind: current.map(|current| current.policy.gateway.kind.to_string()).unwrap_or_default(),
             attached: attached.collect(),
             missing: self.missing(),
             flows: totals.flows,

@@ -185,6 +185,9 @@ impl Daemon {
             if watch.drain() {
                 // changes come in groups: wait until they are over, but not with an interface that nobody guards
                 changed = Some(Instant::now());
+                if let Err(error) = self.gateway.follow_links() {
+                    eprintln!("dropgate: {:#}", anyhow::Error::from(error));
+                }
                 newcomer = self.gateway.newcomer();
             }
             if newcomer || changed.is_some_and(|at: Instant| at.elapsed() > TICK) {

@@ -6,12 +6,12 @@ use std::{fs, io, path::Path};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage},
 };
 
 use crate::{
     ethtool::{self, Feature},
-    netlink,
+    netlink::{self, LinkFlags},
 };
 
 /// The two ends, as the programs and sockets need them. Dropping it removes the pair.
@@ -80,11 +80,7 @@ impl Device {
             return Err(io::Error::other(format!("`ethtool -K {} tx off` does not work", device.near)));
         }
         for index in [device.near_index, device.far_index] {
-            let mut link = LinkMessage::default();
-            link.header.index = index;
-            link.header.flags = LinkFlags::Up | LinkFlags::Noarp;
-            link.header.change_mask = LinkFlags::Up | LinkFlags::Noarp;
-            netlink::request(RouteNetlinkMessage::SetLink(link), 0)?;
+            netlink::set_flag(index, LinkFlags::Up | LinkFlags::Noarp, true)?;
         }
         Ok(device)
     }

@@ -51,7 +51,7 @@ use self::{
     bell::Bell,
     credits::Credits,
     kernel::Kernel,
-    port::{Port, SLOTS_A_PORT},
+    port::{Onward, Port, SLOTS_A_PORT},
     shared::{Door, Shared},
     worker::Worker,
 };
@@ -187,6 +187,7 @@ impl Holder {
                 self.places.remove(&port.index);
                 let _ = self.ports.remove(&port.index);
                 port.close_credits(&self.shared.credits);
+                port.goes_on(Onward::Nowhere);
                 self.shared.totals.dropped.fetch_add(port.dropped(), Ordering::Relaxed);
             }
             stays
@@ -213,6 +214,13 @@ impl Holder {
             if let Some(port) = served.last() {
                 port.open_credits(&self.shared.credits);
             }
+        }
+        for port in &served {
+            let there = |index: u32| served.iter().find(|port| port.index == index).cloned();
+            port.goes_on(match plan.iter().find(|at| at.index == port.index).and_then(|at| at.peer) {
+                None => Onward::Device,
+                Some(peer) => there(peer).map_or(Onward::Nowhere, Onward::Peer),
+            });
         }
         Ok(())
     }

@@ -3,11 +3,12 @@
 use std::{
     os::fd::RawFd,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use arc_swap::ArcSwap;
 use aya::programs::{
     SchedClassifier, TcAttachType, Xdp, XdpMode,
     links::FdLink,
@@ -19,7 +20,14 @@ use dropgate_abi::{
     hold::{HoldPort, token},
 };
 
-use super::{HoldError, credits::Credits, device::Device, socket::Socket};
+use xdp::slab::Slab as _;
+
+use super::{
+    HoldError,
+    credits::Credits,
+    device::Device,
+    socket::{BATCH, Hands, Socket},
+};
 use crate::{
     datapath::{Object, find, program},
     ethtool, netlink,
@@ -36,7 +44,8 @@ const PAGE: u32 = 4096 - 256 - 96;
 /// Which way a held packet goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Way {
-    /// It came in by the interface, and leaves by the hold device, as if it came in just now.
+    /// It came in by the interface, and leaves by the hold device, as if it came in just now; on a bridge by the interface on the
+    /// other side.
     In,
     /// It was on its way out and came by the hold device; it leaves by the interface.
     Out,
@@ -68,6 +77,7 @@ pub struct Port {
     /// Behind the hold device, one for each worker to send packets that came in; the first one receives those on their way out.
     device: Vec<Mutex<Socket>>,
     receivers: Vec<Receiver>,
+    onward: ArcSwap<Onward>,
     /// Sockets whose memory the driver reads and writes itself.
     pub zero_copy: usize,
     gone: AtomicBool,
@@ -76,20 +86,28 @@ pub struct Port {
     _device: Device,
 }
 
-/// The sockets that a packet passes between.
+/// Where packets that came in by an interface leave.
+#[derive(Default)]
+pub enum Onward {
+    /// By its hold device.
+    #[default]
+    Device,
+    /// By the interface on the other side of the bridge.
+    Peer(Arc<Port>),
+    /// That interface is not there.
+    Nowhere,
+}
+
+/// The sockets that a packet passes between: where it came from, and where it leaves.
 pub struct Pair<'a> {
-    device: MutexGuard<'a, Socket>,
-    queue: MutexGuard<'a, Socket>,
-    way: Way,
+    from: MutexGuard<'a, Socket>,
+    to: MutexGuard<'a, Socket>,
 }
 
 impl Pair<'_> {
-    /// Where it came from, and where it leaves.
+    /// Both.
     pub fn ends(&mut self) -> (&mut Socket, &mut Socket) {
-        match self.way {
-            Way::In => (&mut self.queue, &mut self.device),
-            Way::Out => (&mut self.device, &mut self.queue),
-        }
+        (&mut self.from, &mut self.to)
     }
 }
 
@@ -158,6 +176,7 @@ impl Port {
             queues: queues.into_iter().map(Mutex::new).collect(),
             device: behind.into_iter().map(Mutex::new).collect(),
             receivers,
+            onward: ArcSwap::default(),
             gone: AtomicBool::new(false),
             _links: links,
             _device: device,
@@ -185,15 +204,45 @@ impl Port {
         if place == self.first + SLOTS_A_PORT - 1 { Way::Out } else { Way::In }
     }
 
-    /// The sockets between which a packet passes that a worker has; `by`: where it was received just now.
-    pub fn pair(&self, way: Way, by: Option<&Receiver>, worker: usize) -> Pair<'_> {
-        let mine = |sockets: &[Mutex<Socket>], receives: bool| {
-            by.filter(|_| receives).map_or(worker % sockets.len().max(1), |receiver| receiver.at)
+    /// Packets that come in leave there from now on.
+    pub fn goes_on(&self, onward: Onward) {
+        self.onward.store(Arc::new(onward));
+    }
+
+    /// Where packets that come in leave.
+    pub fn onward(&self) -> Arc<Onward> {
+        self.onward.load_full()
+    }
+
+    /// The sockets between which a packet passes that a worker has; `by`: where it was received just now. `None`: it leaves nowhere.
+    pub fn pair<'a>(&'a self, onward: &'a Onward, way: Way, by: Option<&Receiver>, worker: usize) -> Option<Pair<'a>> {
+        let receives = |sockets: &'a [Mutex<Socket>]| &sockets[by.map_or(worker % sockets.len(), |by| by.at)];
+        let sends = |sockets: &'a [Mutex<Socket>]| &sockets[worker % sockets.len()];
+        let (from, to) = match (way, onward) {
+            (Way::Out, _) => (receives(&self.device), sends(&self.queues)),
+            (Way::In, Onward::Device) => (receives(&self.queues), sends(&self.device)),
+            (Way::In, Onward::Peer(peer)) => (receives(&self.queues), sends(&peer.queues)),
+            (Way::In, Onward::Nowhere) => return None,
         };
-        // always in this order, so that no two workers wait for each other
-        let device = lock(&self.device[mine(&self.device, way == Way::Out)]);
-        let queue = lock(&self.queues[mine(&self.queues, way == Way::In)]);
-        Pair { device, queue, way }
+        // always in the same order, so that no two workers wait for each other
+        Some(if std::ptr::from_ref(from) < std::ptr::from_ref(to) {
+            let from = lock(from);
+            Pair { from, to: lock(to) }
+        } else {
+            let to = lock(to);
+            Pair { from: lock(from), to }
+        })
+    }
+
+    /// Takes what came by a socket and leads nowhere; how many packets.
+    pub fn discard(&self, by: &Receiver, hands: &mut Hands) -> usize {
+        let mut from = lock(if by.way == Way::In { &self.queues[by.at] } else { &self.device[by.at] });
+        let count = from.receive(hands, BATCH);
+        while let Some(packet) = hands.received.pop_back() {
+            from.free(packet);
+        }
+        from.refill();
+        count
     }
 
     /// Packets may be held from now on.

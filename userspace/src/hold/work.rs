@@ -59,7 +59,8 @@ impl Worker {
     /// Moves what one socket received out by another, but for what must not leave and what is another worker's; whether
     /// there was anything. Of each flow they leave in the order in which they came.
     pub(super) fn receive(&mut self, port: &Arc<Port>, by: &Receiver) -> bool {
-        let mut pair = port.pair(by.way, Some(by), self.number);
+        let onward = port.onward();
+        let Some(mut pair) = port.pair(&onward, by.way, Some(by), self.number) else { return self.nowhere(port, by) };
         let (from, to) = pair.ends();
         let count = from.receive(&mut self.hands, to.room());
         if count == 0 {
@@ -102,6 +103,16 @@ impl Worker {
         true
     }
 
+    /// Drops what one socket received, because the other side of the bridge is not there; whether there was anything.
+    fn nowhere(&mut self, port: &Port, by: &Receiver) -> bool {
+        let count = port.discard(by, &mut self.hands);
+        if !port.is_gone() {
+            self.shared.credits.give_back(by.place, count);
+        }
+        (0..count).for_each(|_| self.shared.totals.count(Reason::bridge_peer_absent, 0));
+        count > 0
+    }
+
     /// Inspects what other workers have received; whether there was anything.
     pub(super) fn take_over(&mut self) -> bool {
         let room = BATCH.saturating_sub(self.backlog.len());
@@ -142,7 +153,12 @@ impl Worker {
                 return true;
             }
         };
-        let mut pair = port.pair(port.way(place), None, self.number);
+        let onward = port.onward();
+        let Some(mut pair) = port.pair(&onward, port.way(place), None, self.number) else {
+            let credit = usize::from(matches!(handed, Handed::Frame { .. }));
+            left.push(Left { port: Arc::clone(port), place, credit });
+            return true;
+        };
         let (from, to) = pair.ends();
         if to.room() == 0 {
             return false;
@@ -171,8 +187,9 @@ impl Worker {
         unsent.dedup_by(|a, b| Arc::ptr_eq(&a.0, &b.0) && a.1 == b.1);
         let any = !unsent.is_empty();
         unsent.retain(|(port, way)| {
-            let mut pair = port.pair(*way, None, self.number);
-            !port.is_gone() && !pair.ends().1.flush()
+            let onward = port.onward();
+            let pair = port.pair(&onward, *way, None, self.number);
+            !port.is_gone() && pair.is_some_and(|mut pair| !pair.ends().1.flush())
         });
         self.unsent = unsent;
         any
@@ -381,7 +398,8 @@ impl Worker {
                 }
                 // an interface that is gone has no more need of it
                 let Some(port) = ports.iter().find(|port| port.has(place)) else { continue };
-                let mut pair = port.pair(port.way(place), None, self.number);
+                let onward = port.onward();
+                let Some(mut pair) = port.pair(&onward, port.way(place), None, self.number) else { continue };
                 let (_, to) = pair.ends();
                 self.shared.totals.sent(to.send(&mut self.hands, &frame));
                 if !to.flush() {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    codes,
+    bridge, codes,
     diagnostic::{Diagnostic, Diagnostics, Place, quoted},
     lockout,
     model::{Addresses, Kind, Peer, Policy, Service, Zone},
@@ -33,6 +33,7 @@ pub(super) fn check(policy: &Policy, complete: bool, diagnostics: &mut Diagnosti
         }
     }
     checker.publish(complete);
+    bridge::check(policy, complete, checker.diagnostics);
     uninspected::warn(policy, checker.diagnostics);
     if complete {
         lockout::warn(policy, checker.diagnostics);
@@ -219,9 +220,9 @@ impl Checker<'_> {
         for line in &self.policy.publish {
             let name = quoted(&line.name);
             let place = self.place(line.location);
-            if gateway.kind == Kind::Route {
+            if gateway.kind != Kind::Masquerade {
                 self.diagnostics.add(&codes::PUBLISH_ROUTE, || {
-                    let message = format!("published line {name} on a gateway that only routes");
+                    let message = format!("published line {name} on a gateway that translates nothing");
                     Diagnostic::new(&codes::PUBLISH_ROUTE, place.clone(), message)
                         .help("write `[[outside.egress]]` with `to = [\"zone:NAME\"]`, or `kind = \"masquerade\"`")
                 });

@@ -177,6 +177,7 @@ impl Display for Kind {
         f.write_str(match self {
             Self::Route => "route",
             Self::Masquerade => "masquerade",
+            Self::Bridge => "bridge",
         })
     }
 }

@@ -202,6 +202,8 @@ fn gateway(policy: &Policy) -> Words {
     words([
         ("kind", gateway.kind.to_string()),
         ("outside", joined(outside.iter())),
+        ("pairs", joined(gateway.pairs.iter().map(|[one, other]| format!("{}-{}", one.name, other.name)))),
+        ("link", if gateway.link_follows { "follow" } else { "leave" }.to_owned()),
         ("addresses", joined(addresses)),
         ("adopt", duration(gateway.adopt)),
         ("ethertypes", joined(ethertypes)),

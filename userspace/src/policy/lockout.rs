@@ -3,7 +3,7 @@
 use super::{
     codes,
     diagnostic::{Diagnostic, Diagnostics, Place},
-    model::{Peer, Policy},
+    model::{Kind, Peer, Policy},
 };
 
 /// The port of SSH.
@@ -11,6 +11,10 @@ const SSH: u16 = 22;
 
 /// Warns when no line lets SSH, or nothing at all over TCP, reach the gateway.
 pub(super) fn warn(policy: &Policy, diagnostics: &mut Diagnostics) {
+    if policy.gateway.kind == Kind::Bridge {
+        // what crosses a bridge is never for the gateway: it is reached by an interface that is none of its sides
+        return;
+    }
     let services = policy.allowlists().flat_map(|(_, services)| services);
     let to_self = services.filter(|service| service.to.iter().any(|to| to.peer == Peer::Gateway));
     let mut ports = to_self.flat_map(|service| &service.matches.tcp).peekable();

@@ -5,6 +5,7 @@
 //! `docs/policy.md` says what a file means.
 
 pub mod analysis;
+mod bridge;
 mod check;
 pub mod codes;
 pub mod compile;

@@ -53,6 +53,7 @@ pub struct Policy {
 pub enum Kind {
     Route,
     Masquerade,
+    Bridge,
 }
 
 /// An interface the policy names.
@@ -67,13 +68,17 @@ pub struct InterfaceName {
 pub struct Gateway {
     pub kind: Kind,
     pub outside: Vec<InterfaceName>,
+    /// Of a bridge: the two interfaces between which frames go on.
+    pub pairs: Vec<[InterfaceName; 2]>,
+    /// Of a bridge: where the link of one side is down, the other one's is taken down.
+    pub link_follows: bool,
     /// `"auto"`: every address of the machine's interfaces is the gateway's own.
     pub auto_addresses: bool,
     /// The gateway's addresses that the file names.
     pub addresses: Vec<IpAddr>,
     /// How long mid-stream TCP is taken in after the first attach.
     pub adopt: Duration,
-    /// Non-IP ethertypes that pass; at most 16.
+    /// Non-IP ethertypes that pass; at most 16. 0: frames that have none.
     pub ethertypes: Vec<u16>,
     pub drop_unsolicited: bool,
     pub quiet_chatter: bool,
@@ -325,6 +330,15 @@ impl Policy {
             all.entry(interface.name.as_str()).or_insert(interface);
         }
         all
+    }
+
+    /// The interface where frames go on that come in by this one.
+    pub fn peer(&self, interface: &str) -> Option<&InterfaceName> {
+        self.gateway.pairs.iter().find_map(|[one, other]| match interface {
+            name if name == one.name => Some(other),
+            name if name == other.name => Some(one),
+            _ => None,
+        })
     }
 
     /// Whether an interface faces the outside.

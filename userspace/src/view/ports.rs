@@ -6,7 +6,10 @@
 use super::peek::Peek;
 use dropgate_abi::walk::hook;
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
 /// An address prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +57,9 @@ pub struct Ports {
     pub outside: Vec<u32>,
     /// The gateway's own addresses.
     pub own: Vec<IpAddr>,
+    /// On a bridge: where frames go on, by interface. Files of earlier versions have none.
+    #[serde(default)]
+    pub peers: BTreeMap<u32, u32>,
 }
 
 /// One side of the gateway.
@@ -113,6 +119,11 @@ impl Ports {
                     return Some(ingress((outside?, [0, 0])));
                 }
                 Some(egress(port, outside?))
+            }
+            (Side::Outside, Some(Side::Zone(to))) if !self.peers.is_empty() => {
+                let (index, tags) = zone(to)?;
+                let beyond = self.peers.get(&index).filter(|peer| self.outside.contains(peer));
+                Some(ingress(beyond.map_or((outside?, [0, 0]), |peer| (*peer, tags))))
             }
             (Side::Outside, _) => Some(ingress((outside?, [0, 0]))),
         }
@@ -246,6 +257,7 @@ pub(crate) mod tests {
             ],
             outside: vec![9],
             own: vec!["10.10.0.1".parse().unwrap()],
+            peers: BTreeMap::new(),
         }
     }
 

@@ -167,6 +167,7 @@ pub fn ports(policy: &Policy, environment: &Environment, image: &Image) -> Ports
         zones: zones.collect(),
         outside: policy.gateway.outside.iter().map(|at| index(&at.name)).filter(|index| *index != 0).collect(),
         own: own.filter_map(|entry| super::text::ip(family(entry), entry.key.address)).collect(),
+        peers: image.interfaces.iter().filter_map(|at| Some((at.index, at.peer?))).collect(),
     }
 }
 

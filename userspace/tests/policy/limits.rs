@@ -14,7 +14,7 @@ fn codes(diagnostics: &[Diagnostic]) -> Vec<&'static str> {
 
 fn interface(index: u32, addresses: &[(&str, u8)]) -> Interface {
     let addresses = addresses.iter().map(|(a, n)| (a.parse::<IpAddr>().unwrap(), *n)).collect();
-    Interface { index, addresses, vlan_of: None }
+    Interface { index, addresses, ..Interface::default() }
 }
 
 const AUTO: &str = r#"
@@ -393,4 +393,24 @@ fn what_is_not_analysed_is_told() {
     assert!(found.left_out > 0);
     let told = found.diagnostics(&policy);
     assert_eq!(told.last().unwrap().code, "DG065");
+}
+
+/// The sides of a pair on a machine where one of them takes shorter packets.
+#[test]
+fn sides_of_a_bridge_take_packets_of_one_length() {
+    let text = "[gateway]\nkind = \"bridge\"\noutside = \"wan0\"\npairs = [[\"lan0\", \"wan0\"]]\n\
+                [zone.office]\ninterface = \"lan0\"\nprefixes = [\"10.10.0.0/24\"]\n";
+    let policy = parse(text).0.unwrap();
+    let mut environment = Environment::default();
+    for (name, index, mtu) in [("lan0", 3, 1500), ("wan0", 2, 1400)] {
+        environment.interfaces.insert(name.to_owned(), Interface { mtu, ..interface(index, &[]) });
+    }
+    let found = policy::compile(&policy, &environment, &mut Ids::default()).unwrap_err();
+    assert_eq!(codes(&found), ["DG027"]);
+    assert_eq!(found[0].help.as_deref(), Some("`ip link set lan0 mtu 1400`"));
+    environment.interfaces.values_mut().for_each(|interface| interface.mtu = 9000);
+    let image = policy::compile(&policy, &environment, &mut Ids::default()).unwrap();
+    let [lan, wan] = [3, 2].map(|index| image.sides.iter().find(|(port, _)| port.ifindex == index).unwrap().1);
+    assert_eq!((lan.peer, wan.peer), (2, 3));
+    assert!(lan.realm == wan.realm && lan.realm >= dropgate_abi::tuple::realm::LINKS);
 }

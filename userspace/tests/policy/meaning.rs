@@ -165,7 +165,7 @@ fn environment() -> Environment {
     let mut environment = Environment::default();
     for (index, name) in (1..).zip(["lan0", "lan1", "wan0"]) {
         let addresses = OWN.iter().map(|address| (address.parse().unwrap(), 24)).collect();
-        environment.interfaces.insert(name.to_owned(), Interface { index, addresses, vlan_of: None });
+        environment.interfaces.insert(name.to_owned(), Interface { index, addresses, ..Interface::default() });
     }
     environment
 }

@@ -39,8 +39,6 @@ pub mod mode {
     pub const BENCH: u32 = 1;
     /// The walk of each packet is written to `TRACE`.
     pub const TRACE: u32 = 2;
-    /// The final action is [`super::action`] instead of a pass, so that a test sees the verdict of either program alike.
-    pub const VERDICT: u32 = 4;
     /// In [`BENCH`]: how connections begin is noted, as in service. Else every packet of a flow that is inspected is held, for
     /// whoever runs the programs to see.
     pub const OPENINGS: u32 = 8;

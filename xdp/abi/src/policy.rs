@@ -51,6 +51,11 @@ pub struct Side {
     pub kind: u8,
     /// See [`side`]: some zone at this port has the flag.
     pub flags: u8,
+    /// On a bridge: index of the interface where frames go on that come in here; 0: it is not there. Elsewhere 0.
+    pub peer: u32,
+    /// What flows seen at this side have in common with no others of the same addresses and ports: see [`crate::tuple::realm`].
+    pub realm: u16,
+    pub _pad: u16,
 }
 
 /// Values of [`Side::kind`], bits of [`Side::flags`].
@@ -62,6 +67,8 @@ pub mod side {
     pub const DHCP: u8 = 1;
     /// The gateway may ask for its own address at this port by DHCP.
     pub const DHCP_CLIENT: u8 = 2;
+    /// On a bridge: the other end of what [`DHCP`] and [`DHCP_CLIENT`] say is not the gateway but a host on the other side.
+    pub const DHCP_ACROSS: u8 = 4;
 }
 
 /// The prefix tries of a slot. `PREFIXES` holds that of slot `s` and table `t` at `s * TABLES + t`.
@@ -293,13 +300,13 @@ impl Sieve {
 #[repr(C, align(8))]
 pub struct Settings {
     pub generation: u32,
-    /// 0: route, 1: masquerade.
+    /// See [`kind`].
     pub kind: u32,
     /// See [`setting`].
     pub flags: u32,
     /// Entries of `ethertypes` in use.
     pub ethertype_count: u32,
-    /// Non-IP ethertypes that pass.
+    /// Non-IP ethertypes that pass; 0: frames that have none, but a length (IEEE 802.3).
     pub ethertypes: [u16; 16],
     /// By [`class`]: 0 drop, 1 track, 2 pass.
     pub fragments: [u8; 4],
@@ -315,6 +322,7 @@ pub struct Settings {
 pub mod kind {
     pub const ROUTE: u32 = 0;
     pub const MASQUERADE: u32 = 1;
+    pub const BRIDGE: u32 = 2;
 }
 
 /// Bits of [`Settings::flags`].
@@ -389,7 +397,7 @@ pub mod zone {
 
 plain!(
     PortKey = 8,
-    Side = 8,
+    Side = 16,
     PrefixKey = 20,
     TrieKey = 24,
     ServiceKey = 8,

@@ -117,6 +117,7 @@ reasons! {
     7   arp_unsolicited          Frame Anomaly "T1557.002" "an ARP reply that nobody asked for"
     8   arp_unsolicited_dropped  Frame AnomalyDrop "T1557.002" "an ARP reply that nobody asked for, dropped as configured"
     9   arp_malformed            Frame AnomalyDrop "" "an ARP packet that is cut short or not for IPv4 over Ethernet"
+    10  bridge_peer_absent       Ingress Drop "" "bridged, and the interface on the other side is not there"
 
     20  ip4_truncated            Parse AnomalyDrop "" "the IPv4 header is incomplete"
     21  ip4_bad_version          Parse AnomalyDrop "" "ethertype IPv4, but another version in the header"

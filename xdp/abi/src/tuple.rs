@@ -29,7 +29,7 @@ pub struct FlowKey {
     pub protocol: u8,
     /// [`V4`] or [`V6`].
     pub family: u8,
-    /// On which side of address translation this tuple stands: see [`realm`].
+    /// Where this tuple stands: see [`realm`].
     pub realm: u16,
 }
 
@@ -39,6 +39,9 @@ pub mod realm {
     pub const INSIDE: u16 = 0;
     /// As the outside sees it, after translation (kind `masquerade`).
     pub const OUTSIDE: u16 = 1;
+    /// On a bridge: the first of the numbers that pairs of interfaces have, each for untagged frames and for the tags of its zones.
+    /// Networks that have nothing to do with each other may use the same addresses.
+    pub const LINKS: u16 = 2;
 }
 
 /// Whether two addresses are the same, word by word: comparing arrays would call a byte-wise loop in BPF.

@@ -79,7 +79,8 @@ pub struct Walk {
     pub action: u8,
     /// Of what is held: see [`crate::hold::part`].
     pub part: u8,
-    pub _pad: [u8; 4],
+    /// Where it goes on if it passes, an interface index; 0: to the kernel.
+    pub onward: u32,
 }
 
 impl Walk {

@@ -9,6 +9,7 @@ mod anomalies;
 mod asymmetric;
 mod backlog;
 mod blocklist;
+mod bridged;
 mod cases;
 mod clients;
 mod commits;

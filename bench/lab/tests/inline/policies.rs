@@ -7,14 +7,39 @@ pub fn clients(kind: Kind) -> String {
     match kind {
         Kind::Route => format!("[gateway]\nkind = \"route\"\n{HEAD}{CLIENTS}{ROUTED}"),
         Kind::Masquerade => format!("[gateway]\nkind = \"masquerade\"\n{HEAD}{CLIENTS}{PUBLISHED}"),
+        Kind::Bridge => format!("{BRIDGE}{CLIENTS}{ROUTED}").replace("\"self\"", "\"zone:router\""),
     }
 }
 
 /// A gateway whose `office` has these lines of a policy besides its prefixes; `iot` may reach nothing.
 pub fn office(kind: Kind, lines: &str) -> String {
-    let kind = if kind == Kind::Route { "route" } else { "masquerade" };
-    format!("[gateway]\nkind = \"{kind}\"\n{HEAD}{OFFICE_ZONE}{lines}\n{IOT_ZONE}")
+    let head = match kind {
+        Kind::Route => format!("[gateway]\nkind = \"route\"\n{HEAD}"),
+        Kind::Masquerade => format!("[gateway]\nkind = \"masquerade\"\n{HEAD}"),
+        Kind::Bridge => BRIDGE.to_owned(),
+    };
+    format!("{head}{OFFICE_ZONE}{lines}\n{IOT_ZONE}")
 }
+
+/// The same of a bridge, whose zones' router stands on the other side: a zone of its own, for its addresses lie in theirs.
+const BRIDGE: &str = r#"[gateway]
+kind = "bridge"
+outside = ["wan0", "wan1"]
+pairs = [["lan0", "wan0"], ["lan1", "wan1"]]
+adopt = "0s"
+
+[events]
+rate = 10000
+
+[zone.router]
+interface = "wan0"
+prefixes = ["10.10.0.1/32", "fd00:10::1/128"]
+
+[zone.router1]
+interface = "wan1"
+prefixes = ["10.20.0.1/32", "fd00:20::1/128"]
+
+"#;
 
 /// No adoption: what belongs to no flow is dropped from the first packet.
 const HEAD: &str = r#"outside = "wan0"

@@ -101,7 +101,7 @@ impl Make {
     }
 
     pub fn checks(self, selected: Selected, checks: Vec<Check>) -> Self {
-        self.when(Condition::Inspect(Inspect { selected, transforms: Vec::new(), checks }))
+        self.when(Condition::Inspect(Inspect { selected, toward: None, transforms: Vec::new(), checks }))
     }
 
     pub fn payload(self, contents: Vec<Content>) -> Self {
@@ -285,6 +285,7 @@ impl Shown {
         (network[0], network[8], network[9]) = (0x45, 64, self.protocol);
         if self.protocol == 6 {
             self.windows[way].extend_from_slice(payload);
+            self.flow.iter_mut().for_each(|flow| flow.said[way] += payload.len() as u64);
         }
         let packet = Packet {
             direction,

@@ -63,6 +63,36 @@ fn a_stream_that_is_dropped_stays_dropped() {
 }
 
 #[test]
+fn what_an_end_speaks_is_asked_once_it_has_spoken() {
+    let spoken = |sid, end| rule(sid, Protocol::Tcp).when(Condition::AppBy(end, App::Http, false));
+    let mut shown = Shown::new(vec![spoken(1, None), spoken(2, Some(Direction::ToClient))]).app(App::Http);
+    assert_eq!(shown.say(b"GET"), [1]);
+    assert_eq!(shown.reply(b""), [0; 0]);
+    assert_eq!(shown.reply(b"200"), [1, 2]);
+    assert_eq!(shown.reply(b"and more"), [0; 0]);
+}
+
+#[test]
+fn what_a_conversation_becomes_shows_once() {
+    let became = rule(1, Protocol::Tcp).when(Condition::App(App::Http2, false));
+    let mut shown = Shown::new(vec![became]).app(App::Http1);
+    assert_eq!(shown.say(b"GET"), [0; 0]);
+    let mut shown = shown.app(App::Http2);
+    shown.flow.as_mut().unwrap().original_app = Some(App::Http1);
+    assert_eq!(shown.reply(b"settings"), [1]);
+    assert_eq!(shown.say(b"PRI"), [0; 0]);
+}
+
+#[test]
+fn thresholds_count_both_directions_between_two_hosts() {
+    let threshold = |track| Threshold { kind: ThresholdKind::Limit, track, count: 1, seconds: 60 };
+    let limited = |sid, track| udp(sid, "a").with(|rule| rule.threshold = Some(threshold(track)));
+    let mut shown = Shown::new(vec![limited(1, Track::Both), limited(2, Track::Source)]).udp();
+    assert_eq!(shown.say(b"a"), [1, 2]);
+    assert_eq!(shown.reply(b"a"), [2]);
+}
+
+#[test]
 fn bits_are_set_before_they_are_asked_for() {
     let bits = |action| Flowbits { action, names: vec![shared_name("seen")] };
     let asks = udp(1, "a").when(Condition::Flowbits(bits(BitAction::IsSet)));
@@ -147,7 +177,7 @@ fn one_end_may_speak_something_else() {
     let rules =
         vec![by(1, client, App::Http1), by(2, server, App::Http1), by(3, server, App::Ssh), by(4, None, App::Ssh)];
     let mut shown = Shown::new(rules).app(App::Http1);
-    assert_eq!(shown.say(b"x"), [1, 2]);
+    assert_eq!(shown.say(b"x"), [1], "the server has said nothing");
     shown.flow.as_mut().unwrap().mismatch = Some((Direction::ToClient, App::Ssh));
     assert_eq!(shown.say(b"x"), [0; 0], "what the client speaks is what it was");
     assert_eq!(shown.reply(b"x"), [1, 3, 4]);

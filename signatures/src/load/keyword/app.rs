@@ -6,10 +6,10 @@ use crate::{
     load::{
         keyword::content::{bytes, plain},
         mistake::{Done, Mistake},
-        number::number_test,
+        number::{number as parsed, number_test},
     },
     protocol::App,
-    rule::{Check, Condition},
+    rule::{Check, Condition, From, IsDataAt, Protocol, Value as Place},
 };
 
 pub(super) const KEYWORDS: &[Keyword] = &[
@@ -25,14 +25,14 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     test("http2.settings"),
     number("websocket.opcode"),
     number("websocket.mask"),
-    test("websocket.flags"),
-    test("tls.version"),
-    test("ssl_version"),
-    test("ssl_state"),
-    test("tls.cert_notbefore"),
-    test("tls.cert_notafter"),
-    test("tls_cert_notbefore"),
-    test("tls_cert_notafter"),
+    chosen("websocket.flags"),
+    chosen("tls.version"),
+    chosen("ssl_version"),
+    chosen("ssl_state"),
+    written("tls.cert_notbefore"),
+    written("tls.cert_notafter"),
+    written("tls_cert_notbefore"),
+    written("tls_cert_notafter"),
     flag("tls_cert_valid"),
     flag("tls_cert_expired"),
     flag("tls.cert_valid"),
@@ -40,19 +40,20 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     content("tls.subject"),
     content("tls.issuerdn"),
     content("tls.fingerprint"),
-    test("ssh.protoversion"),
+    written("ssh.protoversion"),
     test("ssh.softwareversion"),
     flag("ftpbounce"),
     number("ftp.dynamic_port"),
-    test("ftp.mode"),
-    test("ftp.reply_received"),
+    chosen("ftp.mode"),
+    chosen("ftpdata_command"),
+    chosen("ftp.reply_received"),
     number("mqtt.protocol_version"),
     number("mqtt.type"),
     number("mqtt.qos"),
     number("mqtt.reason_code"),
     number("mqtt.connack.session_present"),
-    flags("mqtt.flags"),
-    flags("mqtt.connect.flags"),
+    chosen("mqtt.flags"),
+    chosen("mqtt.connect.flags"),
     number("ntp.version"),
     number("ntp.mode"),
     number("ntp.stratum"),
@@ -73,7 +74,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     number("dhcp.renewal_time"),
     number("nfs_version"),
     test("nfs_procedure"),
-    number("rpc"),
+    keyword("rpc", Takes::Value, Form::Plain, rpc),
     number("smb.version"),
     number("enip_command"),
     test("cip_service"),
@@ -113,6 +114,7 @@ fn apps(keyword: &str) -> &'static [App] {
     match keyword {
         "ssl_version" | "ssl_state" | "tls_cert_valid" | "tls_cert_expired" => one(App::Tls),
         "ftpbounce" => one(App::Ftp),
+        "ftpdata_command" => one(App::FtpData),
         "cip_service" => one(App::Enip),
         "dns.opcode" | "dns.rcode" | "dns.rrtype" => Buffer::DnsQuery.apps(),
         "dcerpc.opnum" | "dce_opnum" | "dcerpc.iface" | "dce_iface" => Buffer::DceStubData.apps(),
@@ -216,6 +218,25 @@ fn words(keyword: &str) -> &'static [(&'static str, u64)] {
     }
 }
 
+/// The most that a number can be.
+fn most(keyword: &str) -> u64 {
+    match keyword {
+        "dns.opcode"
+        | "http2.frametype"
+        | "http2.priority"
+        | "websocket.opcode"
+        | "mqtt.protocol_version"
+        | "ntp.version"
+        | "ntp.mode"
+        | "ntp.stratum" => u8::MAX.into(),
+        "mqtt.qos" => 2,
+        "dns.rcode" | "dns.rrtype" | "ftp.dynamic_port" | "enip_command" => u16::MAX.into(),
+        "http2.errorcode" | "http2.window" | "http2.size_update" | "websocket.mask" | "tls.cert_chain_len"
+        | "rfb.secresult" | "rfb.sectype" | "snmp.version" | "snmp.pdu_type" => u32::MAX.into(),
+        _ => u64::MAX,
+    }
+}
+
 const fn number(name: &'static str) -> Keyword {
     keyword(name, Takes::Value, Form::Quotable, |draft, value| {
         let words = words(value.keyword);
@@ -223,10 +244,11 @@ const fn number(name: &'static str) -> Keyword {
             let text = text.to_ascii_lowercase();
             words.iter().find(|(name, _)| *name == text).map(|(_, number)| *number)
         };
-        let test = match number_test(&value.text, u64::MAX, &word) {
+        let test = match number_test(&value.text, most(value.keyword), &word) {
             Ok(test) => test,
             // what other words mean the parser knows, and which of several is meant
-            Err(_) if (words.is_empty() || value.text.contains(',')) && is_words(&value.text) => {
+            Err(_) if value.keyword.starts_with("enip") && is_words(&value.text) => return ask(draft, value),
+            Err(_) if value.text.rsplit_once(',').is_some_and(|(of, which)| is_which(which) && is_words(of)) => {
                 return ask(draft, value);
             }
             Err(error) => return Err(Mistake::value(error)),
@@ -234,6 +256,11 @@ const fn number(name: &'static str) -> Keyword {
         draft.speak(apps(value.keyword), value.keyword)?;
         draft.condition(Condition::Number { keyword: value.keyword, test })
     })
+}
+
+/// Whether it says which of several is meant.
+fn is_which(text: &str) -> bool {
+    matches!(text.trim(), "any" | "all" | "all1") || text.trim().parse::<i32>().is_ok()
 }
 
 /// Whether a value is made of words: names of numbers and flags, which of several, negations.
@@ -252,9 +279,104 @@ const fn test(name: &'static str) -> Keyword {
     keyword(name, Takes::Value, Form::Negatable, ask)
 }
 
-/// A set of flags, each of which may be negated.
-const fn flags(name: &'static str) -> Keyword {
-    keyword(name, Takes::Value, Form::Plain, ask)
+/// The words that such a keyword takes, and what may stand between several of them.
+fn choices(keyword: &str) -> (&'static [&'static str], &'static [char]) {
+    match keyword {
+        "ssl_version" => (&["sslv2", "sslv3", "tls1.0", "tls1.1", "tls1.2", "tls1.3"], &[',']),
+        "ssl_state" => (&["client_hello", "server_hello", "client_keyx", "server_keyx", "unknown"], &[',', '|']),
+        "tls.version" => (&["1.0", "1.1", "1.2", "1.3"], &[]),
+        "mqtt.flags" => (&["dup", "retain"], &[',']),
+        "mqtt.connect.flags" => (&["username", "password", "will", "will_retain", "clean_session"], &[',']),
+        "websocket.flags" => (&["fin", "comp"], &[',']),
+        "ftp.mode" => (&["active", "passive"], &[]),
+        "ftpdata_command" => (&["retr", "stor"], &[]),
+        _ => (&["yes", "no", "true", "false", "on", "off", "1", "0"], &[]),
+    }
+}
+
+/// A keyword that takes some words alone, one or several.
+const fn chosen(name: &'static str) -> Keyword {
+    keyword(name, Takes::Value, Form::Quotable, |draft, value| {
+        let (words, several) = choices(value.keyword);
+        let parts = value.text.split(|letter: char| several.contains(&letter));
+        let negatable = !several.is_empty();
+        for part in parts.map(str::trim) {
+            let part = part.strip_prefix('!').filter(|_| negatable).map_or(part, str::trim_start);
+            let number = match value.keyword {
+                "tls.version" => part.starts_with("0x") && parsed(part).is_some(),
+                "websocket.flags" => number_test(&value.text, u8::MAX.into(), &|_| None).is_ok(),
+                _ => false,
+            };
+            if !number && !words.iter().any(|word| word.eq_ignore_ascii_case(part)) {
+                let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+                return Err(Mistake::word(part, format!("one of {}", all.join(", "))));
+            }
+        }
+        ask(draft, value)
+    })
+}
+
+/// A keyword whose value has letters of its own: a date and time, or a version.
+const fn written(name: &'static str) -> Keyword {
+    keyword(name, Takes::Value, Form::Quotable, |draft, value| {
+        let text = value.text.trim();
+        let (is, expected) = match value.keyword {
+            "ssh.protoversion" => {
+                let digits = text.starts_with(|letter: char| letter.is_ascii_digit());
+                let letters = |letter: char| letter.is_ascii_digit() || "-.".contains(letter);
+                (text == "2_compat" || digits && text.chars().all(letters), "a version, or `2_compat`")
+            }
+            _ => {
+                let letters = |letter: char| letter.is_ascii_digit() || " -:T<>".contains(letter);
+                let times = text.trim_start_matches(['<', '>']).split("<>").map(str::trim);
+                let years = times.clone().all(|time| time.starts_with(|letter: char| letter.is_ascii_digit()));
+                let operators = text.len() - text.replace(['<', '>'], "").len();
+                let least = if times.count() == 2 { 2 } else { usize::from(text.starts_with(['<', '>'])) };
+                (
+                    years && operators == least && text.chars().all(letters),
+                    "a time, perhaps behind `<` or `>`, or two with `<>` between",
+                )
+            }
+        };
+        if is { ask(draft, value) } else { Err(Mistake::word(text, expected)) }
+    })
+}
+
+/// `rpc`: a call of a program, perhaps of a version and of a procedure of it (RFC 5531 section 9), in one datagram or segment.
+fn rpc(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
+    let expected = "a program, a version and a procedure, of which the last two may be `*`: `100000,*,3`";
+    let wrong = || Mistake::word(&value.text, expected);
+    let parts: Vec<&str> = value.parts().collect();
+    let asked = |at: usize| match parts.get(at) {
+        None | Some(&"*") if at > 0 => Ok(None),
+        Some(part) => part.parse::<u32>().map(Some).map_err(|_| wrong()),
+        None => Err(wrong()),
+    };
+    if parts.len() > 3 {
+        return Err(wrong());
+    }
+    // TCP has a length in front of each message
+    let base = match draft.header.protocol {
+        Protocol::Udp => 0,
+        Protocol::Tcp | Protocol::TcpPacket => 4,
+        _ => {
+            let message = "`rpc` is read in rules about `udp` or `tcp`";
+            return Err(Mistake::unsupported(message));
+        }
+    };
+    // a call, of the second version of the protocol
+    let fields = [(4, Some(0)), (8, Some(2)), (12, asked(0)?), (16, asked(1)?), (20, asked(2)?)];
+    for (at, number) in fields {
+        let Some(number) = number else { continue };
+        let mut content = plain(number.to_be_bytes().to_vec(), false);
+        content.place.offset = Some(Place::Number(base + at));
+        content.place.depth = Some(Place::Number(4));
+        draft.check(Check::Content(content), value.span.clone())?;
+    }
+    draft.check(
+        Check::IsDataAt(IsDataAt { place: Place::Number(base + 23), from: From::Start, negated: false }),
+        value.span.clone(),
+    )
 }
 
 const fn flag(name: &'static str) -> Keyword {

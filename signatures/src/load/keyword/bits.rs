@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use super::{Draft, Form, Keyword, Takes, Value, keyword};
 use crate::{
-    load::mistake::{Done, Mistake},
+    codes,
+    load::{
+        draft::Slot,
+        mistake::{Done, Mistake},
+    },
     rule::{BitAction, BitScope, Bits, Condition, Effect, Flowbits, Flowint, FlowintOp, IntValue},
 };
 
@@ -57,6 +61,15 @@ fn flowbits(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     }
     let bits = Flowbits { action, names };
     if asks(action) {
+        let opposite = draft.slots.iter().any(|slot| match slot {
+            Slot::Condition(Condition::Flowbits(other), _) => {
+                other.action != bits.action && other.names.len() == 1 && other.names == bits.names
+            }
+            _ => false,
+        });
+        if opposite {
+            return Err(Mistake::new(&codes::IMPOSSIBLE, "a bit that is set and is not"));
+        }
         return draft.condition(Condition::Flowbits(bits));
     }
     draft.effects.push(Effect::Flowbits(bits));

@@ -84,9 +84,9 @@ fn shared_word(op: &mut ByteOp, word: &str) -> Result<bool, Mistake> {
 fn checked(op: &ByteOp, keyword: &str) -> Done {
     let Number::Number(bytes) = op.bytes else { return Ok(()) };
     let most = match op.string {
-        Some(8) => 23,
-        Some(10) => 20,
-        Some(_) => 14,
+        Some(10) if keyword == "byte_extract" => 20,
+        Some(16) if keyword == "byte_extract" => 14,
+        Some(_) => 23,
         None => 8,
     };
     if bytes > most {
@@ -219,8 +219,49 @@ fn define(draft: &mut Draft<'_>, name: &str, from: From) -> Result<u8, Mistake> 
     Ok((draft.variables.len() - 1) as u8)
 }
 
+/// Refuses words that are there twice; `alike` is the part of a word that counts.
+fn once<'w>(words: impl Iterator<Item = &'w str>, alike: fn(&str) -> &str) -> Done {
+    let mut seen = Vec::new();
+    for word in words {
+        let word = alike(word);
+        if seen.contains(&word) {
+            return Err(Mistake::new(&codes::CONFLICT, format!("`{word}` is given twice")));
+        }
+        seen.push(word);
+    }
+    Ok(())
+}
+
+/// The name of an option, which stands in front of its value.
+fn option(word: &str) -> &str {
+    word.split_whitespace().next().unwrap_or_default()
+}
+
+/// What `byte_extract` alone asks of its options: a base stands behind `string`, and a text has no order of bytes.
+fn options_of_extract(words: &[&str]) -> Done {
+    let one_of = |word: &str| match option(word) {
+        "big" | "little" | "dce" => "an order of bytes",
+        "hex" | "dec" | "oct" => "a base",
+        _ => "",
+    };
+    once(words.iter().copied(), option)?;
+    let place = |what: &str| words.iter().position(|word| option(word) == what || one_of(word) == what);
+    let count = |what: &str| words.iter().filter(|word| one_of(word) == what).count();
+    let conflict = |message: &str| Err(Mistake::new(&codes::CONFLICT, message));
+    if count("an order of bytes") > 1 || count("a base") > 1 {
+        return conflict("one order of bytes and one base at most");
+    }
+    match (place("string"), place("a base"), place("an order of bytes")) {
+        (None, Some(_), _) => conflict("a base of what is no `string`"),
+        (Some(string), Some(base), _) if base < string => conflict("a base stands behind `string`"),
+        (Some(_), _, Some(_)) => conflict("a `string` has no order of bytes"),
+        _ => Ok(()),
+    }
+}
+
 fn byte_extract(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     let parts = split(value, 3, "bytes, an offset and a variable")?;
+    options_of_extract(&parts[3..])?;
     let (bytes, offset) = (value_of(draft, parts[0], 0, 23)?, value_of(draft, parts[1], -65535, 65535)?);
     let mut op = op(bytes, offset);
     let (mut times, mut align) = (1, 0);
@@ -244,6 +285,7 @@ fn byte_extract(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
 fn byte_math(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     let (mut bytes, mut offset, mut operator, mut right, mut result) = (None, None, None, None, None);
     let mut op = op(Number::Number(0), Number::Number(0));
+    once(value.parts(), option)?;
     for word in value.parts() {
         let (name, rest) = word.split_once(char::is_whitespace).unwrap_or((word, ""));
         let rest = rest.trim();
@@ -276,7 +318,7 @@ fn byte_math(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
                     other => return Err(Mistake::word(other, "`hex`, `dec` or `oct`")),
                 });
             }
-            _ if shared_word(&mut op, word)? => {}
+            "relative" | "dce" | "bitmask" if shared_word(&mut op, word)? => {}
             _ => return Err(unknown(word, value.keyword)),
         }
     }
@@ -287,6 +329,10 @@ fn byte_math(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     };
     if operator == MathOp::Divide && right == Number::Number(0) {
         return Err(Mistake::value("a division by zero"));
+    }
+    let shift = matches!(operator, MathOp::ShiftLeft | MathOp::ShiftRight);
+    if shift && matches!(bytes, Number::Number(5..)) {
+        return Err(Mistake::value("what is shifted has 4 bytes at most"));
     }
     op.bytes = bytes;
     op.offset = offset;

@@ -5,7 +5,7 @@ use crate::{
     buffer::Buffer,
     codes,
     load::{
-        draft::Fast,
+        draft::{Fast, List},
         mistake::{Done, Mistake},
         number::number_test,
     },
@@ -16,7 +16,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("content", Takes::Value, Form::NegatableQuoted, content),
     keyword("uricontent", Takes::Value, Form::NegatableQuoted, uricontent),
     keyword("nocase", Takes::Nothing, Form::Plain, nocase),
-    keyword("rawbytes", Takes::Nothing, Form::Plain, |draft, value| draft.last_content(value.keyword).map(drop)),
+    keyword("rawbytes", Takes::Nothing, Form::Plain, rawbytes),
     keyword("offset", Takes::Value, Form::Plain, offset),
     keyword("depth", Takes::Value, Form::Plain, depth),
     keyword("distance", Takes::Value, Form::Plain, distance),
@@ -41,6 +41,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("http_raw_host", Takes::Nothing, Form::Plain, |d, v| d.move_content(Buffer::HttpHostRaw, v.keyword)),
     keyword("pkt_data", Takes::Nothing, Form::Plain, |draft, _| draft.close()),
     keyword("base64_data", Takes::Nothing, Form::Plain, |draft, value| {
+        let decoded = |list: &List| list.items.iter().any(|item| matches!(item.check, Check::Base64(_)));
+        if !draft.lists.iter().any(decoded) {
+            let message = "`base64_data` is what `base64_decode` makes, and there is none before it";
+            return Err(Mistake::new(&codes::NO_CONTENT, message).follows());
+        }
         draft.select(Selected::Base64, value.keyword, value.span.clone())
     }),
     keyword("bsize", Takes::Value, Form::Plain, bsize),
@@ -123,6 +128,15 @@ fn uricontent(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     draft.check_of(Buffer::HttpUri, value.keyword, Check::Content(content), value.span.clone())
 }
 
+/// The payload is always looked at as it is; another buffer has no raw bytes.
+fn rawbytes(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
+    if let Some(sticky) = &draft.sticky {
+        let message = format!("`rawbytes` is about the payload, and `{}` is selected", sticky.keyword);
+        return Err(Mistake::new(&codes::CONFLICT, message));
+    }
+    draft.last_content(value.keyword).map(drop)
+}
+
 fn twice(keyword: &str) -> Mistake {
     Mistake::new(&codes::CONFLICT, format!("`{keyword}` is given twice for one content"))
 }
@@ -161,7 +175,12 @@ fn set_place(
     number: Number,
 ) -> Done {
     let relative = matches!(value.keyword, "distance" | "within");
-    let (content, ..) = draft.last_content(value.keyword)?;
+    let fast = draft.fast_pattern.as_ref().map(|fast| (fast.order, fast.only));
+    let (content, _, order) = draft.last_content(value.keyword)?;
+    if fast.is_some_and(|(of, only)| of == order && (only || content.negated)) {
+        let message = format!("`{}` of a content that `fast_pattern` looks for anywhere", value.keyword);
+        return Err(Mistake::new(&codes::CONFLICT, message));
+    }
     let place = &mut content.place;
     if slot(place).replace(number).is_some() {
         return Err(twice(value.keyword));

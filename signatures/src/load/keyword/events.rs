@@ -4,9 +4,12 @@ use super::{Draft, Form, Keyword, Takes, Value, keyword, names};
 use crate::{
     codes,
     diagnostic::quoted,
-    load::mistake::{Done, Mistake},
+    load::{
+        draft::Slot,
+        mistake::{Done, Mistake},
+    },
     protocol::App,
-    rule::Condition,
+    rule::{Condition, Protocol},
     subject::Direction,
 };
 
@@ -65,7 +68,10 @@ pub(crate) fn one(app: App) -> &'static [App] {
 fn protocol(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     let (name, mode) = value.text.split_once(',').unwrap_or((&value.text, "direction"));
     let app = App::named(name.trim()).ok_or_else(|| unknown(name.trim()))?;
-    draft.condition(match mode.trim() {
+    if matches!(draft.header.protocol, Protocol::App(_)) || matches!(draft.apps, Some([_])) {
+        return Err(Mistake::new(&codes::CONFLICT, "the rule says already what is spoken"));
+    }
+    let condition = match mode.trim() {
         // what is spoken is known of both directions at once, but for what one end alone speaks
         "final" | "either" => Condition::App(app, value.negated),
         "direction" => Condition::AppBy(None, app, value.negated),
@@ -76,5 +82,21 @@ fn protocol(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
             let expected = "`direction`, `final`, `either`, `to_server`, `to_client` or `original`";
             return Err(Mistake::word(other, expected));
         }
-    })
+    };
+    // of one kind there is one protocol that is spoken, or several that are not
+    let against = |other: &Condition| match (&condition, other) {
+        (Condition::App(a, no), Condition::App(b, other)) => conflict((a, *no), (b, *other)),
+        (Condition::AppBy(way, a, no), Condition::AppBy(by, b, other)) => way == by && conflict((a, *no), (b, *other)),
+        (Condition::OriginalApp(a, no), Condition::OriginalApp(b, other)) => conflict((a, *no), (b, *other)),
+        _ => false,
+    };
+    if draft.slots.iter().any(|slot| matches!(slot, Slot::Condition(other, _) if against(other))) {
+        return Err(Mistake::new(&codes::CONFLICT, "one protocol that is spoken, or several that are not"));
+    }
+    draft.condition(condition)
+}
+
+/// Whether two answers to one question exclude each other, or say the same.
+fn conflict((a, a_negated): (&App, bool), (b, b_negated): (&App, bool)) -> bool {
+    !a_negated || !b_negated || a == b
 }

@@ -22,7 +22,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("alert", Takes::Nothing, Form::Plain, alert),
     keyword("requires", Takes::Value, Form::Plain, requires),
     keyword("bypass", Takes::Nothing, Form::Plain, bypass),
-    keyword("prefilter", Takes::Nothing, Form::Plain, |_, _| Ok(())),
+    keyword("prefilter", Takes::Nothing, Form::Plain, prefilter),
 ];
 
 /// The version of Suricata whose language this is.
@@ -125,6 +125,17 @@ fn noalert(draft: &mut Draft<'_>, _: &Value<'_>) -> Done {
 
 fn alert(draft: &mut Draft<'_>, _: &Value<'_>) -> Done {
     draft.noalert = false;
+    Ok(())
+}
+
+/// What is looked for first is chosen here; what the keyword says must make sense all the same.
+fn prefilter(draft: &mut Draft<'_>, _: &Value<'_>) -> Done {
+    if draft.slots.is_empty() {
+        return Err(Mistake::new(&codes::NO_CONTENT, "`prefilter` is about a condition, and there is none before it"));
+    }
+    if std::mem::replace(&mut draft.prefilter, true) {
+        return Err(Mistake::new(&codes::CONFLICT, "`prefilter` is given twice"));
+    }
     Ok(())
 }
 

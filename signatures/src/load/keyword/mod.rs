@@ -26,6 +26,7 @@ use crate::{
     codes,
     diagnostic::quoted,
     rule::Selected,
+    subject::Direction,
     syntax::{Setting, Word},
 };
 
@@ -142,14 +143,19 @@ pub(crate) fn apply(draft: &mut Draft<'_>, setting: &Setting<'_>) -> Done {
         return (keyword.apply)(draft, &value);
     }
     if let Some(buffer) = Buffer::named(&name) {
-        if let Some(value) = setting.value.as_ref().filter(|value| !value.bytes.is_empty()) {
-            if matches!(&*value.text(), "to_client" | "to_server") {
-                return Err(Mistake::unsupported(format!("the direction of `{name}` is not chosen")).at(value.span()));
-            }
-            let message = format!("`{name}` takes no value");
-            return Err(Mistake::new(&codes::ARGUMENT, message).at(value.span()));
-        }
-        return draft.select(Selected::Buffer(buffer), &name, setting.keyword.span());
+        let toward = match setting.value.as_ref().filter(|value| !value.bytes.is_empty()) {
+            None => None,
+            Some(value) => Some(match &*value.text() {
+                "to_client" => Direction::ToClient,
+                "to_server" => Direction::ToServer,
+                _ => {
+                    let message = format!("`{name}` takes no value");
+                    return Err(Mistake::new(&codes::ARGUMENT, message).at(value.span()));
+                }
+            }),
+        };
+        draft.select(Selected::Buffer(buffer), &name, setting.keyword.span())?;
+        return toward.map_or(Ok(()), |toward| draft.toward(toward));
     }
     let at = setting.keyword.span();
     if let Some((_, why)) = UNSUPPORTED.iter().find(|(known, _)| *known == name) {

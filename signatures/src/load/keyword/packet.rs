@@ -4,6 +4,7 @@ use super::{Draft, Form, Keyword, Takes, Value, keyword};
 use crate::{
     codes,
     load::{
+        draft::Slot,
         mistake::{Done, Mistake},
         number::{number, number_test},
     },
@@ -87,7 +88,20 @@ fn number_of(keyword: &str) -> (Number, u64) {
 const fn numeric(name: &'static str) -> Keyword {
     keyword(name, Takes::Value, Form::Quotable, |draft, value| {
         let (number, max) = number_of(value.keyword);
-        let test = number_test(&value.text, max, &|_| None).map_err(Mistake::value)?;
+        let given = |slot: &Slot| {
+            let Slot::Condition(Condition::Packet(PacketTest::Number(Number::PayloadSize, _)), _) = slot else {
+                return false;
+            };
+            number == Number::PayloadSize
+        };
+        if draft.slots.iter().any(given) {
+            return Err(Mistake::new(&codes::CONFLICT, format!("`{}` is given twice", value.keyword)));
+        }
+        // `tos` is written in hexadecimal behind an `x` alone, too
+        let text = value.text.replace(['x', 'X'], "0x");
+        let hexadecimal = value.keyword == "tos" && !value.text.contains("0x");
+        let text = if hexadecimal { &*text } else { &*value.text };
+        let test = number_test(text, max, &|_| None).map_err(Mistake::value)?;
         // as in Suricata, what has another size than that has a payload
         let some = value.keyword == "dsize"
             && matches!(test, NumberTest::NotEqual(than) | NumberTest::NotBetween(than, _) if than > 0);
@@ -155,6 +169,16 @@ fn ip_proto(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     let test = number_test(&value.text, 255, &name).map_err(Mistake::value)?;
     if !matches!(test, NumberTest::Equal(_) | NumberTest::NotEqual(_) | NumberTest::Less(_) | NumberTest::Greater(_)) {
         return Err(Mistake::word(&value.text, "a protocol, perhaps behind `!`, `<` or `>`"));
+    }
+    let equal = |test: &NumberTest| matches!(test, NumberTest::Equal(_));
+    let another = draft.slots.iter().any(|slot| match slot {
+        Slot::Condition(Condition::Packet(PacketTest::Number(Number::IpProtocol, other)), _) => {
+            equal(&test) || equal(other)
+        }
+        _ => false,
+    });
+    if another {
+        return Err(Mistake::new(&codes::CONFLICT, "one protocol, and another `ip_proto` beside it"));
     }
     draft.condition(Condition::Packet(PacketTest::Number(Number::IpProtocol, test)))
 }

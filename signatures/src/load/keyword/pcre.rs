@@ -49,6 +49,22 @@ fn buffer(modifier: u8) -> Option<Buffer> {
     })
 }
 
+/// Whether a letter of upper case is looked for: none behind a backslash, nor in what names a group.
+fn has_upper_case(expression: &[u8]) -> bool {
+    let (mut at, mut found) = (0, false);
+    while let Some(byte) = expression.get(at) {
+        match byte {
+            b'\\' => at += 1,
+            b'(' if expression[at..].starts_with(b"(?P<") || expression[at..].starts_with(b"(?<") => {
+                at += memchr::memchr(b'>', &expression[at..]).unwrap_or(0);
+            }
+            byte => found |= byte.is_ascii_uppercase(),
+        }
+        at += 1;
+    }
+    found
+}
+
 fn pcre(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
     let bytes = value.word.bytes;
     let wrong = |message: &str| Mistake::new(&codes::PCRE, message);
@@ -102,13 +118,22 @@ fn pcre(draft: &mut Draft<'_>, value: &Value<'_>) -> Done {
             pcre.captures.push(name.as_ref().into());
         }
     }
+    if selected == Some(Buffer::HttpHost) && !pcre.caseless && has_upper_case(expression) {
+        return Err(wrong("`http.host` is in lower case, and the expression is not"));
+    }
     compile(&pcre, false).map_err(|Uncompiled { message, offset }| {
         let at = offset.map_or(value.word.start, |offset| value.word.start + 1 + offset);
         let at = at.min(value.word.span().end);
         Mistake::new(&codes::PCRE, format!("the expression does not compile: {message}")).at(at..at)
     })?;
     match selected {
-        None => draft.check(Check::Pcre(pcre), value.span.clone()),
+        None => {
+            // behind a buffer, what is first counts from its start
+            if pcre.relative && draft.sticky.is_none() && !draft.moves_behind() {
+                return Err(wrong("`R` counts from a match in the same buffer, and there is none before it"));
+            }
+            draft.check(Check::Pcre(pcre), value.span.clone())
+        }
         Some(buffer) => {
             let other = draft.sticky.as_ref().filter(|sticky| sticky.selected != crate::rule::Selected::Buffer(buffer));
             if let Some(sticky) = other {

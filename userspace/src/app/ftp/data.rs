@@ -115,7 +115,6 @@ impl Transaction for Content {
     fn buffer(&self, buffer: Buffer, direction: Direction, instance: usize) -> Field<'_> {
         match (buffer, self.sent(direction)) {
             _ if instance > 0 => Field::Absent,
-            (Buffer::FtpDataCommand, _) => Field::whole(&self.transfer.command),
             (Buffer::FileData | Buffer::FileName, None) if !self.is_complete(direction) => Field::Pending,
             (Buffer::FileName, Some(file)) => Field::whole(file.name()),
             (Buffer::FileData, Some(file)) if file.is_over() => Field::whole(file.contents()),

@@ -8,6 +8,7 @@ use super::{Gateway, GatewayError, fault};
 use crate::{
     daemon::{
         attach::Attached,
+        links::Links,
         place::{self, Place},
         state::State,
     },
@@ -62,7 +63,9 @@ impl Gateway {
         }
         let generation = slots.generation().max(kept.as_ref().map_or(0, |state| state.generation));
         let ids = kept.map(|state| state.ids).unwrap_or_default();
+        let links = if adopted { Links::read(&place.links()) } else { Links::default() };
         Ok(Self {
+            links,
             place,
             object,
             slots,

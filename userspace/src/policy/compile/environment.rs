@@ -24,6 +24,8 @@ pub struct Interface {
     pub addresses: Vec<(IpAddr, u8)>,
     /// For a VLAN device: index of the interface it lies on, and its VLAN identifier.
     pub vlan_of: Option<(u32, u16)>,
+    /// Longest packet, bytes.
+    pub mtu: u32,
 }
 
 impl Environment {

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use dropgate_abi::policy::{FIRST_ZONE, MAX_ZONES};
+use dropgate_abi::{
+    policy::{FIRST_ZONE, MAX_ZONES},
+    tuple::realm,
+};
 use serde::{Deserialize, Serialize};
 
 /// Counters of services that there is room for.
@@ -14,11 +17,18 @@ pub struct Ids {
     pub zones: Numbers,
     /// By `zone/service`, `self/service`, `outside/service` or `publish/line`.
     pub services: Numbers,
+    /// Pairs of a bridge with the tags that pass there. Files of earlier versions have none.
+    #[serde(default = "Numbers::of_links")]
+    pub links: Numbers,
 }
 
 impl Default for Ids {
     fn default() -> Self {
-        Self { zones: Numbers::between(FIRST_ZONE.into(), MAX_ZONES), services: Numbers::between(0, SERVICE_COUNTERS) }
+        Self {
+            zones: Numbers::between(FIRST_ZONE.into(), MAX_ZONES),
+            services: Numbers::between(0, SERVICE_COUNTERS),
+            links: Numbers::of_links(),
+        }
     }
 }
 
@@ -33,6 +43,10 @@ pub struct Numbers {
 }
 
 impl Numbers {
+    fn of_links() -> Self {
+        Self::between(realm::LINKS.into(), 1 << 16)
+    }
+
     /// Room for the numbers `first..end`.
     fn between(first: u32, end: u32) -> Self {
         Self { live: BTreeMap::new(), retired: VecDeque::new(), next: first, end }

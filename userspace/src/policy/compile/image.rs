@@ -65,6 +65,8 @@ pub struct Attachment {
     pub index: u32,
     /// It faces the outside; else zones alone.
     pub outside: bool,
+    /// On a bridge: index of the interface where its frames go on; 0: it is not there.
+    pub peer: Option<u32>,
 }
 
 /// Names behind numbers.

@@ -32,7 +32,7 @@ use self::{
     services::{Line, Services},
 };
 use super::{
-    codes,
+    bridge, codes,
     diagnostic::{Diagnostic, Diagnostics, Place},
     model::{Addresses, Expect, Peer, Policy, PortRange, Proxied, Publish, Service},
     prefix::Prefix,
@@ -81,7 +81,18 @@ fn compile_with(
     let numbers: Vec<u16> = policy.zones.iter().map(|zone| zone_number(ids, &zone.name)).collect();
     let zones = sides::place(policy, environment, &numbers, diagnostics);
     let own = sides::own_addresses(policy, environment);
-    let sides = sides::sides(policy, environment, &zones, &own);
+    let mut sides = sides::sides(policy, environment, &zones, &own);
+    bridge::lengths(policy, environment, diagnostics);
+    let links: Vec<String> = sides.iter().filter_map(|side| side.link.clone()).collect();
+    if ids.links.assign(&links).is_none() {
+        report(policy, diagnostics, Full::Services);
+        return None;
+    }
+    for side in &mut sides {
+        if let Some(number) = side.link.as_ref().and_then(|link| ids.links.get(link)) {
+            side.side.realm = number as u16;
+        }
+    }
     let peers = sides::peers(&zones, &own);
     let published = published_zones(policy, environment, &peers, ids, diagnostics);
     if diagnostics.errors() > 0 {

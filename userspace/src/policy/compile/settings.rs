@@ -57,6 +57,7 @@ pub fn settings(policy: &Policy) -> abi::Settings {
         kind: match gateway.kind {
             Kind::Route => kind::ROUTE,
             Kind::Masquerade => kind::MASQUERADE,
+            Kind::Bridge => kind::BRIDGE,
         },
         flags,
         ethertype_count: gateway.ethertypes.len().min(ethertypes.len()) as u32,

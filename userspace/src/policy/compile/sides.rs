@@ -5,13 +5,16 @@ use std::{
     net::IpAddr,
 };
 
-use dropgate_abi::policy::{PortKey, Side, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, side};
+use dropgate_abi::{
+    policy::{PortKey, Side, ZONE_BROADCAST, ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, side},
+    tuple::realm,
+};
 
 use super::{Environment, image::Attachment};
 use crate::policy::{
     codes,
     diagnostic::{Diagnostic, Diagnostics, Place, quoted},
-    model::{InterfaceName, Policy},
+    model::{InterfaceName, Kind, Policy},
     prefix::Prefix,
 };
 
@@ -45,7 +48,10 @@ pub fn attachments(policy: &Policy, environment: &Environment, diagnostics: &mut
         }
         match environment.interfaces.get(name) {
             Some(device) => {
-                found.push(Attachment { name: name.to_owned(), index: device.index, outside: policy.is_outside(name) })
+                let peer =
+                    policy.peer(name).map(|peer| environment.interfaces.get(&peer.name).map_or(0, |peer| peer.index));
+                let (index, outside) = (device.index, policy.is_outside(name));
+                found.push(Attachment { name: name.to_owned(), index, outside, peer });
             }
             None => diagnostics.add(&codes::INTERFACE, || no_interface(policy, environment, interface)),
         }
@@ -144,6 +150,41 @@ pub struct PlacedSide {
     pub port: PortKey,
     pub side: Side,
     pub sources: BTreeMap<Prefix, u16>,
+    /// On a bridge: what it has in common with the side beyond.
+    pub link: Option<String>,
+}
+
+/// The pairs of a bridge.
+struct Links<'a> {
+    /// By interface index: the one where frames go on, if it is there, and a name for both.
+    pairs: BTreeMap<u32, (Option<u32>, &'a [InterfaceName; 2])>,
+}
+
+impl<'a> Links<'a> {
+    fn new(policy: &'a Policy, environment: &Environment) -> Self {
+        let index = |side: &InterfaceName| environment.interfaces.get(&side.name).map(|device| device.index);
+        let ends = |pair: &'a [InterfaceName; 2]| {
+            let [one, other] = [index(&pair[0]), index(&pair[1])];
+            [(one, other), (other, one)].into_iter().filter_map(move |(here, there)| Some((here?, (there, pair))))
+        };
+        Self { pairs: policy.gateway.pairs.iter().flat_map(ends).collect() }
+    }
+
+    /// Index of the interface where frames go on; 0: none.
+    fn peer(&self, index: u32) -> u32 {
+        self.pairs.get(&index).and_then(|(peer, _)| *peer).unwrap_or(0)
+    }
+
+    /// The port where frames go on that come in by this one.
+    fn beyond(&self, (index, outer, inner): PortWords) -> Option<PortWords> {
+        Some((self.pairs.get(&index)?.0?, outer, inner))
+    }
+
+    /// The same for a port and the one beyond.
+    fn name(&self, (index, outer, inner): PortWords) -> Option<String> {
+        let (_, [one, other]) = self.pairs.get(&index)?;
+        Some(format!("{}-{}/{outer}.{inner}", one.name, other.name))
+    }
 }
 
 /// All sides, and the devices of the gateway that carry none themselves, in key order.
@@ -163,14 +204,26 @@ pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: 
             ports.entry(words(port)).or_default().push(zone);
         }
     }
+    // frames that a bridge lets go on keep their tags: on its other side the outside has the same ones
+    let links = Links::new(policy, environment);
+    let beyond: Vec<PortWords> = ports.keys().filter_map(|port| links.beyond(*port)).collect();
+    for port in beyond.into_iter().filter(|(index, ..)| outside.contains(index)) {
+        ports.entry(port).or_default();
+    }
     let all_own_fit = ports.len() * own.len() <= MAX_OWN;
     let mut found = Vec::new();
     for (((ifindex, outer, inner), here), scope) in ports.iter().zip(1..) {
-        let is_outside = outside.contains(ifindex) && *outer == 0;
+        let port = (*ifindex, *outer, *inner);
+        let across = links.beyond(port);
+        let is_outside = outside.contains(ifindex) && (*outer == 0 || across.is_some() && here.is_empty());
         let mut sources = BTreeMap::new();
         if is_outside {
-            let all = zones.iter().flat_map(|zone| &zone.prefixes);
-            sources.extend(all.map(|prefix| (*prefix, ZONE_NONE)));
+            for zone in zones {
+                // a router beyond a bridge may send by one pair what came to it by another
+                let routed = across.is_some() && zone.port.map(words) != across;
+                let number = if routed { zone.number } else { ZONE_NONE };
+                sources.extend(zone.prefixes.iter().map(|prefix| (*prefix, number)));
+            }
         }
         claim(&mut sources, here.iter().copied());
         if let ([zone], false) = (here.as_slice(), is_outside) {
@@ -186,13 +239,24 @@ pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: 
         };
         sources.extend(named.into_iter().map(|host| (host, ZONE_SELF)));
         let mut flags = 0;
-        flags |= if here.iter().any(|zone| zone.dhcp) { side::DHCP } else { 0 };
+        let asks = |zones: &[&Placed]| zones.iter().any(|zone| zone.dhcp);
+        flags |= if asks(here) { side::DHCP } else { 0 };
         flags |= if is_outside && policy.gateway.dhcp { side::DHCP_CLIENT } else { 0 };
+        if across.is_some() {
+            flags |= if across.and_then(|port| ports.get(&port)).is_some_and(|there| asks(there)) {
+                side::DHCP_CLIENT
+            } else {
+                0
+            };
+            flags |= if flags != 0 { side::DHCP_ACROSS } else { 0 };
+        }
         let (fallback, kind) = if is_outside { (ZONE_OUTSIDE, side::OUTSIDE) } else { (ZONE_NONE, side::ZONE) };
+        let realm = if is_outside && policy.gateway.kind == Kind::Masquerade { realm::OUTSIDE } else { realm::INSIDE };
         found.push(PlacedSide {
             port: PortKey { ifindex: *ifindex, outer: *outer, inner: *inner },
-            side: Side { scope, fallback, kind, flags },
+            side: Side { scope, fallback, kind, flags, peer: links.peer(*ifindex), realm, _pad: 0 },
             sources,
+            link: links.name(port),
         });
     }
     // an interface whose zones are all tagged is known, and so are the VLAN devices that packets leave by
@@ -201,9 +265,9 @@ pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: 
     let devices: BTreeSet<u32> =
         named.flat_map(|device| environment.vlan_devices_on(device.index).into_iter().chain([device.index])).collect();
     for ifindex in devices.into_iter().filter(|index| !ports.contains_key(&(*index, 0, 0))) {
-        let side = Side { scope: 0, fallback: ZONE_NONE, kind: side::DEVICE, flags: 0 };
+        let side = Side { kind: side::DEVICE, peer: links.peer(ifindex), ..Side::default() };
         let port = PortKey { ifindex, outer: 0, inner: 0 };
-        found.push(PlacedSide { port, side, sources: BTreeMap::new() });
+        found.push(PlacedSide { port, side, sources: BTreeMap::new(), link: None });
     }
     found.sort_by_key(|side| words(side.port));
     found

@@ -16,8 +16,10 @@ use crate::policy::{
 };
 
 /// Names of ethertypes (IEEE 802 Numbers, IANA).
-const ETHERTYPES: [(&str, u16); 8] = [
+const ETHERTYPES: [(&str, u16); 9] = [
     ("arp", 0x0806),
+    // a length in its place (IEEE 802.3), as spanning tree has it
+    ("llc", 0),
     ("wake-on-lan", 0x0842),
     ("rarp", 0x8035),
     ("lacp", 0x8809),
@@ -26,6 +28,8 @@ const ETHERTYPES: [(&str, u16); 8] = [
     ("macsec", 0x88e5),
     ("ptp", 0x88f7),
 ];
+/// What a bridge lets pass where the policy does not say: what networks are kept together by.
+const BRIDGED: [u16; 5] = [0, 0x0806, 0x8809, 0x888e, 0x88cc];
 /// Ethertypes that the datapath takes apart itself: IPv4, IPv6, and VLAN tags.
 const TAKEN: [u16; 5] = [0x0800, 0x86dd, 0x8100, 0x88a8, 0x9100];
 /// Room in [`dropgate_abi::policy::Settings::ethertypes`].
@@ -35,7 +39,7 @@ const LONGEST_INTERFACE: usize = 15;
 
 impl Parser {
     pub(super) fn gateway(&mut self, mut section: Section<'_>) -> Option<Gateway> {
-        let kinds = [("route", Kind::Route), ("masquerade", Kind::Masquerade)];
+        let kinds = [("route", Kind::Route), ("masquerade", Kind::Masquerade), ("bridge", Kind::Bridge)];
         let kind = section.get("kind");
         if kind.is_none() {
             self.missing(&section, "kind", "kind = \"masquerade\"");
@@ -46,6 +50,13 @@ impl Parser {
             self.missing(&section, "outside", "outside = [\"wan0\"]");
         }
         let outside = outside.map(|value| self.outside(value)).unwrap_or_default();
+        let pairs = section.get("pairs");
+        if pairs.is_none() && kind == Some(Kind::Bridge) {
+            self.missing(&section, "pairs", "pairs = [[\"lan0\", \"wan0\"]]");
+        }
+        let pairs = pairs.map(|value| self.pairs(value)).unwrap_or_default();
+        let links = [("leave", false), ("follow", true)];
+        let link_follows = section.get("link").and_then(|value| self.choice(value, "answer", &links));
         let addresses = section.get("addresses").map(|value| self.own_addresses(value));
         let (auto_addresses, addresses) = addresses.unwrap_or((true, Vec::new()));
         let adopt = section.get("adopt").and_then(|value| self.duration(value, Duration::ZERO));
@@ -59,10 +70,15 @@ impl Parser {
         Some(Gateway {
             kind: kind?,
             outside,
+            pairs,
+            link_follows: link_follows.unwrap_or(false),
             auto_addresses,
             addresses,
             adopt: adopt.unwrap_or(Duration::from_secs(60)),
-            ethertypes: ethertypes.unwrap_or_else(|| vec![ETHERTYPES[0].1]),
+            ethertypes: ethertypes.unwrap_or_else(|| match kind {
+                Some(Kind::Bridge) => BRIDGED.to_vec(),
+                _ => vec![ETHERTYPES[0].1],
+            }),
             drop_unsolicited: drop_unsolicited.unwrap_or(false),
             quiet_chatter: quiet_chatter.unwrap_or(true),
             dhcp: dhcp.unwrap_or(false),
@@ -80,6 +96,22 @@ impl Parser {
                 self.add(&codes::DUPLICATE_NAME, element.span(), message);
             } else {
                 found.push(interface);
+            }
+        }
+        found
+    }
+
+    fn pairs(&mut self, value: Value<'_>) -> Vec<[InterfaceName; 2]> {
+        const EXPECTED: &str = "pairs of interfaces: `[[\"lan0\", \"wan0\"]]`";
+        let mut found = Vec::new();
+        for element in self.array(value, EXPECTED) {
+            match self.array(element, EXPECTED) {
+                [one, other] => found.extend(self.interface(one).zip(self.interface(other)).map(<[_; 2]>::from)),
+                [] => {}
+                more => {
+                    let message = format!("{} in the place of two interfaces", more.len());
+                    self.add_expected(&codes::WRONG_TYPE, element.span(), message, EXPECTED);
+                }
             }
         }
         found
@@ -124,9 +156,10 @@ impl Parser {
             };
             let named = ETHERTYPES.iter().find(|(name, _)| *name == text).map(|(_, number)| *number);
             let number = text.strip_prefix("0x").and_then(|hex| u16::from_str_radix(hex, 16).ok());
-            match named.or(number) {
-                Some(number) => found.extend(self.checked_ethertype(number, at)),
-                None => self.unknown_word(at, "ethertype", text, names.clone(), &expected),
+            match (named, number) {
+                (Some(named), _) => found.push(named),
+                (None, Some(number)) => found.extend(self.checked_ethertype(number, at)),
+                (None, None) => self.unknown_word(at, "ethertype", text, names.clone(), &expected),
             }
         }
         found.sort_unstable();
