@@ -253,8 +253,10 @@ fn a_flood_of_half_open_flows() {
 fn a_full_fragment_table() {
     let mut real = Real::new(&policy());
     real.fresh();
-    let first = |id| V4.out().fragment(0, true, id).frame(&[], TCP, &packets::tcp(40_000, 443, SYN, &[0; 4]));
-    let later = |id| V4.out().fragment(24, false, id).frame(&[], TCP, &[0; 8]);
+    // of more sources than fill it
+    let from = |id: u16| Ip::new(V4.local(2 + (id % 60) as u8), V4.server());
+    let first = |id| from(id).fragment(0, true, id).frame(&[], TCP, &packets::tcp(40_000, 443, SYN, &[0; 4]));
+    let later = |id| from(id).fragment(24, true, id).frame(&[], TCP, &[0; 8]);
     let reason = |real: &mut Real, frame: &[u8]| {
         real.bench.run(hook::INGRESS, LAN0, 0, real.now, frame).expect("test run").reason.name()
     };
@@ -277,7 +279,8 @@ fn a_flood_of_malformed_first_fragments() {
     real.fresh();
     let first = |id| V4.out().fragment(0, true, id).frame(&[], TCP, &packets::tcp(40_000, 443, SYN, &[0; 4]));
     let later = |id| V4.out().fragment(24, false, id).frame(&[], TCP, &[0; 8]);
-    let bad = |id| V4.out().fragment(0, true, id).frame(&[], TCP, &packets::tcp_words(1, 443, SYN, 4, &[0; 4]));
+    let from = |id: u16| Ip::new(V4.local(if id < 60_000 { 100 + (id % 60) as u8 } else { 5 }), V4.server());
+    let bad = |id| from(id).fragment(0, true, id).frame(&[], TCP, &packets::tcp_words(1, 443, SYN, 4, &[0; 4]));
     real.ingress("before the flood", LAN0, &first(60_000), "allowed");
     for id in 0..2000 {
         real.ingress("a flood", LAN0, &bad(id), "tcp_bad_header_length");
@@ -288,7 +291,8 @@ fn a_flood_of_malformed_first_fragments() {
     real.ingress("after the flood", LAN0, &first(60_001), "flow");
     real.ingress("its follower", LAN0, &later(60_001), "fragment_tracked");
     // the table is full of dropped ones: the first of them are still known
-    real.ingress("a follower of the flood", LAN0, &later(0), "fragment_of_dropped");
+    let follower = from(0).fragment(24, false, 0).frame(&[], TCP, &[0; 8]);
+    real.ingress("a follower of the flood", LAN0, &follower, "fragment_of_dropped");
 }
 
 /// Service, line and zone of an ICMP error are those of the flow that it is about, and the service counts it.

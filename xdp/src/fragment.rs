@@ -5,53 +5,56 @@
 
 use dropgate_abi::{
     control::Control,
-    flow::{FRAGMENT_WAYS, Fragment, FragmentBucket, expired, fate},
     hold::part,
     policy::{Settings, class, fragments, setting, side, timeout},
     reason::Reason,
-    tuple::{FlowKey, V4, equal},
+    tuple::V4,
     walk::{Walk, action, hook, parsed},
 };
 
 use crate::{
-    atomic, content,
+    content,
     cursor::Frame,
-    flow,
-    maps::{CONTROL, FRAGMENTS, SCRATCH},
     parse::protocol,
     step::{Step, drop, pass},
-    table::hide,
+    track::{dropgate_track, refusal, told},
     verdict,
 };
 
 /// Ends the walk of fragments that cannot go on; whole packets and first fragments do.
 #[inline(always)]
-pub fn fragment(walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
+pub fn fragment(walk: &mut Walk, settings: &Settings) -> Step {
     if walk.parsed & parsed::FRAGMENT == 0 {
         return Ok(());
     }
-    check(walk, control, settings)
+    check(walk, settings)
 }
 
+/// What is done with a fragment. In IPv6 the first fragment alone says of which protocol its datagram is, whatever the others say
+/// (RFC 8200, 4.5): where fragments of any protocol are tracked, none pass untracked.
 #[inline(always)]
 fn mode(walk: &Walk, settings: &Settings) -> u8 {
-    match walk.protocol {
-        protocol::UDP => settings.fragments[class::UDP],
-        protocol::TCP => settings.fragments[class::TCP],
-        protocol::ICMP if walk.family == V4 => settings.fragments[class::ICMP],
-        protocol::ICMPV6 if walk.family != V4 => settings.fragments[class::ICMP],
-        _ => settings.fragments[class::OTHER],
-    }
+    let of = &settings.fragments;
+    let mode = match walk.protocol {
+        protocol::UDP => of[class::UDP],
+        protocol::TCP => of[class::TCP],
+        protocol::ICMP if walk.family == V4 => of[class::ICMP],
+        protocol::ICMPV6 if walk.family != V4 => of[class::ICMP],
+        _ => of[class::OTHER],
+    };
+    let tracks = |class: usize| of[class] == fragments::TRACK;
+    let any = tracks(class::UDP) || tracks(class::TCP) || tracks(class::ICMP) || tracks(class::OTHER);
+    if mode == fragments::PASS && walk.family != V4 && any { fragments::TRACK } else { mode }
 }
 
 #[inline(never)]
-fn check(walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
+fn check(walk: &mut Walk, settings: &Settings) -> Step {
     let first = walk.parsed & parsed::FIRST != 0;
     walk.part = if first { part::FIRST } else { part::LATER };
     if walk.fragment_offset as u32 + walk.fragment_len as u32 > 0xffff {
         return drop(Reason::fragment_too_long);
     }
-    if walk.parsed & parsed::MORE != 0 && (!walk.fragment_len.is_multiple_of(8) || walk.fragment_len == 0) {
+    if walk.fragment_len == 0 || walk.parsed & parsed::MORE != 0 && !walk.fragment_len.is_multiple_of(8) {
         return drop(Reason::fragment_bad_length);
     }
     // RFC 1858, RFC 7112: the whole header chain is in the first fragment
@@ -73,23 +76,10 @@ fn check(walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
     }
     match mode(walk, settings) {
         fragments::DROP => drop(Reason::fragment_denied),
-        fragments::TRACK if !first => inherit(walk, control, settings),
+        fragments::TRACK if first => begins(settings),
+        fragments::TRACK => inherit(settings),
         _ => Ok(()),
     }
-}
-
-/// What [`dropgate_keep`] is told and answers: [`fate`]'s values, and these.
-mod keep {
-    use dropgate_abi::flow::fate;
-
-    pub const PASSED: u32 = fate::PASSED as u32;
-    pub const DROPPED: u32 = fate::DROPPED as u32;
-    pub const HELD: u32 = fate::HELD as u32;
-    pub const EARLY: u32 = fate::EARLY as u32;
-    /// Told: the first fragment was dropped before its ports were looked at.
-    pub const MALFORMED: u32 = 4;
-    /// Answered: there is no room.
-    pub const NO_ROOM: u32 = 5;
 }
 
 /// The end of a fragment's walk: a first one's fate is kept for those that follow, and what belongs to a datagram of which
@@ -111,28 +101,34 @@ pub fn conclude<F: Frame>(
     match (first, decision.action()) {
         // followers of one that finds no room have no first one, and are dropped for that
         (true, action::DROP) => {
-            dropgate_keep(if judged { keep::DROPPED } else { keep::MALFORMED }, lifetime);
+            dropgate_track(if judged { told::DROPPED } else { told::MALFORMED }, lifetime);
             return answer;
         }
         (true, action::HOLD) => {
-            if dropgate_keep(keep::HELD, lifetime) == keep::NO_ROOM {
-                verdict::note(walk, settings, Reason::fragment_table_full);
+            // without its followers it is never put together
+            if let Some(reason) = refusal(dropgate_track(told::HELD, lifetime)) {
+                verdict::note(walk, settings, reason);
             }
             return answer;
         }
-        (true, _) if judged => match dropgate_keep(keep::PASSED, lifetime) {
-            keep::PASSED => return answer,
-            // its followers would be dropped
-            keep::NO_ROOM => return drop(Reason::fragment_table_full),
-            _ => walk.part = part::BESIDE,
+        (true, _) if judged => match dropgate_track(told::PASSED, lifetime) {
+            told::PASSED => return answer,
+            other => match refusal(other) {
+                // its followers would be dropped
+                Some(reason) => return drop(reason),
+                None => walk.part = part::BESIDE,
+            },
         },
         (false, action::HOLD) => {}
-        (false, action::PASS) if judged => match dropgate_keep(keep::EARLY, lifetime) {
+        (false, action::PASS) if judged => match dropgate_track(told::EARLY, lifetime) {
             // its first one was judged in this moment
-            keep::PASSED => return pass(Reason::fragment_tracked),
-            keep::DROPPED => return drop(Reason::fragment_of_dropped),
-            keep::NO_ROOM => return drop(Reason::fragment_table_full),
-            _ => {}
+            told::PASSED => return pass(Reason::fragment_tracked),
+            told::DROPPED => return drop(Reason::fragment_of_dropped),
+            other => {
+                if let Some(reason) = refusal(other) {
+                    return drop(reason);
+                }
+            }
         },
         _ => return answer,
     }
@@ -140,7 +136,7 @@ pub fn conclude<F: Frame>(
         // the others wait for it, so that it is of no use to its receiver, whatever is configured
         Err(failure) if failure.action() != action::HOLD => {
             if first {
-                dropgate_keep(keep::DROPPED, lifetime);
+                dropgate_track(told::DROPPED, lifetime);
             }
             drop(failure.reason())
         }
@@ -154,153 +150,26 @@ pub fn tracks(walk: &Walk, settings: &Settings) -> bool {
     mode(walk, settings) == fragments::TRACK
 }
 
-/// What fragments of one datagram have in common (RFC 791, RFC 8200, 4.5), as a key for the hash.
-#[inline(always)]
-fn bucket(walk: &Walk, control: &Control) -> Option<*mut FragmentBucket> {
-    let key = FlowKey {
-        low: walk.src,
-        high: walk.dst,
-        low_port: walk.fragment_id as u16,
-        high_port: (walk.fragment_id >> 16) as u16,
-        protocol: protocol_key(walk),
-        family: walk.family,
-        realm: 0,
-    };
-    FRAGMENTS.get_ptr_mut((key.hash(&control.secret) >> 32) as u32 & control.fragment_mask)
-}
-
-/// IPv6 tells datagrams apart without the protocol.
-#[inline(always)]
-fn protocol_key(walk: &Walk) -> u8 {
-    if walk.family == V4 { walk.protocol } else { 0 }
-}
-
-/// Where a fragment was seen. What the gateway sends is no part of a datagram that comes in there.
-#[inline(always)]
-fn place(walk: &Walk) -> u64 {
-    walk.port | (walk.hook as u64) << 31
-}
-
-#[inline(always)]
-fn same(walk: &Walk, kept: &Fragment) -> bool {
-    kept.used != 0
-        && kept.id == walk.fragment_id
-        && kept.protocol == protocol_key(walk)
-        && kept.family == walk.family
-        && kept.port == place(walk)
-        && equal(&kept.src, &walk.src)
-        && equal(&kept.dst, &walk.dst)
-}
-
 /// A later fragment gets the verdict of its first. One that came before it goes on, to be held, if there is an inspector.
 #[inline(always)]
-fn inherit(walk: &mut Walk, control: &Control, settings: &Settings) -> Step {
-    let Some(bucket) = bucket(walk, control) else { return drop(Reason::internal) };
-    let now = flow::tick(walk);
-    let mut way = 0;
-    while way < FRAGMENT_WAYS {
-        // SAFETY: `way` is below the number of ways.
-        let kept = unsafe { &(*bucket).ways[way] };
-        if same(walk, kept) && lives(walk, kept, now) {
-            walk.service = kept.service;
-            walk.zone = kept.zone;
-            return match kept.fate {
-                fate::PASSED => pass(Reason::fragment_tracked),
-                fate::DROPPED => drop(Reason::fragment_of_dropped),
-                _ => content::HELD,
-            };
-        }
-        way += 1;
+fn inherit(settings: &Settings) -> Step {
+    match dropgate_track(told::LATER, settings.timeouts[timeout::FRAGMENT]) {
+        told::PASSED => pass(Reason::fragment_tracked),
+        told::DROPPED => drop(Reason::fragment_of_dropped),
+        told::UNKNOWN if settings.flags & setting::INSPECTION != 0 => Ok(()),
+        told::UNKNOWN => drop(Reason::fragment_first_missing),
+        other => match refusal(other) {
+            Some(reason) => drop(reason),
+            None => content::HELD,
+        },
     }
-    if settings.flags & setting::INSPECTION != 0 { Ok(()) } else { drop(Reason::fragment_first_missing) }
 }
 
+/// A first fragment that is none to its datagram is not judged: it changes no flow.
 #[inline(always)]
-fn lives(walk: &Walk, kept: &Fragment, now: u32) -> bool {
-    kept.generation == walk.generation && !expired(now, kept.last_seen, kept.timeout)
-}
-
-/// Writes a fragment's fate over: its datagram's entry, a free or expired way, or (for a first one that passed or is held)
-/// that of one that was dropped, else of one whose first has not come. Floods of those cannot push out what passed. Whether
-/// others of the datagram decide otherwise stands in the answer, which is the fate that its entry has now:
-/// - what others are held of is held, also when the first one would pass;
-/// - one that came early changes nothing about a first one that was judged;
-/// - a malformed one says nothing about one of the same datagram that passed or is held.
-///
-/// `told` and answer: see [`keep`]. A global function, which takes numbers only: the verifier walks it once, whoever calls it.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn dropgate_keep(told: u32, timeout: u32) -> u32 {
-    let (Some(control), Some(scratch)) = (CONTROL.get(0), SCRATCH.get_ptr_mut(0)) else { return keep::NO_ROOM };
-    // SAFETY: this CPU's own, for the time of this packet.
-    let (walk, hidden) = unsafe { (&(*scratch).walk, &raw mut (*scratch).hidden) };
-    let Some(bucket) = bucket(walk, control) else { return keep::NO_ROOM };
-    let strong = told == keep::PASSED || told == keep::HELD;
-    let now = flow::tick(walk);
-    // SAFETY: a field of a map value.
-    let lock = unsafe { &raw mut (*bucket).lock };
-    if !atomic::lock(lock) {
-        return keep::NO_ROOM;
+fn begins(settings: &Settings) -> Step {
+    match refusal(dropgate_track(told::FIRST, settings.timeouts[timeout::FRAGMENT])) {
+        Some(reason) => drop(reason),
+        None => Ok(()),
     }
-    let mut chosen = FRAGMENT_WAYS as u32;
-    let mut before = keep::NO_ROOM;
-    let mut rank = 4;
-    let mut way = 0;
-    while way < FRAGMENT_WAYS {
-        // SAFETY: `way` is below the number of ways.
-        let kept = unsafe { &(*bucket).ways[way] };
-        let here = if same(walk, kept) {
-            before = hide(hidden, if lives(walk, kept, now) { kept.fate as u32 } else { keep::NO_ROOM });
-            0
-        } else if kept.used == 0 || expired(now, kept.last_seen, kept.timeout) {
-            1
-        } else if strong && kept.fate == fate::DROPPED {
-            2
-        } else if strong && kept.fate == fate::EARLY {
-            3
-        } else {
-            4
-        };
-        let here = hide(hidden, here);
-        if here < rank {
-            rank = here;
-            chosen = way as u32;
-        }
-        way += 1;
-    }
-    let chosen = hide(hidden, chosen) as usize;
-    let fate = match (told, before) {
-        (keep::PASSED, keep::HELD | keep::EARLY) => keep::HELD,
-        (keep::EARLY, keep::PASSED | keep::DROPPED | keep::HELD | keep::EARLY)
-        | (keep::MALFORMED, keep::PASSED | keep::HELD) => {
-            atomic::unlock(lock);
-            return before;
-        }
-        (keep::MALFORMED, _) => keep::DROPPED,
-        _ => told,
-    };
-    if chosen < FRAGMENT_WAYS {
-        let way = hide(hidden, chosen as u32) as usize & (FRAGMENT_WAYS - 1);
-        // SAFETY: `way` is below the number of ways, and the lock is ours.
-        unsafe {
-            (*bucket).ways[way] = Fragment {
-                src: walk.src,
-                dst: walk.dst,
-                id: walk.fragment_id,
-                protocol: protocol_key(walk),
-                family: walk.family,
-                used: 1,
-                fate: fate as u8,
-                port: place(walk),
-                last_seen: now,
-                timeout,
-                generation: walk.generation,
-                service: walk.service,
-                zone: walk.zone,
-                _pad: [0; 3],
-            };
-        }
-    }
-    atomic::unlock(lock);
-    if chosen < FRAGMENT_WAYS { fate } else { keep::NO_ROOM }
 }

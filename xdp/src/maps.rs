@@ -11,7 +11,8 @@ use dropgate_abi::{
     control::{Asked, Control, Counter, Limiter},
     datagrams::{Datagrams, ROOM},
     event::{PacketEvent, SAID},
-    flow::{Bucket, Flow, FragmentBucket},
+    flow::{Bucket, Flow},
+    fragment::{FragmentBucket, SOURCES, Source},
     hold::{Credit, Held, HoldPort, MAX_SOCKETS},
     opening::Opening,
     policy::{
@@ -83,9 +84,13 @@ pub static FLOWS: Array<Bucket, 64, MMAPABLE> = Array::new();
 #[btf_map]
 pub static ZONE_FLOWS: Array<u64, { MAX_ZONES as usize }, MMAPABLE> = Array::new();
 
-/// First fragments. Full of live ones: `fragment_table_full`.
+/// Datagrams of which fragments were seen and others are missing. Full of live ones: `fragment_table_full`.
 #[btf_map]
 pub static FRAGMENTS: Array<FragmentBucket, 64, MMAPABLE> = Array::new();
+
+/// How many of those a source has, by a hash of its address. As many as may be: `fragment_source_limit`.
+#[btf_map]
+pub static FRAGMENT_SOURCES: Array<Source, { SOURCES as usize }, MMAPABLE> = Array::new();
 
 /// Addresses the gateway asked for by ARP or neighbour solicitation, with the time (ns). The oldest make room.
 #[btf_map]

@@ -133,7 +133,7 @@ fn decide(
     ifindex: u32,
 ) -> Step {
     frame::frame(frame, walk)?;
-    let (answer, judged) = match sound(frame, walk, control, settings, ifindex) {
+    let (answer, judged) = match sound(frame, walk, settings, ifindex) {
         Ok(()) => (admit(frame, walk, query, control, settings), true),
         Err(decision) => (Err(decision), false),
     };
@@ -145,12 +145,12 @@ fn decide(
 
 /// The stages that judge a packet by what it says of itself and where it came in.
 #[inline(always)]
-fn sound(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings, ifindex: u32) -> Step {
+fn sound(frame: &impl Frame, walk: &mut Walk, settings: &Settings, ifindex: u32) -> Step {
     walk.port = PortKey { ifindex, outer: walk.vlan[0], inner: walk.vlan[1] }.word();
     parse::parse(frame, walk)?;
     ingress::ingress(frame, walk, settings, ifindex)?;
     anomaly::anomaly(walk)?;
-    fragment::fragment(walk, control, settings)
+    fragment::fragment(walk, settings)
 }
 
 /// The stages that judge a packet by its flow and, when it starts one, by the policy.

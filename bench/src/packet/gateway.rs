@@ -43,6 +43,11 @@ impl Gateway {
         });
     }
 
+    /// The time it is from now on, ns.
+    pub fn clock(&mut self, now_ns: u64) {
+        self.bench.control(|control| control.clock_ns = now_ns);
+    }
+
     /// The program.
     pub fn program(&self) -> Result<ProgramFd> {
         Ok(self.bench.object().program_fd(INGRESS)?.try_clone()?)

@@ -6,6 +6,7 @@
 
 mod commit;
 mod draw;
+mod fragments;
 mod gateway;
 mod peers;
 mod policies;
@@ -162,6 +163,17 @@ pub fn run(rounds: usize, only: &[String]) -> Result<Packet> {
             }
         }
     }
+    let mut parts = vec![Vec::with_capacity(rounds); fragments::NAMES.len()];
+    if fragments::NAMES.into_iter().any(wanted) {
+        for round in 0..=rounds {
+            for (ns, samples) in fragments::time(&mut own, CLIENT, SERVER, round)?.into_iter().zip(&mut parts) {
+                // round 0 warms up
+                if round > 0 {
+                    samples.push(ns);
+                }
+            }
+        }
+    }
     let spreads: Vec<Spread> = samples.into_iter().map(Spread::of).collect();
     let median = |name: &str| {
         cases.iter().zip(&spreads).find(|(case, _)| case.name == name).map_or(f64::NAN, |(_, spread)| spread.median)
@@ -195,6 +207,12 @@ pub fn run(rounds: usize, only: &[String]) -> Result<Packet> {
             ns: ns.clone(),
             net_ns: net(case.name, case.base),
         })
+        .chain(fragments::NAMES.into_iter().zip(parts).filter(|(_, samples)| !samples.is_empty()).map(
+            |(name, samples)| {
+                let ns = Spread::of(samples);
+                Measured { name, drawn: true, net_ns: ns.median - median(AT_ONCE_DRAWN), ns }
+            },
+        ))
         .collect();
     Ok(Packet { cases, targets })
 }

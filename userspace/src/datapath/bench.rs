@@ -8,7 +8,8 @@ use std::{io, path::Path};
 
 use dropgate_abi::{
     control::{Asked, Control, Counter, mode},
-    flow::{Bucket, Flow, FragmentBucket, place},
+    flow::{Bucket, Flow, place},
+    fragment::{FragmentBucket, SOURCES, Source},
     policy::MAX_ZONES,
     related::RelatedKey,
     walk::{Walk, hook},
@@ -59,6 +60,7 @@ pub struct Bench {
     slots: Slots,
     flows: Mapped<Bucket>,
     fragments: Mapped<FragmentBucket>,
+    fragment_sources: Mapped<Source>,
     zone_flows: Mapped<u64>,
     trace: Mapped<Walk>,
     /// What the programs tell, once somebody listens.
@@ -88,6 +90,7 @@ impl Bench {
             *control = Control {
                 flow_mask: sizes.flow_buckets - 1,
                 fragment_mask: sizes.fragment_buckets - 1,
+                fragments_per_source: sizes.fragments_per_source(),
                 // a fixed secret: runs can be repeated
                 secret: std::array::from_fn(|at| 0x9e37_79b9u32.wrapping_mul(2 * at as u32 + 1)),
                 mode: mode::BENCH | mode::TRACE,
@@ -109,6 +112,7 @@ impl Bench {
             *own = Control {
                 flow_mask: sizes.flow_buckets - 1,
                 fragment_mask: sizes.fragment_buckets - 1,
+                fragments_per_source: sizes.fragments_per_source(),
                 mode: mode::BENCH | mode::TRACE,
                 ..*control
             };
@@ -122,6 +126,7 @@ impl Bench {
             slots: Slots::new(&object)?,
             flows: object.mapped("FLOWS", sizes.flow_buckets)?,
             fragments: object.mapped("FRAGMENTS", sizes.fragment_buckets)?,
+            fragment_sources: object.mapped("FRAGMENT_SOURCES", SOURCES)?,
             zone_flows: object.mapped("ZONE_FLOWS", MAX_ZONES)?,
             trace: object.mapped("TRACE", 1)?,
             ring: None,
@@ -208,6 +213,7 @@ impl Bench {
     pub fn forget(&mut self) -> Result<(), BenchError> {
         self.flows.clear();
         self.fragments.clear();
+        self.fragment_sources.clear();
         self.zone_flows.clear();
         sys::clear::<Asked>(self.object.map_fd("ASKED")?).map_err(BenchError::Forget)?;
         sys::clear::<RelatedKey>(self.object.map_fd("RELATED")?).map_err(BenchError::Forget)

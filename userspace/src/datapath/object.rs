@@ -11,7 +11,7 @@ use aya::{
     maps::{Map, MapData, PerCpuArray, PerCpuValues},
     programs::{ProgramFd, SchedClassifier, Xdp},
 };
-use dropgate_abi::{Plain, control::Counter, policy::MAX_ZONES};
+use dropgate_abi::{Plain, control::Counter, fragment::FRAGMENT_WAYS, policy::MAX_ZONES};
 
 use super::{Mapped, counters::Raw, sys};
 
@@ -38,6 +38,7 @@ pub const STATE_MAPS: &[&str] = &[
     "FLOWS",
     "ZONE_FLOWS",
     "FRAGMENTS",
+    "FRAGMENT_SOURCES",
     "ASKED",
     "RELATED",
     "HOLD_PORTS",
@@ -70,7 +71,7 @@ pub mod program {
 pub struct Sizes {
     /// Buckets of eight flows; a power of two, at least 64.
     pub flow_buckets: u32,
-    /// Buckets of eight first fragments; a power of two.
+    /// Buckets of eight datagrams in fragments; a power of two.
     pub fragment_buckets: u32,
     /// Entries of `LISTS` and of `CANDIDATES` for each slot.
     pub lists: u32,
@@ -84,6 +85,11 @@ impl Sizes {
     pub fn for_flows(flows: u32) -> Self {
         let buckets = (u64::from(flows) * 6 / 5).div_ceil(8).next_power_of_two().clamp(64, 1 << 22) as u32;
         Self { flow_buckets: buckets, fragment_buckets: 4096, lists: 1 << 16, candidates: 1 << 18, services: 1 << 17 }
+    }
+
+    /// Incomplete datagrams that one source may have: a sixteenth of the table, and in small ones as many as hosts have.
+    pub fn fragments_per_source(&self) -> u32 {
+        (self.fragment_buckets * FRAGMENT_WAYS as u32 / 16).max(32)
     }
 
     /// Small tables, for runs over a few packets.

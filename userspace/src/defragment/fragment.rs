@@ -25,6 +25,13 @@ pub struct Key {
     pub origin: u64,
 }
 
+impl Key {
+    /// As its receiver tells it, who knows of no commit.
+    pub const fn anywhere(&self) -> Self {
+        Self { generation: 0, ..*self }
+    }
+}
+
 /// A frame with a fragment in it.
 #[derive(Clone, Debug)]
 pub struct Fragment {

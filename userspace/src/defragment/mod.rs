@@ -4,9 +4,11 @@
 //! Which fragments come here the programs decide (`xdp/src/fragment.rs`): those of what is held, and those that come before
 //! their first one. Nothing is guessed: of fragments that overlap, or contradict each other on where the datagram ends, none
 //! reaches the receiver (RFC 5722, 4; for IPv4 likewise). An exact copy of one that is there is dropped alone (RFC 8200, 4.5).
+//! What follows with the identification of a datagram that has left is dropped while the receiver may wait for a part of that.
 
 mod datagram;
 mod fragment;
+mod left;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +27,7 @@ pub use self::fragment::Fragment;
 use self::{
     datagram::{Datagram, Fit, cost, put_together},
     fragment::Key,
+    left::Left,
 };
 
 /// What incomplete datagrams may take.
@@ -39,10 +42,15 @@ pub struct Limits {
     pub source_bytes: usize,
     /// How long a datagram waits for its fragments at most, whatever the policy says.
     pub longest: Duration,
+    /// Datagrams that have left and are remembered.
+    pub left: usize,
+    /// How long they are: as long as a receiver waits for what it has not got of them.
+    pub received: Duration,
 }
 
 impl Default for Limits {
-    /// A datagram of 65,535 bytes comes in 119 fragments where the path takes 576 bytes, the least that it may (RFC 791).
+    /// A datagram of 65,535 bytes comes in 119 fragments where the path takes 576 bytes, the least that it may (RFC 791). A
+    /// receiver waits for 60 seconds (RFC 8200, 4.5; RFC 1122, 3.3.2).
     fn default() -> Self {
         Self {
             datagrams: 4096,
@@ -50,6 +58,8 @@ impl Default for Limits {
             bytes: 16 << 20,
             source_bytes: 2 << 20,
             longest: Duration::from_secs(30),
+            left: 8192,
+            received: Duration::from_secs(60),
         }
     }
 }
@@ -88,6 +98,7 @@ pub struct Defragment {
     bytes: usize,
     /// Bytes by source.
     sources: HashMap<(u8, Address), usize>,
+    left: Left,
 }
 
 #[derive(Debug)]
@@ -151,11 +162,12 @@ impl Defragment {
         }
         self.bytes += bytes;
         *self.sources.entry(source(&key)).or_default() += bytes;
-        if fit == Fit::Complete { self.complete(&key, ended) } else { None }
+        if fit == Fit::Complete { self.complete(&key, now_ns, ended) } else { None }
     }
 
     /// Ends what has waited for too long.
     pub fn expire(&mut self, now_ns: u64, ended: &mut Vec<Ended>) {
+        self.left.expire(now_ns);
         while let Some((_, key)) = self.order.first_key_value() {
             let key = *key;
             if self.waiting.get(&key).is_some_and(|waiting| now_ns < waiting.until_ns) {
@@ -184,8 +196,11 @@ impl Defragment {
         self.bytes
     }
 
-    /// Why a fragment is dropped alone: its datagram is, or it is there already.
+    /// Why a fragment is dropped alone: its datagram is, or has left, or it is there already.
     fn refuses(&self, fragment: &Fragment) -> Option<Reason> {
+        if self.left.holds(&fragment.key) {
+            return Some(Reason::datagram_again);
+        }
         let datagram = &self.waiting.get(&fragment.key)?.datagram;
         datagram.condemned.or_else(|| datagram.holds(fragment).then_some(Reason::fragment_already_held))
     }
@@ -211,7 +226,7 @@ impl Defragment {
     }
 
     /// Every fragment is there.
-    fn complete(&mut self, key: &Key, ended: &mut Vec<Ended>) -> Option<Whole> {
+    fn complete(&mut self, key: &Key, now_ns: u64, ended: &mut Vec<Ended>) -> Option<Whole> {
         let waiting = self.waiting.get(key)?;
         debug_assert!(waiting.datagram.has_first());
         let fragments = self.remove(key)?;
@@ -222,7 +237,10 @@ impl Defragment {
             _ => put_together(&fragments),
         };
         match answer {
-            Ok(frame) => Some(Whole { held, frame, fragments }),
+            Ok(frame) => {
+                self.left.add(*key, now_ns, &self.limits);
+                Some(Whole { held, frame, fragments })
+            }
             Err(reason) => {
                 let numbered = fragments.into_iter().enumerate();
                 ended.extend(numbered.map(|(at, fragment)| end(fragment, reason, at == 0)));

@@ -17,7 +17,7 @@ use dropgate_abi::{
 use crate::reference::{
     At, Hook, Model, Verdict,
     policy::Policy,
-    sequence::{Step, sequence},
+    sequence::{Step, fragments, sequence},
     world::{self, INTERFACES, Rng, VLAN_DEVICES},
 };
 
@@ -211,7 +211,11 @@ fn model_and_object_agree() {
         let next = (done % SEQUENCES == SEQUENCES - 1).then(|| successor(&mut rng, &policy));
         let length = if next.is_some() { 16 } else { 10 };
         let calm = policy.capped() || next.as_ref().is_some_and(Policy::capped);
-        let steps = sequence(&mut rng, &policy, length, calm);
+        let steps = if done % 10 == 7 {
+            fragments(&mut rng, &policy, 2 * length, calm)
+        } else {
+            sequence(&mut rng, &policy, length, calm)
+        };
         let case = Case { first: &policy, steps, change: next.as_ref().map(|next| (length / 2, next)) };
         packets += case.steps.len() as u64;
         if let Some((step, what)) = run(&mut real, &case, &mut None) {

@@ -7,7 +7,7 @@ use crate::{
     reference::{
         At, Model,
         policy::{Kind, Policy, Prefix, Publish, Service, To, Zone},
-        sequence::sequence,
+        sequence::{fragments, sequence},
         world::{self, INTERFACES, Rng},
     },
 };
@@ -182,7 +182,10 @@ fn generated_sequences_reach_the_reasons() {
     for seed in 0..3000 {
         let mut rng = Rng(seed);
         let policy = world::policy(&mut rng);
-        let steps = sequence(&mut rng, &policy, 10, policy.capped());
+        let mut steps = sequence(&mut rng, &policy, 10, policy.capped());
+        if seed % 10 == 7 {
+            steps = fragments(&mut rng, &policy, 20, policy.capped());
+        }
         let mut model = Model::new(policy, 1, &INTERFACES);
         let mut now = S;
         for step in steps {
@@ -193,7 +196,18 @@ fn generated_sequences_reach_the_reasons() {
     }
     println!("{seen:#?}");
     assert!(seen.len() > 70, "only {} reasons: {seen:#?}", seen.len());
-    for name in ["allowed", "flow", "wrong_side", "translated", "fragment_tracked", "icmp_error", "zone_flow_cap"] {
+    for name in [
+        "allowed",
+        "flow",
+        "wrong_side",
+        "translated",
+        "fragment_tracked",
+        "fragment_repeated",
+        "datagram_overlap",
+        "datagram_length",
+        "icmp_error",
+        "zone_flow_cap",
+    ] {
         assert!(seen.get(name).is_some_and(|count| *count > 5), "{name} is rare: {seen:#?}");
     }
 }

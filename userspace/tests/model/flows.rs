@@ -1,9 +1,8 @@
-//! Flows and remembered first fragments, in vectors that are scanned.
+//! Flows, in a vector that is scanned.
 
 use std::net::IpAddr;
 
 use super::{
-    Hook,
     decode::{Packet, Query},
     policy::Timeouts,
 };
@@ -182,19 +181,4 @@ impl Flow {
     pub fn over(&self) -> bool {
         self.protocol == 6 && matches!(self.state, Tcp::TimeWait | Tcp::Closed)
     }
-}
-
-/// A first fragment and what became of it.
-#[derive(Clone, Debug)]
-pub struct First {
-    pub src: IpAddr,
-    pub dst: IpAddr,
-    pub id: u32,
-    /// IPv4 only: RFC 8200 identifies a datagram by addresses and identification alone.
-    pub protocol: Option<u8>,
-    /// Hook, interface and tags it was seen at.
-    pub seen_at: (Hook, u32, [u16; 2]),
-    pub generation: u32,
-    pub seen: u64,
-    pub passed: bool,
 }

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod allow;
+pub mod datagrams;
 pub mod decode;
 pub mod flows;
 mod odd;
@@ -19,8 +20,9 @@ use std::net::IpAddr;
 
 use dropgate_abi::reason::Reason;
 
+use datagrams::Datagram;
 use decode::{Content, Packet};
-use flows::{First, Flow, Place};
+use flows::{Flow, Place};
 use policy::{Kind, Policy};
 use world::VLAN_DEVICES;
 
@@ -83,7 +85,7 @@ pub struct Model {
     /// Names of interfaces and their numbers.
     pub interfaces: Vec<(String, u32)>,
     pub flows: Vec<Flow>,
-    pub firsts: Vec<First>,
+    pub datagrams: Vec<Datagram>,
     /// Addresses the gateway asked for, where, and when.
     pub asked: Vec<(IpAddr, u32, u64)>,
     /// Until when TCP is taken in mid-stream.
@@ -97,7 +99,7 @@ impl Model {
             generation,
             interfaces: interfaces.iter().map(|(name, number)| (name.to_string(), *number)).collect(),
             flows: Vec::new(),
-            firsts: Vec::new(),
+            datagrams: Vec::new(),
             asked: Vec::new(),
             adopt_until: 0,
         }
@@ -112,7 +114,7 @@ impl Model {
     /// Empties the tables, as if nothing had ever come by.
     pub fn forget(&mut self) {
         self.flows.clear();
-        self.firsts.clear();
+        self.datagrams.clear();
         self.asked.clear();
     }
 

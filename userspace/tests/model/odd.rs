@@ -39,6 +39,53 @@ impl Maker<'_> {
         self.fragments.push((talk, id));
     }
 
+    /// A small datagram in pieces, and what goes wrong with one: lost, repeated, out of order, over another one, without an end
+    /// or with two.
+    pub(super) fn datagram(&mut self, out: &mut Vec<Step>) {
+        let talk = match self.fragments.first() {
+            Some((talk, _)) if self.rng.percent(70) => talk.clone(),
+            _ => self.talk(),
+        };
+        let id = self.rng.below(3) as u16;
+        let mut payload = self.payload(&talk, SYN, false);
+        payload.resize(24, 0);
+        let mut parts = vec![(0, 24, true)];
+        for _ in 0..self.rng.below(4) {
+            let (_, from, _) = parts[parts.len() - 1];
+            parts.push((from, from + 8 * (1 + self.rng.below(3)), true));
+        }
+        let (_, from, _) = parts[parts.len() - 1];
+        parts.push((from, from + 1 + self.rng.below(20), false));
+        for _ in 0..self.rng.below(3) {
+            let at = self.rng.below(parts.len());
+            let (from, to, more) = parts[at];
+            match self.rng.below(7) {
+                0 => {
+                    parts.remove(at);
+                }
+                1 => parts.push((from, to, more)),
+                2 => {
+                    let other = self.rng.below(parts.len());
+                    parts.swap(at, other);
+                }
+                3 => parts.insert(at, (from.saturating_sub(8), to, more)),
+                4 => parts.push((from, to + 8, more)),
+                5 => parts.insert(at + 1, (from + 8, to.max(from + 8) + 8, self.rng.percent(70))),
+                _ => parts.insert(at, (from, to, !more)),
+            }
+            if parts.is_empty() {
+                return;
+            }
+        }
+        for (from, to, more) in parts {
+            let ip = Ip::new(talk.src, talk.dst).fragment(from as u16, more, id);
+            let bytes =
+                if from == 0 { payload.iter().copied().chain([0; 64]).take(to).collect() } else { vec![0; to - from] };
+            self.send(out, &talk, &ip, &bytes);
+        }
+        self.fragments.push((talk, id));
+    }
+
     /// What a link carries besides: ARP, neighbour discovery, DHCP, chatter, other ethertypes.
     pub(super) fn local(&mut self, out: &mut Vec<Step>) {
         let host = self.host();

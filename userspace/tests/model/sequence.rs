@@ -56,6 +56,16 @@ pub fn sequence(rng: &mut Rng, policy: &Policy, steps: usize, calm: bool) -> Vec
     out
 }
 
+/// A sequence of datagrams in pieces.
+pub fn fragments(rng: &mut Rng, policy: &Policy, steps: usize, calm: bool) -> Vec<Step> {
+    let mut maker = Maker { calm, rng, policy, talks: Vec::new(), fragments: Vec::new() };
+    let mut out = Vec::new();
+    while out.len() < steps {
+        maker.datagram(&mut out);
+    }
+    out
+}
+
 impl Maker<'_> {
     pub(super) fn later(&mut self) -> u64 {
         if self.calm {
@@ -77,7 +87,8 @@ impl Maker<'_> {
             0..35 => self.start(out),
             35..65 if !fresh => self.go_on(out),
             65..72 if !fresh => self.error(out),
-            72..82 => self.fragment(out),
+            72..78 => self.fragment(out),
+            78..82 => self.datagram(out),
             82..93 => self.local(out),
             _ => self.odd(out),
         }

@@ -8,11 +8,8 @@ use super::{
     At, Model, Verdict,
     allow::Start,
     decode::{self, Packet},
-    flows::{Direction, First, Flow, Party, Place, Tcp},
-    policy::Fragments,
+    flows::{Direction, Flow, Party, Place, Tcp},
 };
-
-const NS: u64 = 1_000_000;
 
 /// Classes of traffic that have rules of their own, by number.
 fn neighbour_discovery(packet: &Packet) -> Option<u8> {
@@ -62,36 +59,10 @@ impl Model {
         found
     }
 
-    fn fragment_policy(&self, packet: &Packet) -> Fragments {
-        match packet.protocol {
-            17 => self.policy.udp_fragments,
-            6 => self.policy.tcp_fragments,
-            _ if packet.is_icmp() => self.policy.icmp_fragments,
-            _ => self.policy.other_fragments,
-        }
-    }
-
     /// A decision about a fragment; none for whole packets and for first fragments that are judged by their ports.
-    pub(super) fn fragment(&self, at: At, place: Place, packet: &Packet) -> Option<Verdict> {
+    pub(super) fn fragment(&mut self, at: At, place: Place, packet: &Packet) -> Option<Verdict> {
         let fragment = packet.fragment.as_ref()?;
-        let mut wrong = Vec::new();
-        if fragment.more && (fragment.length % 8 != 0 || fragment.length == 0) {
-            wrong.push(Reason::fragment_bad_length);
-        }
-        if fragment.offset + fragment.length > 65_535 {
-            wrong.push(Reason::fragment_too_long);
-        }
-        if packet.tiny {
-            wrong.push(Reason::fragment_tiny);
-        }
-        let header = match packet.protocol {
-            6 => 20,
-            132 => 12,
-            _ => 8,
-        };
-        if (1..header).contains(&fragment.offset) {
-            wrong.push(Reason::fragment_overlap);
-        }
+        let wrong = Self::wrong_fragment(packet, fragment);
         if let Some(first) = wrong.first() {
             return Some(Verdict::drop(*first).or(&wrong));
         }
@@ -99,56 +70,7 @@ impl Model {
             // Decided: the kernel has taken apart again what was judged whole.
             return (fragment.offset > 0).then(|| Verdict::pass(Reason::translated));
         }
-        match self.fragment_policy(packet) {
-            Fragments::Drop => Some(Verdict::drop(Reason::fragment_denied)),
-            _ if fragment.offset == 0 => None,
-            Fragments::Pass => None,
-            Fragments::Track => Some(match self.first_of(at, packet) {
-                Some(first) if first.passed => Verdict::pass(Reason::fragment_tracked),
-                Some(_) => Verdict::drop(Reason::fragment_of_dropped),
-                None => Verdict::drop(Reason::fragment_first_missing),
-            }),
-        }
-    }
-
-    /// What became of a fragment's first one.
-    ///
-    /// Decided: a fragment lives from its first one on (RFC 791), whatever follows; and what an older policy said about a
-    /// first fragment is no verdict of this one.
-    fn first_of(&self, at: At, packet: &Packet) -> Option<&First> {
-        let id = packet.fragment.as_ref()?.id;
-        let key = (packet.src, packet.dst, id, fragment_protocol(packet), (at.hook, at.ifindex, at.tags));
-        self.firsts.iter().rev().find(|first| {
-            (first.src, first.dst, first.id, first.protocol, first.seen_at) == key
-                && first.generation == self.generation
-                && at.now - first.seen <= self.policy.timeouts.fragment * NS
-        })
-    }
-
-    /// A first fragment that was dropped before its ports were looked at.
-    ///
-    /// Decided: it says nothing about one of the same datagram that passed. Otherwise anybody who can guess an
-    /// identification could end datagrams of others.
-    pub(super) fn remember_malformed(&mut self, at: At, packet: &Packet) {
-        if !self.first_of(at, packet).is_some_and(|first| first.passed) {
-            self.remember_first(at, packet, &Verdict::drop(Reason::internal));
-        }
-    }
-
-    pub(super) fn remember_first(&mut self, at: At, packet: &Packet, verdict: &Verdict) {
-        let Some(fragment) = &packet.fragment else { return };
-        if fragment.offset == 0 && self.fragment_policy(packet) == Fragments::Track {
-            self.firsts.push(First {
-                src: packet.src,
-                dst: packet.dst,
-                id: fragment.id,
-                protocol: fragment_protocol(packet),
-                seen_at: (at.hook, at.ifindex, at.tags),
-                generation: self.generation,
-                seen: at.now,
-                passed: verdict.pass,
-            });
-        }
+        self.fragment_by_policy(at, packet)
     }
 
     /// The decision about a packet of a known flow, or an ICMP error.
@@ -341,8 +263,4 @@ pub fn starts(flags: u8) -> bool {
 
 pub fn is_limited_broadcast(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(address) if address.is_broadcast())
-}
-
-fn fragment_protocol(packet: &Packet) -> Option<u8> {
-    packet.src.is_ipv4().then_some(packet.protocol)
 }

@@ -236,9 +236,36 @@ pub const FRAGMENT: &[Case] = cases! {
     "a malformed first fragment says nothing about one that passed", ALL.as_slice(), |net| {
         vec![first(net, 443, "allowed"), malformed(net, "tcp_bad_header_length"), later(net, TCP, 24, false, 8, "fragment_tracked")]
     };
-    "one that policy drops does", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), first(net, 444, "not_allowed"), later(net, TCP, 24, false, 8, "fragment_of_dropped")];
+    "a second first fragment", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), first(net, 444, "fragment_repeated"), later(net, TCP, 24, false, 8, "fragment_tracked")];
+    "a later fragment twice", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 24, true, 8, "fragment_tracked"), later(net, TCP, 24, true, 8, "fragment_repeated"), later(net, TCP, 32, false, 8, "fragment_tracked")];
+    "one fragment twice", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 24, true, 8, "fragment_tracked"), later(net, TCP, 24, true, 8, "fragment_repeated")];
+    "after its end a datagram is forgotten", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 24, false, 8, "fragment_tracked"), later(net, TCP, 24, false, 8, "fragment_first_missing"), first(net, 443, "flow"), later(net, TCP, 24, false, 9, "fragment_tracked")];
+    "a fragment over another one", ALL.as_slice(), |net| {
+        let over = [(24, 32), (24, 8), (32, 8), (40, 16), (32, 16), (24, 48)];
+        let start = vec![first(net, 443, "allowed"), later(net, TCP, 24, true, 24, "fragment_tracked")];
+        let mut packets = start;
+        packets.extend(over.map(|(offset, bytes)| later(net, TCP, offset, true, bytes, "datagram_overlap")));
+        packets.extend([later(net, TCP, 48, false, 8, "datagram_overlap"), first(net, 443, "datagram_overlap")]);
+        packets
+    };
+    "a fragment over the first one", ALL.as_slice(), |net| {
+        let long = lan(net, &net.out().fragment(0, true, 7), TCP, &packets::tcp(40_000, 443, SYN, &[0; 12]), "allowed");
+        vec![long, later(net, TCP, 24, true, 16, "datagram_overlap"), later(net, TCP, 32, false, 8, "datagram_overlap")]
+    };
+    "two ends", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 48, false, 8, "fragment_tracked"), later(net, TCP, 32, false, 8, "datagram_length"), later(net, TCP, 24, true, 8, "datagram_length")];
+    "something behind the end", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 48, false, 8, "fragment_tracked"), later(net, TCP, 56, true, 8, "datagram_length"), later(net, TCP, 24, true, 24, "datagram_length")];
+    "an end before what has come", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 48, true, 8, "fragment_tracked"), later(net, TCP, 24, false, 8, "datagram_length")];
+    "more behind the end", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 48, false, 8, "fragment_tracked"), later(net, TCP, 48, true, 8, "datagram_length")];
+    "an empty fragment", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 24, false, 0, "fragment_bad_length"), later(net, TCP, 24, false, 8, "fragment_tracked")];
     "a later fragment too late", ALL.as_slice(), |net| vec![first(net, 443, "allowed"), later(net, TCP, 24, false, 8, "fragment_first_missing").after(16_000)];
-    "a later fragment where they pass", ALL.as_slice(), |net| vec![later(net, packets::GRE, 24, false, 8, "fragment_passed")];
+    "a later fragment where they pass", FOURS, |net| vec![later(net, packets::GRE, 24, false, 8, "fragment_passed")];
+    "a later fragment of another protocol is another datagram's", FOURS, |net| vec![first(net, 443, "allowed"), later(net, net.icmp(), 24, false, 8, "fragment_first_missing"), later(net, TCP, 24, false, 8, "fragment_tracked")];
+    "a later fragment that names another protocol", SIXES, |net| vec![first(net, 443, "allowed"), later(net, packets::GRE, 24, true, 8, "fragment_tracked"), later(net, packets::GRE, 24, true, 16, "datagram_overlap")];
+    "a later fragment that names one whose fragments pass", SIXES, |net| vec![later(net, packets::GRE, 24, false, 8, "fragment_first_missing")];
+    "an atomic fragment is none of a datagram's", SIXES, |net| {
+        let atomic = lan(net, &net.out().fragment(0, false, 7), TCP, &packets::tcp(40_001, 443, SYN, &[0; 40]), "allowed");
+        vec![first(net, 443, "allowed"), atomic, later(net, TCP, 24, false, 8, "fragment_tracked")]
+    };
 };
 
 /// The start of an allowed connection.

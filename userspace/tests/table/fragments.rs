@@ -139,7 +139,7 @@ fn answers_into_a_zone() {
 /// Fragments that pass by policy cannot be put together: they are not held, nor is their first one.
 #[test]
 fn where_fragments_pass_none_is_held() {
-    let mut real = Real::new(&inspected().replace("udp = \"track\"", "udp = \"pass\""));
+    let mut real = Real::new(&inspected().replace("= \"track\"", "= \"pass\""));
     for net in &ALL {
         real.fresh();
         real.ingress(net.name, LAN0, &later(net, 1), "fragment_passed");
@@ -177,12 +177,112 @@ fn a_flood_of_later_fragments() {
         real.bench.run(hook::INGRESS, LAN0, 0, real.now, frame).expect("test run").reason.name()
     };
     real.ingress("before the flood", LAN0, &first(&V4, 53, 60_000), "held");
-    let full = (0..5000).filter(|id| reason(&mut real, &later(&V4, *id)) == "fragment_table_full").count();
+    let of = |id: u16| Ip::new(V4.local(100 + (id % 100) as u8), V4.server());
+    let later_of = |id: u16| of(id).fragment(24, false, id).frame(&[], UDP, &[0; 8]);
+    let full = (0..5000).filter(|id| reason(&mut real, &later_of(*id)) == "fragment_table_full").count();
     assert!(full > 4000, "{full} of 5000 found no room");
     real.ingress("its follower", LAN0, &later(&V4, 60_000), "held");
     for id in 60_001..60_030 {
         real.ingress("after the flood", LAN0, &first(&V4, 54, id), "not_allowed");
         real.ingress("after the flood", LAN0, &first(&V4, 53, id), "held");
         real.ingress("its follower", LAN0, &later(&V4, id), "held");
+    }
+}
+
+/// One source takes no more than its share, and has it again when its datagrams are complete or their time is up.
+#[test]
+fn as_many_datagrams_of_one_source_as_may_be() {
+    const MOST: u16 = 32;
+    let mut real = Real::new(&policy());
+    for net in [V4, V6] {
+        real.fresh();
+        let other = |id| Ip::new(net.local(9), net.server()).fragment(0, true, id);
+        let rest = |id| net.out().fragment(24, false, id).frame(&[], TCP, &[0; 8]);
+        real.ingress(net.name, LAN0, &syn(&net, 0), "allowed");
+        for id in 1..MOST {
+            real.ingress(net.name, LAN0, &syn(&net, id), "flow");
+        }
+        real.ingress("one too many", LAN0, &syn(&net, MOST), "fragment_source_limit");
+        real.ingress("its follower", LAN0, &rest(MOST), "fragment_first_missing");
+        let bytes = packets::tcp(40_000, 443, SYN, &[0; 4]);
+        real.ingress("another source", LAN0, &other(1).frame(&[], TCP, &bytes), "allowed");
+        real.ingress("complete", LAN0, &rest(0), "fragment_tracked");
+        real.ingress("room for one", LAN0, &syn(&net, MOST), "flow");
+        real.ingress("and no more", LAN0, &syn(&net, MOST + 1), "fragment_source_limit");
+        real.now += 31_000_000_000;
+        real.ingress("after their time", LAN0, &syn(&net, 100), "allowed");
+        for id in 1..MOST {
+            real.ingress("after their time", LAN0, &syn(&net, 100 + id), "flow");
+        }
+        real.ingress("one too many", LAN0, &syn(&net, 200), "fragment_source_limit");
+    }
+}
+
+/// As many parts of a datagram are remembered as paths make of the longest one.
+#[test]
+fn more_pieces_than_are_remembered() {
+    let mut real = Real::new(&policy());
+    for net in &ALL {
+        real.fresh();
+        let part = |offset| net.out().fragment(offset, true, 1).frame(net.tags, TCP, &[0; 8]);
+        real.ingress(net.name, LAN0, &syn(net, 1), "allowed");
+        for piece in 1..128 {
+            real.ingress(net.name, LAN0, &part(24 + piece * 16), "fragment_tracked");
+        }
+        real.ingress(net.name, LAN0, &part(32), "datagram_pieces");
+        real.ingress(net.name, LAN0, &part(24), "datagram_pieces");
+    }
+}
+
+/// What overlaps in a datagram that is held is for the inspector, who sees its bytes.
+#[test]
+fn overlaps_of_what_is_held() {
+    let mut real = Real::new(&inspected());
+    for net in &ALL {
+        real.fresh();
+        let piece = |offset, more| net.out().fragment(offset, more, 1).frame(net.tags, UDP, &[0; 8]);
+        real.ingress(net.name, LAN0, &first(net, 53, 1), "held");
+        real.ingress(net.name, LAN0, &piece(32, true), "held");
+        real.ingress(net.name, LAN0, &piece(16, true), "held");
+        real.ingress(net.name, LAN0, &piece(24, false), "held");
+        // after its end too: its receiver may wait for it still
+        real.ingress(net.name, LAN0, &piece(40, false), "held");
+        real.ingress(net.name, LAN0, &piece(24, true), "held");
+        held(real.ingress(net.name, LAN0, &first(net, 53, 1), "held"), part::FIRST);
+    }
+}
+
+/// Of two fragments over each other that two processors see at once, one passes.
+#[test]
+fn two_processors_agree() {
+    const DATAGRAMS: u16 = 60;
+    let mut real = Real::new(&policy());
+    real.fresh();
+    let of = |id: u16| Ip::new(V4.local(2 + (id % 60) as u8), V4.server());
+    let part = |id, offset| of(id).fragment(offset, true, id).frame(&[], TCP, &[0; 16]);
+    let count = |real: &Real, name: &str| real.counter(name).packets;
+    for round in 0..20 {
+        for id in 0..DATAGRAMS {
+            let syn = of(id).fragment(0, true, id).frame(&[], TCP, &packets::tcp(40_000, 443, SYN, &[0; 4]));
+            let walk = real.bench.run(hook::INGRESS, LAN0, 0, real.now, &syn).expect("test run");
+            assert_eq!(walk.action, action::PASS, "round {round}: {}", walk.reason.name());
+        }
+        let before = ["fragment_tracked", "datagram_overlap"].map(|name| count(&real, name));
+        let start = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for offset in [24, 32] {
+                let (bench, start, part) = (&real.bench, &start, &part);
+                scope.spawn(move || {
+                    let frames: Vec<_> = (0..DATAGRAMS).map(|id| part(id, offset)).collect();
+                    start.wait();
+                    for frame in &frames {
+                        bench.repeat(hook::INGRESS, frame, 1).expect("test run");
+                    }
+                });
+            }
+        });
+        let after = ["fragment_tracked", "datagram_overlap"].map(|name| count(&real, name));
+        assert_eq!([0, 1].map(|at| after[at] - before[at]), [u64::from(DATAGRAMS); 2]);
+        real.now += 16_000_000_000;
     }
 }

@@ -30,7 +30,9 @@ pub struct Control {
     pub netns_cookie: u64,
     /// Monotonic time of the daemon's last sign of life, ns.
     pub heartbeat_ns: u64,
-    pub _pad: [u64; 3],
+    /// Incomplete datagrams that one source may have at a time.
+    pub fragments_per_source: u32,
+    pub _pad: [u32; 5],
 }
 
 /// Bits of [`Control::mode`].

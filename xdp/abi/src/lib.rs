@@ -9,6 +9,7 @@ pub mod control;
 pub mod datagrams;
 pub mod event;
 pub mod flow;
+pub mod fragment;
 pub mod hold;
 pub mod opening;
 pub mod policy;

@@ -166,10 +166,12 @@ reasons! {
     83  fragment_too_long        Fragment AnomalyDrop "" "a fragment that ends beyond 65,535 bytes"
     84  fragment_bad_length      Fragment AnomalyDrop "" "a fragment with more to come whose length is no multiple of 8"
     85  fragment_first_missing   Fragment Drop "" "a later fragment whose first one has not been seen"
-    86  fragment_table_full      Fragment Error "" "no room to remember a first fragment"
+    86  fragment_table_full      Fragment Error "" "no room to remember a datagram in fragments"
     87  fragment_of_dropped      Fragment Drop "" "a later fragment of a datagram whose first one was dropped"
     88  fragment_tracked         Fragment Pass "" "a later fragment of a datagram whose first one passed"
     89  fragment_passed          Fragment Pass "" "a fragment of a protocol whose fragments the policy passes"
+    90  fragment_repeated        Fragment Drop "" "a second copy of a fragment that passed"
+    91  fragment_source_limit    Fragment Error "" "one source has as many incomplete datagrams as it may"
 
     100 flow                     Flow Pass "" "part of a flow that was allowed"
     101 wrong_side               Flow AnomalyDrop "" "a packet of a known flow that came in where that flow cannot"
@@ -239,13 +241,14 @@ reasons! {
     196 tcp_urgent               Content Drop "" "TCP urgent data, which the policy drops"
     197 tcp_syn_flood            Content Anomaly "" "more beginnings of one TCP connection than a client has reason for, all different"
 
-    200 datagram_overlap         Content AnomalyDrop "" "overlaps another fragment of its datagram (RFC 5722)"
-    201 datagram_length          Content AnomalyDrop "" "contradicts another fragment on where their datagram ends"
+    200 datagram_overlap         Fragment AnomalyDrop "" "overlaps another fragment of its datagram (RFC 5722)"
+    201 datagram_length          Fragment AnomalyDrop "" "contradicts another fragment on where their datagram ends"
     202 fragment_already_held    Content Drop "" "a second copy of a fragment that is held"
     203 datagram_incomplete      Content Drop "" "a fragment whose others did not come in time"
-    204 datagram_pieces          Content AnomalyDrop "" "of a datagram in more fragments than any path needs"
+    204 datagram_pieces          Fragment AnomalyDrop "" "of a datagram in more fragments than any path needs"
     205 datagram_source_limit    Content Error "" "as many fragments of one source are held as may be"
     206 datagram_limit           Content Error "" "as many fragments are held as may be"
+    207 datagram_again           Content Drop "" "with the identification of a datagram that was released, while its receiver may wait for a part of that"
 
     210 first_byte_impossible    Content Drop "T1571" "begins with what nothing that its service expects can begin with"
 

@@ -104,11 +104,19 @@ fn first_fragments_beyond_the_table_are_dropped() {
     let cable = Cable::new(&lab, &lab.office, "lan0");
     let kept = Path::new(OFFICE, SERVER, (4_000, 7001)).fragments(7, &[0x55; 56], 32);
     wire.send(&cable.frame(&kept[0])).unwrap();
-    // The table holds 32,768 first fragments.
-    let tuple = Path::new(OFFICE, SERVER, (4_001, 7001));
-    let head = &tuple.udp(&[0; 8])[20..];
-    for number in 0..40_000u16 {
-        wire.send(&cable.frame(&tuple.fragment(1_000 + number, UDP, 0, true, head))).unwrap();
+    // The table holds 32,768 datagrams, a sixteenth of them of one source.
+    let from = |host: u16| Path::new(&format!("10.10.0.{host}"), SERVER, (4_001, 7001));
+    let first = |host: u16, id: u16| {
+        let tuple = from(host);
+        cable.frame(&tuple.fragment(id, UDP, 0, true, &tuple.udp(&[0; 8])[20..]))
+    };
+    for number in 0..3_000 {
+        wire.send(&first(100, 1_000 + number)).unwrap();
+    }
+    let (of_one, full) = (daemon.count("fragment_source_limit"), daemon.count("fragment_table_full"));
+    assert_eq!((of_one, full), (3_000 - 2_048, 0), "{}", daemon.status());
+    for number in 0..40_000 {
+        wire.send(&first(101 + number % 40, 1_000 + number)).unwrap();
     }
     let full = daemon.count("fragment_table_full");
     assert!(full > 0, "{}", daemon.status());

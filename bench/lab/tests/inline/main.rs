@@ -29,6 +29,7 @@ mod memory;
 mod midstream;
 mod neighbours;
 mod nonstandard;
+mod overlaps;
 mod policies;
 mod proxied;
 mod proxy_kept;

@@ -54,6 +54,7 @@ impl Gateway {
                 Control {
                     flow_mask: sizes.flow_buckets - 1,
                     fragment_mask: sizes.fragment_buckets - 1,
+                    fragments_per_source: sizes.fragments_per_source(),
                     secret: secret().map_err(fault("random numbers"))?,
                     version: dropgate_abi::VERSION,
                     netns_cookie: cookie,

@@ -42,6 +42,36 @@ fn a_copy_is_dropped_alone() {
     }
 }
 
+/// What a receiver has not got of a datagram that has left is not made up for by another one.
+#[test]
+fn what_has_left_is_not_added_to() {
+    for family in [V4, V6] {
+        let (parts, whole) = three(family, 7);
+        let mut taker = Taker::new(Limits { left: 2, ..Limits::default() });
+        assert!(taker.take(&parts[0]).is_none() && taker.take(&parts[1]).is_none());
+        assert_eq!(taker.take(&parts[2]).expect("the datagram").frame, whole);
+        let mut other = parts[1].clone();
+        *other.last_mut().expect("a byte") ^= 1;
+        for part in [&parts[0], &other, &parts[2]] {
+            assert!(taker.take(part).is_none());
+        }
+        assert_eq!(taker.reasons(), ["datagram_again"; 3]);
+        // another identification is another datagram
+        assert!(three(family, 8).0.iter().any(|part| taker.take(part).is_some()));
+        taker.now_ns = 60 * S - 1;
+        assert!(taker.take(&parts[0]).is_none());
+        assert_eq!(taker.reasons(), ["datagram_again"]);
+        taker.now_ns = 60 * S;
+        assert!(parts.iter().any(|part| taker.take(part).is_some()));
+        // of more than are remembered the oldest gives way
+        for id in [8, 9] {
+            assert!(three(family, id).0.iter().any(|part| taker.take(part).is_some()));
+        }
+        assert!(parts.iter().any(|part| taker.take(part).is_some()));
+        assert!(taker.is_clean());
+    }
+}
+
 /// Everything that lies over something else without being the same: of such a datagram nothing is left, whatever comes.
 #[test]
 fn overlaps_end_the_datagram() {

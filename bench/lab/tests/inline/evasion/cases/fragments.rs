@@ -10,7 +10,7 @@ use crate::{
         client::{EXPIRES, Hand},
         packet::Segment,
     },
-    frames::{Path, TCP},
+    frames::{ICMPV6, Path, TCP},
 };
 
 /// Bytes of a fragment: the first one holds the TCP header.
@@ -97,9 +97,9 @@ pub const CASES: &[Case] = &[
     case(
         "low_ttl_fragment_replaced",
         "Ptacek and Newsham 1998",
-        "",
+        "datagram_again",
         Eventually,
-        "a fragment behind a datagram that was complete waits for another first one",
+        "what has the identification of a datagram that has left is dropped",
         |hand, truth, decoy| {
             hand.open();
             let segment = hand.at(0, decoy);
@@ -145,6 +145,58 @@ pub const CASES: &[Case] = &[
         truth.to_vec()
     })),
     v6(case(
+        "atomic_fragment_of_a_known_identification",
+        "RFC 6946",
+        "app_mismatch",
+        Eventually,
+        "a whole packet; a kernel that puts datagrams together in the gateway drops it",
+        |hand, truth, decoy| {
+            hand.open();
+            let (segment, other) = (hand.at(0, truth), hand.at(truth.len(), decoy));
+            hand.send_packet(&parts(hand, &other)[0]);
+            hand.send_packet(&fragment(hand, &segment, 0, false, &segment.transport(&hand.path)));
+            truth.to_vec()
+        },
+    )),
+    v6(case(
+        "another_protocol_in_later_fragments",
+        "RFC 8200, 4.5",
+        "app_mismatch",
+        AtOnce,
+        "the first fragment says which it is",
+        |hand, truth, _| {
+            hand.open();
+            let segment = hand.at(0, truth);
+            let bytes = segment.transport(&hand.path);
+            hand.send_packet(&fragment(hand, &segment, 0, true, &bytes[..PART]));
+            hand.send_packet(&fragment_of(hand, &segment, ICMPV6, PART, false, &bytes[PART..]));
+            truth.to_vec()
+        },
+    )),
+    v6(case("fragment_header_twice", "RFC 8200, 4.1", "ip6_ext_order", SaidAgain, "dropped", |hand, truth, _| {
+        hand.open();
+        let mut segment = hand.at(0, truth);
+        segment.extensions = vec![(44, vec![0; 7])];
+        parts(hand, &segment).iter().for_each(|part| hand.send_packet(part));
+        truth.to_vec()
+    })),
+    v6(case(
+        "headers_without_the_transport_header",
+        "RFC 7112",
+        "fragment_tiny",
+        SaidAgain,
+        "dropped",
+        |hand, truth, _| {
+            hand.open();
+            let segment = hand.at(0, truth);
+            let options = [&[TCP, 2, 1, 20][..], &[0; 20]].concat();
+            let bytes = [options, segment.transport(&hand.path)].concat();
+            hand.send_packet(&fragment_of(hand, &segment, 60, 0, true, &bytes[..24]));
+            hand.send_packet(&fragment_of(hand, &segment, 60, 24, false, &bytes[24..]));
+            truth.to_vec()
+        },
+    )),
+    v6(case(
         "options_before_the_fragment_header",
         "RFC 8200, 4.5",
         "app_mismatch",
@@ -170,6 +222,11 @@ fn parts(hand: &Hand, segment: &Segment) -> Vec<Vec<u8>> {
 
 /// A fragment of a segment, from this byte of it on.
 fn fragment(hand: &Hand, segment: &Segment, at: usize, more: bool, bytes: &[u8]) -> Vec<u8> {
+    fragment_of(hand, segment, TCP, at, more, bytes)
+}
+
+/// One that names what follows the fragment header, in IPv6.
+fn fragment_of(hand: &Hand, segment: &Segment, next: u8, at: usize, more: bool, bytes: &[u8]) -> Vec<u8> {
     let (id, offset) = (hand.path.ports.0, u16::try_from(at / 8).unwrap());
     if hand.path.from.is_ipv4() {
         return segment.ip4(&hand.path, id, offset | u16::from(more) << 13, bytes);
@@ -177,7 +234,7 @@ fn fragment(hand: &Hand, segment: &Segment, at: usize, more: bool, bytes: &[u8])
     let mut segment = segment.clone();
     let field = (offset << 3 | u16::from(more)).to_be_bytes();
     segment.extensions.push((44, [&[0][..], &field, &u32::from(id).to_be_bytes()].concat()));
-    segment.ip6(&hand.path, TCP, bytes)
+    segment.ip6(&hand.path, next, bytes)
 }
 
 /// The segment with other bytes, the last two of which make its checksum the same.

@@ -7,6 +7,9 @@ use super::{
 };
 use crate::evasion::client::Hand;
 
+/// Options of an extension header of eight bytes, behind its first one: padding (RFC 8200, 4.2).
+const PADDING: &[u8] = &[0, 1, 4, 0, 0, 0, 0];
+
 pub const CASES: &[Case] = &[
     case(
         "options_that_make_no_sense",
@@ -54,6 +57,17 @@ pub const CASES: &[Case] = &[
     )),
     v6(case("hop_by_hop_options", "RFC 8200, 4.3", "app_mismatch", AtOnce, "looked through", |hand, truth, _| {
         with_extensions(hand, truth, &[(0, &[0, 1, 4, 0, 0, 0, 0])])
+    })),
+    v6(case(
+        "hop_by_hop_options_behind_others",
+        "RFC 8200, 4.1",
+        "ip6_ext_order",
+        SaidAgain,
+        "dropped",
+        |hand, truth, _| with_extensions(hand, truth, &[(60, PADDING), (0, PADDING)]),
+    )),
+    v6(case("destination_options_thrice", "RFC 8200, 4.1", "ip6_ext_order", SaidAgain, "dropped", |hand, truth, _| {
+        with_extensions(hand, truth, &[(60, PADDING); 3])
     })),
     v6(case("destination_options", "RFC 8200, 4.6", "app_mismatch", AtOnce, "looked through", |hand, truth, _| {
         with_extensions(hand, truth, &[(60, &[0, 1, 4, 0, 0, 0, 0])])
