@@ -27,7 +27,7 @@ use dropgate::{
 
 use self::{
     generate::generate,
-    universe::{Case, Line, universe},
+    universe::{Case, Line, addresses, universe},
 };
 use crate::reference::{
     Model,
@@ -237,7 +237,7 @@ impl Trial {
         let told = |code: &str, owner: &str, text: &str| {
             self.parts.iter().any(|part| part.code.id == code && part.owner == owner && part.message.contains(text))
         };
-        let addresses: BTreeSet<IpAddr> = self.cases.iter().map(|case| case.destination).collect();
+        let addresses = addresses(model);
         for ((owner, name), service) in services_of(&model.policy) {
             for except in &service.except {
                 let without = Service { except: Vec::new(), ..service.clone() };

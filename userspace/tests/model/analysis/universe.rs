@@ -83,8 +83,8 @@ impl Case {
     }
 }
 
-/// Every packet at which something may change, by sender.
-pub fn universe(model: &Model) -> Vec<Case> {
+/// Every address at which something may change.
+pub fn addresses(model: &Model) -> BTreeSet<IpAddr> {
     let policy = &model.policy;
     let all = || {
         policy.zones.iter().flat_map(|zone| &zone.egress).chain(&policy.gateway_egress).chain(&policy.outside_egress)
@@ -122,6 +122,16 @@ pub fn universe(model: &Model) -> Vec<Case> {
             near.into_iter().flatten().chain(last.checked_add(2)).filter(|at| *at <= end).map(|at| address(v6, at)),
         );
     }
+    addresses
+}
+
+/// Every packet at which something may change, by sender.
+pub fn universe(model: &Model) -> Vec<Case> {
+    let policy = &model.policy;
+    let all = || {
+        policy.zones.iter().flat_map(|zone| &zone.egress).chain(&policy.gateway_egress).chain(&policy.outside_egress)
+    };
+    let addresses = addresses(model);
     let ranges = all().flat_map(|service| service.tcp.iter().chain(&service.udp));
     let ranges = ranges.chain(policy.publish.iter().flat_map(|line| &line.ports));
     let mut ports: BTreeSet<u16> = ranges.flat_map(|(low, high)| [*low, *low + 1, *high, *high + 1]).collect();
