@@ -266,24 +266,22 @@ fn a_vlan_device_beside_its_interface_is_warned_of() {
     assert_eq!(image.warnings[0].help.as_deref(), Some("write `interface = \"lan0\"` and `vlan = 10`"));
 }
 
-/// The sides of a pair on a machine where one of them takes shorter packets.
+/// Elsewhere `"auto"` may be anything, here it is what the interfaces have.
 #[test]
-fn sides_of_a_bridge_take_packets_of_one_length() {
-    let text = "[gateway]\nkind = \"bridge\"\noutside = \"wan0\"\npairs = [[\"lan0\", \"wan0\"]]\n\
-                [zone.office]\ninterface = \"lan0\"\nprefixes = [\"10.10.0.0/24\"]\n";
-    let policy = parse(text).0.unwrap();
+fn what_only_the_machine_knows_is_left_open() {
+    let text = AUTO.replace(
+        "name = \"web\"\ntcp = [443]",
+        "name = \"web\"\ntcp = [443]\nto = [\"self\"]\nexcept = [\"10.20.0.0/16\"]",
+    );
+    let policy = parse(&text).0.unwrap();
+    let found = policy::analysis::analyse(&policy, &Environment::synthetic(&policy)).found;
+    assert!(found.is_empty(), "{found:?}");
     let mut environment = Environment::default();
-    for (name, index, mtu) in [("lan0", 3, 1500), ("wan0", 2, 1400)] {
-        environment.interfaces.insert(name.to_owned(), Interface { mtu, ..interface(index, &[]) });
-    }
-    let found = policy::compile(&policy, &environment, &mut Ids::default()).unwrap_err();
-    assert_eq!(codes(&found), ["DG027"]);
-    assert_eq!(found[0].help.as_deref(), Some("`ip link set lan0 mtu 1400`"));
-    environment.interfaces.values_mut().for_each(|interface| interface.mtu = 9000);
-    let image = policy::compile(&policy, &environment, &mut Ids::default()).unwrap();
-    let [lan, wan] = [3, 2].map(|index| image.sides.iter().find(|(port, _)| port.ifindex == index).unwrap().1);
-    assert_eq!((lan.peer, wan.peer), (2, 3));
-    assert!(lan.realm == wan.realm && lan.realm >= dropgate_abi::tuple::realm::LINKS);
+    environment.interfaces.insert("wan0".to_owned(), interface(2, &[]));
+    environment.interfaces.insert("lan0".to_owned(), interface(3, &[("10.20.0.1", 24)]));
+    let found = policy::analysis::analyse(&policy, &environment).found;
+    let told: Vec<_> = found.iter().map(|finding| (finding.code.id, finding.owner.as_str())).collect();
+    assert_eq!(told, [("DG063", "iot")], "{found:?}");
 }
 
 /// As many zones, services and prefixes as fit: every line is looked at, in bounded time.
@@ -395,4 +393,24 @@ fn what_is_not_analysed_is_told() {
     assert!(found.left_out > 0);
     let told = found.diagnostics(&policy);
     assert_eq!(told.last().unwrap().code, "DG065");
+}
+
+/// The sides of a pair on a machine where one of them takes shorter packets.
+#[test]
+fn sides_of_a_bridge_take_packets_of_one_length() {
+    let text = "[gateway]\nkind = \"bridge\"\noutside = \"wan0\"\npairs = [[\"lan0\", \"wan0\"]]\n\
+                [zone.office]\ninterface = \"lan0\"\nprefixes = [\"10.10.0.0/24\"]\n";
+    let policy = parse(text).0.unwrap();
+    let mut environment = Environment::default();
+    for (name, index, mtu) in [("lan0", 3, 1500), ("wan0", 2, 1400)] {
+        environment.interfaces.insert(name.to_owned(), Interface { mtu, ..interface(index, &[]) });
+    }
+    let found = policy::compile(&policy, &environment, &mut Ids::default()).unwrap_err();
+    assert_eq!(codes(&found), ["DG027"]);
+    assert_eq!(found[0].help.as_deref(), Some("`ip link set lan0 mtu 1400`"));
+    environment.interfaces.values_mut().for_each(|interface| interface.mtu = 9000);
+    let image = policy::compile(&policy, &environment, &mut Ids::default()).unwrap();
+    let [lan, wan] = [3, 2].map(|index| image.sides.iter().find(|(port, _)| port.ifindex == index).unwrap().1);
+    assert_eq!((lan.peer, wan.peer), (2, 3));
+    assert!(lan.realm == wan.realm && lan.realm >= dropgate_abi::tuple::realm::LINKS);
 }

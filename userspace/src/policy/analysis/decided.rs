@@ -9,26 +9,42 @@ use std::{
 
 use super::addresses::{Run, Set};
 
-/// A set of more parts than this is asked each time, not copied.
-const COPIED: usize = 64;
+/// How far an analysis goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Steps that it may take: leaps from run to run, and runs copied.
+    pub steps: u64,
+    /// A destination set of more parts than this is asked each time, not copied.
+    pub copied: usize,
+}
 
-/// What is left of the steps that an analysis may take. At zero it ends.
+impl Default for Bounds {
+    /// A few seconds, of which the largest policies of an ordinary kind need a twentieth.
+    fn default() -> Self {
+        Self { steps: 10_000_000, copied: 64 }
+    }
+}
+
+/// What is left of [`Bounds::steps`]. At zero the analysis ends.
 #[derive(Debug)]
-pub struct Budget(Cell<u64>);
+pub struct Budget {
+    left: Cell<u64>,
+    copied: usize,
+}
 
 impl Budget {
-    pub const fn new(steps: u64) -> Self {
-        Self(Cell::new(steps))
+    pub const fn new(bounds: Bounds) -> Self {
+        Self { left: Cell::new(bounds.steps), copied: bounds.copied }
     }
 
     /// Takes some steps, if there are as many.
     pub fn take(&self, steps: usize) {
-        self.0.set(self.0.get().saturating_sub(steps as u64));
+        self.left.set(self.left.get().saturating_sub(steps as u64));
     }
 
     /// Whether it is used up.
     pub fn is_spent(&self) -> bool {
-        self.0.get() == 0
+        self.left.get() == 0
     }
 }
 
@@ -44,7 +60,7 @@ pub struct Decided {
 impl Decided {
     /// Gives a line what the lines before it have left of a set. Lines come in their order.
     pub fn give(&mut self, line: u32, set: &Arc<Set>, budget: &Budget) {
-        if set.parts() > COPIED {
+        if set.parts() > budget.copied {
             self.large.push((line, Arc::clone(set)));
             return;
         }

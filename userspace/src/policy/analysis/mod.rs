@@ -20,22 +20,21 @@ mod treatment;
 
 use std::collections::{BTreeSet, HashMap};
 
-use self::{decided::Budget, ground::Grounds, lines::Lines, places::Places, treatment::Treatments};
 pub use self::{
+    decided::Bounds,
     ground::Witness,
     tell::{Finding, Findings},
 };
+use self::{decided::Budget, ground::Grounds, lines::Lines, places::Places, treatment::Treatments};
 use super::{compile::Environment, model::Policy};
-
-/// Steps that the analysis of one policy may take: a few seconds.
-const STEPS: u64 = 10_000_000;
 
 /// What is wrong with the lines of a policy, for a machine.
 pub fn analyse(policy: &Policy, environment: &Environment) -> Findings {
-    analyse_within(policy, environment, STEPS)
+    analyse_within(policy, environment, Bounds::default())
 }
 
-fn analyse_within(policy: &Policy, environment: &Environment, steps: u64) -> Findings {
+/// The same with bounds of its own.
+pub fn analyse_within(policy: &Policy, environment: &Environment, bounds: Bounds) -> Findings {
     let places = Places::new(policy, environment);
     let lines = Lines::new(policy, &places);
     let treatments = Treatments::new(policy, &lines);
@@ -46,7 +45,7 @@ fn analyse_within(policy: &Policy, environment: &Environment, steps: u64) -> Fin
         grounds: Grounds::new(places),
         lines,
         treatments,
-        budget: Budget::new(steps),
+        budget: Budget::new(bounds),
         alive,
         takers: HashMap::new(),
         contradictions: HashMap::new(),
