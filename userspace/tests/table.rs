@@ -197,6 +197,33 @@ fn a_gateway_that_masquerades() {
     real.egress("hairpin, translated", LAN0, LAN1, &segment(ip("10.40.0.5"), host, 5000, 8080, SYN), "allowed");
 }
 
+/// What passes goes on by the other interface, with the tags that it has; an answer that comes by another tag is none.
+#[test]
+fn a_bridge() {
+    let text = "[gateway]\nkind = \"bridge\"\noutside = \"wan0\"\npairs = [[\"lan0\", \"wan0\"]]\n\
+        [zone.office]\ninterface = \"lan0\"\nprefixes = [\"10.10.0.0/24\", \"fd10::/64\"]\n\
+        [[zone.office.egress]]\nname = \"web\"\ntcp = 443\n\
+        [zone.tagged]\ninterface = \"lan0\"\nvlan = 20\nprefixes = [\"10.10.0.0/24\", \"fd10::/64\"]\n\
+        [[zone.tagged.egress]]\nname = \"web\"\ntcp = 443\n";
+    let mut real = Real::new(text);
+    for net in [V4, V6] {
+        for tags in [&[][..], &[20]] {
+            real.fresh();
+            let out = net.out().frame(tags, TCP, &packets::tcp(40_000, 443, SYN, &[]));
+            let answer = |tags: &[u16]| net.back().frame(tags, TCP, &packets::tcp(443, 40_000, SYN | ACK, &[]));
+            assert_eq!(real.ingress(net.name, LAN0, &out, "allowed").onward, WAN0);
+            let other: &[u16] = if tags.is_empty() { &[20] } else { &[] };
+            real.ingress(net.name, WAN0, &answer(other), "syn_ack_unsolicited");
+            real.ingress(net.name, WAN0, &answer(&[30]), "vlan_unknown");
+            assert_eq!(real.ingress(net.name, WAN0, &answer(tags), "flow").onward, LAN0);
+            // nothing of it is forwarded by the kernel
+            real.expect(net.name, hook::EGRESS, WAN0, LAN0, &out, "interface_unknown");
+        }
+    }
+    let tree = [&[1, 0x80, 0xc2, 0, 0, 0][..], &[2; 6], &[0, 38, 0x42, 0x42, 3], &[0; 35]].concat();
+    assert_eq!(real.ingress("spanning tree", WAN0, &tree, "ethertype_allowed").onward, LAN0);
+}
+
 fn lookup(sport: u16) -> Vec<u8> {
     V4.out().frame(&[], UDP, &packets::udp(sport, 53, &[0; 12]))
 }

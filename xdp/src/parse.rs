@@ -251,6 +251,8 @@ fn transport(frame: &impl Frame, walk: &mut Walk, l4: usize, available: usize) -
         protocol::ICMP if walk.family == V4 => (8, Reason::icmp_truncated),
         protocol::ICMPV6 if walk.family == V6 => (8, Reason::icmp_truncated),
         protocol::SCTP => (12, Reason::sctp_truncated),
+        // nobody reads it, and its type would be none of those that services name
+        protocol::ICMP | protocol::ICMPV6 => return drop(Reason::icmp_other_version),
         _ => {
             walk.l4 = l4 as u16;
             return Ok(());

@@ -129,7 +129,7 @@ impl Model {
     /// What is wrong with a fragment by itself.
     pub(super) fn wrong_fragment(packet: &Packet, fragment: &Fragment) -> Vec<Reason> {
         let mut wrong = Vec::new();
-        if fragment.length == 0 || fragment.more && fragment.length % 8 != 0 {
+        if fragment.length == 0 || fragment.more && !fragment.length.is_multiple_of(8) {
             wrong.push(Reason::fragment_bad_length);
         }
         if fragment.offset + fragment.length > 65_535 {

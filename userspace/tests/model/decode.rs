@@ -250,6 +250,11 @@ fn transport(
         return Ok(packet);
     }
     let first = packet.fragment.is_some();
+    // RFC 792 is about IPv4, RFC 4443 about IPv6
+    if [1, 58].contains(&protocol) && !packet.is_icmp() {
+        packet.wrong = Some(Reason::icmp_other_version);
+        return if first { Ok(packet) } else { Err(Reason::icmp_other_version) };
+    }
     let (header, truncated) = match protocol {
         6 => (20, Reason::tcp_truncated),
         17 => (8, Reason::udp_truncated),

@@ -167,6 +167,7 @@ pub const PARSE: &[Case] = cases! {
     "UDP length 7", ALL.as_slice(), |net| vec![lan(net, &net.out(), UDP, &packets::udp_length(40_000, 53, 7, &[0; 4]), "udp_bad_length")];
     "UDP longer than its packet", ALL.as_slice(), |net| vec![lan(net, &net.out(), UDP, &packets::udp_length(40_000, 53, 13, &[0; 4]), "udp_bad_length")];
     "7 bytes of ICMP", ALL.as_slice(), |net| short(net, net.icmp(), 7, "icmp_truncated");
+    "ICMP of the other version of IP", ALL.as_slice(), |net| vec![lan(net, &net.out(), 59 - net.icmp(), &packets::icmp(0, 0, 7), "icmp_other_version")];
     "11 bytes of SCTP", ALL.as_slice(), |net| short(net, packets::SCTP, 11, "sctp_truncated");
 };
 

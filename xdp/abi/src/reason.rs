@@ -140,6 +140,7 @@ reasons! {
     38  icmp_type_unknown        Parse Anomaly "" "an ICMP message of a type that nothing defines"
     39  icmp_code_unknown        Parse Anomaly "" "an ICMP message with a code that its type does not have"
     40  ip6_fragment_useless     Parse Anomaly "" "an IPv6 packet that is whole, with a fragment header (RFC 6946)"
+    41  icmp_other_version       Parse AnomalyDrop "" "ICMP of IPv6 in IPv4, or of IPv4 in IPv6"
 
     50  vlan_unknown             Ingress Drop "" "a VLAN on which the policy knows no zone"
     51  interface_unknown        Ingress Drop "" "a packet from an interface that the policy does not name"

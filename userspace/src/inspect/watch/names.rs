@@ -137,6 +137,8 @@ pub const fn event_names(reason: Reason, family: u8) -> &'static [&'static str] 
         Reason::icmp_code_unknown if v4 => &["icmpv4.unknown_code"],
         Reason::icmp_code_unknown => &["icmpv6.unknown_code"],
         Reason::ip6_fragment_useless => &["ipv6.exthdr_useless_fh"],
+        Reason::icmp_other_version if v4 => &["ipv4.icmpv6"],
+        Reason::icmp_other_version => &["ipv6.icmpv4"],
         Reason::icmp_truncated if v4 => &["icmpv4.pkt_too_small"],
         Reason::icmp_truncated => &["icmpv6.pkt_too_small"],
         Reason::icmp_error_malformed if v4 => &["icmpv4.ipv4_trunc_pkt"],
