@@ -176,6 +176,9 @@ impl<'a> Round<'a> {
     fn ports(&self, compiled: &Compiled, back: bool) -> bool {
         use super::address::has_port;
         let packet = &self.subject.packet;
+        if self.headers.is_fragment() {
+            return false;
+        }
         if !matches!(packet.protocol, 6 | 17 | 132) {
             return true;
         }

@@ -133,7 +133,13 @@ impl Gateway {
         if named.keys().all(|name| !environment.interfaces.contains_key(*name)) {
             return Err(GatewayError::NoInterface(named.into_keys().collect::<Vec<_>>().join(", ")));
         }
-        self.commit(path.to_owned(), policy, environment, diagnostics, started)
+        let mut pushed = self.commit(path.to_owned(), policy, environment, diagnostics, started)?;
+        // what lines leave one another is told when no packet waits for it any more
+        if let Some(current) = &self.current {
+            let found = policy::analysis::analyse(&current.policy, &current.environment).diagnostics(&current.policy);
+            pushed.warnings += &policy::render(&found, false);
+        }
+        Ok(pushed)
     }
 
     /// Compiles the policy in force again, when the interfaces or their addresses have changed; whether they have.
@@ -146,6 +152,11 @@ impl Gateway {
         let (path, policy) = (current.path.clone(), current.policy.clone());
         self.commit(path, policy, environment, Vec::new(), Instant::now())?;
         Ok(true)
+    }
+
+    /// Whether a link of a bridge has yet to rise.
+    pub fn links_rise(&self) -> bool {
+        self.links.is_rising()
     }
 
     /// Sees to the links of a bridge, some of which may have changed.

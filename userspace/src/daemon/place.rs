@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::links::Links;
+use super::links::Changed;
 use crate::{datapath::detach_link, hold};
 
 /// Where BPF file systems are mounted.
@@ -65,7 +65,7 @@ impl Place {
         for index in hold::strays()? {
             hold::remove(index)?;
         }
-        Links::read(&self.links()).undo();
+        Changed::read(&self.links()).undo();
         match fs::remove_dir_all(&self.run) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(enforced),

@@ -185,9 +185,7 @@ impl Daemon {
             if watch.drain() {
                 // changes come in groups: wait until they are over, but not with an interface that nobody guards
                 changed = Some(Instant::now());
-                if let Err(error) = self.gateway.follow_links() {
-                    eprintln!("dropgate: {:#}", anyhow::Error::from(error));
-                }
+                self.follow_links();
                 newcomer = self.gateway.newcomer();
             }
             if newcomer || changed.is_some_and(|at: Instant| at.elapsed() > TICK) {
@@ -203,6 +201,9 @@ impl Daemon {
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.gateway.tick(SWEEPS)?;
+                if self.gateway.links_rise() {
+                    self.follow_links();
+                }
             }
             if told.elapsed() >= STATS {
                 told = Instant::now();
@@ -211,6 +212,12 @@ impl Daemon {
                 let event = events::stats(&totals, now_ns(), &names, &Clock::system());
                 self.tell(Word::Event(Box::new(event)));
             }
+        }
+    }
+
+    fn follow_links(&mut self) {
+        if let Err(error) = self.gateway.follow_links() {
+            eprintln!("dropgate: {:#}", anyhow::Error::from(error));
         }
     }
 

@@ -8,12 +8,12 @@ use super::{
     port::{Port, SLOTS_A_PORT},
     shared::Handed,
     socket::Socket,
-    work::Batch,
+    work::{Batch, tell},
     worker::{Finished, Worker},
 };
 use crate::{
     defragment::{Ended, Whole},
-    inspect::About,
+    inspect::{self, About, Answer, Context},
 };
 
 impl Worker {
@@ -38,6 +38,17 @@ impl Worker {
         batch: &Batch,
     ) {
         let Some(rules) = batch.rules.of(held.generation) else { return };
+        let (shared, judged) = (&self.shared, &mut self.judged);
+        let context = Context { rules, peers: &shared.peers, full: false, now_ns: batch.now_ns, unix_s: batch.unix_s };
+        let answer = inspect::judge_fragment(held, frame, &context, judged);
+        if judged.tells() {
+            judged.walk.port = shared.interface(place).into();
+            let about = judged.about(held, frame, Arc::default(), answer, rules);
+            tell(shared, &about, &mut judged.watched, batch.now_ns);
+        }
+        if let Answer::Drop(reason) = answer {
+            return self.ended(vec![Ended { held: *held, frame: frame.into(), reason, at_fault: false }], batch);
+        }
         let (time, mut ended) = ((batch.now_ns, rules.fragments), Vec::new());
         let whole = self.defragment.take((held, frame), origin(place), time, &mut ended);
         self.ended(ended, batch);

@@ -412,7 +412,7 @@ impl Worker {
 }
 
 /// Tells what rules and parsers say.
-fn tell(shared: &Shared, about: &Arc<About>, watched: &mut Watched, now_ns: u64) {
+pub(super) fn tell(shared: &Shared, about: &Arc<About>, watched: &mut Watched, now_ns: u64) {
     for alert in watched.alerts.drain(..) {
         shared.totals.alert(&alert);
         (shared.tell)(Told::Alert(Arc::clone(about), alert));

@@ -253,6 +253,15 @@ pub fn judge_error(held: &Held, frame: &[u8], context: &Context<'_>, out: &mut J
     }
 }
 
+/// Judges a fragment before its datagram is put together: rules are asked about it by itself, which see no ports and nothing of what it
+/// carries. One that they drop is missing from its datagram.
+pub fn judge_fragment(held: &Held, frame: &[u8], context: &Context<'_>, out: &mut Judged) -> Answer {
+    out.clear();
+    let Some(signatures) = &context.rules.signatures else { return Answer::Release };
+    (out.walk, _) = dropgate_xdp::read(frame);
+    watch::fragment(held, frame, signatures, context.now_ns, out)
+}
+
 impl Judged {
     /// Empty, for the next packet.
     fn clear(&mut self) {

@@ -259,6 +259,26 @@ pub(super) fn alone(held: &Held, of: &Packet<'_>, signatures: &Signatures, now_n
     }
 }
 
+/// Asks the rules about a fragment, which is none of its flow's either.
+pub(super) fn fragment(held: &Held, frame: &[u8], signatures: &Signatures, now_ns: u64, out: &mut Judged) -> Answer {
+    let walk = &out.walk;
+    let (start, end) = (usize::from(walk.l3), usize::from(walk.l3) + usize::from(walk.ip_len));
+    let headers_end = end.saturating_sub(usize::from(walk.fragment_len)).max(start);
+    let packet = subject::Packet {
+        source_port: 0,
+        destination_port: 0,
+        network: frame.get(start..headers_end).unwrap_or_default(),
+        ..headers(walk, Direction::numbered(held.direction))
+    };
+    let subject = Subject { now_ns, packet, flow: None, stream: None, transactions: &[] };
+    let Watched { alerts, scratch, outcome, .. } = &mut out.watched;
+    signatures.ruleset.inspect(&subject, &mut FlowState::default(), &signatures.shared, scratch, outcome);
+    let blocked = matches!(outcome.verdict, Verdict::Drop(_) | Verdict::Reject(..));
+    let told = outcome.alerts.drain(..).filter(|alert| !alert.silent);
+    alerts.extend(told.map(|alert| Alerted { blocked, ..Alerted::of_packet(alert.rule, packet.direction) }));
+    if blocked { Answer::Drop(Reason::signature) } else { Answer::Release }
+}
+
 /// The flow has ended: what was not complete is, and is asked about and told of. Its packets are gone, so nothing can be done
 /// about them. `None`: there is nothing to tell; else the packet of which it is told.
 pub fn finish(talk: &mut Talk, signatures: &Signatures, now_ns: u64, out: &mut Watched) -> Option<Arc<About>> {

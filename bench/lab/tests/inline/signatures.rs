@@ -194,7 +194,7 @@ fn connections_that_are_not_opened() {
 fn what_is_malformed_is_told_of() {
     let rules = "alert pkthdr any any -> any any (msg:\"a header\"; decode-event:tcp.hlen_too_small; sid:21;)\n\
         alert pkthdr any any -> any any (msg:\"an overlap\"; decode-event:ipv4.frag_overlap; sid:22;)\n";
-    let lines = lines(&["own.rules"]) + "\n[fragments]\nudp = \"track\"\n";
+    let lines = lines(&["own.rules"]) + "\n[fragments]\nudp = \"track\"\n[timeouts]\nfragment = \"1s\"\n";
     let wire = Wire::with_files(&policies::office(Kind::Route, &lines), &[("own.rules", rules)]);
     let path = Path::new(OFFICE, SERVER, (4_000, 80));
     let mark = wire.daemon.events.mark();
@@ -288,4 +288,25 @@ fn a_push_of_other_rules() {
     assert_eq!(refused.status.and_then(|status| status.code()), Some(1), "{refused:?}");
     assert!(refused.stderr.contains("none.rules"), "{refused:?}");
     fails(&lab.office, &format!("curl -s -m 1 http://{SERVER}/worse"));
+}
+
+/// A rule about fragments is asked of each by itself; of a datagram that lacks one nothing arrives.
+#[test]
+fn fragments_by_themselves() {
+    let lab = with_servers(Kind::Route);
+    let rules = "alert udp any any -> any any (msg:\"one\"; fragbits:M; sid:1;)\n\
+        drop ip any any -> any any (msg:\"a part\"; fragoffset:>180; sid:2;)\n";
+    lab.write("own.rules", rules).unwrap();
+    let policy = policies::office(Kind::Route, &lines(&["own.rules"]))
+        + "\n[fragments]\nudp = \"track\"\n[timeouts]\nfragment = \"1s\"\n";
+    let daemon = Daemon::start(&lab, &policy.replace("mismatch = \"drop\"", "mismatch = \"alert\""));
+    let mark = daemon.events.mark();
+    let client = lab.office.enter(|| UdpSocket::bind((OFFICE, 4053)).unwrap()).unwrap();
+    client.send_to(&[7; 2000], (SERVER, 53)).unwrap();
+    let first = alert(&daemon, mark, 1);
+    assert_eq!((&first["proto"], &first["alert"]["action"]), (&"UDP".into(), &"allowed".into()));
+    assert_eq!(alert(&daemon, mark, 2)["alert"]["action"], "blocked");
+    daemon.events.dropped(mark, OFFICE, SERVER, "signature");
+    // what waits for the other one ends at its time
+    daemon.events.dropped(mark, OFFICE, SERVER, "datagram_incomplete");
 }

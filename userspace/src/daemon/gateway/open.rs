@@ -8,7 +8,7 @@ use super::{Gateway, GatewayError, fault};
 use crate::{
     daemon::{
         attach::Attached,
-        links::Links,
+        links::{Changed, Links},
         place::{self, Place},
         state::State,
     },
@@ -64,7 +64,7 @@ impl Gateway {
         }
         let generation = slots.generation().max(kept.as_ref().map_or(0, |state| state.generation));
         let ids = kept.map(|state| state.ids).unwrap_or_default();
-        let links = if adopted { Links::read(&place.links()) } else { Links::default() };
+        let links = if adopted { Links::resume(Changed::read(&place.links())) } else { Links::default() };
         Ok(Self {
             links,
             place,

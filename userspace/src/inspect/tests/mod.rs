@@ -1,6 +1,7 @@
 //! Whole flows, packet by packet, as the inspector is given them.
 
 mod datagrams;
+mod fragments;
 mod leaving;
 mod proxy;
 mod recall;

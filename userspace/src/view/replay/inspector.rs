@@ -98,6 +98,9 @@ impl Inspector {
             // what comes behind it is not the flow's beginning
             subject(&mut self.flows, held, outside.now_ns);
         }
+        if self.fragment(held, frame, origin, outside) != Answer::Release {
+            return;
+        }
         let (time, mut ended) = ((outside.now_ns, outside.rules.fragments), Vec::new());
         let whole = self.defragment.take((held, frame), origin, time, &mut ended);
         self.ended(ended, outside);
@@ -132,6 +135,33 @@ impl Inspector {
             self.explained = judged.watched.explained.take();
         }
         outside.watched(&about, &mut judged.watched, &mut self.limited);
+    }
+
+    /// Judges a fragment by itself.
+    fn fragment<J: Judge>(
+        &mut self,
+        held: &Held,
+        frame: &[u8],
+        origin: u64,
+        outside: &mut Outside<'_, '_, J>,
+    ) -> Answer {
+        let context = Context {
+            rules: outside.rules,
+            peers: &self.peers,
+            full: false,
+            now_ns: outside.now_ns,
+            unix_s: outside.clock.unix_s(outside.now_ns),
+        };
+        let answer = inspect::judge_fragment(held, frame, &context, &mut self.judged);
+        if self.judged.tells() {
+            self.judged.walk.port = origin;
+            let about = self.judged.about(held, frame, Arc::default(), answer, outside.rules);
+            outside.watched(&about, &mut self.judged.watched, &mut self.limited);
+        }
+        if let Answer::Drop(reason) = answer {
+            self.ended(vec![Ended { held: *held, frame: frame.into(), reason, at_fault: false }], outside);
+        }
+        answer
     }
 
     /// Judges a packet that came in `parts`.
