@@ -64,11 +64,12 @@ fn add(draft: &mut Draft<'_>, value: &Value<'_>, transform: Transform) -> Done {
     if sticky.transforms.len() >= MAX_TRANSFORMS {
         return Err(Mistake::new(&codes::TOO_LONG, format!("more than {MAX_TRANSFORMS} transforms of one buffer")));
     }
-    if sticky.list.is_some() {
+    if sticky.list.take().is_some() && !sticky.transforms.is_empty() {
         let message = format!("`{}` stands behind what is looked for in `{}`", value.keyword, sticky.keyword);
         let help = "a transform stands directly behind its buffer, which can be selected once more";
         return Err(Mistake::new(&codes::CONFLICT, message).help(help));
     }
+    // what was looked for before was looked for in the buffer as it was
     sticky.transforms.push(transform);
     Ok(())
 }
