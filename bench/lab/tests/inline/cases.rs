@@ -118,7 +118,7 @@ pub fn packets(cable: &Cable, tags: &[u16], path: Path) -> Vec<Case> {
     cases.extend(fragments(path).into_iter().map(|(name, steps)| {
         let step = |(reason, packet): (&'static str, Vec<u8>)| Step {
             frame: cable.typed(tags, ethertype, &packet),
-            passes: !matches!(reason, "not_allowed" | "fragment_of_dropped"),
+            passes: matches!(reason, "allowed" | "fragment_tracked" | "fragment_passed"),
             reason,
             besides: None,
         };
@@ -166,6 +166,7 @@ fn both(path: Path) -> Vec<(&'static str, Vec<u8>)> {
         ("udp_bad_length", with(path.udp(b"shorter"), l4 + 4, &[0, 14])),
         ("udp_bad_length", with(path.udp(b"too short"), l4 + 4, &[0, 7])),
         ("icmp_truncated", path.packet(icmp, &[if v6 { 128 } else { 8 }, 0, 0, 0])),
+        ("icmp_other_version", path.packet(if v6 { ICMP } else { ICMPV6 }, &[0; 8])),
         ("sctp_truncated", path.packet(SCTP, &[0x10; 11])),
         ("tcp_flags_none", segment(0)),
         ("tcp_flags_all", segment(0x3f)),
@@ -257,17 +258,46 @@ fn fragments(path: Path) -> Vec<(&'static str, Vec<(&'static str, Vec<u8>)>)> {
     let v6 = path.from.is_ipv6();
     let (protocol, asks) = if v6 { (ICMPV6, 128) } else { (ICMP, 8) };
     let id = path.ports.0;
-    let [high, low] = id.to_be_bytes();
-    let echo = path.icmp(&[&[asks, 0, 0, 0, high, low, 0, 1], &[7; 40][..]].concat());
-    let echo = &echo[if v6 { 40 } else { 20 }..];
+    let echo = |id: u16| {
+        let [high, low] = id.to_be_bytes();
+        let echo = path.icmp(&[&[asks, 0, 0, 0, high, low, 0, 1], &[7; 40][..]].concat());
+        echo[if v6 { 40 } else { 20 }..].to_vec()
+    };
+    let begins = |id: u16| ("allowed", path.fragment(id, protocol, 0, true, &echo(id)[..24]));
+    let goes_on = |reason: &'static str, id: u16, offset: u16, more: bool, bytes: usize| {
+        (reason, path.fragment(id, protocol, offset, more, &[7; 40][..bytes]))
+    };
     let denied = Path { ports: (id, 81), ..path }.tcp(SYN, 1, 0);
     let denied = [&denied[if v6 { 40 } else { 20 }..], &[0; 4]].concat();
+    // in IPv6 a later one may name any protocol, so that none passes where others are tracked
+    let passed = if v6 { "fragment_first_missing" } else { "fragment_passed" };
     vec![
         (
             "a datagram that is tracked",
+            vec![begins(id), ("fragment_tracked", path.fragment(id, protocol, 3, false, &echo(id)[24..]))],
+        ),
+        (
+            "a datagram of which one part comes twice",
             vec![
-                ("allowed", path.fragment(id, protocol, 0, true, &echo[..24])),
-                ("fragment_tracked", path.fragment(id, protocol, 3, false, &echo[24..])),
+                begins(id + 3),
+                goes_on("fragment_tracked", id + 3, 3, true, 8),
+                goes_on("fragment_repeated", id + 3, 3, true, 8),
+            ],
+        ),
+        (
+            "a datagram with an overlap",
+            vec![
+                begins(id + 4),
+                goes_on("datagram_overlap", id + 4, 2, true, 16),
+                goes_on("datagram_overlap", id + 4, 3, true, 8),
+            ],
+        ),
+        (
+            "a datagram with something behind its end",
+            vec![
+                begins(id + 5),
+                goes_on("fragment_tracked", id + 5, 5, false, 8),
+                goes_on("datagram_length", id + 5, 6, true, 8),
             ],
         ),
         (
@@ -277,6 +307,6 @@ fn fragments(path: Path) -> Vec<(&'static str, Vec<(&'static str, Vec<u8>)>)> {
                 ("fragment_of_dropped", path.fragment(id + 1, TCP, 3, false, &[1; 16])),
             ],
         ),
-        ("a fragment of what passes", vec![("fragment_passed", path.fragment(id + 2, 47, 5, false, &[1; 16]))]),
+        ("a fragment of what passes", vec![(passed, path.fragment(id + 2, 47, 5, false, &[1; 16]))]),
     ]
 }
