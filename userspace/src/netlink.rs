@@ -138,6 +138,9 @@ fn interface(link: &LinkMessage) -> (String, Interface) {
             LinkAttribute::IfName(given) => name.clone_from(given),
             LinkAttribute::Link(index) => parent = Some(*index),
             LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
+            LinkAttribute::Address(address) => {
+                interface.mac = address.as_slice().try_into().unwrap_or_default();
+            }
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
                     if let LinkInfo::Data(InfoData::Vlan(vlan)) = info {

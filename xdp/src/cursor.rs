@@ -1,5 +1,8 @@
 //! The frame as the stages see it: the same for XDP, for tcx and, in unit tests, for plain bytes.
 
+#[cfg(target_arch = "bpf")]
+use crate::forward::Route;
+
 /// A frame that starts at its Ethernet header.
 #[allow(clippy::len_without_is_empty, reason = "no frame is empty")]
 pub trait Frame {
@@ -33,6 +36,14 @@ pub trait Frame {
 
     /// The receive queue that it came in by.
     fn queue(&self) -> u32;
+
+    /// Whether it can be sent from here: see [`crate::forward`].
+    #[cfg(target_arch = "bpf")]
+    const FORWARDS: bool;
+
+    /// Asks the kernel's routes; whether it can be sent as they say.
+    #[cfg(target_arch = "bpf")]
+    fn route(&self, route: &mut Route) -> bool;
 }
 
 /// Headers start within this many bytes; it bounds every offset for the verifier.
@@ -57,11 +68,14 @@ mod kernel {
     use core::mem::{MaybeUninit, size_of};
 
     use super::{Frame, WINDOW};
+    use crate::forward::{self, Route};
 
     /// A frame in XDP. Headers are read from the linear part; only lengths look at what lies in further buffers.
     pub struct Xdp<'a>(pub &'a XdpContext);
 
     impl Frame for Xdp<'_> {
+        const FORWARDS: bool = true;
+
         #[inline(always)]
         fn read<T: Copy>(&self, offset: usize) -> Option<T> {
             if offset > WINDOW {
@@ -122,12 +136,21 @@ mod kernel {
             // SAFETY: a live XDP context.
             unsafe { (*self.0.ctx).rx_queue_index }
         }
+
+        #[inline(always)]
+        fn route(&self, route: &mut Route) -> bool {
+            // in further buffers not every driver can send it
+            let whole = self.0.data() + self.len() as usize <= self.0.data_end();
+            whole && forward::look_up(self.0, route)
+        }
     }
 
     /// A packet in tcx.
     pub struct Skb<'a>(pub &'a TcContext);
 
     impl Frame for Skb<'_> {
+        const FORWARDS: bool = false;
+
         #[inline(always)]
         fn read<T: Copy>(&self, offset: usize) -> Option<T> {
             if offset > WINDOW {
@@ -187,6 +210,11 @@ mod kernel {
         #[inline(always)]
         fn queue(&self) -> u32 {
             0
+        }
+
+        #[inline(always)]
+        fn route(&self, _: &mut Route) -> bool {
+            false
         }
     }
 }

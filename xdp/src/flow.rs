@@ -29,6 +29,8 @@ use crate::{
     table, zone,
 };
 
+/// A packet of each flow goes by the kernel every 2^13 ticks, 8.6 s: see [`crate::forward`].
+const KERNEL_SHIFT: u32 = 13;
 /// [`Flow::drop_reason`] of a flow that a later policy does not allow.
 const REVOKED: u8 = Reason::flow_revoked.0 as u8;
 
@@ -89,6 +91,9 @@ pub fn flow<F: Frame>(
         tracking::tcp(walk, flow, settings);
     } else if walk.direction == 1 && flow.flags & flag::ESTABLISHED == 0 {
         reply(walk, flow, settings);
+    }
+    if walk.found == found::HIT && (now ^ flow.last_seen) >> KERNEL_SHIFT != 0 {
+        walk.found = found::DUE;
     }
     flow.last_seen = now;
     if content::first_look(walk) {

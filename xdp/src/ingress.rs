@@ -68,6 +68,13 @@ fn goes_on_untagged(walk: &mut Walk, settings: &Settings, ifindex: u32) -> Step 
     goes_on(walk, settings, found)
 }
 
+/// The hardware address of the interface where a packet came in; `None`: it has none that is known.
+#[inline(always)]
+pub fn mac(walk: &Walk) -> Option<[u16; 3]> {
+    let side = side_of(walk, &PortKey { ifindex: walk.port as u32, outer: walk.vlan[0], inner: walk.vlan[1] })?;
+    (side.mac != [0; 3]).then_some(side.mac)
+}
+
 /// What lies at a port. Most packets of a CPU come by few ports, so it keeps the last answers with the generation that
 /// gave them; a commit, whose generation is always another, leaves none of them valid.
 #[inline(always)]

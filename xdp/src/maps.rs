@@ -4,7 +4,7 @@
 //! look-up. Sizes here are templates; the loader sets the real ones.
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, XskMap},
+    btf_maps::{Array, ArrayOfMaps, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, XskMap},
     macros::btf_map,
 };
 use dropgate_abi::{
@@ -25,7 +25,7 @@ use dropgate_abi::{
     walk::Walk,
 };
 
-use crate::{datagram::BEHIND, policy::Query};
+use crate::{datagram::BEHIND, forward::Route, policy::Query};
 
 /// `BPF_F_MMAPABLE`: userspace reads and fills these without a system call an entry.
 const MMAPABLE: usize = 1 << 10;
@@ -99,6 +99,11 @@ pub static ASKED: LruHashMap<Asked, u64, 4096> = LruHashMap::new();
 /// Flows that others have announced. The inspector writes, the policy stage reads. The oldest make room.
 #[btf_map]
 pub static RELATED: LruHashMap<RelatedKey, Related, MAX_RELATED> = LruHashMap::new();
+
+/// Interfaces by which packets may leave that are forwarded here: sides whose drivers can send what XDP gives them. Daemon writes.
+/// By any other: they go by the kernel.
+#[btf_map]
+pub static FORWARD: DevMapHash<1024> = DevMapHash::new();
 
 /// What devices have to do with holding, by interface index. Daemon writes. A packet to be held elsewhere: `inspector_absent`.
 #[btf_map]
@@ -182,6 +187,8 @@ pub struct Scratch {
     pub said: [u8; SAID],
     pub said_len: u32,
     pub _pad: u32,
+    /// Where a packet leaves that is forwarded here: see [`crate::forward`].
+    pub route: Route,
     /// The payload of a datagram that rules may match: see [`crate::datagram`].
     pub payload: [u64; (ROOM + BEHIND) as usize / 8],
     /// A number on its way past the verifier: see [`crate::table`].

@@ -17,7 +17,7 @@ use dropgate_abi::{
 use crate::{
     anomaly, content,
     cursor::{Frame, Skb, Xdp},
-    flow, fragment, frame, hold, ingress,
+    flow, forward, fragment, frame, hold, ingress,
     maps::{CONTROL, SCRATCH, SETTINGS, clear},
     parse,
     policy::{self, Query},
@@ -36,7 +36,7 @@ const SWEEP_BUCKETS: u64 = 16;
 pub fn dropgate_ingress(ctx: XdpContext) -> u32 {
     let at = Hook { hook: hook::INGRESS, ifindex: ctx.ingress_ifindex() as u32, from_ifindex: 0 };
     match judge(&Xdp(&ctx), at) {
-        action::PASS => onward(),
+        action::PASS => onward(&ctx),
         action::HOLD => hold::came_in(&ctx),
         _ => xdp_action::XDP_DROP,
     }
@@ -44,13 +44,17 @@ pub fn dropgate_ingress(ctx: XdpContext) -> u32 {
 
 /// Lets a frame that passes go on: to the kernel, or by the interface that its walk has found.
 #[inline(always)]
-fn onward() -> u32 {
+fn onward(ctx: &XdpContext) -> u32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return xdp_action::XDP_DROP };
     // SAFETY: this CPU's own, for the time of this packet.
-    match unsafe { (*scratch).walk.onward } {
-        0 => xdp_action::XDP_PASS,
+    let (walk, route) = unsafe { (&(*scratch).walk, &(*scratch).route) };
+    match (walk.onward, walk.reason) {
+        (0, _) => xdp_action::XDP_PASS,
+        // where to has been said
+        (_, Reason::forwarded) if forward::rewrite(ctx, walk, route) => xdp_action::XDP_REDIRECT,
+        (_, Reason::forwarded) => xdp_action::XDP_DROP,
         // SAFETY: only what the helper says of this packet changes.
-        ifindex => unsafe { bpf_redirect(ifindex, 0) as u32 },
+        (ifindex, _) => unsafe { bpf_redirect(ifindex, 0) as u32 },
     }
 }
 
@@ -109,6 +113,7 @@ fn judge(frame: &impl Frame, at: Hook) -> u8 {
         Err(decision) => decision,
         Ok(()) => Decision::new(action::DROP, Reason::internal),
     };
+    let decision = forward::forward(frame, walk, settings, decision);
     if walk.family == 0 {
         walk.frame_len = frame.len();
     }

@@ -12,6 +12,8 @@ use std::{
 
 use super::{
     attach::{AttachError, Attached},
+    forward::Forward,
+    guard::Guard,
     links::Links,
     place::Place,
     ring::Word,
@@ -102,6 +104,10 @@ pub struct Gateway {
     pub(super) adopted: bool,
     /// What was changed about the links of a bridge.
     links: Links,
+    /// Interfaces by which packets are forwarded without the kernel's stack.
+    pub(super) forward: Forward,
+    /// What keeps interfaces without programs from forwarding.
+    pub(super) guard: Guard,
     /// Who inspects what is held; from the first policy on that asks for it.
     pub(super) holder: Option<Holder>,
     /// Where events go, once somebody writes them.
@@ -164,6 +170,12 @@ impl Gateway {
         let Some(current) = &self.current else { return Ok(()) };
         let (policy, environment) = (&current.policy, &current.environment);
         self.links.follow(policy, environment, &self.place.links()).map_err(fault("the links of the bridge"))
+    }
+
+    /// Sees to the interfaces by which packets are forwarded without the kernel's stack.
+    fn follow_forward(&mut self, policy: &Policy) -> Result<(), ObjectError> {
+        let wanted = policy.gateway.fast_forward;
+        self.forward.follow(&mut self.object, self.attached.interfaces().values().copied().filter(|_| wanted))
     }
 
     /// Whether an interface of the policy has come or has another index than the one with programs.
@@ -255,6 +267,8 @@ impl Gateway {
             .map_err(fault(format!("`{}`", self.place.pins.display())))?;
         self.write_down(&path, &policy, &environment, &image)?;
         self.links.follow(&policy, &environment, &self.place.links()).map_err(fault("the links of the bridge"))?;
+        self.follow_forward(&policy)?;
+        self.guard.follow(&policy, &environment, self.attached.interfaces());
         let rules = rules_pushed(self.current.as_ref().map(|current| &current.policy), &policy);
         self.current = Some(Current { path, policy, environment, image });
         Ok(Pushed {
@@ -317,6 +331,14 @@ impl Gateway {
     pub fn tick(&mut self, runs: u32) -> Result<(), ObjectError> {
         if let Some(holder) = &mut self.holder {
             holder.forget();
+        }
+        self.guard.tick();
+        if let Some(current) = &self.current
+            && current.policy.gateway.fast_forward
+            && self.forward.is_due()
+        {
+            let there = self.attached.interfaces().values().copied();
+            self.forward.follow(&mut self.object, there)?;
         }
         if let Some(control) = self.slots.control().at(0) {
             // SAFETY: inside the mapping; an aligned word.

@@ -4,6 +4,8 @@ pub mod attach;
 pub mod control;
 pub mod gateway;
 
+mod forward;
+mod guard;
 mod links;
 pub mod live;
 mod notes;

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::links::Changed;
+use super::{guard, links::Changed};
 use crate::{datapath::detach_link, hold};
 
 /// Where BPF file systems are mounted.
@@ -66,6 +66,7 @@ impl Place {
             hold::remove(index)?;
         }
         Changed::read(&self.links()).undo();
+        guard::remove();
         match fs::remove_dir_all(&self.run) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(enforced),

@@ -121,13 +121,15 @@ impl Gateway {
         let totals = self.totals(uptime_s, unwritten)?;
         let own = crate::events::stats_own(&totals, names);
         let there = self.attached.interfaces().iter().filter(|(name, index)| netlink::index(name) == Some(**index));
-        let attached = there.flat_map(|(interface, _)| {
+        let fast = self.current.as_ref().is_some_and(|current| current.policy.gateway.fast_forward);
+        let attached = there.flat_map(|(interface, index)| {
             [(program::INGRESS, "ingress", "native"), (program::EGRESS, "egress", "tcx")].map(|(name, hook, mode)| {
                 Attached {
                     interface: interface.clone(),
                     hook: hook.to_owned(),
                     mode: mode.to_owned(),
                     program_id: self.object.program_id(name).unwrap_or(0),
+                    fast_forward: (fast && name == program::EGRESS).then(|| self.forward.sends(*index)),
                 }
             })
         });
@@ -142,6 +144,7 @@ impl Gateway {
             kind: current.map(|current| current.policy.gateway.kind.to_string()).unwrap_or_default(),
             attached: attached.collect(),
             missing: self.missing(),
+            unguarded: self.guard.fault().map(str::to_owned),
             flows: totals.flows,
             flows_max: u64::from(self.object.sizes().flow_buckets) * dropgate_abi::flow::WAYS as u64,
             inspection: self.holder.as_ref().map(|holder| inspection(holder, &totals)),

@@ -30,6 +30,7 @@ pub const POLICY_MAPS: &[&str] = &[
     "DATAGRAMS",
     "LISTS",
     "CANDIDATES",
+    "FORWARD",
 ];
 
 /// Maps that the programs change, or that steer them. They outlive the daemon too.
@@ -186,6 +187,7 @@ impl Object {
             | Map::LruHashMap(data)
             | Map::ArrayOfMaps(data)
             | Map::RingBuf(data)
+            | Map::DevMapHash(data)
             | Map::XskMap(data) => Ok(data),
             _ => Err(missing()),
         }

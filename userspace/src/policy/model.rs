@@ -84,6 +84,8 @@ pub struct Gateway {
     pub quiet_chatter: bool,
     /// The gateway gets its outside addresses by DHCP.
     pub dhcp: bool,
+    /// Packets of settled flows are forwarded in the programs, without the kernel's stack.
+    pub fast_forward: bool,
 }
 
 /// `[zone.NAME]`.

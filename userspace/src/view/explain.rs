@@ -186,7 +186,7 @@ fn passed_on(stage: Stage, walk: &Walk, names: &Names) -> String {
         Stage::Flow => match walk.found {
             found::NOT_ASKED => "not asked",
             found::MISS => "belongs to no flow",
-            found::HIT => "belongs to a live flow",
+            found::HIT | found::DUE => "belongs to a live flow",
             found::OLDER => "belongs to a flow of an older generation: judged again",
             found::REUSED => "the tuple of a closed flow, used again",
             _ => "an answer this version does not know",
@@ -205,7 +205,16 @@ fn passed_on(stage: Stage, walk: &Walk, names: &Names) -> String {
         }
         Stage::State => if walk.flow_id != 0 { "keeps a flow" } else { "nothing to keep" }.into(),
         Stage::Content => "not inspected".into(),
-        Stage::Verdict => format!("{} ({})", verdict(walk), walk.reason.name()),
+        Stage::Verdict => format!("{} ({}){}", verdict(walk), walk.reason.name(), onward(walk, names)),
+    }
+}
+
+/// Where a packet goes on that passes, if the programs say so.
+fn onward(walk: &Walk, names: &Names) -> String {
+    let name = |index: u32| names.interface(index).unwrap_or_else(|| format!("interface {index}").into());
+    match (walk.action, walk.onward) {
+        (action::PASS | action::HOLD, index) if index != 0 => format!(", goes on by `{}`", name(index)),
+        _ => String::new(),
     }
 }
 

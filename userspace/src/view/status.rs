@@ -21,6 +21,9 @@ pub struct Status {
     pub attached: Vec<Attached>,
     /// Interfaces of the policy without programs: they are not there, or take none.
     pub missing: Vec<String>,
+    /// Why nftables does not keep interfaces without programs from forwarding; `None`: it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unguarded: Option<String>,
     pub flows: u64,
     pub flows_max: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,6 +117,9 @@ pub struct Attached {
     /// `native`, `tcx`.
     pub mode: String,
     pub program_id: u32,
+    /// Where the policy wants it, of the egress: whether settled flows are forwarded by it without the kernel's stack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fast_forward: Option<bool>,
 }
 
 /// Status as text. `reasons`: at most this many reasons and services, the busiest first.
@@ -124,6 +130,9 @@ pub fn human(status: &Status, most: usize) -> String {
     line("state", format!("{}{pid}", status.state));
     line("version", status.version.clone());
     line("policy", format!("{}, generation {}, kind {}", text::clean(&status.policy), status.generation, status.kind));
+    if let Some(why) = &status.unguarded {
+        line("unguarded", format!("interfaces that return, until programs are on them: {}", text::clean(why)));
+    }
     let share = status.flows.saturating_mul(100).checked_div(status.flows_max).unwrap_or(0);
     line("flows", format!("{} of {} ({share} %)", status.flows, status.flows_max));
     if let Some(done) = &status.inspection {
@@ -181,12 +190,18 @@ pub fn human(status: &Status, most: usize) -> String {
         format!("{} suppressed, {} lost, {} unwritten", own.events_suppressed, own.events_lost, own.events_unwritten),
     );
     out.push('\n');
-    let mut table = Table::new(&["interface", "hook", "mode", ">program"]);
+    let mut table = Table::new(&["interface", "hook", "mode", ">program", ""]);
     for at in &status.attached {
-        table.row([text::clean(&at.interface), at.hook.clone(), at.mode.clone(), at.program_id.to_string()]);
+        let forwards = match at.fast_forward {
+            None => "",
+            Some(true) => "forwarded to",
+            Some(false) => "by the kernel: its driver cannot send from XDP",
+        };
+        let id = at.program_id.to_string();
+        table.row([text::clean(&at.interface), at.hook.clone(), at.mode.clone(), id, forwards.to_owned()]);
     }
     for name in &status.missing {
-        table.row([text::clean(name), "missing".to_owned(), String::new(), String::new()]);
+        table.row([text::clean(name), "missing".to_owned(), String::new(), String::new(), String::new()]);
     }
     if table.is_empty() {
         out.push_str("nothing is attached\n");

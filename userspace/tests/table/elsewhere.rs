@@ -13,6 +13,7 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("ttl_zero", "noted, no verdict; the line of its name passes"),
     ("tcp_syn_flood", "userspace: unit tests of reassembly"),
     ("bridge_peer_absent", "the namespace test `a_side_goes_and_returns`"),
+    ("forwarded", "needs routes and neighbours; the namespace tests of `forwarded.rs`"),
     ("routed", "here, in `a_gateway_that_routes_judges_once`"),
     ("translated", "here, in `a_gateway_that_masquerades`"),
     ("flow_revoked", "here, in `a_service_taken_away`"),

@@ -55,7 +55,9 @@ pub struct Side {
     pub peer: u32,
     /// What flows seen at this side have in common with no others of the same addresses and ports: see [`crate::tuple::realm`].
     pub realm: u16,
-    pub _pad: u16,
+    /// The interface's hardware address, as it stands in frames to it; zero: not needed, or there is none.
+    pub mac: [u16; 3],
+    pub _pad: u32,
 }
 
 /// Values of [`Side::kind`], bits of [`Side::flags`].
@@ -350,6 +352,8 @@ pub mod setting {
     pub const OPENINGS: u32 = 1024;
     /// There are rules, and `DATAGRAMS` says what they can match.
     pub const DATAGRAMS: u32 = 2048;
+    /// Packets of settled flows are forwarded where they come in.
+    pub const FAST_FORWARD: u32 = 4096;
 }
 
 /// Classes of fragments: index into [`Settings::fragments`].
@@ -397,7 +401,7 @@ pub mod zone {
 
 plain!(
     PortKey = 8,
-    Side = 16,
+    Side = 24,
     PrefixKey = 20,
     TrieKey = 24,
     ServiceKey = 8,

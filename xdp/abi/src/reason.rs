@@ -180,6 +180,7 @@ reasons! {
     103 icmp_error               Flow Pass "" "an ICMP error about a packet of a known flow"
     104 icmp_error_unrelated     Flow Drop "" "an ICMP error about no known flow"
     105 icmp_error_malformed     Flow AnomalyDrop "" "an ICMP error whose quoted packet is cut short or unreadable"
+    106 forwarded                Flow Pass "" "part of a flow that was allowed, and forwarded without the kernel's stack"
 
     110 source_not_in_zone       Zone AnomalyDrop "" "a source that cannot be where the packet came in"
     111 source_is_self           Zone AnomalyDrop "" "the gateway's own address as source of a packet that came in"

@@ -156,6 +156,8 @@ pub mod found {
     pub const OLDER: u8 = 3;
     /// A closed flow whose tuple is used again.
     pub const REUSED: u8 = 4;
+    /// As [`HIT`], and for the first time in a while: it goes by the kernel even where others are forwarded without.
+    pub const DUE: u8 = 5;
 }
 
 /// Values of [`Walk::action`].

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use dropgate_lab::{Gateway, Kind, Lab, address::*, run, wait_until};
+use dropgate_lab::{Gateway, Kind, Lab, RawSocket, address::*, run, wait_until};
 
 use crate::{
     daemon::{Daemon, program},
+    frames::{Cable, Path},
     policies,
     traffic::*,
 };
@@ -82,4 +83,63 @@ fn a_push_may_name_what_is_not_there_yet() {
     let human = daemon.call(&["status"]).stdout;
     assert!(human.lines().any(|line| line.split_whitespace().eq(["lan7", "missing"])), "{human}");
     assert!(reaches(&lab, 80) && !reaches(&lab, 8088));
+}
+
+/// Packets that nftables has dropped at interfaces without programs, by the name of its chain.
+fn guarded(lab: &Gateway, chain: &str) -> u64 {
+    let listed = works(&lab.gw, &format!("nft list chain inet dropgate {chain}"));
+    listed.split("counter packets ").skip(1).filter_map(|part| part.split(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+/// Sends what no line allows as fast as it goes, while `lan0` goes and returns; what of it arrives. `there`: whether it is to work.
+fn flood(lab: &Gateway, servers: &RawSocket) -> usize {
+    plug_in(lab);
+    works(&lab.office, "ethtool -K eth0 gro on");
+    let office = RawSocket::open(&lab.office, "eth0").unwrap();
+    let cable = Cable::new(lab, &lab.office, "lan0");
+    let frame = cable.frame(&Path::new(OFFICE, SERVER, (4000, 9999)).udp(b"what no line allows"));
+    for _ in 0..3000 {
+        let _ = office.send(&frame);
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    let mut arrived = 0;
+    while servers.receive(Duration::from_millis(300), |got| got.ends_with(b"what no line allows")).unwrap().is_some() {
+        arrived += 1;
+    }
+    arrived
+}
+
+/// Until programs are on an interface that has returned nothing is forwarded by it: not for a moment, and not while no daemon runs.
+#[test]
+fn what_returns_forwards_nothing_unjudged() {
+    let mut lab = Lab::gateway(Kind::Route).unwrap();
+    lab.start_servers().unwrap();
+    let mut daemon = Daemon::start(&lab, &policies::office(Kind::Route, WEB));
+    let servers = RawSocket::open(&lab.servers, "eth0").unwrap();
+    assert!(reaches(&lab, 80));
+    // a daemon that sees it come
+    lab.gw.ip("link del lan0").unwrap();
+    wait_until("word of its end", LIMIT, || Ok(missing(&daemon) == ["lan0"])).unwrap();
+    assert_eq!(flood(&lab, &servers), 0);
+    wait_until("what is allowed", LIMIT, || Ok(reaches(&lab, 80))).unwrap();
+    // somebody takes all tables away
+    works(&lab.gw, "nft flush ruleset");
+    let there = || Ok(client(&lab.gw, "nft list table inet dropgate").success());
+    wait_until("the table", Duration::from_secs(20), there).unwrap();
+    // and one that is no more
+    daemon.kill();
+    lab.gw.ip("link del lan0").unwrap();
+    assert_eq!(flood(&lab, &servers), 0);
+    assert!(guarded(&lab, "forward") >= 1000);
+    // nor does the gateway itself answer there, or send
+    fails(&lab.office, &format!("ping -c 1 -W 1 {GW_OFFICE}"));
+    assert!(guarded(&lab, "input") > 0);
+    assert!(!reaches(&lab, 80));
+    // what has its programs goes on: the servers still get no answer from `iot` but for its own reason
+    daemon.restart();
+    wait_until("what is allowed", LIMIT, || Ok(reaches(&lab, 80))).unwrap();
+    assert!(!reaches(&lab, 8088));
+    daemon.detach();
+    assert!(!client(&lab.gw, "nft list table inet dropgate").success());
+    assert!(reaches(&lab, 8088));
 }

@@ -18,6 +18,7 @@ mod dhcp;
 mod evasion;
 mod events;
 mod first_attach;
+mod forwarded;
 mod fragmented;
 mod frames;
 mod full;

@@ -8,6 +8,8 @@ use super::{Gateway, GatewayError, fault};
 use crate::{
     daemon::{
         attach::Attached,
+        forward::Forward,
+        guard::Guard,
         links::{Changed, Links},
         place::{self, Place},
         state::State,
@@ -67,6 +69,8 @@ impl Gateway {
         let links = if adopted { Links::resume(Changed::read(&place.links())) } else { Links::default() };
         Ok(Self {
             links,
+            forward: Forward::default(),
+            guard: Guard::default(),
             place,
             object,
             slots,

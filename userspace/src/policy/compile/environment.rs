@@ -26,6 +26,8 @@ pub struct Interface {
     pub vlan_of: Option<(u32, u16)>,
     /// Longest packet, bytes.
     pub mtu: u32,
+    /// Hardware address; zero: none of Ethernet.
+    pub mac: [u8; 6],
 }
 
 impl Environment {

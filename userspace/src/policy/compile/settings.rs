@@ -19,6 +19,7 @@ pub fn settings(policy: &Policy) -> abi::Settings {
     let mut flags = 0;
     flags |= if gateway.drop_unsolicited { setting::DROP_UNSOLICITED } else { 0 };
     flags |= if gateway.quiet_chatter { setting::QUIET_CHATTER } else { 0 };
+    flags |= if gateway.fast_forward { setting::FAST_FORWARD } else { 0 };
     for (answer, flag) in [
         (policy.failure.inspector, setting::OPEN_INSPECTOR),
         (policy.failure.credits, setting::OPEN_CREDITS),

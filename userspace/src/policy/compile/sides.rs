@@ -210,6 +210,14 @@ pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: 
     for port in beyond.into_iter().filter(|(index, ..)| outside.contains(index)) {
         ports.entry(port).or_default();
     }
+    let macs: BTreeMap<u32, [u8; 6]> =
+        environment.interfaces.values().map(|interface| (interface.index, interface.mac)).collect();
+    let mac = |ifindex: u32| match macs.get(&ifindex) {
+        Some([a, b, c, d, e, f]) if policy.gateway.fast_forward => {
+            [[*a, *b], [*c, *d], [*e, *f]].map(u16::from_ne_bytes)
+        }
+        _ => [0; 3],
+    };
     let all_own_fit = ports.len() * own.len() <= MAX_OWN;
     let mut found = Vec::new();
     for (((ifindex, outer, inner), here), scope) in ports.iter().zip(1..) {
@@ -254,7 +262,7 @@ pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: 
         let realm = if is_outside && policy.gateway.kind == Kind::Masquerade { realm::OUTSIDE } else { realm::INSIDE };
         found.push(PlacedSide {
             port: PortKey { ifindex: *ifindex, outer: *outer, inner: *inner },
-            side: Side { scope, fallback, kind, flags, peer: links.peer(*ifindex), realm, _pad: 0 },
+            side: Side { scope, fallback, kind, flags, peer: links.peer(*ifindex), realm, mac: mac(*ifindex), _pad: 0 },
             sources,
             link: links.name(port),
         });

@@ -66,6 +66,13 @@ impl Parser {
         let chatter = [("quiet", true), ("log", false)];
         let quiet_chatter = section.get("chatter").and_then(|value| self.choice(value, "answer", &chatter));
         let dhcp = section.get("dhcp").and_then(|value| self.boolean(value));
+        let fast_forward = section.get("fast_forward");
+        let at = fast_forward.as_ref().map(|value| value.span());
+        let fast_forward = fast_forward.and_then(|value| self.boolean(value)).unwrap_or(false);
+        if let (true, Some(Kind::Masquerade | Kind::Bridge), Some(at)) = (fast_forward, kind, &at) {
+            let message = "`fast_forward` on a gateway that does not route".to_owned();
+            self.add_expected(&codes::FAST_FORWARD, at.clone(), message, "`kind = \"route\"`");
+        }
         section.finish(self);
         Some(Gateway {
             kind: kind?,
@@ -82,6 +89,7 @@ impl Parser {
             drop_unsolicited: drop_unsolicited.unwrap_or(false),
             quiet_chatter: quiet_chatter.unwrap_or(true),
             dhcp: dhcp.unwrap_or(false),
+            fast_forward,
         })
     }
 
