@@ -1,6 +1,7 @@
 //! Results as Markdown for people and JSON for programs.
 
 use std::{
+    collections::BTreeMap,
     fmt::{self, Write as _},
     fs,
     path::Path,
@@ -12,8 +13,11 @@ use serde::Serialize;
 use crate::{
     forward::Forward,
     inspect::{Inspect, Row},
+    latency::{self, Latency},
     machine::Machine,
     packet::{Commit, Packet},
+    push::{self, Push},
+    scale::{self, Scale},
     signatures::{self, Signatures},
     stats::{Spread, Target},
 };
@@ -26,13 +30,27 @@ pub struct Report {
     pub packet: Option<Packet>,
     pub commit: Option<Commit>,
     pub forward: Option<Forward>,
+    pub latency: Option<Latency>,
+    pub push: Option<Push>,
+    pub scale: Option<Scale>,
     pub inspect: Option<Inspect>,
     pub signatures: Option<Signatures>,
 }
 
 impl Report {
     pub const fn new(machine: Machine, rounds: usize) -> Self {
-        Self { machine, rounds, packet: None, commit: None, forward: None, inspect: None, signatures: None }
+        Self {
+            machine,
+            rounds,
+            packet: None,
+            commit: None,
+            forward: None,
+            latency: None,
+            push: None,
+            scale: None,
+            inspect: None,
+            signatures: None,
+        }
     }
 
     /// Writes both files; returns the Markdown.
@@ -115,7 +133,17 @@ impl Report {
                     row.cores.median
                 )?;
             }
+            refused(&mut text, &forward.refused)?;
             targets(&mut text, &forward.targets)?;
+        }
+        if let Some(latency) = &self.latency {
+            latency::write(&mut text, latency)?;
+        }
+        if let Some(push) = &self.push {
+            push::write(&mut text, push)?;
+        }
+        if let Some(scale) = &self.scale {
+            scale::write(&mut text, scale)?;
         }
         if let Some(inspect) = &self.inspect {
             inspected(&mut text, inspect)?;
@@ -187,6 +215,18 @@ pub fn rows(text: &mut String, all: &[Row]) -> fmt::Result {
 
 fn spread(text: &mut String, name: &str, spread: &Spread) -> Result<()> {
     writeln!(text, "| {name} | {:.1} | {:.1} | {:.1} |", spread.min, spread.median, spread.max)?;
+    Ok(())
+}
+
+/// Kinds of gateway that were measured without Dropgate, and the first line of why.
+pub fn refused(text: &mut String, refused: &BTreeMap<&'static str, String>) -> fmt::Result {
+    for (kind, why) in refused {
+        writeln!(
+            text,
+            "\nWithout Dropgate, which refuses this policy: {kind} ({}).",
+            why.lines().next().unwrap_or("")
+        )?;
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! A byte that comes from a map never becomes a Rust enum: unknown values are numbers that nothing matches.
 #![no_std]
 
+pub mod blocklist;
 pub mod control;
 pub mod datagrams;
 pub mod event;
@@ -19,7 +20,7 @@ pub mod tuple;
 pub mod walk;
 
 /// Version of everything in this crate. A daemon refuses pinned maps of another version.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 
 /// Types whose every bit pattern is valid and that hold no padding.
 ///
