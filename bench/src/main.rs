@@ -1,9 +1,11 @@
 //! `cargo xtask bench`: cost per packet, commit times, and load scenarios through a gateway, beside peers in the same run.
 
+mod chart;
 mod cpu;
 mod daemon;
 mod forward;
 mod frames;
+mod history;
 mod inspect;
 mod latency;
 mod machine;
@@ -62,6 +64,9 @@ struct Arguments {
     /// Name of the result files.
     #[arg(long, default_value = "latest")]
     name: String,
+    /// Fail if a ratio is worse than in the last runs of this machine, beyond their spread.
+    #[arg(long)]
+    regressions_fail: bool,
     /// Where they go.
     #[arg(long, default_value = "bench/results")]
     out: PathBuf,
@@ -139,6 +144,11 @@ fn main() -> Result<()> {
     }
     let text = report.write(&arguments.out, &arguments.name)?;
     println!("{text}");
+    let run = history::Run::of(&report, &arguments.name);
+    let worse = run.regressions(&history::read(&arguments.out)?);
+    history::append(&arguments.out, &run)?;
+    worse.iter().for_each(|line| println!("{line}"));
+    ensure!(worse.is_empty() || !arguments.regressions_fail, "{} ratios are worse than before", worse.len());
     if let Some(push) = &report.push {
         ensure!(push.violations == 0, "{} probes were judged by a policy that was no longer in force", push.violations);
     }
