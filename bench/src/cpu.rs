@@ -48,6 +48,29 @@ pub fn memory(process: u32) -> Result<[u64; 2]> {
     both.map(|(own, all)| [own, all]).with_context(|| format!("`{path}` does not tell of memory"))
 }
 
+/// Memory of the kernel maps that a process has open, bytes (`memlock` in `/proc/PID/fdinfo`); each counts once.
+pub fn maps(process: u32) -> Result<u64> {
+    let path = format!("/proc/{process}/fdinfo");
+    let mut seen = std::collections::BTreeMap::new();
+    for descriptor in numbered(Path::new(&path)).with_context(|| format!("reading `{path}`"))? {
+        // it may be closed while it is looked at
+        let text = fs::read_to_string(&descriptor).unwrap_or_default();
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse::<u64>().ok();
+        if let (Some(id), Some(bytes)) = (field("map_id:"), field("memlock:")) {
+            seen.insert(id, bytes);
+        }
+    }
+    Ok(seen.values().sum())
+}
+
+/// Memory that the machine has to give, bytes.
+pub fn available() -> Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo").context("reading `/proc/meminfo`")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    Ok(kib.context("`/proc/meminfo` does not tell of memory")? << 10)
+}
+
 fn is_softirq(name: &str) -> bool {
     name.starts_with("ksoftirqd/")
 }

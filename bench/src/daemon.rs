@@ -2,11 +2,16 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use dropgate::daemon::{
+    control::{self, Request},
+    place::Place,
+};
 use dropgate_lab::{Gateway, run, wait_until};
 use serde_json::Value;
 
@@ -59,6 +64,18 @@ impl Daemon {
         let finished = run(command.arg("apply").arg(&self.policy).arg("--json"), LIMIT)?;
         ensure!(finished.success(), "`dropgate apply`: {}{}", finished.stdout, finished.stderr);
         serde_json::from_str(&finished.stdout).context("what `dropgate apply --json` says")
+    }
+
+    /// Puts a policy in force over the control socket, as `dropgate apply` does; what the daemon answers.
+    pub fn push(&self, lab: &Gateway, policy: &Path) -> Result<Value> {
+        // `Place::here` is for a process in the gateway's namespace
+        let namespace = fs::metadata(lab.gw.path()).context("the gateway's namespace")?.ino();
+        let run = PathBuf::from(format!("/run/dropgate/net-{namespace}"));
+        let socket = Place { pins: PathBuf::new(), run }.socket();
+        let answer = control::ask(&socket, &Request::Apply { path: policy.to_owned() })
+            .context("asking the daemon to apply a policy")?;
+        ensure!(answer.done, "the daemon refused a policy: {}", answer.error);
+        Ok(answer.answer)
     }
 
     /// What `dropgate status --json` says.

@@ -1,19 +1,25 @@
 //! `cargo xtask bench`: cost per packet, commit times, and load scenarios through a gateway, beside peers in the same run.
 
+mod chart;
 mod cpu;
 mod daemon;
 mod forward;
 mod frames;
+mod history;
 mod inspect;
+mod latency;
 mod machine;
 mod packet;
+mod probe;
+mod push;
 mod report;
+mod scale;
 mod signatures;
 mod stats;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
 
 /// The daemon's.
@@ -25,7 +31,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "cargo xtask bench")]
 struct Arguments {
     /// What to measure.
-    #[arg(value_enum, default_values_t = [Part::Packet, Part::Commit, Part::Forward, Part::Inspect, Part::Signatures])]
+    #[arg(value_enum, default_values_t = [Part::Packet, Part::Commit, Part::Forward, Part::Latency, Part::Push, Part::Scale, Part::Inspect, Part::Signatures])]
     parts: Vec<Part>,
     /// Rounds; in each, every case runs once, so that what disturbs the machine disturbs all alike.
     #[arg(long, default_value_t = 9)]
@@ -34,7 +40,16 @@ struct Arguments {
     /// of the rounds.
     #[arg(long, default_value_t = 0.5)]
     seconds: f64,
-    /// Only scenarios and loads whose names hold this.
+    /// Pushes under load. Ten thousand take some minutes.
+    #[arg(long, default_value_t = 1000)]
+    pushes: usize,
+    /// Blocked prefixes of each family in the policy at the limit.
+    #[arg(long, default_value_t = 1_000_000)]
+    blocked: usize,
+    /// Few and short rounds, for a look: one round of everything, 100 pushes.
+    #[arg(long)]
+    quick: bool,
+    /// Only scenarios and loads whose names hold this; of forwarding and latency, kinds of gateway too.
     #[arg(long)]
     scenario: Option<String>,
     /// Of the inspected gateway, only the contender of this name, beside the kernel alone; for profiles.
@@ -49,6 +64,9 @@ struct Arguments {
     /// Name of the result files.
     #[arg(long, default_value = "latest")]
     name: String,
+    /// Fail if a ratio is worse than in the last runs of this machine, beyond their spread.
+    #[arg(long)]
+    regressions_fail: bool,
     /// Where they go.
     #[arg(long, default_value = "bench/results")]
     out: PathBuf,
@@ -65,6 +83,12 @@ enum Part {
     Commit,
     /// Scenarios through network namespaces.
     Forward,
+    /// How long packets take through each kind of gateway at half load, by percentiles.
+    Latency,
+    /// Many pushes under load: when each takes hold, and whether any packet is judged by the old policy after it.
+    Push,
+    /// A million blocked prefixes of each family, 4,096 zones, 100,000 services: times, memory, cost per packet.
+    Scale,
     /// HTTP through a gateway that looks into it, and a flood of packets that are held.
     Inspect,
     /// Thousands of rules: by transaction and buffer, and through the gateway.
@@ -72,7 +96,10 @@ enum Part {
 }
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    if arguments.quick {
+        (arguments.rounds, arguments.seconds, arguments.pushes) = (1, 0.3, 100);
+    }
     let mut report = report::Report::new(machine::Machine::read()?, arguments.rounds);
     if arguments.parts.contains(&Part::Packet) {
         report.packet = Some(packet::run(arguments.rounds, &arguments.case).context("cost per packet")?);
@@ -80,14 +107,24 @@ fn main() -> Result<()> {
     if arguments.parts.contains(&Part::Commit) {
         report.commit = Some(packet::commit(arguments.rounds).context("commit")?);
     }
+    let load = forward::Load {
+        rounds: arguments.rounds.div_ceil(2),
+        seconds: arguments.seconds,
+        only: arguments.scenario.clone(),
+        dropgate: arguments.dropgate.clone(),
+    };
     if arguments.parts.contains(&Part::Forward) {
-        let load = forward::Load {
-            rounds: arguments.rounds.div_ceil(2),
-            seconds: arguments.seconds,
-            only: arguments.scenario.clone(),
-            dropgate: arguments.dropgate.clone(),
-        };
         report.forward = Some(forward::run(&load).context("scenarios")?);
+    }
+    if arguments.parts.contains(&Part::Latency) {
+        let load = forward::Load { seconds: 2.0 * load.seconds, ..load.clone() };
+        report.latency = Some(latency::run(&load).context("latency")?);
+    }
+    if arguments.parts.contains(&Part::Push) {
+        report.push = Some(push::run(&load, arguments.pushes).context("pushes under load")?);
+    }
+    if arguments.parts.contains(&Part::Scale) {
+        report.scale = Some(scale::run(&load, arguments.blocked).context("the policy at the limit")?);
     }
     let inspect = inspect::Options {
         rounds: arguments.rounds.div_ceil(2),
@@ -107,5 +144,13 @@ fn main() -> Result<()> {
     }
     let text = report.write(&arguments.out, &arguments.name)?;
     println!("{text}");
+    let run = history::Run::of(&report, &arguments.name);
+    let worse = run.regressions(&history::read(&arguments.out)?);
+    history::append(&arguments.out, &run)?;
+    worse.iter().for_each(|line| println!("{line}"));
+    ensure!(worse.is_empty() || !arguments.regressions_fail, "{} ratios are worse than before", worse.len());
+    if let Some(push) = &report.push {
+        ensure!(push.violations == 0, "{} probes were judged by a policy that was no longer in force", push.violations);
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Results as Markdown for people and JSON for programs.
 
 use std::{
+    collections::BTreeMap,
     fmt::{self, Write as _},
     fs,
     path::Path,
@@ -10,10 +11,14 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::{
+    chart::{self, Bar, Curve},
     forward::Forward,
     inspect::{Inspect, Row},
+    latency::{self, Latency},
     machine::Machine,
     packet::{Commit, Packet},
+    push::{self, Push},
+    scale::{self, Scale},
     signatures::{self, Signatures},
     stats::{Spread, Target},
 };
@@ -26,22 +31,91 @@ pub struct Report {
     pub packet: Option<Packet>,
     pub commit: Option<Commit>,
     pub forward: Option<Forward>,
+    pub latency: Option<Latency>,
+    pub push: Option<Push>,
+    pub scale: Option<Scale>,
     pub inspect: Option<Inspect>,
     pub signatures: Option<Signatures>,
 }
 
 impl Report {
     pub const fn new(machine: Machine, rounds: usize) -> Self {
-        Self { machine, rounds, packet: None, commit: None, forward: None, inspect: None, signatures: None }
+        Self {
+            machine,
+            rounds,
+            packet: None,
+            commit: None,
+            forward: None,
+            latency: None,
+            push: None,
+            scale: None,
+            inspect: None,
+            signatures: None,
+        }
     }
 
     /// Writes both files; returns the Markdown.
     pub fn write(&self, folder: &Path, name: &str) -> Result<String> {
         fs::create_dir_all(folder).with_context(|| format!("making `{}`", folder.display()))?;
-        let text = self.markdown()?;
+        let text = self.markdown()? + &self.charts(folder, name)?;
         for (suffix, content) in [("md", text.clone()), ("json", serde_json::to_string_pretty(self)? + "\n")] {
             let path = folder.join(format!("{name}.{suffix}"));
             fs::write(&path, content).with_context(|| format!("writing `{}`", path.display()))?;
+        }
+        Ok(text)
+    }
+
+    /// Everything that was held against a target, with the part it belongs to.
+    pub fn targets(&self) -> impl Iterator<Item = (&'static str, &Target)> {
+        fn of<'a>(
+            part: &'static str,
+            targets: Option<&'a Vec<Target>>,
+        ) -> impl Iterator<Item = (&'static str, &'a Target)> {
+            targets.into_iter().flatten().map(move |target| (part, target))
+        }
+        of("packet", self.packet.as_ref().map(|part| &part.targets))
+            .chain(of("commit", self.commit.as_ref().map(|part| &part.targets)))
+            .chain(of("forward", self.forward.as_ref().map(|part| &part.targets)))
+            .chain(of("latency", self.latency.as_ref().map(|part| &part.targets)))
+            .chain(of("push", self.push.as_ref().map(|part| &part.targets)))
+            .chain(of("scale", self.scale.as_ref().map(|part| &part.targets)))
+            .chain(of("inspect", self.inspect.as_ref().map(|part| &part.targets)))
+    }
+
+    /// Writes the charts of what was measured; lines of Markdown that show them.
+    fn charts(&self, folder: &Path, name: &str) -> Result<String> {
+        let mut files = Vec::new();
+        if let Some(forward) = &self.forward {
+            let bar = |row: &crate::forward::Row, figure: &Spread| Bar {
+                group: format!("{}, {}", row.kind, row.scenario),
+                name: row.contender,
+                min: figure.min,
+                median: figure.median,
+                max: figure.max,
+            };
+            let all = || forward.rows.iter();
+            let passed: Vec<Bar> =
+                all().filter(|row| row.scenario == "allowed").map(|row| bar(row, &row.forwarded)).collect();
+            let stopped = all().filter(|row| matches!(row.scenario.as_str(), "denied" | "spoofed"));
+            let stopped: Vec<Bar> = stopped.map(|row| bar(row, &row.handled)).collect();
+            let unit = "million packets a second of one core, 60 bytes";
+            files.push(("forwarded", chart::bars("Forwarded: flows that the policy allows", unit, &passed)?));
+            files.push(("stopped", chart::bars("Handled: what the policy does not allow", unit, &stopped)?));
+        }
+        if let Some(latency) = &self.latency {
+            for kind in latency.rows.chunk_by(|one, other| one.kind == other.kind) {
+                let curve = |row: &latency::Row| Curve { name: row.contender, points: row.curve.clone() };
+                let curves: Vec<Curve> = kind.iter().map(curve).collect();
+                let kind = kind[0].kind;
+                files.push((kind, chart::curves(&format!("Latency at half load: {kind}"), &curves)?));
+            }
+        }
+        let mut text = String::new();
+        for (what, drawn) in files {
+            let file = format!("{name}-{what}.svg");
+            let path = folder.join(&file);
+            fs::write(&path, drawn).with_context(|| format!("writing `{}`", path.display()))?;
+            writeln!(text, "\n![{what}]({file})")?;
         }
         Ok(text)
     }
@@ -115,7 +189,17 @@ impl Report {
                     row.cores.median
                 )?;
             }
+            refused(&mut text, &forward.refused)?;
             targets(&mut text, &forward.targets)?;
+        }
+        if let Some(latency) = &self.latency {
+            latency::write(&mut text, latency)?;
+        }
+        if let Some(push) = &self.push {
+            push::write(&mut text, push)?;
+        }
+        if let Some(scale) = &self.scale {
+            scale::write(&mut text, scale)?;
         }
         if let Some(inspect) = &self.inspect {
             inspected(&mut text, inspect)?;
@@ -187,6 +271,18 @@ pub fn rows(text: &mut String, all: &[Row]) -> fmt::Result {
 
 fn spread(text: &mut String, name: &str, spread: &Spread) -> Result<()> {
     writeln!(text, "| {name} | {:.1} | {:.1} | {:.1} |", spread.min, spread.median, spread.max)?;
+    Ok(())
+}
+
+/// Kinds of gateway that were measured without Dropgate, and the first line of why.
+pub fn refused(text: &mut String, refused: &BTreeMap<&'static str, String>) -> fmt::Result {
+    for (kind, why) in refused {
+        writeln!(
+            text,
+            "\nWithout Dropgate, which refuses this policy: {kind} ({}).",
+            why.lines().next().unwrap_or("")
+        )?;
+    }
     Ok(())
 }
 

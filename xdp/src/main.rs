@@ -15,6 +15,8 @@ mod step;
 #[cfg(target_arch = "bpf")]
 mod atomic;
 #[cfg(target_arch = "bpf")]
+mod blocklist;
+#[cfg(target_arch = "bpf")]
 mod content;
 #[cfg(target_arch = "bpf")]
 mod datagram;

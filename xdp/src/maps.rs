@@ -8,6 +8,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use dropgate_abi::{
+    blocklist::{Blocked, PARTS},
     control::{Asked, Control, Counter, Limiter},
     datagrams::{Datagrams, ROOM},
     event::{PacketEvent, SAID},
@@ -49,6 +50,19 @@ pub static SIDES: ArrayOfMaps<HashMap<PortKey, Side, 64>, { SLOTS as usize }> = 
 /// Prefix tries, by `slot * TABLES + table`.
 #[btf_map]
 pub static PREFIXES: ArrayOfMaps<LpmTrie<PrefixKey, u32, 64>, { (SLOTS * table::TABLES) as usize }> =
+    ArrayOfMaps::new();
+
+/// `BPF_F_INNER_MAP`: the arrays of different slots may have different lengths.
+const INNER: usize = 1 << 12;
+
+/// Where blocked prefixes stand, by [`dropgate_abi::blocklist::part`].
+#[btf_map]
+pub static BLOCK_INDEX: ArrayOfMaps<Array<u64, 64, { MMAPABLE | INNER }>, { (SLOTS * PARTS) as usize }> =
+    ArrayOfMaps::new();
+
+/// Blocked prefixes in order, likewise.
+#[btf_map]
+pub static BLOCKED: ArrayOfMaps<Array<Blocked, 64, { MMAPABLE | INNER }>, { (SLOTS * PARTS) as usize }> =
     ArrayOfMaps::new();
 
 /// Services by zone, peer, protocol and port, by slot.

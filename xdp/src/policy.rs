@@ -24,6 +24,7 @@ use dropgate_abi::{
 };
 
 use crate::{
+    blocklist,
     cursor::Frame,
     flow,
     maps::{CANDIDATES, LISTS, SERVICES, SIEVES},
@@ -134,14 +135,10 @@ fn before<F: Frame>(frame: &F, walk: &mut Walk, query: &mut Query, settings: &Se
 /// The reason, when source or destination is on the blocklist.
 #[inline(always)]
 pub fn blocked(query: &Query) -> Option<Reason> {
-    if query.flags & setting::BLOCK_FROM != 0
-        && zone::prefix(query.slot, table::BLOCKLIST, BLOCK_FROM, query.family, &query.src).is_some()
-    {
+    if query.flags & setting::BLOCK_FROM != 0 && blocklist::holds(query.slot, BLOCK_FROM, query.family, &query.src) {
         return Some(Reason::blocked_source);
     }
-    if query.flags & setting::BLOCK_TO != 0
-        && zone::prefix(query.slot, table::BLOCKLIST, BLOCK_TO, query.family, &query.dst).is_some()
-    {
+    if query.flags & setting::BLOCK_TO != 0 && blocklist::holds(query.slot, BLOCK_TO, query.family, &query.dst) {
         return Some(Reason::blocked_destination);
     }
     None

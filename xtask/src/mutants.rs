@@ -87,6 +87,7 @@ const KERNEL: &[Mutant] = &[
     ("policy.rs", "walk.protocol == protocol::TCP && !state::starts(walk)", "false"),
     ("policy.rs", "Some(ordinal) if ordinal != NO_SERVICE => index += ordinal,", "Some(_) => {}"),
     ("policy.rs", "BLOCK_TO, query.family, &query.dst)", "BLOCK_TO, query.family, &query.src)"),
+    ("blocklist.rs", "part(slot & (SLOTS - 1), scope, family)", "part(slot & (SLOTS - 1), scope ^ 1, family)"),
     ("state.rs", "flow.tcp_state >= state::TIME_WAIT && starts(walk)", "starts(walk)"),
     (
         "state.rs",

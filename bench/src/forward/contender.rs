@@ -1,17 +1,17 @@
 //! What is put on the gateway.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use dropgate_lab::{Gateway, Kind};
+use anyhow::Result;
+use dropgate_lab::Gateway;
 
-use super::scenario;
+use super::{gate::Gate, scenario};
 use crate::{daemon::Daemon, packet::Own};
 
 /// What decides about packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Contender {
-    /// Nothing: the kernel forwards (and translates, when masquerading).
+    /// Nothing: the kernel forwards (and translates, when masquerading), or bridges.
     Kernel,
     /// An XDP program that returns at once, on every interface: what having one costs on veth.
     Return,
@@ -21,19 +21,29 @@ pub enum Contender {
     Dropgate,
     /// An XDP program that drops everything.
     Drop,
+    /// An XDP program that sends everything out by the outside's interface.
+    Redirect,
 }
 
 /// In the order they run.
-pub const CONTENDERS: [Contender; 5] =
-    [Contender::Kernel, Contender::Dropgate, Contender::Return, Contender::Nftables, Contender::Drop];
+pub const CONTENDERS: [Contender; 6] = [
+    Contender::Kernel,
+    Contender::Dropgate,
+    Contender::Return,
+    Contender::Nftables,
+    Contender::Drop,
+    Contender::Redirect,
+];
 
 impl Contender {
     /// Whether it is measured in a scenario: what treats every packet alike only in the one it is compared in.
-    pub fn runs(self, kind: Kind, scenario: &str) -> bool {
+    pub fn runs(self, gate: Gate, scenario: &str) -> bool {
         match self {
-            Self::Kernel | Self::Nftables | Self::Dropgate => true,
-            Self::Return => scenario == "allowed",
-            Self::Drop => kind == Kind::Route && scenario == "denied",
+            Self::Kernel | Self::Dropgate => true,
+            Self::Nftables => gate != Gate::FastForward,
+            Self::Return => scenario == "allowed" && matches!(gate, Gate::Route | Gate::Masquerade),
+            Self::Drop => gate == Gate::Route && matches!(scenario, "denied" | "spoofed"),
+            Self::Redirect => scenario == "allowed" && matches!(gate, Gate::FastForward | Gate::Bridge),
         }
     }
 
@@ -44,32 +54,31 @@ impl Contender {
             Self::Nftables => "nftables",
             Self::Dropgate => "Dropgate",
             Self::Drop => "XDP that drops",
+            Self::Redirect => "XDP that redirects",
         }
     }
 
     /// Puts it on the gateway.
-    pub fn start(self, lab: &mut Gateway, own: &mut Own, kind: Kind, program: &Path) -> Result<Option<Daemon>> {
+    pub fn start(self, lab: &mut Gateway, own: &mut Own, gate: Gate, program: &Path) -> Result<Option<Daemon>> {
         match self {
-            Self::Kernel => {}
+            Self::Kernel => gate.join(lab)?,
             Self::Return => {
                 for interface in ["lan0", "lan1", "wan0"] {
                     own.attach("at_once", &lab.gw, interface)?;
                 }
             }
             Self::Nftables => {
-                let rules = scenario::folder().join("policy.nft");
+                gate.join(lab)?;
+                let rules = scenario::folder().join(gate.rules());
                 lab.gw.check("nft", ["-f".as_ref(), rules.as_os_str()])?;
             }
-            Self::Dropgate => return Daemon::start(lab, &policy(kind)?, program).map(Some),
+            Self::Dropgate => return Daemon::start(lab, &gate.policy()?, program).map(Some),
             Self::Drop => own.attach("drop_all", &lab.gw, "lan0")?,
+            Self::Redirect => {
+                own.send_to(&lab.gw, "wan0")?;
+                own.attach("redirect", &lab.gw, "lan0")?;
+            }
         }
         Ok(None)
     }
-}
-
-/// The policy of the scenarios, for this kind of gateway.
-fn policy(kind: Kind) -> Result<String> {
-    let path = scenario::folder().join("policy.toml");
-    let policy = fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))?;
-    Ok(if kind == Kind::Masquerade { policy.replace("kind = \"route\"", "kind = \"masquerade\"") } else { policy })
 }

@@ -6,22 +6,25 @@
 //! on an idle machine is the wall clock and on a busy one leaves out who else ran.
 
 mod contender;
+mod gate;
 mod scenario;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
-use dropgate_lab::{Gateway, Kind, Namespace, Options};
+use dropgate_lab::{Gateway, Namespace};
 use serde::Serialize;
 
-pub use self::scenario::folder;
-use self::{
+use self::scenario::Scenario;
+pub use self::{
     contender::{CONTENDERS, Contender},
-    scenario::Scenario,
+    gate::{GATES, Gate, ends, refusals},
+    scenario::folder,
 };
 use crate::{
     cpu,
@@ -35,10 +38,11 @@ const WARM_UP: Duration = Duration::from_millis(200);
 const START: Duration = Duration::from_secs(20);
 
 /// How to run them.
+#[derive(Clone)]
 pub struct Load {
     pub rounds: usize,
     pub seconds: f64,
-    /// Only scenarios whose names hold this.
+    /// Only scenarios and kinds of gateway whose names hold this.
     pub only: Option<String>,
     pub dropgate: PathBuf,
 }
@@ -51,7 +55,7 @@ pub struct Row {
     pub contender: &'static str,
     /// What reached the gateway, million packets a second of one core.
     pub handled: Spread,
-    /// What left it towards the servers, million packets a second of one core.
+    /// What reached the servers, million packets a second of one core.
     pub forwarded: Spread,
     /// Of what was sent, the part that never reached the gateway because its ring was full.
     pub ring_loss: Spread,
@@ -65,7 +69,14 @@ pub struct Forward {
     pub driver: &'static str,
     pub seconds: f64,
     pub rows: Vec<Row>,
+    /// Kinds of gateway that this build of Dropgate refuses to be, and why: they were measured without it.
+    pub refused: BTreeMap<&'static str, String>,
     pub targets: Vec<Target>,
+}
+
+/// By the names of the kinds.
+pub fn named(refused: BTreeMap<Gate, String>) -> BTreeMap<&'static str, String> {
+    refused.into_iter().map(|(gate, why)| (gate.name(), why)).collect()
 }
 
 /// Rates of one run, million packets a second of one core.
@@ -80,27 +91,36 @@ pub struct Rates {
 /// Runs every scenario against every contender, `rounds` times.
 pub fn run(load: &Load) -> Result<Forward> {
     dropgate_lab::clean_up_on_signals().context("signals")?;
-    let scenarios: Vec<Scenario> = scenario::all()?
-        .into_iter()
-        .filter(|scenario| load.only.as_ref().is_none_or(|only| scenario.name.contains(only)))
-        .collect();
+    let scenarios: Vec<Scenario> = scenario::all()?;
+    let wanted = |scenario: &Scenario, gate: Gate| {
+        let named = |only: &String| scenario.name.contains(only) || gate.name().contains(only);
+        scenario.gateways.contains(&gate) && load.only.as_ref().is_none_or(named)
+    };
     let mut samples: Vec<(Row, Vec<Rates>)> = Vec::new();
+    let refused = refusals(&GATES)?;
     for round in 1..=load.rounds {
-        for (kind, kind_name) in [(Kind::Route, "route"), (Kind::Masquerade, "masquerade")] {
+        for gate in GATES {
             for contender in CONTENDERS {
-                let of_it: Vec<&Scenario> =
-                    scenarios.iter().filter(|scenario| contender.runs(kind, &scenario.name)).collect();
+                if contender == Contender::Dropgate && refused.contains_key(&gate) {
+                    continue;
+                }
+                let of_it: Vec<&Scenario> = scenarios
+                    .iter()
+                    .filter(|scenario| wanted(scenario, gate) && contender.runs(gate, &scenario.name))
+                    .collect();
                 if of_it.is_empty() {
                     continue;
                 }
-                eprintln!("round {round} of {}: {kind_name}, {}", load.rounds, contender.name());
-                for (scenario, rates) in one(load, kind, contender, &of_it)? {
+                eprintln!("round {round} of {}: {}, {}", load.rounds, gate.name(), contender.name());
+                let ran = one(load, gate, contender, &of_it)
+                    .with_context(|| format!("{}, {}", gate.name(), contender.name()))?;
+                for (scenario, rates) in ran {
                     let found = samples.iter_mut().find(|(row, _)| {
-                        row.scenario == scenario && row.kind == kind_name && row.contender == contender.name()
+                        row.scenario == scenario && row.kind == gate.name() && row.contender == contender.name()
                     });
                     match found {
                         Some((_, all)) => all.push(rates),
-                        None => samples.push((empty(scenario, kind_name, contender), vec![rates])),
+                        None => samples.push((empty(scenario, gate.name(), contender), vec![rates])),
                     }
                 }
             }
@@ -117,9 +137,10 @@ pub fn run(load: &Load) -> Result<Forward> {
         })
         .collect();
     let order = |row: &Row| scenarios.iter().position(|scenario| scenario.name == row.scenario);
-    rows.sort_by_key(|row| (order(row), row.kind == "masquerade"));
+    let kind = |row: &Row| GATES.iter().position(|gate| gate.name() == row.kind);
+    rows.sort_by_key(|row| (order(row), kind(row)));
     let targets = targets(&rows);
-    Ok(Forward { driver: "veth, native XDP", seconds: load.seconds, rows, targets })
+    Ok(Forward { driver: "veth, native XDP", seconds: load.seconds, rows, refused: named(refused), targets })
 }
 
 fn empty(scenario: String, kind: &'static str, contender: Contender) -> Row {
@@ -136,19 +157,19 @@ fn empty(scenario: String, kind: &'static str, contender: Contender) -> Row {
 }
 
 /// A laboratory with one contender, scenarios one after the other.
-fn one(load: &Load, kind: Kind, contender: Contender, scenarios: &[&Scenario]) -> Result<Vec<(String, Rates)>> {
-    let mut lab = Gateway::new(kind, Options::default()).context("the laboratory")?;
-    let mut own = Own::load()?;
+fn one(load: &Load, gate: Gate, contender: Contender, scenarios: &[&Scenario]) -> Result<Vec<(String, Rates)>> {
+    let mut lab = gate.lab()?;
+    let mut own = Own::small()?;
     sink(&lab, &mut own)?;
-    let daemon = contender.start(&mut lab, &mut own, kind, &load.dropgate)?;
+    let daemon = contender.start(&mut lab, &mut own, gate, &load.dropgate)?;
     let mut all = Vec::new();
     for scenario in scenarios {
         let sender = Sender::start(&lab, &scenario.path)?;
         thread::sleep(WARM_UP);
         let group = [sender.group()];
-        let before = Seen::read(&lab, &group)?;
+        let before = Seen::read(&lab, &own, &group)?;
         thread::sleep(Duration::from_secs_f64(load.seconds));
-        let after = Seen::read(&lab, &group)?;
+        let after = Seen::read(&lab, &own, &group)?;
         drop(sender);
         all.push((scenario.name.clone(), after.since(&before)));
         // what is still under way ends
@@ -160,11 +181,14 @@ fn one(load: &Load, kind: Kind, contender: Contender, scenarios: &[&Scenario]) -
     Ok(all)
 }
 
-/// Whatever reaches the servers ends there, before their kernel sees it.
+/// Whatever reaches the servers is counted and ends there, before their kernel sees it.
 pub fn sink(lab: &Gateway, own: &mut Own) -> Result<()> {
-    own.attach("drop_all", &lab.servers, "eth0")?;
+    own.attach("count", &lab.servers, "eth0")?;
+    if lab.kind == dropgate_lab::Kind::Bridge {
+        return Ok(());
+    }
     // the sink answers nobody, not even who it is
-    let sink = mac(&lab.servers)?;
+    let sink = text(&mac(&lab.servers, "eth0")?);
     Ok(lab.gw.ip(&format!("neigh replace 203.0.113.9 lladdr {sink} dev wan0 nud permanent"))?)
 }
 
@@ -174,8 +198,7 @@ pub struct Sender(dropgate_lab::Process);
 impl Sender {
     /// Starts it; returns once packets leave.
     pub fn start(lab: &Gateway, config: &Path) -> Result<Self> {
-        let gateway = lab.gw.mac("lan0").map(|mac| text(&mac))?;
-        let client = mac(&lab.office)?;
+        let [gateway, client] = ends(lab)?.map(|mac| text(&mac));
         let mut sender = lab.office.command("trafgen");
         sender
             .args(["-p", "-D", &format!("GATEWAY={gateway}"), "-D", &format!("CLIENT={client}"), "-P", "1"])
@@ -213,11 +236,11 @@ pub struct Seen {
 
 impl Seen {
     /// Reads them. `groups`: the processes whose time counts.
-    pub fn read(lab: &Gateway, groups: &[u32]) -> Result<Self> {
+    pub fn read(lab: &Gateway, own: &Own, groups: &[u32]) -> Result<Self> {
         let at = Instant::now();
         let cpu = cpu::time(groups)?;
         let [sent, lost] = transmitted(&lab.office, "eth0")?;
-        let [forwarded, _] = transmitted(&lab.gw, "wan0")?;
+        let forwarded = own.received()?;
         Ok(Self { at, cpu, sent, lost, forwarded })
     }
 
@@ -248,8 +271,8 @@ fn transmitted(namespace: &Namespace, interface: &str) -> Result<[u64; 2]> {
     }
 }
 
-fn mac(namespace: &Namespace) -> Result<String> {
-    Ok(text(&namespace.mac("eth0")?))
+fn mac(namespace: &Namespace, interface: &str) -> Result<[u8; 6]> {
+    Ok(namespace.mac(interface)?)
 }
 
 fn text(mac: &[u8; 6]) -> String {
@@ -271,10 +294,21 @@ fn targets(rows: &[Row]) -> Vec<Target> {
             targets.push(Target::at_least(format!("{kind}: forwarded / the kernel alone"), on / off, bound, "times"));
         }
     }
-    let on = rate("denied", "route", Contender::Dropgate, false);
-    let bare = rate("denied", "route", Contender::Drop, false);
-    if let (Some(on), Some(bare)) = (on, bare) {
-        targets.push(Target::at_least("dropped / a bare XDP drop", on / bare, 0.9, "times"));
+    for (kind, what, bound) in
+        [("fast-forward", "forwarded / the kernel's routing", 1.6), ("bridge", "forwarded / the kernel's bridge", 2.0)]
+    {
+        let on = rate("allowed", kind, Contender::Dropgate, true);
+        let off = rate("allowed", kind, Contender::Kernel, true);
+        if let (Some(on), Some(off)) = (on, off) {
+            targets.push(Target::at_least(format!("{kind}: {what}, 60 bytes"), on / off, bound, "times"));
+        }
+    }
+    for scenario in ["denied", "spoofed"] {
+        let on = rate(scenario, "route", Contender::Dropgate, false);
+        let bare = rate(scenario, "route", Contender::Drop, false);
+        if let (Some(on), Some(bare)) = (on, bare) {
+            targets.push(Target::at_least(format!("{scenario}: dropped / a bare XDP drop"), on / bare, 0.9, "times"));
+        }
     }
     targets
 }

@@ -8,6 +8,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
+use super::gate::Gate;
+
 /// Where they are.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
@@ -19,6 +21,8 @@ pub struct Scenario {
     pub name: String,
     /// The trafgen configuration.
     pub path: PathBuf,
+    /// The kinds of gateway that it is sent through.
+    pub gateways: Vec<Gate>,
 }
 
 #[derive(Deserialize)]
@@ -30,6 +34,7 @@ struct List {
 struct Entry {
     name: String,
     file: PathBuf,
+    gateways: Vec<Gate>,
 }
 
 /// All of them, in file order.
@@ -38,5 +43,7 @@ pub fn all() -> Result<Vec<Scenario>> {
     let path = folder.join("scenarios.toml");
     let text = fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))?;
     let list: List = toml::from_str(&text).with_context(|| format!("`{}`", path.display()))?;
-    Ok(list.scenario.into_iter().map(|entry| Scenario { name: entry.name, path: folder.join(entry.file) }).collect())
+    let scenario =
+        |entry: Entry| Scenario { name: entry.name, path: folder.join(entry.file), gateways: entry.gateways };
+    Ok(list.scenario.into_iter().map(scenario).collect())
 }

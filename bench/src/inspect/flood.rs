@@ -54,7 +54,7 @@ impl Flood {
 
 /// A sink in the place of the servers.
 pub fn prepare(setting: &Setting) -> Result<Own> {
-    let mut own = Own::load()?;
+    let mut own = Own::small()?;
     forward::sink(&setting.lab, &mut own)?;
     Ok(own)
 }

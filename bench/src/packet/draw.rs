@@ -5,10 +5,10 @@ use std::{net::Ipv4Addr, os::fd::AsFd as _};
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::ProgramArray,
+    maps::{LpmTrie, PerCpuArray, ProgramArray, lpm_trie::Key},
     programs::{ProgramFd, Xdp, xdp::XdpMode},
 };
-use dropgate::datapath::{Mapped, Ran, test_run};
+use dropgate::datapath::{BlockTable, Mapped, Ran, test_run};
 use dropgate_lab::Namespace;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("DROPGATE_BENCH_OBJECT"));
@@ -60,19 +60,87 @@ impl Draw {
 pub struct Own {
     ebpf: Ebpf,
     draw: Mapped<Draw>,
+    arrived: Mapped<u64>,
+    onward: Mapped<u32>,
 }
 
+/// Probes that are told apart: entries of `ARRIVED`.
+pub const PROBES: usize = 1 << 20;
+
 impl Own {
+    /// All of them, with the table of a million entries.
     pub fn load() -> Result<Self> {
-        let mut ebpf = EbpfLoader::new().load(OBJECT).context("the kernel does not take the bench's programs")?;
+        Self::with(&mut EbpfLoader::new())
+    }
+
+    /// Without the large table, for what is sent through namespaces.
+    pub fn small() -> Result<Self> {
+        Self::with(EbpfLoader::new().map_max_entries("TABLE", 1))
+    }
+
+    /// For bare look-ups in a blocklist, whose tables are to have this many entries.
+    pub fn for_list(index: usize, list: usize) -> Result<Self> {
+        let loader = &mut EbpfLoader::new();
+        let loader = loader.map_max_entries("TABLE", 1);
+        Self::with(loader.map_max_entries("INDEX", index as u32).map_max_entries("LIST", list as u32))
+    }
+
+    /// Writes the tables of the bare look-ups in a blocklist, and the trie of the same prefixes.
+    pub fn fill_list(&mut self, table: &BlockTable, v6: bool) -> Result<()> {
+        let index = mapped(&self.ebpf, "INDEX", table.index().len())?;
+        let list = mapped(&self.ebpf, "LIST", table.blocked().len())?;
+        table.index().iter().enumerate().for_each(|(at, place)| index.set(at, *place));
+        table.blocked().iter().enumerate().for_each(|(at, one)| list.set(at, *one));
+        for one in table.blocked() {
+            let all = (u128::from(one.high) << 64 | u128::from(one.low)).to_be_bytes();
+            if v6 {
+                let map = self.ebpf.map_mut("TRIE6").context("the bench's object has no `TRIE6`")?;
+                LpmTrie::<_, [u8; 16], u32>::try_from(map)?.insert(&Key::new(one.length, all), 1, 0)?;
+            } else {
+                let map = self.ebpf.map_mut("TRIE4").context("the bench's object has no `TRIE4`")?;
+                let first = [all[0], all[1], all[2], all[3]];
+                LpmTrie::<_, [u8; 4], u32>::try_from(map)?.insert(&Key::new(one.length, first), 1, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sources that bare look-ups have found so far.
+    pub fn found(&self) -> Result<u64> {
+        let map = self.ebpf.map("FOUND").context("the bench's object has no `FOUND`")?;
+        let counters: PerCpuArray<_, u64> = map.try_into()?;
+        Ok(counters.get(&0, 0)?.iter().sum())
+    }
+
+    fn with(loader: &mut EbpfLoader<'_>) -> Result<Self> {
+        let mut ebpf = loader.load(OBJECT).context("the kernel does not take the bench's programs")?;
         for (name, program) in ebpf.programs_mut() {
             let xdp: &mut Xdp = program.try_into()?;
             xdp.load().with_context(|| format!("the kernel does not take `{name}`"))?;
         }
-        let map = ebpf.map("DRAW").context("the bench's object has no `DRAW`")?;
-        let aya::maps::Map::Array(data) = map else { anyhow::bail!("`DRAW` is no array") };
-        let draw = Mapped::new(data.fd().as_fd(), 1).context("mapping `DRAW`")?;
-        Ok(Self { ebpf, draw })
+        let draw = mapped(&ebpf, "DRAW", 1)?;
+        let arrived = mapped(&ebpf, "ARRIVED", PROBES)?;
+        let onward = mapped(&ebpf, "ONWARD", 1)?;
+        Ok(Self { ebpf, draw, arrived, onward })
+    }
+
+    /// Frames that `count` has seen so far, probes left out.
+    pub fn received(&self) -> Result<u64> {
+        let map = self.ebpf.map("RECEIVED").context("the bench's object has no `RECEIVED`")?;
+        let counters: PerCpuArray<_, u64> = map.try_into()?;
+        Ok(counters.get(&0, 0)?.iter().sum())
+    }
+
+    /// When each probe arrived, by its number (`CLOCK_MONOTONIC`, ns); 0: not yet.
+    pub const fn arrived(&self) -> &Mapped<u64> {
+        &self.arrived
+    }
+
+    /// Where `redirect` sends frames.
+    pub fn send_to(&self, namespace: &Namespace, interface: &str) -> Result<()> {
+        let index = namespace.enter(|| dropgate::netlink::index(interface))?;
+        self.onward.set(0, index.with_context(|| format!("no interface `{interface}`"))?);
+        Ok(())
     }
 
     /// A program by name.
@@ -108,4 +176,11 @@ impl Own {
         ensure!(ran.action == super::XDP_PASS, "the table did not take the last tuple");
         Ok(())
     }
+}
+
+/// The entries of an array of the object.
+fn mapped<T: dropgate_abi::Plain>(ebpf: &Ebpf, name: &str, len: usize) -> Result<Mapped<T>> {
+    let map = ebpf.map(name).with_context(|| format!("the bench's object has no `{name}`"))?;
+    let aya::maps::Map::Array(data) = map else { anyhow::bail!("`{name}` is no array") };
+    Mapped::new(data.fd().as_fd(), len).with_context(|| format!("mapping `{name}`"))
 }

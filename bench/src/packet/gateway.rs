@@ -4,7 +4,10 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::ProgramFd;
-use dropgate::datapath::{Bench, Sizes};
+use dropgate::{
+    datapath::{Bench, Sizes},
+    policy::Image,
+};
 use dropgate_abi::{control::mode, reason::Reason};
 
 use super::{
@@ -31,6 +34,16 @@ impl Gateway {
         let bench = Bench::with_sizes(&image, sizes).context("loading the object")?;
         let mut gateway = Self { bench };
         gateway.port(policies::INSIDE);
+        Ok(gateway)
+    }
+
+    /// With small tables; frames come in from the outside, if the image is of a policy with both interfaces of
+    /// [`policies`].
+    pub fn of(image: &Image) -> Result<Self> {
+        let sizes = Sizes::for_flows(1 << 16);
+        let bench = Bench::with_sizes(image, sizes).context("loading the object")?;
+        let mut gateway = Self { bench };
+        gateway.port(policies::OUTSIDE);
         Ok(gateway)
     }
 

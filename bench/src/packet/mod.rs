@@ -20,9 +20,11 @@ use dropgate_abi::reason::Reason;
 use serde::Serialize;
 
 pub use commit::{Commit, run as commit};
-pub use draw::Own;
+pub use draw::{Draw, Own, PROBES};
+pub use gateway::Gateway;
+pub use policies::compile_in;
 
-use self::{draw::Draw, gateway::Gateway, peers::Filter};
+use self::peers::Filter;
 use crate::{
     frames::{self, Segment},
     stats::{Spread, Target},
@@ -36,7 +38,7 @@ const REPEAT: u32 = 50_000;
 const REPEAT_DRAWN: u32 = (1 << 20) / BURSTS as u32;
 const RUNS_DRAWN: u64 = REPEAT_DRAWN as u64 * BURSTS as u64;
 
-const XDP_DROP: u32 = 1;
+pub const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 
 /// The server of every flow.

@@ -47,7 +47,12 @@ pub fn many() -> String {
 
 /// Compiles a policy for interfaces numbered in name order.
 pub fn compile(text: &str) -> Result<Image> {
-    let (parsed, found) = policy::parse(Source::new("bench", text), Path::new("."));
+    compile_in(text, Path::new("."))
+}
+
+/// The same, with lists in files of a folder.
+pub fn compile_in(text: &str, folder: &Path) -> Result<Image> {
+    let (parsed, found) = policy::parse(Source::new("bench", text), folder);
     let Some(parsed) = parsed else { bail!("the bench's policy is refused: {found:?}") };
     let environment = Environment::synthetic(&parsed);
     match policy::compile(&parsed, &environment, &mut Ids::default()) {

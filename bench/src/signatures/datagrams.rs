@@ -65,7 +65,7 @@ pub fn run(options: &inspect::Options, folder: &Folder) -> Result<Datagrams> {
     for contender in [Contender::Kernel, Contender::Dropgate, Contender::RulesAlone] {
         eprintln!("a gateway for datagrams: {}", contender.name());
         let setting = Setting::new(contender, &options.dropgate, false, Some(&set))?;
-        let mut own = Own::load()?;
+        let mut own = Own::small()?;
         sink(&setting.lab, &mut own)?;
         settings.push((setting, own));
     }
@@ -79,7 +79,7 @@ pub fn run(options: &inspect::Options, folder: &Folder) -> Result<Datagrams> {
                 let at = (turn + round) % settings.len();
                 let setting = &settings[at].0;
                 let before = Counted::read(setting)?;
-                rates[at].push(load(setting, file, options.seconds).with_context(|| format!("`{name}`"))?);
+                rates[at].push(load(&settings[at], file, options.seconds).with_context(|| format!("`{name}`"))?);
                 if let (HIT, Some(before)) = (*name, before) {
                     thread::sleep(SETTLED);
                     hits.extend(Counted::read(setting)?.map(|after| (before, after)));
@@ -106,14 +106,14 @@ pub fn run(options: &inspect::Options, folder: &Folder) -> Result<Datagrams> {
     Ok(Datagrams { rows, hits: Some(hits) })
 }
 
-fn load(setting: &Setting, file: &str, seconds: u32) -> Result<Rates> {
+fn load((setting, own): &(Setting, Own), file: &str, seconds: u32) -> Result<Rates> {
     let sender = Sender::start(&setting.lab, &folder().join(file))?;
     thread::sleep(WARM_UP);
     let daemon = setting.daemon.as_ref().map(Daemon::process);
     let group: Vec<u32> = daemon.into_iter().chain([sender.group()]).collect();
-    let before = Seen::read(&setting.lab, &group)?;
+    let before = Seen::read(&setting.lab, own, &group)?;
     thread::sleep(Duration::from_secs(seconds.into()));
-    Ok(Seen::read(&setting.lab, &group)?.since(&before))
+    Ok(Seen::read(&setting.lab, own, &group)?.since(&before))
 }
 
 /// What a daemon has counted.

@@ -2,7 +2,8 @@
 
 use aya_ebpf::{
     bindings::xdp_action,
-    btf_maps::{Array, HashMap, ProgramArray},
+    btf_maps::{Array, HashMap, PerCpuArray, ProgramArray},
+    helpers::{bpf_ktime_get_ns, bpf_redirect},
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
@@ -28,7 +29,8 @@ pub struct Draw {
     address: u32,
     /// First port, host order.
     port: u32,
-    /// 0: the client sends (the source is drawn); 1: the server does (the destination is drawn).
+    /// 0: the client sends (the source is drawn); 1: the server does (the destination is drawn); 2: the source of an IPv6
+    /// frame is drawn: its first 32 bits as of IPv4, the next ones from the state.
     to_client: u32,
 }
 
@@ -46,6 +48,52 @@ static JUMP_FRAGS: ProgramArray<1> = ProgramArray::new();
 /// A table of the size of a flow table: 40-byte keys, and what a flow holds beside its key.
 #[btf_map]
 static TABLE: HashMap<[u64; 5], [u64; 11], 1048576> = HashMap::new();
+
+/// Payload of a probe: [`MAGIC`], then its number, both big endian. The bench has the same layout in `probe.rs`.
+const PAYLOAD: usize = 14 + 20 + 8;
+const MAGIC: u32 = 0x6472_6f70;
+
+/// Frames that [`count`] has seen, probes left out.
+#[btf_map]
+static RECEIVED: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// By number of the probe: when it arrived first (`CLOCK_MONOTONIC`, ns), or 0. The bench clears it.
+#[btf_map]
+static ARRIVED: Array<u64, 1048576, 1024> = Array::new();
+
+/// Index of the interface that [`redirect`] sends to.
+#[btf_map]
+static ONWARD: Array<u32, 1, 1024> = Array::new();
+
+/// The end of the way: counts, notes when a probe arrived, drops.
+#[xdp]
+pub fn count(ctx: XdpContext) -> u32 {
+    let start = ctx.data();
+    if start + PAYLOAD + 8 <= ctx.data_end() {
+        // SAFETY: inside the frame, checked just now.
+        let [magic, number] = unsafe { ((start + PAYLOAD) as *const [u32; 2]).read_unaligned() };
+        if u32::from_be(magic) == MAGIC {
+            if let Some(arrived) = ARRIVED.get_ptr_mut(u32::from_be(number)) {
+                // SAFETY: a live entry; each number is sent once.
+                unsafe { *arrived = bpf_ktime_get_ns() };
+            }
+            return xdp_action::XDP_DROP;
+        }
+    }
+    if let Some(received) = RECEIVED.get_ptr_mut(0) {
+        // SAFETY: this CPU's own.
+        unsafe { *received += 1 };
+    }
+    xdp_action::XDP_DROP
+}
+
+/// Sends everything out by another interface: what forwarding in XDP costs at least.
+#[xdp]
+pub fn redirect(_ctx: XdpContext) -> u32 {
+    let Some(onward) = ONWARD.get(0) else { return xdp_action::XDP_ABORTED };
+    // SAFETY: only what the helper says of this frame changes.
+    unsafe { bpf_redirect(*onward, 0) as u32 }
+}
 
 /// Does nothing.
 #[xdp]
@@ -123,6 +171,13 @@ fn rewrite(ctx: &XdpContext) {
     let address = draw.address + ((index & draw.host_mask) << (draw.host_shift & 31));
     let port = (draw.port + (index >> (draw.host_bits & 31))) as u16;
     let start = ctx.data();
+    if draw.to_client == 2 {
+        if start + 22 + 8 <= ctx.data_end() {
+            // SAFETY: inside the frame, checked just now.
+            unsafe { ((start + 22) as *mut [u32; 2]).write_unaligned([address.to_be(), draw.state as u32]) };
+        }
+        return;
+    }
     if start + HEADERS > ctx.data_end() {
         return;
     }

@@ -1,6 +1,7 @@
 //! The kernel side as the daemon sees it: loading, filling, switching, reading.
 
 mod bench;
+mod blocklist;
 pub mod counters;
 mod mapped;
 mod object;
@@ -9,6 +10,7 @@ mod slots;
 mod sys;
 
 pub use bench::{Bench, BenchError};
+pub use blocklist::BlockTable;
 pub(crate) use counters::Raw;
 pub use mapped::Mapped;
 pub(crate) use object::find;

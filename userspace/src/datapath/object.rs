@@ -24,6 +24,8 @@ pub const POLICY_MAPS: &[&str] = &[
     "ZONES",
     "SIDES",
     "PREFIXES",
+    "BLOCK_INDEX",
+    "BLOCKED",
     "SERVICES",
     "FIRST_BYTES",
     "SIEVES",

@@ -8,13 +8,14 @@ use std::{
 };
 
 use dropgate_abi::{
+    blocklist::PARTS,
     control::Control,
     datagrams::Datagrams,
     policy::{MAX_ZONES, SLOTS, Service, ServiceList, Settings, Sieve, TrieKey, Zone, table},
 };
 
 use super::{
-    Mapped, Object, ObjectError,
+    BlockTable, Mapped, Object, ObjectError,
     sys::{self, Kind},
 };
 use crate::policy::Image;
@@ -56,6 +57,9 @@ struct Inner {
     services: OwnedFd,
     first_bytes: OwnedFd,
     prefixes: Vec<OwnedFd>,
+    /// Of the blocklist, by part.
+    block_index: Vec<OwnedFd>,
+    blocked: Vec<OwnedFd>,
 }
 
 /// Both slots and the word that says which is in force.
@@ -166,12 +170,19 @@ impl Slots {
         let first_bytes = sys::create_filled(Kind::Hash, &keys, &values).map_err(fault("FIRST_BYTES"))?;
         let mut prefixes = Vec::with_capacity(image.prefixes.len());
         for (number, entries) in (0u32..).zip(&image.prefixes) {
+            // those of the blocklist are in tables of their own
+            let entries = if number == table::BLOCKLIST { &[][..] } else { entries };
             let base = if number == table::RANGES { lists } else { 0 };
             let keys: Vec<_> = entries.iter().map(|entry| TrieKey { length: entry.length, key: entry.key }).collect();
             let values: Vec<_> = entries.iter().map(|entry| entry.value.wrapping_add(base)).collect();
             prefixes.push(sys::create_filled(Kind::LpmTrie, &keys, &values).map_err(fault("PREFIXES"))?);
         }
-        Ok(Inner { sides, services, first_bytes, prefixes })
+        let (mut block_index, mut blocked) = (Vec::new(), Vec::new());
+        for table in BlockTable::all(&image.prefixes[table::BLOCKLIST as usize]) {
+            block_index.push(sys::create_array(table.index()).map_err(fault("BLOCK_INDEX"))?);
+            blocked.push(sys::create_array(table.blocked()).map_err(fault("BLOCKED"))?);
+        }
+        Ok(Inner { sides, services, first_bytes, prefixes, block_index, blocked })
     }
 }
 
@@ -182,7 +193,7 @@ fn room(what: &'static str, needed: usize, room: u32) -> Result<u32, SlotError> 
     Ok(room)
 }
 
-/// Hangs the inner maps into the slot. The four calls each wait for a grace period; they wait together.
+/// Hangs the inner maps into the slot. The calls each wait for a grace period; they wait together.
 fn install(object: &Object, slot: u32, inner: &Inner) -> Result<(), SlotError> {
     let first = slot * table::TABLES;
     let tries: Vec<u32> = inner.prefixes.iter().map(raw).collect();
@@ -190,8 +201,13 @@ fn install(object: &Object, slot: u32, inner: &Inner) -> Result<(), SlotError> {
     let sides = [raw(&inner.sides)];
     let services = [raw(&inner.services)];
     let first_bytes = [raw(&inner.first_bytes)];
-    let work: [(&'static str, &[u32], &[u32]); 4] = [
+    let parts: Vec<u32> = (slot * PARTS..).take(PARTS as usize).collect();
+    let block_index: Vec<u32> = inner.block_index.iter().map(raw).collect();
+    let blocked: Vec<u32> = inner.blocked.iter().map(raw).collect();
+    let work: [(&'static str, &[u32], &[u32]); 6] = [
         ("PREFIXES", &indices, &tries),
+        ("BLOCK_INDEX", &parts, &block_index),
+        ("BLOCKED", &parts, &blocked),
         ("SIDES", &[slot], &sides),
         ("SERVICES", &[slot], &services),
         ("FIRST_BYTES", &[slot], &first_bytes),

@@ -14,6 +14,8 @@ use std::{
 
 use dropgate_abi::Plain;
 
+use super::Mapped;
+
 const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
@@ -120,18 +122,34 @@ pub fn create_filled<K: Plain, V: Plain>(kind: Kind, keys: &[K], values: &[V]) -
         // BPF_F_NO_PREALLOC, which tries insist on
         Kind::LpmTrie => (11, 1),
     };
+    let map = create::<K, V>(map_type, map_flags, keys.len())?;
+    update_batch(std::os::fd::AsFd::as_fd(&map), keys, values)?;
+    Ok(map)
+}
+
+/// Makes an array that may be an inner map of any length (Linux 5.10), and writes its entries through memory, which takes no
+/// system call for each.
+pub fn create_array<V: Plain>(values: &[V]) -> io::Result<OwnedFd> {
+    // BPF_F_MMAPABLE, BPF_F_INNER_MAP
+    let map = create::<u32, V>(2, 1 << 10 | 1 << 12, values.len())?;
+    let entries = Mapped::new(std::os::fd::AsFd::as_fd(&map), values.len())?;
+    for (at, value) in values.iter().enumerate() {
+        entries.set(at, *value);
+    }
+    Ok(map)
+}
+
+fn create<K, V>(map_type: u32, map_flags: u32, len: usize) -> io::Result<OwnedFd> {
     let mut attr = Create {
         map_type,
         key_size: size_of::<K>() as u32,
         value_size: size_of::<V>() as u32,
-        max_entries: keys.len().max(1) as u32,
+        max_entries: len.max(1) as u32,
         map_flags,
     };
     let fd = bpf(BPF_MAP_CREATE, &mut attr)?;
     // SAFETY: a descriptor that the kernel just gave us.
-    let map = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-    update_batch(std::os::fd::AsFd::as_fd(&map), keys, values)?;
-    Ok(map)
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 /// Sets many entries of a map with one call. For maps of maps the values are file descriptors, and the call waits for

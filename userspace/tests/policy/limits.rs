@@ -186,6 +186,24 @@ fn a_large_policy_compiles() {
     assert_eq!(image.names.services.len(), 256 * 40);
 }
 
+/// What does not fit is refused with the place where it stops fitting.
+#[test]
+fn a_list_that_is_too_long() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut list = String::new();
+    for n in 0..2_000_001u32 {
+        writeln!(list, "{}", std::net::Ipv4Addr::from_bits(1 << 24 | n)).unwrap();
+    }
+    std::fs::write(directory.path().join("bad.txt"), list).unwrap();
+    let text = "[gateway]\nkind = \"route\"\noutside = [\"wan0\"]\n[blocklist]\nfrom = [\"@bad\"]\n[lists]\nbad = \"bad.txt\"\n";
+    std::fs::write(directory.path().join("policy.toml"), text).unwrap();
+    let (policy, found) = policy::load(&directory.path().join("policy.toml"));
+    assert!(policy.is_none());
+    assert_eq!(codes(&found), ["DG022"]);
+    let said = policy::render(&found, false);
+    assert!(said.contains("bad.txt:2000001:1") && said.contains("more than 2000000 entries"), "{said}");
+}
+
 #[test]
 fn a_large_list_compiles_and_is_shared() {
     let directory = tempfile::tempdir().unwrap();

@@ -66,7 +66,8 @@ impl Real {
         self.commit_in(text, directory.path());
     }
 
-    fn commit_in(&mut self, text: &str, directory: &Path) {
+    /// The same, with whatever files of a directory it names.
+    pub fn commit_in(&mut self, text: &str, directory: &Path) {
         let image = compile(text, &mut self.ids, directory);
         self.generation += 1;
         self.bench.commit(&image, self.generation).expect("commit");

@@ -1,6 +1,7 @@
 //! The packet table's parts.
 
 pub mod bench;
+mod blocked;
 pub mod cases;
 mod datagrams;
 pub mod elsewhere;

@@ -5,6 +5,7 @@
 //! A byte that comes from a map never becomes a Rust enum: unknown values are numbers that nothing matches.
 #![no_std]
 
+pub mod blocklist;
 pub mod control;
 pub mod datagrams;
 pub mod event;

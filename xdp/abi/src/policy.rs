@@ -79,7 +79,8 @@ pub mod table {
     pub const SOURCES: u32 = 0;
     /// Scope: [`super::DESTINATIONS_SCOPE`]; address: destination; value: zone, [`super::ZONE_SELF`].
     pub const PEERS: u32 = 1;
-    /// Scope: [`super::BLOCK_FROM`] or [`super::BLOCK_TO`]; value: 1.
+    /// Scope: [`super::BLOCK_FROM`] or [`super::BLOCK_TO`]; value: 1. Not in a trie, which stays empty: see
+    /// [`crate::blocklist`].
     pub const BLOCKLIST: u32 = 2;
     /// Scope: a destination group; address: destination; value: the service's place in its list, or [`super::NO_SERVICE`].
     pub const GROUPS: u32 = 3;
