@@ -10,3 +10,4 @@ pub mod net;
 mod openings;
 mod related;
 mod targets;
+mod tunnels;

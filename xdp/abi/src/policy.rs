@@ -184,6 +184,10 @@ pub struct Service {
 pub mod service {
     /// Packets of its flows are held and inspected.
     pub const INSPECT: u32 = 1;
+    /// What becomes of the packets in the tunnels that it lets through: judged, passed unread, dropped. None: nobody has said.
+    pub const TUNNEL_JUDGE: u32 = 2;
+    pub const TUNNEL_OPAQUE: u32 = 4;
+    pub const TUNNEL_DROP: u32 = 8;
 }
 
 /// Key of `FIRST_BYTES`: a service that says what is spoken there or, for all others, a port that something is registered for.
@@ -314,6 +318,8 @@ pub struct Settings {
     pub timeouts: [u32; 8],
     /// Events a second for each reason and CPU.
     pub event_rate: u32,
+    /// UDP ports of VXLAN; 0: none.
+    pub vxlan: [u16; 8],
     /// The inspector is late when its last sign of life is older, ns.
     pub late_ns: u64,
 }
@@ -350,6 +356,9 @@ pub mod setting {
     pub const OPENINGS: u32 = 1024;
     /// There are rules, and `DATAGRAMS` says what they can match.
     pub const DATAGRAMS: u32 = 2048;
+    /// Packets in PPPoE sessions are judged; sessions pass unread. Neither: they are dropped.
+    pub const PPPOE_JUDGE: u32 = 1 << 16;
+    pub const PPPOE_OPAQUE: u32 = 1 << 17;
 }
 
 /// Classes of fragments: index into [`Settings::fragments`].
@@ -406,6 +415,6 @@ plain!(
     FirstKey = 8,
     FirstBytes = 32,
     Sieve = 40960,
-    Settings = 96,
+    Settings = 112,
     Zone = 8,
 );
