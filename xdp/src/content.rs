@@ -7,6 +7,7 @@ use dropgate_abi::{
     hold::{CLEAR, HoldPort, ONE, RELATED, SETTLED, SIEVED, part, passes, token},
     policy::{FIRST_ZONE, Settings, setting},
     reason::Reason,
+    tunnel::inside::JUDGE,
     walk::{Walk, action, hook, parsed},
 };
 
@@ -56,6 +57,10 @@ impl Subject {
 /// Ends the walk of a packet that passes so far: lets it go, or holds it.
 #[inline(always)]
 pub fn content(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, settings: &Settings) -> Step {
+    // what is inside says it, and is looked into by itself
+    if walk.inside == JUDGE {
+        return Err(Decision::new(action::INSIDE, subject.reason));
+    }
     if subject.flags() & flag::INSPECT == 0 || settings.flags & setting::INSPECTION == 0 || !first_look(walk) {
         return pass(subject.reason);
     }
@@ -195,6 +200,10 @@ struct Place {
 #[inline(always)]
 fn credit(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Settings) -> Step<Option<Place>> {
     let open = |flag: u32, reason: Reason| if settings.flags & flag != 0 { pass(reason) } else { drop(reason) };
+    // nobody puts the fragments of such a packet together
+    if walk.tunnel != 0 && !matches!(walk.part, part::WHOLE | part::ERROR) {
+        return drop(Reason::tunnel_uninspected);
+    }
     // SAFETY: entries are only written by the daemon, whole.
     let Some(port) = (unsafe { HOLD_PORTS.get(walk.port as u32) }) else {
         if control.mode & mode::BENCH != 0 {
@@ -279,6 +288,10 @@ fn hand_over(walk: &Walk, control: &Control, place: &Place, flow: Option<(&Subje
     held.announced = if hold & RELATED != 0 { app } else { 0 };
     held.sieved = (hold & SIEVED != 0) as u8;
     held.app = app;
+    held.inner = if walk.tunnel != 0 { walk.l3 } else { 0 };
+    held.tunnel = walk.tunnel;
+    held._pad = 0;
+    held.network = walk.network;
     held.opened = opening::of_flow(walk.flow_id, hash, control);
     // SAFETY: as above.
     unsafe {

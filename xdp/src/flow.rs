@@ -19,7 +19,7 @@ use crate::{
     atomic,
     content::{self, Subject},
     cursor::Frame,
-    datagram,
+    datagram, inside,
     maps::{CONTROL, SCRATCH, SETTINGS, SIDES, clear},
     parse::{self, protocol},
     policy::{self, Query},
@@ -84,6 +84,9 @@ pub fn flow<F: Frame>(
     }
     if flow.drop_reason != 0 {
         return drop(Reason(flow.drop_reason.into()));
+    }
+    if walk.protocol != protocol::TCP {
+        inside::admit(walk, flow.tcp_state)?;
     }
     if walk.protocol == protocol::TCP
         && (flow.tcp_state != state::ESTABLISHED || walk.tcp_flags & (tcp::SYN | tcp::FIN | tcp::RST) != 0)
@@ -210,7 +213,7 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
         flow.zone = query.zone;
         flow.peer = query.peer;
         flow.service = query.service.counter;
-        show_to_rules(flow, query, settings);
+        renew(flow, query, settings);
         // what the inspector found stays true
         if flow.drop_reason == REVOKED {
             flow.drop_reason = 0;
@@ -221,6 +224,15 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
     }
     flow.generation = walk.generation;
     walk.found = found::OLDER;
+}
+
+/// What a later generation wants of a flow that it allows. A function of its own for its stack.
+#[inline(never)]
+fn renew(flow: &mut Flow, query: &Query, settings: &Settings) {
+    show_to_rules(flow, query, settings);
+    if flow.key.protocol != protocol::TCP {
+        flow.tcp_state = inside::asked(query, settings);
+    }
 }
 
 /// Packets of what is no TCP are shown to the rules of a later generation, though its flow had left inspection; those of

@@ -12,7 +12,8 @@ const ETHERNET: usize = 14;
 /// Bytes of a VLAN tag.
 const TAG: usize = 4;
 
-const fn is_tag(ethertype: u16) -> bool {
+/// Whether it is that of a VLAN tag.
+pub const fn is_tag(ethertype: u16) -> bool {
     matches!(ethertype, 0x8100 | 0x88a8 | 0x9100)
 }
 

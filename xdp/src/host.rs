@@ -13,6 +13,8 @@ pub mod frame;
 pub mod parse;
 #[cfg(not(target_arch = "bpf"))]
 pub mod step;
+#[cfg(not(target_arch = "bpf"))]
+pub mod tunnel;
 
 #[cfg(not(target_arch = "bpf"))]
 mod read {

@@ -1,16 +1,17 @@
 //! Stage 3: which side is this? The frames that are no IP packets end here.
 
 use dropgate_abi::{
-    policy::{PortKey, Settings, Side, kind, side},
+    policy::{PortKey, Settings, Side, kind, setting, side},
     reason::Reason,
-    walk::{Walk, hook},
+    tunnel::{PPPOE_SESSION, inside},
+    walk::{Walk, action, hook},
 };
 
 use crate::{
     cursor::Frame,
     maps::{SCRATCH, SEEN, SIDES, Seen},
     neighbour,
-    step::{Step, drop, pass},
+    step::{Decision, Step, drop, pass},
 };
 
 /// Ethertypes begin here.
@@ -22,6 +23,12 @@ pub fn ingress<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifinde
     if walk.family == 0 {
         return other(frame, walk, settings, ifindex);
     }
+    placed(walk, settings, ifindex)
+}
+
+/// The port and its side.
+#[inline(always)]
+fn placed(walk: &mut Walk, settings: &Settings, ifindex: u32) -> Step {
     let key = PortKey { ifindex, outer: walk.vlan[0], inner: walk.vlan[1] };
     if walk.hook == hook::EGRESS && walk.from_ifindex != 0 {
         let from = PortKey { ifindex: walk.from_ifindex, outer: 0, inner: 0 };
@@ -97,14 +104,27 @@ fn side_of(walk: &Walk, key: &PortKey) -> Option<Side> {
 #[inline(never)]
 fn other<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifindex: u32) -> Step {
     walk.frame_len = frame.len();
+    if walk.ethertype == PPPOE_SESSION {
+        return session(walk, settings, ifindex);
+    }
     if walk.hook == hook::EGRESS && walk.ethertype != neighbour::ARP {
         return pass(Reason::ethertype_allowed);
     }
     if settings.kind == kind::BRIDGE {
         goes_on_untagged(walk, settings, ifindex)?;
     }
+    let answer = listed(settings, walk.ethertype);
+    if walk.ethertype == neighbour::ARP && (answer == pass(Reason::ethertype_allowed) || walk.hook == hook::EGRESS) {
+        return neighbour::arp(frame, walk, settings, ifindex);
+    }
+    answer
+}
+
+/// Whether the policy lists an ethertype.
+#[inline(always)]
+pub fn listed(settings: &Settings, ethertype: u16) -> Step {
     // below it is a length (IEEE 802.3, 3.2.6), and what it is stands behind
-    let ethertype = if walk.ethertype < LEAST_ETHERTYPE { 0 } else { walk.ethertype };
+    let ethertype = if ethertype < LEAST_ETHERTYPE { 0 } else { ethertype };
     let mut listed = false;
     let mut at = 0;
     while at < settings.ethertypes.len() {
@@ -113,8 +133,21 @@ fn other<F: Frame>(frame: &F, walk: &mut Walk, settings: &Settings, ifindex: u32
         }
         at += 1;
     }
-    if walk.ethertype == neighbour::ARP && (listed || walk.hook == hook::EGRESS) {
-        return neighbour::arp(frame, walk, settings, ifindex);
-    }
     if listed { pass(Reason::ethertype_allowed) } else { drop(Reason::ethertype_denied) }
+}
+
+/// PPPoE sessions: dropped, passed unread, or judged as what comes in there, by what the policy says.
+#[inline(never)]
+fn session(walk: &mut Walk, settings: &Settings, ifindex: u32) -> Step {
+    let action = if settings.flags & setting::PPPOE_JUDGE != 0 {
+        walk.inside = inside::JUDGE;
+        action::INSIDE
+    } else if settings.flags & setting::PPPOE_OPAQUE != 0 {
+        walk.inside = inside::OPAQUE;
+        action::PASS
+    } else {
+        return drop(Reason::pppoe_unasked);
+    };
+    placed(walk, settings, ifindex)?;
+    Err(Decision::new(action, Reason::pppoe_opaque))
 }

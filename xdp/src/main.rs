@@ -11,6 +11,7 @@ mod cursor;
 mod frame;
 mod parse;
 mod step;
+mod tunnel;
 
 #[cfg(target_arch = "bpf")]
 mod atomic;
@@ -32,6 +33,8 @@ mod fragment;
 mod hold;
 #[cfg(target_arch = "bpf")]
 mod ingress;
+#[cfg(target_arch = "bpf")]
+mod inside;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]

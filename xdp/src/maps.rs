@@ -4,7 +4,9 @@
 //! look-up. Sizes here are templates; the loader sets the real ones.
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, XskMap},
+    btf_maps::{
+        Array, ArrayOfMaps, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf, XskMap,
+    },
     macros::btf_map,
 };
 use dropgate_abi::{
@@ -151,9 +153,16 @@ pub static LIMITERS: PerCpuArray<Limiter, { REASON_SLOTS as usize }> = PerCpuArr
 #[btf_map]
 pub static EVENTS: RingBuf<PacketEvent, { 4 << 20 }> = RingBuf::new();
 
-/// The last packet's walk, in trace mode.
+/// The last packet's walk, in trace mode. If it was found in a tunnel, that of what carried it comes second.
 #[btf_map]
-pub static TRACE: Array<Walk, 1, MMAPABLE> = Array::new();
+pub static TRACE: Array<Walk, 2, MMAPABLE> = Array::new();
+
+/// The programs that judge the packet inside, called by those of their type. Daemon writes when it loads them. Empty: what is in a
+/// tunnel is dropped, `internal`.
+#[btf_map]
+pub static INSIDE_XDP: ProgramArray<1> = ProgramArray::new();
+#[btf_map]
+pub static INSIDE_TC: ProgramArray<1> = ProgramArray::new();
 
 /// Where the sweep goes on: bucket of the flow table. Then the tick of the last sweep that a zone at its cap caused.
 #[btf_map]
@@ -182,6 +191,10 @@ pub struct Scratch {
     pub walk: Walk,
     /// That of a packet quoted in an ICMP error.
     pub inner: Walk,
+    /// That of what carries it, if it was found in a tunnel, and where that ends: see [`crate::inside`].
+    pub outer: Walk,
+    pub end: u32,
+    pub _end: u32,
     /// What the allowlist is asked.
     pub query: Query,
     /// What it is asked about the flow that announced another one, and how that other one is looked up.

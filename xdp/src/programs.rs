@@ -17,8 +17,8 @@ use dropgate_abi::{
 use crate::{
     anomaly, content,
     cursor::{Frame, Skb, Xdp},
-    flow, forward, fragment, frame, hold, ingress,
-    maps::{CONTROL, SCRATCH, SETTINGS, clear},
+    flow, forward, fragment, frame, hold, ingress, inside,
+    maps::{CONTROL, INSIDE_TC, INSIDE_XDP, SCRATCH, SETTINGS, clear},
     parse,
     policy::{self, Query},
     state,
@@ -36,6 +36,22 @@ const SWEEP_BUCKETS: u64 = 16;
 pub fn dropgate_ingress(ctx: XdpContext) -> u32 {
     let at = Hook { hook: hook::INGRESS, ifindex: ctx.ingress_ifindex() as u32, from_ifindex: 0 };
     match judge(&Xdp(&ctx), at) {
+        action::PASS => onward(&ctx),
+        action::HOLD => hold::came_in(&ctx),
+        action::INSIDE => {
+            // SAFETY: what was found out so far lies in maps.
+            unsafe { INSIDE_XDP.tail_call(&ctx, 0) };
+            verdict::unread();
+            xdp_action::XDP_DROP
+        }
+        _ => xdp_action::XDP_DROP,
+    }
+}
+
+/// What is inside of a packet that came in.
+#[xdp(frags)]
+pub fn dropgate_inside(ctx: XdpContext) -> u32 {
+    match judge_inside(&Xdp(&ctx)) {
         action::PASS => onward(&ctx),
         action::HOLD => hold::came_in(&ctx),
         _ => xdp_action::XDP_DROP,
@@ -65,6 +81,22 @@ pub fn dropgate_egress(ctx: TcContext) -> i32 {
     let (ifindex, from_ifindex) = unsafe { ((*ctx.skb.skb).ifindex, (*ctx.skb.skb).ingress_ifindex) };
     let at = Hook { hook: hook::EGRESS, ifindex, from_ifindex };
     match judge(&Skb(&ctx), at) {
+        action::PASS => TCX_NEXT,
+        action::HOLD => hold::leaves(&ctx),
+        action::INSIDE => {
+            // SAFETY: what was found out so far lies in maps.
+            unsafe { INSIDE_TC.tail_call(&ctx, 0) };
+            verdict::unread();
+            TC_ACT_SHOT
+        }
+        _ => TC_ACT_SHOT,
+    }
+}
+
+/// What is inside of a packet that leaves.
+#[classifier]
+pub fn dropgate_inside_leaving(ctx: TcContext) -> i32 {
+    match judge_inside(&Skb(&ctx)) {
         action::PASS => TCX_NEXT,
         action::HOLD => hold::leaves(&ctx),
         _ => TC_ACT_SHOT,
@@ -117,7 +149,42 @@ fn judge(frame: &impl Frame, at: Hook) -> u8 {
     if walk.family == 0 {
         walk.frame_len = frame.len();
     }
-    verdict::verdict(frame, walk, control, settings, decision)
+    if decision.action() != action::INSIDE {
+        verdict::verdict(frame, walk, control, settings, decision);
+    }
+    decision.action()
+}
+
+/// Walks the packet inside of the one that was judged last through the stages, by the same generation, and gives the verdict about
+/// both.
+#[inline(always)]
+fn judge_inside(frame: &impl Frame) -> u8 {
+    let Some(control) = CONTROL.get(0) else { return action::DROP };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return action::DROP };
+    // SAFETY: this CPU's own, for the time of this packet.
+    let scratch = unsafe { &mut *scratch };
+    let Some(settings) = SETTINGS.get(scratch.walk.slot & (SLOTS - 1)) else { return action::DROP };
+    let answer = match inside::begin(frame, scratch, control, settings) {
+        Ok(()) => {
+            let (walk, query) = (&mut scratch.walk, &mut scratch.query);
+            let found = sound_inside(frame, walk, settings, scratch.end);
+            concluded(frame, walk, query, (control, settings), found)
+        }
+        decided => decided,
+    };
+    let decision = match answer {
+        Err(decision) => decision,
+        Ok(()) => Decision::new(action::DROP, Reason::internal),
+    };
+    let walk = &mut scratch.walk;
+    if walk.family == 0 {
+        walk.frame_len = frame.len();
+    }
+    let action = verdict::verdict(frame, walk, control, settings, decision);
+    if action != action::DROP {
+        verdict::carried();
+    }
+    action
 }
 
 /// The slot and the generation in force, for the time of a packet.
@@ -138,7 +205,20 @@ fn decide(
     ifindex: u32,
 ) -> Step {
     frame::frame(frame, walk)?;
-    let (answer, judged) = match sound(frame, walk, settings, ifindex) {
+    let found = sound(frame, walk, settings, ifindex);
+    concluded(frame, walk, query, (control, settings), found)
+}
+
+/// The stages behind those that `sound` has walked through.
+#[inline(always)]
+fn concluded(
+    frame: &impl Frame,
+    walk: &mut Walk,
+    query: &mut Query,
+    (control, settings): (&Control, &Settings),
+    sound: Step,
+) -> Step {
+    let (answer, judged) = match sound {
         Ok(()) => (admit(frame, walk, query, control, settings), true),
         Err(decision) => (Err(decision), false),
     };
@@ -154,6 +234,15 @@ fn sound(frame: &impl Frame, walk: &mut Walk, settings: &Settings, ifindex: u32)
     walk.port = PortKey { ifindex, outer: walk.vlan[0], inner: walk.vlan[1] }.word();
     parse::parse(frame, walk)?;
     ingress::ingress(frame, walk, settings, ifindex)?;
+    anomaly::anomaly(walk)?;
+    fragment::fragment(walk, settings)
+}
+
+/// The same for a packet in a tunnel, which came in where the outer one did.
+#[inline(always)]
+fn sound_inside(frame: &impl Frame, walk: &mut Walk, settings: &Settings, end: u32) -> Step {
+    parse::parse(frame, walk)?;
+    inside::fits(walk, end)?;
     anomaly::anomaly(walk)?;
     fragment::fragment(walk, settings)
 }

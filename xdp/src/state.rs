@@ -12,6 +12,7 @@ use dropgate_abi::{
         side, timeout, zone,
     },
     reason::Reason,
+    tunnel::inside::{JUDGE, NOTHING},
     tuple::V4,
     walk::{Walk, found, hook},
 };
@@ -20,7 +21,7 @@ use crate::{
     anomaly::tcp,
     content::{self, Subject},
     cursor::Frame,
-    flow,
+    flow, inside,
     maps::{CONTROL, SCRATCH, SWEEP, ZONES},
     parse::protocol,
     policy::{self, Query},
@@ -161,6 +162,9 @@ pub fn state<F: Frame>(frame: &F, walk: &mut Walk, query: &Query, control: &Cont
 fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) -> Step {
     let (start, flags, _) = query.opening.parts();
     let now = flow::tick(walk);
+    // what is recorded of a translation is judged on its other side
+    let carried = if flags & flag::LEDGER == 0 { inside::asked(query, settings) } else { NOTHING };
+    inside::admit(walk, carried)?;
     let limit = settings_of(walk.slot, query.zone);
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
     // SAFETY: this CPU's own, for the time of this packet.
@@ -188,7 +192,7 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
     new.last_seen = now;
     new.timeout = settings.timeouts[first_timeout(walk, start)];
     new.tcp_state = match (walk.protocol == protocol::TCP, start) {
-        (false, _) => 0,
+        (false, _) => carried,
         (true, Start::First) => state::SYN_SENT,
         (true, _) => state::ESTABLISHED,
     };
@@ -198,7 +202,10 @@ fn make(walk: &mut Walk, query: &Query, control: &Control, settings: &Settings) 
         | if source_high != reversed { flag::INITIATOR_HIGH } else { 0 }
         | if start == Start::First { 0 } else { flag::ESTABLISHED }
         | if limit.flags & zone::LOOSE != 0 { flag::LOOSE } else { 0 }
-        | if query.service.flags & service::INSPECT != 0 && (identified || settings.flags & setting::DATAGRAMS != 0) {
+        | if query.service.flags & service::INSPECT != 0
+            && carried != JUDGE
+            && (identified || settings.flags & setting::DATAGRAMS != 0)
+        {
             flag::INSPECT
         } else {
             0

@@ -299,10 +299,12 @@ fn protocol_key(walk: &Walk) -> u8 {
     if walk.family == V4 { walk.protocol } else { 0 }
 }
 
-/// Where a fragment was seen. What the gateway sends is no part of a datagram that comes in there.
+/// Where a fragment was seen. What the gateway sends is no part of a datagram that comes in there, and neither is what is in a
+/// tunnel: identifiers of VLANs have twelve bits, and leave room for some of its realm.
 #[inline(always)]
 fn place(walk: &Walk) -> u64 {
-    walk.port | (walk.hook as u64) << 31
+    let tunnel = if walk.tunnel == 0 { 0 } else { walk.realm as u64 };
+    walk.port | (walk.hook as u64) << 31 | (walk.tunnel as u64 & 0xf) << 44 | (tunnel & 0xf) << 60
 }
 
 #[inline(always)]

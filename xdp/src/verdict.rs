@@ -45,7 +45,7 @@ pub fn verdict(frame: &impl Frame, walk: &mut Walk, control: &Control, settings:
             tell(walk, settings, decision.reason());
         }
     } else {
-        add(&SERVICE_COUNTERS, walk.service, bytes);
+        served(walk.service, bytes);
         // once, where it came in; the inspector tells of what it gets
         let first = walk.hook == hook::INGRESS || walk.from_ifindex == 0;
         if walk.parsed & parsed::ODD != 0 && decision.action() == action::PASS && first {
@@ -59,6 +59,28 @@ pub fn verdict(frame: &impl Frame, walk: &mut Walk, control: &Control, settings:
         unsafe { *trace = *walk };
     }
     decision.action()
+}
+
+/// Counts what carries the packet at hand for the service that lets it through.
+#[inline(never)]
+pub fn carried() {
+    if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
+        // SAFETY: this CPU's own, for the time of this packet.
+        let outer = unsafe { &(*scratch).outer };
+        served(outer.service, outer.ip_len as u64);
+    }
+}
+
+/// Counts a packet for its service. A function of its own for the stack of who calls it.
+#[inline(never)]
+fn served(service: u32, bytes: u64) {
+    add(&SERVICE_COUNTERS, service, bytes);
+}
+
+/// Counts a packet whose inside nobody can judge.
+#[inline(never)]
+pub fn unread() {
+    add(&REASON_COUNTERS, Reason::internal.0 as u32, 0);
 }
 
 /// Counts something odd that decides nothing.
@@ -157,6 +179,13 @@ unsafe fn write(event: *mut PacketEvent, walk: &Walk, reason: Reason) {
         (*event).said_len = 0;
         if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
             (*event).said = (*scratch).said;
+            let outer = &raw const (*scratch).outer;
+            let carried = walk.tunnel != 0;
+            (*event).outer_src = if carried { (*outer).src } else { [0; 4] };
+            (*event).outer_dst = if carried { (*outer).dst } else { [0; 4] };
+            (*event).outer_family = if carried { (*outer).family } else { 0 };
+            (*event).outer_protocol = if carried { (*outer).protocol } else { 0 };
+            (*event)._pad = [0; 6];
             if reason == Reason::first_byte_impossible {
                 (*event).said_len = (*scratch).said_len;
             }

@@ -39,9 +39,13 @@ impl Judge for Live {
         // a first run parses the frame and tells whose flows to copy, a second one has them
         let walk = self.bench.run(hook, ifindex, from_ifindex, now_ns, frame)?;
         self.bench.forget()?;
+        // those of what carried it too
+        let walks = [Some(walk), self.bench.outer()];
         let ours = |flow: &Flow| {
-            flow.key.family == walk.family
-                && [flow.key.low, flow.key.high].iter().any(|end| equal(end, &walk.src) || equal(end, &walk.dst))
+            walks.iter().flatten().any(|walk| {
+                flow.key.family == walk.family
+                    && [flow.key.low, flow.key.high].iter().any(|end| equal(end, &walk.src) || equal(end, &walk.dst))
+            })
         };
         for bucket in (0..self.flows.len()).filter_map(|index| self.flows.get(index)) {
             let live = bucket.tags.iter().zip(&bucket.ways).filter(|(tag, flow)| **tag != 0 && ours(flow));
@@ -53,6 +57,10 @@ impl Judge for Live {
             self.bench.announced()?.put(key, entry)?;
         }
         Ok(self.bench.run(hook, ifindex, from_ifindex, now_ns, frame)?)
+    }
+
+    fn outer(&self) -> Option<Walk> {
+        self.bench.outer()
     }
 
     fn announced(&self, walk: &Walk) -> Option<Related> {

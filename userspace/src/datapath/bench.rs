@@ -128,7 +128,7 @@ impl Bench {
             fragments: object.mapped("FRAGMENTS", sizes.fragment_buckets)?,
             fragment_sources: object.mapped("FRAGMENT_SOURCES", SOURCES)?,
             zone_flows: object.mapped("ZONE_FLOWS", MAX_ZONES)?,
-            trace: object.mapped("TRACE", 1)?,
+            trace: object.mapped("TRACE", 2)?,
             ring: None,
             object,
         })
@@ -188,6 +188,11 @@ impl Bench {
         self.trace.clear();
         self.repeat(hook, frame, 1)?;
         Ok(self.trace.get(0).unwrap_or_default())
+    }
+
+    /// The walk of what carried the packet that was judged last, if that was found in a tunnel.
+    pub fn outer(&self) -> Option<Walk> {
+        self.trace.get(1).filter(|walk| walk.inside != 0)
     }
 
     /// Runs a program `repeat` times on one frame; the mean time of a run, ns.

@@ -8,7 +8,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData, PerCpuArray, PerCpuValues},
+    maps::{Map, MapData, PerCpuArray, PerCpuValues, ProgramArray},
     programs::{ProgramFd, SchedClassifier, Xdp},
 };
 use dropgate_abi::{Plain, control::Counter, fragment::FRAGMENT_WAYS, policy::MAX_ZONES};
@@ -55,6 +55,8 @@ pub const STATE_MAPS: &[&str] = &[
     "TRACE",
     "SWEEP",
     "SCRATCH",
+    "INSIDE_XDP",
+    "INSIDE_TC",
 ];
 
 /// Names of the programs.
@@ -67,6 +69,8 @@ pub mod program {
     pub const SETTLE: &str = "dropgate_settle";
     pub const REVIEW: &str = "dropgate_review";
     pub const TARGET: &str = "dropgate_target";
+    pub const INSIDE: &str = "dropgate_inside";
+    pub const INSIDE_LEAVING: &str = "dropgate_inside_leaving";
 }
 
 /// Sizes that are fixed when the maps are made.
@@ -165,18 +169,31 @@ impl Object {
             loader.map_pin_path(name, pins.join(name));
         }
         let mut ebpf = loader.load(object).map_err(ObjectError::Load)?;
-        for name in [program::INGRESS, program::HOLD] {
+        for name in [program::INGRESS, program::HOLD, program::INSIDE] {
             let loaded: &mut Xdp = find(&mut ebpf, name)?;
             loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
         }
         // Those that the daemon runs by `BPF_PROG_TEST_RUN` are of the type for tc: for one of XDP the kernel rewrites the calls of
         // all drivers and interrupts every CPU, before and after (`bpf_dispatcher_change_prog`, `kernel/bpf/dispatcher.c`).
         let asked = [program::SWEEP, program::SETTLE, program::REVIEW, program::TARGET];
-        for name in [program::EGRESS, program::RELEASE].into_iter().chain(asked) {
+        for name in [program::EGRESS, program::RELEASE, program::INSIDE_LEAVING].into_iter().chain(asked) {
             let loaded: &mut SchedClassifier = find(&mut ebpf, name)?;
             loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
         }
-        Ok(Self { ebpf, sizes })
+        let mut object = Self { ebpf, sizes };
+        object.call("INSIDE_XDP", program::INSIDE)?;
+        object.call("INSIDE_TC", program::INSIDE_LEAVING)?;
+        Ok(object)
+    }
+
+    /// Makes a program the one that others call by `map`.
+    fn call(&mut self, map: &str, name: &'static str) -> Result<(), ObjectError> {
+        let fault = |source| ObjectError::Map { name: map.to_owned(), source: Box::new(source) };
+        let io = |source| ObjectError::Mmap { name: map.to_owned(), source };
+        let program = self.program_fd(name)?.try_clone().map_err(io)?;
+        let found = self.ebpf.map_mut(map).ok_or_else(|| ObjectError::Missing { name: map.to_owned() })?;
+        let mut calls = ProgramArray::try_from(found).map_err(fault)?;
+        calls.set(0, &program, 0).map_err(fault)
     }
 
     /// The data of a map.

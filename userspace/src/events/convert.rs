@@ -13,6 +13,7 @@ use dropgate_abi::{
     flow::{Flow, TICK_SHIFT, expired, flag, tcp},
     from_bytes,
     reason::{Info, Kind, Reason, Stage},
+    tunnel::kind,
     tuple::{V4, V6},
     walk::{Walk, action, hook, parsed},
 };
@@ -94,6 +95,10 @@ pub(super) fn base(walk: &Walk, info: Option<&Info>, names: &Names, clock: &Cloc
         pkt_src: Some("wire/pcap"),
         community_id: (walk.flow_id != 0 && known).then(|| community(walk, names)).flatten(),
         ether: (!known).then(|| eve::Ether { ether_type: Some(walk.ethertype), ..eve::Ether::default() }.into()),
+        tunnel: (walk.tunnel != 0).then(|| {
+            let network = (walk.network != 0).then_some(walk.network);
+            eve::Tunnel { depth: 1, kind: kind::name(walk.tunnel), network, ..eve::Tunnel::default() }.into()
+        }),
         dropgate: Some(own(walk, info, names)),
         ..eve::Event::default()
     }
@@ -250,6 +255,13 @@ pub fn of_packet(event: &PacketEvent, names: &Names, clock: &Clock) -> Vec<eve::
     if event.walk.reason == Reason::first_byte_impossible {
         let said = event.said.get(..event.said_len as usize).unwrap_or_default();
         events.push(inspection::first_byte(&event.walk, said, names, clock));
+    }
+    if event.outer_family != 0 {
+        for tunnel in events.iter_mut().filter_map(|event| event.tunnel.as_mut()) {
+            tunnel.src_ip = Some(told::address(event.outer_family, event.outer_src));
+            tunnel.dest_ip = Some(told::address(event.outer_family, event.outer_dst));
+            tunnel.proto = Some(protocol(event.outer_protocol));
+        }
     }
     events
 }

@@ -97,8 +97,30 @@ pub struct Event {
     pub stats: Option<Box<Stats>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ether: Option<Box<Ether>>,
+    /// What carried the packet that this is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<Box<Tunnel>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropgate: Option<Own>,
+}
+
+/// A tunnel in which a packet was found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Tunnel {
+    /// Its ends; not there where nothing but the inner packet is at hand, and of PPPoE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src_ip: Option<Short>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dest_ip: Option<Short>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proto: Option<Cow<'static, str>>,
+    /// How many tunnels it is in.
+    pub depth: u8,
+    /// `ip`, `gre`, `vxlan` or `pppoe`.
+    pub kind: &'static str,
+    /// VNI of VXLAN, key of GRE, session of PPPoE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<u32>,
 }
 
 /// Objects by their names, in the order of those.

@@ -205,8 +205,16 @@ impl Worker {
         batch: &Batch,
     ) {
         match held.part {
-            part::WHOLE => self.packet(held, (frame, &[frame]), place, (from, to), batch),
-            part::ERROR => self.error(held, frame, place, to, batch),
+            part::WHOLE | part::ERROR => {
+                let Some(shown) = inspect::shown(held, frame) else {
+                    self.shared.totals.count(Reason::tunnel_uninspected, frame.len());
+                    return;
+                };
+                match held.part {
+                    part::ERROR => self.error(held, (&shown, frame), place, to, batch),
+                    _ => self.packet(held, (&shown, &[frame]), place, (from, to), batch),
+                }
+            }
             _ => self.fragment(held, frame, (port, place), (from, to), batch),
         }
     }
@@ -314,11 +322,11 @@ impl Worker {
     }
 
     /// An ICMP error about a packet of a flow.
-    fn error(&mut self, held: &Held, frame: &[u8], place: u32, to: &mut Socket, batch: &Batch) {
+    fn error(&mut self, held: &Held, (shown, frame): (&[u8], &[u8]), place: u32, to: &mut Socket, batch: &Batch) {
         let (shared, judged) = (&self.shared, &mut self.judged);
         let Some(rules) = batch.rules.of(held.generation) else { return };
         let context = Context { rules, peers: &shared.peers, full: false, now_ns: batch.now_ns, unix_s: batch.unix_s };
-        let answer = inspect::judge_error(held, frame, &context, judged);
+        let answer = inspect::judge_error(held, shown, &context, judged);
         if answer == Answer::Release {
             shared.totals.sent(to.send(&mut self.hands, frame));
             if !judged.tells() {
@@ -326,7 +334,7 @@ impl Worker {
             }
         }
         judged.walk.port = shared.interface(place).into();
-        let about = judged.about(held, frame, Arc::default(), answer, rules);
+        let about = judged.about(held, shown, Arc::default(), answer, rules);
         let odd = judged.odd;
         tell(shared, &about, &mut judged.watched, batch.now_ns);
         self.told_of(&about, (answer, odd), &[frame], batch.now_ns);

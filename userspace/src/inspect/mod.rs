@@ -5,6 +5,7 @@ mod about;
 mod conclude;
 mod expect;
 mod follow;
+mod inner;
 mod layer;
 mod packet;
 mod peers;
@@ -29,6 +30,7 @@ use dropgate_abi::{
 pub use self::{
     about::{About, Metadata, Note},
     expect::{Expected, Generations, Rules, expected},
+    inner::shown,
     packet::Packet,
     peers::Peers,
     proxy::{Access, Asked, Host, Request, Target, Targets},
@@ -153,7 +155,7 @@ pub fn judge_parts(
     let rules = context.rules;
     out.clear();
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
-    out.see(&packet);
+    out.see(held, &packet);
     if let Some(reason) = talk.condemned {
         return Answer::Drop(reason);
     }
@@ -229,6 +231,10 @@ pub fn judge_parts(
     if stays(held, talk, rules) {
         out.noted = talk.note();
     }
+    if held.inner != 0 {
+        // nobody writes the tunnel's headers before them
+        out.replies = Replies::default();
+    }
     let carries = !packet.payload().is_empty() || packet.walk.protocol != UDP && packet.walk.tcp_flags & flag::FIN != 0;
     match answer {
         Answer::Release if carries && talk.makes_wait() => Answer::Wait,
@@ -246,7 +252,7 @@ pub fn judge_parts(
 pub fn judge_error(held: &Held, frame: &[u8], context: &Context<'_>, out: &mut Judged) -> Answer {
     out.clear();
     let Some(packet) = Packet::read(frame) else { return Answer::Release };
-    out.see(&packet);
+    out.see(held, &packet);
     match &context.rules.signatures {
         Some(signatures) => watch::alone(held, &packet, signatures, context.now_ns, out),
         None => Answer::Release,
@@ -278,8 +284,9 @@ impl Judged {
     }
 
     /// The packet that is judged.
-    fn see(&mut self, packet: &Packet<'_>) {
+    fn see(&mut self, held: &Held, packet: &Packet<'_>) {
         self.walk = packet.walk;
+        (self.walk.tunnel, self.walk.network) = (held.tunnel, held.network);
         self.odd = (packet.walk.parsed & parsed::ODD != 0).then(|| packet.walk.odd());
     }
 

@@ -50,6 +50,7 @@ dropgate_signatures::diagnostic_codes! {
     NOT_ANALYSED = "DG065" Warning "lines that overlap in more ways than are looked at";
     EMPTY_EXCEPTION = "DG066" Warning "an exception from destinations that its line does not have";
     EMPTY_PREFIX = "DG067" Warning "a prefix of a zone that narrower ones leave nothing of";
+    TUNNEL_UNASKED = "DG070" Warning "a tunnel that is dropped: its line does not say what becomes of the packets inside";
 }
 
 /// The list as a Markdown table, as it stands in `docs/policy.md`.

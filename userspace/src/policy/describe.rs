@@ -7,7 +7,7 @@ use std::{
 
 use super::model::{
     Addresses, Answer, Expect, Fragment, Kind, Matches, Midstream, Peer, PortRange, Proxied, Publish, Reaction,
-    Service, Target, Zone, protocol,
+    Service, Target, Tunnel, Zone, protocol,
 };
 
 impl Display for PortRange {
@@ -68,7 +68,10 @@ impl Display for Service {
         if !self.inspect {
             f.write_str(", not inspected")?;
         }
-        self.proxied.map_or(Ok(()), |proxied| write!(f, ", proxied {proxied}"))
+        if let Some(proxied) = self.proxied {
+            write!(f, ", proxied {proxied}")?;
+        }
+        self.tunnel.map_or(Ok(()), |tunnel| write!(f, ", tunnel {}", tunnel.word()))
     }
 }
 
@@ -143,7 +146,19 @@ impl Display for Publish {
         };
         write!(f, "{transport} {} at {} to {}", joined(self.ports.iter()), self.address, self.to)?;
         self.to_port.map_or(Ok(()), |port| write!(f, " port {port}"))?;
-        write!(f, "{}", self.expect)
+        write!(f, "{}", self.expect)?;
+        self.tunnel.map_or(Ok(()), |tunnel| write!(f, ", tunnel {}", tunnel.word()))
+    }
+}
+
+impl Tunnel {
+    /// As the policy file has it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Judge => "judge",
+            Self::Opaque => "opaque",
+            Self::Drop => "drop",
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     analysis,
     compile::Environment,
     describe::{duration, joined, proxied, sorted},
-    model::{Failure, Inspection, List, Policy, Service, Signatures},
+    model::{Failure, Inspection, List, Policy, Service, Signatures, Tunnel},
 };
 
 /// The changes from one policy to another, in the order of the policy file's tables.
@@ -208,6 +208,8 @@ fn gateway(policy: &Policy) -> Words {
         ("adopt", duration(gateway.adopt)),
         ("ethertypes", joined(ethertypes)),
         ("dhcp", gateway.dhcp.to_string()),
+        ("pppoe", gateway.pppoe.map_or("drop", Tunnel::word).to_owned()),
+        ("vxlan", joined(gateway.vxlan.iter())),
         ("unsolicited", if gateway.drop_unsolicited { "drop" } else { "count" }.to_owned()),
         ("chatter", if gateway.quiet_chatter { "quiet" } else { "log" }.to_owned()),
     ])

@@ -86,6 +86,10 @@ pub struct Gateway {
     pub dhcp: bool,
     /// Packets of settled flows are forwarded in the programs, without the kernel's stack.
     pub fast_forward: bool,
+    /// What becomes of PPPoE sessions. `None`: nobody has said, and they are dropped.
+    pub pppoe: Option<Tunnel>,
+    /// UDP ports of VXLAN; at most 8.
+    pub vxlan: Vec<u16>,
 }
 
 /// `[zone.NAME]`.
@@ -125,6 +129,18 @@ pub struct Service {
     pub expect: Expect,
     /// Its servers are proxies. `None`: the file does not say so.
     pub proxied: Option<Proxied>,
+    /// What becomes of the packets in tunnels that it lets through. `None`: nobody has said, and those that could be read are dropped.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// What becomes of the packets in a tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub enum Tunnel {
+    /// They are judged as packets of their own.
+    Judge,
+    /// They pass unread.
+    Opaque,
+    Drop,
 }
 
 /// The protocols and ports of a service. Sorted and merged.
@@ -181,6 +197,8 @@ pub struct Publish {
     /// IP protocol number: TCP, UDP or SCTP.
     pub protocol: u8,
     pub expect: Expect,
+    /// As [`Service::tunnel`].
+    pub tunnel: Option<Tunnel>,
     /// As the outside sees them.
     pub ports: Vec<PortRange>,
     /// Before translation: the gateway's.

@@ -29,6 +29,10 @@ impl Judge for Bench {
         Ok(self.commit(image, self.generation() + 1)?)
     }
 
+    fn outer(&self) -> Option<Walk> {
+        Self::outer(self)
+    }
+
     fn hold(&mut self, walk: &Walk) -> Option<Held> {
         Self::hold(self, walk)
     }

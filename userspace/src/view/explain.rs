@@ -12,7 +12,8 @@ use super::{
 use crate::events::Names;
 use dropgate_abi::{
     policy::side,
-    reason::Stage,
+    reason::{Reason, Stage},
+    tunnel::{inside, kind},
     walk::{Walk, action, found, hook, parsed},
 };
 use serde::Serialize;
@@ -61,6 +62,9 @@ pub struct Explanation {
     /// What rules had to do with it; left out where there are none, or no capture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<Candidates>,
+    /// What carried the packet, if it was found in a tunnel: judged before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outer: Option<Box<Explanation>>,
 }
 
 /// The line that decided.
@@ -97,6 +101,7 @@ pub fn explain(
         .into_iter()
         // of flows that are not inspected it has nothing to say
         .filter(|stage| *stage != Stage::Content || decided == Some(Stage::Content) || inspection.is_some())
+        .filter(|stage| *stage != Stage::Tunnel || decided == Some(Stage::Tunnel) || walk.inside != 0)
         .map(|stage| {
             let last = stage == Stage::Verdict;
             let reached = last || kept && stage == Stage::State || decided.is_none_or(|decided| stage <= decided);
@@ -144,7 +149,17 @@ pub fn explain(
         related,
         stages,
         rules: None,
+        outer: None,
     }
+}
+
+/// What was said to a packet that carries the one that was asked about, by its service: its walk ends with another packet's verdict.
+pub fn explain_outer(walk: &Walk, names: &Names, policy: Option<&PolicyText>) -> Explanation {
+    let carries = Walk { reason: Reason::default(), action: action::INSIDE, ..*walk };
+    let explained = explain(&carries, names, policy, (None, None));
+    let meaning = "the packet inside decides";
+    let stages = explained.stages.into_iter().filter(|stage| stage.stage != Stage::Verdict.name()).collect();
+    Explanation { action: "judge", reason: "", meaning, stage: Stage::Tunnel.name(), stages, ..explained }
 }
 
 fn packet(walk: &Walk) -> String {
@@ -155,12 +170,17 @@ fn packet(walk: &Walk) -> String {
         return format!("{}, {} bytes", text::ethertype(walk.ethertype), walk.frame_len);
     }
     let (from, to) = ends(walk);
+    let tunnel = match (walk.tunnel, walk.network) {
+        (0, _) => String::new(),
+        (tunnel, 0) => format!(" in {}", kind::name(tunnel)),
+        (tunnel, network) => format!(" in {} {network}", kind::name(tunnel)),
+    };
     let more = match walk.protocol {
         6 if walk.l4 != 0 => format!(" {}", flags(walk.tcp_flags)),
         1 | 58 if walk.l4 != 0 => format!(" type {} code {}", walk.icmp_type, walk.icmp_code),
         _ => String::new(),
     };
-    format!("{}{more} {from} -> {to}", protocol(walk.protocol))
+    format!("{}{more} {from} -> {to}{tunnel}", protocol(walk.protocol))
 }
 
 fn flags(byte: u8) -> String {
@@ -205,6 +225,12 @@ fn passed_on(stage: Stage, walk: &Walk, names: &Names) -> String {
         }
         Stage::State => if walk.flow_id != 0 { "keeps a flow" } else { "nothing to keep" }.into(),
         Stage::Content => "not inspected".into(),
+        Stage::Tunnel => match walk.inside {
+            inside::JUDGE => "what is inside is judged as a packet of its own",
+            inside::OPAQUE => "what is inside passes unread, as the policy says",
+            _ => "what is inside is dropped",
+        }
+        .into(),
         Stage::Verdict => format!("{} ({}){}", verdict(walk), walk.reason.name(), onward(walk, names)),
     }
 }
@@ -235,27 +261,45 @@ fn ingress(walk: &Walk, names: &Names) -> String {
     }
 }
 
-impl std::fmt::Display for Explanation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{}", self.packet)?;
-        writeln!(f)?;
+impl Explanation {
+    fn stages(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for stage in &self.stages {
             let mark = if stage.decided { "*" } else { " " };
             writeln!(f, "{mark} {:<9} {}", stage.stage, stage.answer)?;
         }
+        Ok(())
+    }
+
+    fn line(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.policy {
+            Some(at) => {
+                let text = if at.text.is_empty() { String::new() } else { format!(": {}", text::clean(&at.text)) };
+                writeln!(f, "policy      {}:{}{text}", at.file, at.line)
+            }
+            None => writeln!(f, "policy      no line"),
+        }
+    }
+}
+
+impl std::fmt::Display for Explanation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(outer) = &self.outer {
+            writeln!(f, "carried by {}", outer.packet)?;
+            writeln!(f)?;
+            outer.stages(f)?;
+            outer.line(f)?;
+            writeln!(f)?;
+        }
+        writeln!(f, "{}", self.packet)?;
+        writeln!(f)?;
+        self.stages(f)?;
         writeln!(f)?;
         writeln!(f, "verdict     {}: {}", self.action, self.meaning)?;
         writeln!(f, "reason      {} (stage {})", self.reason, self.stage)?;
         if !self.attack.is_empty() {
             writeln!(f, "technique   {}", self.attack)?;
         }
-        match &self.policy {
-            Some(at) => {
-                let text = if at.text.is_empty() { String::new() } else { format!(": {}", text::clean(&at.text)) };
-                writeln!(f, "policy      {}:{}{text}", at.file, at.line)?;
-            }
-            None => writeln!(f, "policy      no line")?,
-        }
+        self.line(f)?;
         if let Some(service) = &self.service {
             writeln!(f, "service     {service}")?;
         }

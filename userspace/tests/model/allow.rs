@@ -121,6 +121,23 @@ impl Model {
         })
     }
 
+    /// Why a tunnel that a service of this party lets through is dropped, if it is: what could be read needs a word of its line.
+    pub fn refused_tunnel(&self, party: &Party, service: Option<&str>, protocol: u8, port: u16) -> Option<Reason> {
+        let readable = matches!(protocol, 4 | 41 | 47) || protocol == 17 && matches!(port, 4789 | 8472);
+        let services: &[Service] = match party {
+            _ if !readable => return None,
+            Party::Zone(name) => &self.zone_named(name)?.egress,
+            Party::Gateway => &self.policy.gateway_egress,
+            Party::Outside => &self.policy.outside_egress,
+            Party::Published | Party::Nameless => &[],
+        };
+        match services.iter().find(|other| Some(other.name.as_str()) == service).and_then(|service| service.tunnel) {
+            Some("opaque") => None,
+            Some(_) => Some(Reason::tunnel_denied),
+            None => Some(Reason::tunnel_unasked),
+        }
+    }
+
     /// Whether a service holds the start of a flow, whatever else does.
     pub fn holds(&self, service: &Service, start: &Start) -> bool {
         speaks(service, start) && reaches(service, &self.peer(start.dst), start.dst)

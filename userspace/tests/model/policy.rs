@@ -87,6 +87,8 @@ pub struct Service {
     pub uninspected: bool,
     /// `expect`; none: what is registered for the port.
     pub expect: Option<Expect>,
+    /// `tunnel`: what becomes of the packets in its tunnels.
+    pub tunnel: Option<&'static str>,
 }
 
 /// What is to be spoken on a service's flows.
@@ -333,7 +335,7 @@ fn write_service(out: &mut String, table: &str, service: &Service) -> std::fmt::
         Some(Expect::Any) => writeln!(out, "expect = \"any\"")?,
         Some(Expect::Only(names)) => writeln!(out, "expect = {}", strings(names))?,
     }
-    Ok(())
+    service.tunnel.map_or(Ok(()), |tunnel| writeln!(out, "tunnel = \"{tunnel}\""))
 }
 
 fn strings(items: &[impl std::fmt::Display]) -> String {

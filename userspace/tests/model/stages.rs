@@ -86,6 +86,10 @@ impl Model {
         self.judge_again(index);
         let fits = self.fits(&self.flows[index], direction, place);
         let times = self.policy.timeouts.clone();
+        let flow = &self.flows[index];
+        let refused = self
+            .refused_tunnel(&flow.party, flow.service.as_deref(), flow.protocol, flow.server.1)
+            .filter(|_| !flow.ledger && flow.service.is_some());
         let flow = &mut self.flows[index];
         let zone = flow.party.name();
         let mut verdict = if flow.revoked {
@@ -93,6 +97,8 @@ impl Model {
             if fits { verdict } else { verdict.or(&[Reason::wrong_side]) }
         } else if !fits {
             Verdict::drop(Reason::wrong_side)
+        } else if let Some(reason) = refused {
+            Verdict { service: flow.service.clone(), ..Verdict::drop(reason) }
         } else {
             flow.update(direction, packet, &times, at.now);
             Verdict { service: flow.service.clone(), ..Verdict::pass(Reason::flow) }

@@ -47,6 +47,9 @@ impl Model {
         }
         match self.allowed(party, &start) {
             Some(service) => {
+                if let Some(reason) = self.refused_tunnel(party, Some(&service), packet.protocol, packet.dport) {
+                    return Verdict::drop(reason);
+                }
                 let flow = self.new_flow(translated, place, party.clone(), Some(service), packet);
                 self.admit(at, flow, packet, Reason::allowed)
             }

@@ -209,7 +209,10 @@ fn service(rng: &mut Rng, zones: &[String], who: Speaker, at: usize) -> Service 
         5 => (service.tcp, service.udp) = (fix(ports(rng)), fix(ports(rng))),
         6 => (service.icmp, service.icmpv6) = (vec![rng.pick(&[8, 13])], vec![128]),
         _ if rng.percent(50) => service.sctp = fix(ports(rng)),
-        _ => service.protocol = vec![rng.pick(&[47, 50, 112])],
+        _ => {
+            service.protocol = vec![rng.pick(&[4, 41, 47, 47, 50, 112])];
+            service.tunnel = rng.pick(&[None, Some("opaque"), Some("opaque"), Some("drop")]);
+        }
     }
     let entries = if rng.percent(50) { 1 } else { 2 };
     for _ in 0..entries {

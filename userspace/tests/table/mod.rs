@@ -11,3 +11,4 @@ pub mod net;
 mod openings;
 mod related;
 mod targets;
+mod tunnels;

@@ -80,6 +80,7 @@ icmpv6 = ["echo-request"]
 [[zone.NAME.egress]]
 name = "vpn"
 protocol = ["gre"]
+tunnel = "opaque"
 
 [[zone.NAME.egress]]
 name = "admin"

@@ -1,6 +1,6 @@
 //! What the programs tell userspace through the ring buffer.
 
-use crate::{flow::Flow, plain, walk::Walk};
+use crate::{flow::Flow, plain, tuple::Address, walk::Walk};
 
 /// A packet worth telling about: one record in the ring. `kind` is [`PACKET`].
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,12 @@ pub struct PacketEvent {
     pub walk: Walk,
     /// How its payload begins, where that is why it was dropped.
     pub said: [u8; SAID],
+    /// Of a packet that was found in a tunnel: the tunnel's ends, and of which family they are; else zero.
+    pub outer_src: Address,
+    pub outer_dst: Address,
+    pub outer_family: u8,
+    pub outer_protocol: u8,
+    pub _pad: [u8; 6],
 }
 
 /// Bytes of payload that an event shows.
@@ -46,4 +52,4 @@ pub const PACKET: u32 = 1;
 /// A flow was pushed out or its tuple used again: [`FlowEnd`].
 pub const FLOW_END: u32 = 2;
 
-plain!(PacketEvent = 176, ShownEvent = 184 + SHOWN as usize, FlowEnd = 144);
+plain!(PacketEvent = 224, ShownEvent = 232 + SHOWN as usize, FlowEnd = 144);

@@ -29,7 +29,7 @@ pub struct Flow {
     pub last_seen: u32,
     /// It has expired when `now - last_seen` is above this many ticks.
     pub timeout: u32,
-    /// See [`tcp`]; zero for other protocols.
+    /// See [`tcp`]. Of other protocols: what becomes of the packets in its packets, see [`crate::tunnel::inside`].
     pub tcp_state: u8,
     /// See [`flag`].
     pub flags: u8,

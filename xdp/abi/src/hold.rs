@@ -38,6 +38,12 @@ pub struct Held {
     pub bytes: [u64; 2],
     /// How its connection began, by direction, where those segments were not held.
     pub opened: [Opened; 2],
+    /// Where the IP header of the packet stands that was judged last, in a tunnel; 0: the frame's own.
+    pub inner: u16,
+    /// [`crate::walk::Walk::tunnel`] and [`crate::walk::Walk::network`].
+    pub tunnel: u8,
+    pub _pad: u8,
+    pub network: u32,
 }
 
 /// Values of [`Held::part`]: what a frame is to its flow.
@@ -197,4 +203,4 @@ pub mod target {
     pub const COUNTER: u32 = INSPECTED - 1;
 }
 
-plain!(Held = 104, HoldPort = 24, Credit = 128, Settle = 32, Target = 24);
+plain!(Held = 112, HoldPort = 24, Credit = 128, Settle = 32, Target = 24);

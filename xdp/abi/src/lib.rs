@@ -16,6 +16,7 @@ pub mod opening;
 pub mod policy;
 pub mod reason;
 pub mod related;
+pub mod tunnel;
 pub mod tuple;
 pub mod walk;
 

@@ -187,6 +187,10 @@ pub struct Service {
 pub mod service {
     /// Packets of its flows are held and inspected.
     pub const INSPECT: u32 = 1;
+    /// What becomes of the packets in the tunnels that it lets through: judged, passed unread, dropped. None: nobody has said.
+    pub const TUNNEL_JUDGE: u32 = 2;
+    pub const TUNNEL_OPAQUE: u32 = 4;
+    pub const TUNNEL_DROP: u32 = 8;
 }
 
 /// Key of `FIRST_BYTES`: a service that says what is spoken there or, for all others, a port that something is registered for.
@@ -317,6 +321,8 @@ pub struct Settings {
     pub timeouts: [u32; 8],
     /// Events a second for each reason and CPU.
     pub event_rate: u32,
+    /// UDP ports of VXLAN; 0: none.
+    pub vxlan: [u16; 8],
     /// The inspector is late when its last sign of life is older, ns.
     pub late_ns: u64,
 }
@@ -355,6 +361,9 @@ pub mod setting {
     pub const DATAGRAMS: u32 = 2048;
     /// Packets of settled flows are forwarded where they come in.
     pub const FAST_FORWARD: u32 = 4096;
+    /// Packets in PPPoE sessions are judged; sessions pass unread. Neither: they are dropped.
+    pub const PPPOE_JUDGE: u32 = 1 << 16;
+    pub const PPPOE_OPAQUE: u32 = 1 << 17;
 }
 
 /// Classes of fragments: index into [`Settings::fragments`].
@@ -411,6 +420,6 @@ plain!(
     FirstKey = 8,
     FirstBytes = 32,
     Sieve = 40960,
-    Settings = 96,
+    Settings = 112,
     Zone = 8,
 );

@@ -53,12 +53,13 @@ pub enum Stage {
     Policy,
     State,
     Content,
+    Tunnel,
     Verdict,
 }
 
 impl Stage {
     /// All stages, in packet order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Frame,
         Self::Parse,
         Self::Ingress,
@@ -69,6 +70,7 @@ impl Stage {
         Self::Policy,
         Self::State,
         Self::Content,
+        Self::Tunnel,
         Self::Verdict,
     ];
 
@@ -85,6 +87,7 @@ impl Stage {
             Self::Policy => "policy",
             Self::State => "state",
             Self::Content => "content",
+            Self::Tunnel => "tunnel",
             Self::Verdict => "verdict",
         }
     }
@@ -204,6 +207,18 @@ reasons! {
     135 icmp_redirect            Policy Drop "T1557" "an ICMP redirect"
     136 reply_unsolicited        Policy Drop "" "an echo or timestamp reply that nobody asked for"
     137 nd_code                  Policy AnomalyDrop "" "neighbour discovery with an ICMP code other than 0 (RFC 4861)"
+    138 pppoe_unasked            Frame Drop "T1572" "a PPPoE session, of which the policy says nothing"
+    139 pppoe_opaque             Frame Pass "" "a PPPoE session, which the policy lets pass unread"
+    140 tunnel_unasked           Policy Drop "T1572" "a tunnel, of whose packets its service says nothing"
+    141 tunnel_denied            Policy Drop "T1572" "a tunnel, which its service drops"
+    142 tunnel_nested            Policy Drop "T1572" "a tunnel in a tunnel: one level is judged"
+    143 tunnel_fragment          Policy Drop "" "a fragment of a tunnel's packet, whose inner packet cannot be judged"
+    144 tunnel_truncated         Tunnel AnomalyDrop "" "a tunnel's header is incomplete, or its packet longer than what carries it"
+    145 tunnel_malformed         Tunnel AnomalyDrop "" "a tunnel's header with a version, flags, code or length that are not of its protocol"
+    146 tunnel_unreadable        Tunnel Drop "" "a variant of a tunnel that is not read: PPTP, VXLAN with extensions"
+    147 tunnel_payload           Tunnel Drop "" "a tunnel carries something that is neither IP nor Ethernet, nor PPP's control"
+    148 tunnel_uninspected       Content Drop "" "in a tunnel, and to be inspected in a way that is not possible there"
+    149 ppp_control              Tunnel Pass "" "a control protocol of PPP, in a PPPoE session"
 
     150 tcp_no_flow              State Drop "" "a TCP segment that belongs to no flow and starts none"
     151 syn_ack_unsolicited      State Drop "" "a SYN+ACK that nobody asked for"

@@ -42,6 +42,9 @@ pub mod realm {
     /// On a bridge: the first of the numbers that pairs of interfaces have, each for untagged frames and for the tags of its zones.
     /// Networks that have nothing to do with each other may use the same addresses.
     pub const LINKS: u16 = 2;
+    /// In a tunnel: this bit, and a keyed hash of the tunnel in the others, so that its packets meet none outside of it and, but for
+    /// chance, none of another one.
+    pub const TUNNEL: u16 = 1 << 15;
 }
 
 /// Whether two addresses are the same, word by word: comparing arrays would call a byte-wise loop in BPF.

@@ -81,6 +81,14 @@ pub struct Walk {
     pub part: u8,
     /// Where it goes on if it passes, an interface index; 0: to the kernel.
     pub onward: u32,
+    // tunnel
+    /// In what this packet was found: see [`crate::tunnel::kind`]; zero for the packet of the frame itself.
+    pub tunnel: u8,
+    /// What becomes of the packet in this one: see [`crate::tunnel::inside`].
+    pub inside: u8,
+    pub _pad: u16,
+    /// Of a packet in a tunnel: which of its networks, the VNI of VXLAN, the key of GRE, the session of PPPoE; 0: it has none.
+    pub network: u32,
 }
 
 impl Walk {
@@ -166,6 +174,8 @@ pub mod action {
     pub const DROP: u8 = 2;
     /// Handed to userspace, which releases or drops it.
     pub const HOLD: u8 = 3;
+    /// It passes if the packet inside does, which another program says. No verdict: no walk ends with it.
+    pub const INSIDE: u8 = 4;
 }
 
-plain!(Walk = 136);
+plain!(Walk = 144);

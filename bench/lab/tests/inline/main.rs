@@ -45,4 +45,5 @@ mod signatures_load;
 mod spoken;
 mod starttls;
 mod traffic;
+mod tunnels;
 mod workers;

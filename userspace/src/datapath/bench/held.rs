@@ -26,6 +26,9 @@ impl Bench {
             zone: walk.zone,
             direction: walk.direction,
             part: walk.part,
+            inner: if walk.tunnel == 0 { 0 } else { walk.l3 },
+            tunnel: walk.tunnel,
+            network: walk.network,
             ..Held::default()
         };
         if !matches!(walk.part, part::WHOLE | part::FIRST) {

@@ -44,7 +44,7 @@ pub struct Numbers {
 
 impl Numbers {
     fn of_links() -> Self {
-        Self::between(realm::LINKS.into(), 1 << 16)
+        Self::between(realm::LINKS.into(), realm::TUNNEL.into())
     }
 
     /// Room for the numbers `first..end`.

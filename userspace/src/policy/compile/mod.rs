@@ -34,7 +34,7 @@ use self::{
 use super::{
     bridge, codes,
     diagnostic::{Diagnostic, Diagnostics, Place},
-    model::{Addresses, Expect, Peer, Policy, PortRange, Proxied, Publish, Service},
+    model::{Addresses, Expect, Peer, Policy, PortRange, Proxied, Publish, Service, Tunnel},
     prefix::Prefix,
     source::Location,
 };
@@ -251,10 +251,12 @@ fn place_services(
     let mut untranslated = Vec::new();
     for (line, zone) in policy.publish.iter().zip(published) {
         let service = candidate(ids, ("publish", &line.name), line.location, (&line.expect, None), &mut names);
-        untranslated.push(published_line(tables, service, line, None));
+        // it is looked into once, on the zone's side
+        let before = if line.tunnel == Some(Tunnel::Judge) { Some(Tunnel::Opaque) } else { line.tunnel };
+        let outside = Candidate { flags: carried(before), ..service };
+        untranslated.push(published_line(tables, outside, line, None));
         if let Some(zone) = zone {
-            // it is looked into once, on the zone's side
-            let service = Candidate { flags: inspected(policy, true), ..service };
+            let service = Candidate { flags: inspected(policy, true) | carried(line.tunnel), ..service };
             translated.push(published_line(tables, service, line, Some(*zone)));
         }
     }
@@ -274,7 +276,8 @@ fn place_services(
             .map(|service| {
                 let spoken = (&service.expect, service.proxied);
                 let candidate = candidate(ids, (owner, &service.name), service.location, spoken, &mut names);
-                let candidate = Candidate { flags: inspected(policy, service.inspect), ..candidate };
+                let candidate =
+                    Candidate { flags: inspected(policy, service.inspect) | carried(service.tunnel), ..candidate };
                 line(tables, ids, candidate, service)
             })
             .collect();
@@ -302,6 +305,16 @@ fn candidate(
 /// [`Candidate::flags`] of a service whose flows are inspected, if anything is.
 fn inspected(policy: &Policy, wanted: bool) -> u32 {
     if wanted && policy.inspection.is_some() { service::INSPECT } else { 0 }
+}
+
+/// [`Candidate::flags`] of a service that says what becomes of the packets in its tunnels.
+fn carried(tunnel: Option<Tunnel>) -> u32 {
+    match tunnel {
+        Some(Tunnel::Judge) => service::TUNNEL_JUDGE,
+        Some(Tunnel::Opaque) => service::TUNNEL_OPAQUE,
+        Some(Tunnel::Drop) => service::TUNNEL_DROP,
+        None => 0,
+    }
 }
 
 fn line(tables: &mut Services<'_>, ids: &Ids, candidate: Candidate, service: &Service) -> Line {

@@ -7,7 +7,7 @@ use dropgate_abi::{
     policy::{self as abi, class, fragments, kind, setting, timeout},
 };
 
-use crate::policy::model::{Answer, Fragment, Kind, Policy, Zone};
+use crate::policy::model::{Answer, Fragment, Kind, Policy, Tunnel, Zone};
 
 /// The settings, but for the generation and the flags that follow from the tables.
 pub fn settings(policy: &Policy) -> abi::Settings {
@@ -20,6 +20,11 @@ pub fn settings(policy: &Policy) -> abi::Settings {
     flags |= if gateway.drop_unsolicited { setting::DROP_UNSOLICITED } else { 0 };
     flags |= if gateway.quiet_chatter { setting::QUIET_CHATTER } else { 0 };
     flags |= if gateway.fast_forward { setting::FAST_FORWARD } else { 0 };
+    flags |= match gateway.pppoe {
+        Some(Tunnel::Judge) => setting::PPPOE_JUDGE,
+        Some(Tunnel::Opaque) => setting::PPPOE_OPAQUE,
+        Some(Tunnel::Drop) | None => 0,
+    };
     for (answer, flag) in [
         (policy.failure.inspector, setting::OPEN_INSPECTOR),
         (policy.failure.credits, setting::OPEN_CREDITS),
@@ -65,6 +70,7 @@ pub fn settings(policy: &Policy) -> abi::Settings {
         ethertypes,
         fragments: by_class,
         timeouts,
+        vxlan: std::array::from_fn(|at| gateway.vxlan.get(at).copied().unwrap_or_default()),
         event_rate: policy.events.rate,
         late_ns: policy.inspection.unwrap_or_default().late.as_nanos() as u64,
     }

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, ops::Range, time::Duration};
 
+use dropgate_abi::tunnel::{PPPOE_SESSION, VXLAN_PORTS};
 use toml::de::DeValue;
 
 use super::{
@@ -12,17 +13,18 @@ use super::{
 use crate::policy::{
     codes,
     diagnostic::quoted,
-    model::{Gateway, InterfaceName, Kind},
+    model::{Gateway, InterfaceName, Kind, Tunnel},
 };
 
 /// Names of ethertypes (IEEE 802 Numbers, IANA).
-const ETHERTYPES: [(&str, u16); 9] = [
+const ETHERTYPES: [(&str, u16); 10] = [
     ("arp", 0x0806),
     // a length in its place (IEEE 802.3), as spanning tree has it
     ("llc", 0),
     ("wake-on-lan", 0x0842),
     ("rarp", 0x8035),
     ("lacp", 0x8809),
+    ("pppoe-discovery", 0x8863),
     ("eapol", 0x888e),
     ("lldp", 0x88cc),
     ("macsec", 0x88e5),
@@ -34,6 +36,8 @@ const BRIDGED: [u16; 5] = [0, 0x0806, 0x8809, 0x888e, 0x88cc];
 const TAKEN: [u16; 5] = [0x0800, 0x86dd, 0x8100, 0x88a8, 0x9100];
 /// Room in [`dropgate_abi::policy::Settings::ethertypes`].
 const MOST_ETHERTYPES: usize = 16;
+/// Room in [`dropgate_abi::policy::Settings::vxlan`].
+const MOST_VXLAN: usize = 8;
 /// Longest interface name, in bytes (Linux `IFNAMSIZ` less the terminating zero).
 const LONGEST_INTERFACE: usize = 15;
 
@@ -73,6 +77,9 @@ impl Parser {
             let message = "`fast_forward` on a gateway that does not route".to_owned();
             self.add_expected(&codes::FAST_FORWARD, at.clone(), message, "`kind = \"route\"`");
         }
+        let sessions = [("judge", Tunnel::Judge), ("opaque", Tunnel::Opaque), ("drop", Tunnel::Drop)];
+        let pppoe = section.get("pppoe").and_then(|value| self.choice(value, "answer", &sessions));
+        let vxlan = section.get("vxlan").map(|value| self.vxlan(value));
         section.finish(self);
         Some(Gateway {
             kind: kind?,
@@ -90,7 +97,24 @@ impl Parser {
             quiet_chatter: quiet_chatter.unwrap_or(true),
             dhcp: dhcp.unwrap_or(false),
             fast_forward,
+            pppoe,
+            vxlan: vxlan.unwrap_or_else(|| VXLAN_PORTS.to_vec()),
         })
+    }
+
+    /// Ports of VXLAN, each by itself.
+    fn vxlan(&mut self, value: Value<'_>) -> Vec<u16> {
+        let elements = self.one_or_many(value).iter();
+        let mut found: Vec<u16> =
+            elements.filter_map(|element| self.integer(element, 1..=65535, "port")).map(|port| port as u16).collect();
+        found.sort_unstable();
+        found.dedup();
+        if found.len() > MOST_VXLAN {
+            let message = format!("{} ports of VXLAN", found.len());
+            self.add_expected(&codes::TOO_MANY, value.span(), message, format!("at most {MOST_VXLAN}"));
+            found.truncate(MOST_VXLAN);
+        }
+        found
     }
 
     fn outside(&mut self, value: Value<'_>) -> Vec<InterfaceName> {
@@ -183,6 +207,8 @@ impl Parser {
     fn checked_ethertype(&mut self, number: u16, at: Range<usize>) -> Option<u16> {
         let why = if TAKEN.contains(&number) {
             "is IP or a VLAN tag, which are always judged"
+        } else if number == PPPOE_SESSION {
+            "is PPPoE sessions, about which the key `pppoe` decides"
         } else if number < 0x0600 {
             "is a length, not an ethertype"
         } else {

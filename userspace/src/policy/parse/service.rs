@@ -6,7 +6,7 @@ use super::{Parser, section::Section, value::Value};
 use crate::policy::{
     codes,
     diagnostic::{nearest, quoted},
-    model::{Addresses, MAX_SERVICES, Matches, Peer, PortRange, Publish, Service, Target, protocol},
+    model::{Addresses, MAX_SERVICES, Matches, Peer, PortRange, Publish, Service, Target, Tunnel, protocol},
     prefix::Prefix,
     source::Location,
 };
@@ -118,9 +118,16 @@ impl Parser {
         // what hosts on the outside ask for is held to no allowlist
         let proxied = if owner == "outside" { None } else { section.get("proxied") };
         let proxied = proxied.and_then(|value| self.proxied(value));
+        let tunnel = self.tunnel(&mut section);
         section.finish(self);
         let location = self.location(at);
-        Some(Service { name: name?, location, matches, to, to_location, except, inspect, expect, proxied })
+        Some(Service { name: name?, location, matches, to, to_location, except, inspect, expect, proxied, tunnel })
+    }
+
+    /// What becomes of the packets in its tunnels.
+    fn tunnel(&mut self, section: &mut Section<'_>) -> Option<Tunnel> {
+        let known = [("judge", Tunnel::Judge), ("opaque", Tunnel::Opaque), ("drop", Tunnel::Drop)];
+        section.get("tunnel").and_then(|value| self.choice(value, "answer", &known))
     }
 
     /// The `name` of a line, which no line before it may have.
@@ -311,6 +318,7 @@ impl Parser {
         let to = to.and_then(|value| Some((self.address(value)?, value.span())));
         let to_port = section.get("to_port").and_then(|v| self.integer(v, 1..=65535, "port"));
         let expect = section.get("expect").map(|value| self.expect(value)).unwrap_or_default();
+        let tunnel = self.tunnel(&mut section);
         section.finish(self);
         let (to, to_at) = to?;
         if address.is_some_and(|address| address.is_ipv4() != to.is_ipv4()) {
@@ -328,6 +336,7 @@ impl Parser {
             to_location: self.location(to_at),
             to_port: to_port.map(|port| port as u16),
             expect,
+            tunnel,
         })
     }
 }

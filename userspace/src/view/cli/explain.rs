@@ -8,7 +8,7 @@ use crate::{
     policy::Image,
     view::{
         candidates::Candidates,
-        explain::{Explanation, PolicyText, explain},
+        explain::{Explanation, PolicyText, explain, explain_outer},
         inspection::inspection,
         peek::peek,
         ports::{Ports, Side, tagged},
@@ -159,7 +159,10 @@ pub fn explain_with(
     let related = related(&walk, flow.as_ref(), judge.announced(&walk).as_ref());
     let inspection = inspection(&walk, flow.as_ref(), rules);
     let explanation = explain(&walk, names, text, (inspection, related));
-    print(&Explanation { rules: candidates, ..explanation }, args.json)
+    // the judge has been asked about no other packet since
+    let outer = judge.outer().filter(|_| walk.tunnel != 0);
+    let outer = outer.map(|outer| explain_outer(&outer, names, text).into());
+    print(&Explanation { rules: candidates, outer, ..explanation }, args.json)
 }
 
 fn print(explanation: &Explanation, json: bool) -> anyhow::Result<ExitCode> {

@@ -90,8 +90,15 @@ impl Inspector {
     /// Takes a packet that is held. `origin`: a number that tells interfaces and their directions apart.
     pub fn take<J: Judge>(&mut self, held: &Held, frame: &[u8], origin: u64, outside: &mut Outside<'_, '_, J>) {
         match held.part {
-            part::WHOLE => return self.packet(held, (frame, &[frame]), origin, outside),
-            part::ERROR => return self.error(held, frame, origin, outside),
+            part::WHOLE | part::ERROR => {
+                let Some(shown) = inspect::shown(held, frame) else {
+                    return outside.lines.dropped(frame, Reason::tunnel_uninspected);
+                };
+                return match held.part {
+                    part::ERROR => self.error(held, (&shown, frame), origin, outside),
+                    _ => self.packet(held, (&shown, &[frame]), origin, outside),
+                };
+            }
             _ => {}
         }
         if held.part == part::FIRST {
@@ -114,7 +121,13 @@ impl Inspector {
     }
 
     /// Judges an ICMP error about a packet of a flow.
-    fn error<J: Judge>(&mut self, held: &Held, frame: &[u8], origin: u64, outside: &mut Outside<'_, '_, J>) {
+    fn error<J: Judge>(
+        &mut self,
+        held: &Held,
+        (shown, frame): (&[u8], &[u8]),
+        origin: u64,
+        outside: &mut Outside<'_, '_, J>,
+    ) {
         let judged = &mut self.judged;
         let context = Context {
             rules: outside.rules,
@@ -124,12 +137,12 @@ impl Inspector {
             unix_s: outside.clock.unix_s(outside.now_ns),
         };
         judged.watched.explain = self.explaining.is_some() && outside.clock.packet() == self.explaining;
-        let answer = inspect::judge_error(held, frame, &context, judged);
+        let answer = inspect::judge_error(held, shown, &context, judged);
         if answer == Answer::Release {
             outside.lines.released(frame);
         }
         judged.walk.port = origin;
-        let about = judged.about(held, frame, Arc::default(), answer, outside.rules);
+        let about = judged.about(held, shown, Arc::default(), answer, outside.rules);
         outside.told_of(&about, (answer, judged.odd), &[frame]);
         if std::mem::take(&mut judged.watched.explain) {
             self.explained = judged.watched.explained.take();

@@ -11,6 +11,7 @@ use crate::{
 };
 use dropgate_abi::{
     reason::Reason,
+    tunnel,
     walk::{Walk, action, hook},
 };
 use serde::Serialize;
@@ -64,6 +65,9 @@ pub struct Line {
     pub interface: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hook: Option<&'static str>,
+    /// The tunnel in which the packet was found: `ip`, `gre`, `vxlan` or `pppoe`.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub tunnel: &'static str,
     /// The snap length cut this packet; what was cut is zeros.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
@@ -98,6 +102,7 @@ impl Line {
             ethertype: None,
             interface: None,
             hook: None,
+            tunnel: "",
             cut: false,
             detail,
         }
@@ -124,6 +129,7 @@ impl Line {
             ethertype: (!known && walk.ethertype != 0).then(|| text::ethertype(walk.ethertype)),
             interface: names.interface(place.ifindex),
             hook: Some(if place.hook == hook::EGRESS { "egress" } else { "ingress" }),
+            tunnel: tunnel::kind::name(walk.tunnel),
             ..Self::unjudged(frame, timestamp_ns, verdict(walk), walk.reason.name(), None)
         }
     }

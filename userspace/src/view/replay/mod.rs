@@ -73,6 +73,11 @@ pub trait Judge {
         anyhow::bail!("there is one policy only")
     }
 
+    /// The walk of what carried the packet that was judged last, if that was found in a tunnel.
+    fn outer(&self) -> Option<Walk> {
+        None
+    }
+
     /// Takes a number for a packet that is held, and tells what an inspector is to know of it. `None`: nothing can be told.
     fn hold(&mut self, _walk: &Walk) -> Option<Held> {
         None
