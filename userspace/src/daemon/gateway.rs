@@ -250,6 +250,9 @@ impl Gateway {
         let generation = self.generation + 1;
         self.generation = generation;
         self.hold(&policy, &image, generation)?;
+        if image.looks_inside() {
+            self.object.look_inside()?;
+        }
         let committed = self.slots.commit(&self.object, &image, generation)?;
         self.ids = ids;
         self.names.store(Arc::new(subject::names(&image)));

@@ -107,7 +107,10 @@ impl Bench {
     pub fn beside(pins: &Path, sizes: Sizes, control: &Control) -> Result<Self, BenchError> {
         let small = Sizes::small();
         let sizes = Sizes { flow_buckets: 1 << 12, fragment_buckets: small.fragment_buckets, ..sizes };
-        let mut bench = Self::of(Object::load(sizes, pins, &[POLICY_MAPS])?)?;
+        let mut object = Object::load(sizes, pins, &[POLICY_MAPS])?;
+        // nobody says here what the policy in force asks for
+        object.look_inside()?;
+        let mut bench = Self::of(object)?;
         bench.control(|own| {
             *own = Control {
                 flow_mask: sizes.flow_buckets - 1,
@@ -165,6 +168,9 @@ impl Bench {
 
     /// Puts `image` in force as `generation`.
     pub fn commit(&mut self, image: &Image, generation: u32) -> Result<(), BenchError> {
+        if image.looks_inside() {
+            self.object.look_inside()?;
+        }
         self.slots.commit(&self.object, image, generation)?;
         Ok(())
     }

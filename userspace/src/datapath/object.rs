@@ -169,21 +169,34 @@ impl Object {
             loader.map_pin_path(name, pins.join(name));
         }
         let mut ebpf = loader.load(object).map_err(ObjectError::Load)?;
-        for name in [program::INGRESS, program::HOLD, program::INSIDE] {
+        for name in [program::INGRESS, program::HOLD] {
             let loaded: &mut Xdp = find(&mut ebpf, name)?;
             loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
         }
         // Those that the daemon runs by `BPF_PROG_TEST_RUN` are of the type for tc: for one of XDP the kernel rewrites the calls of
         // all drivers and interrupts every CPU, before and after (`bpf_dispatcher_change_prog`, `kernel/bpf/dispatcher.c`).
         let asked = [program::SWEEP, program::SETTLE, program::REVIEW, program::TARGET];
-        for name in [program::EGRESS, program::RELEASE, program::INSIDE_LEAVING].into_iter().chain(asked) {
+        for name in [program::EGRESS, program::RELEASE].into_iter().chain(asked) {
             let loaded: &mut SchedClassifier = find(&mut ebpf, name)?;
             loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
         }
-        let mut object = Self { ebpf, sizes };
-        object.call("INSIDE_XDP", program::INSIDE)?;
-        object.call("INSIDE_TC", program::INSIDE_LEAVING)?;
-        Ok(object)
+        Ok(Self { ebpf, sizes })
+    }
+
+    /// Loads the programs that judge the packets in tunnels, if they are not there yet, and makes the others call them. They are as large as
+    /// the others, and most policies need none.
+    pub fn look_inside(&mut self) -> Result<(), ObjectError> {
+        if self.program_fd(program::INSIDE).is_ok() && self.program_fd(program::INSIDE_LEAVING).is_ok() {
+            return Ok(());
+        }
+        let inside: &mut Xdp = find(&mut self.ebpf, program::INSIDE)?;
+        inside.load().map_err(|source| ObjectError::Program { name: program::INSIDE, source: Box::new(source) })?;
+        let leaving: &mut SchedClassifier = find(&mut self.ebpf, program::INSIDE_LEAVING)?;
+        leaving
+            .load()
+            .map_err(|source| ObjectError::Program { name: program::INSIDE_LEAVING, source: Box::new(source) })?;
+        self.call("INSIDE_XDP", program::INSIDE)?;
+        self.call("INSIDE_TC", program::INSIDE_LEAVING)
     }
 
     /// Makes a program the one that others call by `map`.

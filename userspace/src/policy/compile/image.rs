@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dropgate_abi::policy::{
-    FirstBytes, FirstKey, PortKey, PrefixKey, Service, ServiceKey, ServiceList, Settings, Side, Zone, table,
+    FirstBytes, FirstKey, PortKey, PrefixKey, Service, ServiceKey, ServiceList, Settings, Side, Zone, service, setting,
+    table,
 };
 use dropgate_signatures::datagrams::Sieve;
 
@@ -47,6 +48,14 @@ pub struct Image {
     pub reused_zones: Vec<u32>,
     /// What only the compiler or this machine could tell.
     pub warnings: Vec<Diagnostic>,
+}
+
+impl Image {
+    /// Whether packets in tunnels are judged.
+    pub fn looks_inside(&self) -> bool {
+        let judges = |candidate: &Service| candidate.flags & service::TUNNEL_JUDGE != 0;
+        self.settings.flags & setting::PPPOE_JUDGE != 0 || self.candidates.iter().any(judges)
+    }
 }
 
 /// An entry of a prefix trie.
