@@ -12,6 +12,7 @@ mod machine;
 mod packet;
 mod probe;
 mod push;
+mod queues;
 mod report;
 mod scale;
 mod signatures;
@@ -31,7 +32,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "cargo xtask bench")]
 struct Arguments {
     /// What to measure.
-    #[arg(value_enum, default_values_t = [Part::Packet, Part::Commit, Part::Forward, Part::Latency, Part::Push, Part::Scale, Part::Inspect, Part::Signatures])]
+    #[arg(value_enum, default_values_t = [Part::Packet, Part::Commit, Part::Forward, Part::Latency, Part::Push, Part::Scale, Part::Queues, Part::Inspect, Part::Signatures])]
     parts: Vec<Part>,
     /// Rounds; in each, every case runs once, so that what disturbs the machine disturbs all alike.
     #[arg(long, default_value_t = 9)]
@@ -89,6 +90,8 @@ enum Part {
     Push,
     /// A million blocked prefixes of each family, 4,096 zones, 100,000 services: times, memory, cost per packet.
     Scale,
+    /// Two senders on one receive queue and on two.
+    Queues,
     /// HTTP through a gateway that looks into it, and a flood of packets that are held.
     Inspect,
     /// Thousands of rules: by transaction and buffer, and through the gateway.
@@ -125,6 +128,9 @@ fn main() -> Result<()> {
     }
     if arguments.parts.contains(&Part::Scale) {
         report.scale = Some(scale::run(&load, arguments.blocked).context("the policy at the limit")?);
+    }
+    if arguments.parts.contains(&Part::Queues) {
+        report.queues = Some(queues::run(&load).context("two queues")?);
     }
     let inspect = inspect::Options {
         rounds: arguments.rounds.div_ceil(2),

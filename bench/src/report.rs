@@ -18,6 +18,7 @@ use crate::{
     machine::Machine,
     packet::{Commit, Packet},
     push::{self, Push},
+    queues,
     scale::{self, Scale},
     signatures::{self, Signatures},
     stats::{Spread, Target},
@@ -34,6 +35,7 @@ pub struct Report {
     pub latency: Option<Latency>,
     pub push: Option<Push>,
     pub scale: Option<Scale>,
+    pub queues: Option<Vec<queues::Row>>,
     pub inspect: Option<Inspect>,
     pub signatures: Option<Signatures>,
 }
@@ -49,6 +51,7 @@ impl Report {
             latency: None,
             push: None,
             scale: None,
+            queues: None,
             inspect: None,
             signatures: None,
         }
@@ -200,6 +203,9 @@ impl Report {
         }
         if let Some(scale) = &self.scale {
             scale::write(&mut text, scale)?;
+        }
+        if let Some(rows) = &self.queues {
+            queues::write(&mut text, rows)?;
         }
         if let Some(inspect) = &self.inspect {
             inspected(&mut text, inspect)?;

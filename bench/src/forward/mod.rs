@@ -198,10 +198,16 @@ pub struct Sender(dropgate_lab::Process);
 impl Sender {
     /// Starts it; returns once packets leave.
     pub fn start(lab: &Gateway, config: &Path) -> Result<Self> {
+        Self::start_on(lab, config, 1)
+    }
+
+    /// The same on several CPUs.
+    pub fn start_on(lab: &Gateway, config: &Path, cpus: u32) -> Result<Self> {
         let [gateway, client] = ends(lab)?.map(|mac| text(&mac));
         let mut sender = lab.office.command("trafgen");
         sender
-            .args(["-p", "-D", &format!("GATEWAY={gateway}"), "-D", &format!("CLIENT={client}"), "-P", "1"])
+            .args(["-p", "-D", &format!("GATEWAY={gateway}"), "-D", &format!("CLIENT={client}")])
+            .args(["-P", &cpus.to_string()])
             .args(["-C", "-i"])
             .arg(config)
             .args(["-o", "eth0"])

@@ -8,7 +8,7 @@ use dropgate_abi::{
 use crate::policy::compile::PrefixEntry;
 
 /// The blocked prefixes of one direction and family, and their index.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct BlockTable {
     index: Vec<u64>,
     blocked: Vec<Blocked>,

@@ -177,8 +177,15 @@ impl Slots {
             let values: Vec<_> = entries.iter().map(|entry| entry.value.wrapping_add(base)).collect();
             prefixes.push(sys::create_filled(Kind::LpmTrie, &keys, &values).map_err(fault("PREFIXES"))?);
         }
-        let (mut block_index, mut blocked) = (Vec::new(), Vec::new());
-        for table in BlockTable::all(&image.prefixes[table::BLOCKLIST as usize]) {
+        let (mut block_index, mut blocked): (Vec<OwnedFd>, Vec<OwnedFd>) = (Vec::new(), Vec::new());
+        let tables = BlockTable::all(&image.prefixes[table::BLOCKLIST as usize]);
+        for (at, table) in tables.iter().enumerate() {
+            // most name the same lists in both directions: one table is enough
+            if let Some(same) = tables[..at].iter().position(|other| other == table) {
+                block_index.push(block_index[same].try_clone().map_err(fault("BLOCK_INDEX"))?);
+                blocked.push(blocked[same].try_clone().map_err(fault("BLOCKED"))?);
+                continue;
+            }
             block_index.push(sys::create_array(table.index()).map_err(fault("BLOCK_INDEX"))?);
             blocked.push(sys::create_array(table.blocked()).map_err(fault("BLOCKED"))?);
         }
