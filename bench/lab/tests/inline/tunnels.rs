@@ -39,13 +39,8 @@ fn vxlan(tunnel: &str, more: &str) -> String {
 /// A VXLAN device at each end, and servers behind it that answer a line with a page.
 fn with_devices() -> Gateway {
     let lab = with_servers(Kind::Route);
-    for (node, own, other, inner) in
-        [(&lab.office, OFFICE, SERVER, CLIENT), (&lab.servers, SERVER, OFFICE, SERVED)]
-    {
-        works(
-            node,
-            &format!("ip link add vx0 type vxlan id {NETWORK} local {own} remote {other} dstport 4789"),
-        );
+    for (node, own, other, inner) in [(&lab.office, OFFICE, SERVER, CLIENT), (&lab.servers, SERVER, OFFICE, SERVED)] {
+        works(node, &format!("ip link add vx0 type vxlan id {NETWORK} local {own} remote {other} dstport 4789"));
         works(node, &format!("ip address add {inner}/32 dev vx0"));
         works(node, "ip link set vx0 up");
     }
@@ -125,11 +120,7 @@ fn carriers(inner: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let v4 = inner[0] >> 4 == 4;
     let ethertype: [u8; 2] = if v4 { [0x08, 0] } else { [0x86, 0xdd] };
     let gre = |flags: [u8; 2], options: &[u8]| [&flags[..], &ethertype, options, inner].concat();
-    vec![
-        (if v4 { 4 } else { 41 }, inner.to_vec()),
-        (47, gre([0, 0], &[])),
-        (47, gre([0x20, 0], &[0, 0, 0, 9])),
-    ]
+    vec![(if v4 { 4 } else { 41 }, inner.to_vec()), (47, gre([0, 0], &[])), (47, gre([0x20, 0], &[0, 0, 0, 9]))]
 }
 
 #[test]
@@ -159,7 +150,9 @@ fn raw_tunnels() {
     };
     each(7001, &mut |_, _, packet| wire.passes(&[], packet));
     each(7002, &mut |_, inner, packet| wire.dropped(&[], packet, inner, "not_allowed"));
-    for (tunnel, reason) in [("tunnel = \"opaque\"", ""), ("tunnel = \"drop\"", "tunnel_denied"), ("", "tunnel_unasked")] {
+    for (tunnel, reason) in
+        [("tunnel = \"opaque\"", ""), ("tunnel = \"drop\"", "tunnel_denied"), ("", "tunnel_unasked")]
+    {
         let policy = wire.lab.write("next.toml", &policies::office(Kind::Route, &lines(tunnel))).unwrap();
         wire.daemon.apply(&policy);
         for port in [7001, 7002] {
