@@ -1,4 +1,4 @@
-//! Entry points: where a frame comes in, where a packet leaves, and the sweep.
+//! Entry points: where a frame comes in, where a packet leaves, and the sweep. Those for devices without native XDP: [`crate::tcx`].
 
 use aya_ebpf::{
     bindings::{TC_ACT_SHOT, xdp_action},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The next program of the interface, or the stack (`include/uapi/linux/bpf.h`, `enum tcx_action_base`).
-const TCX_NEXT: i32 = -1;
+pub const TCX_NEXT: i32 = -1;
 /// Buckets freed by one run of the sweep.
 const SWEEP_BUCKETS: u64 = 16;
 
@@ -60,9 +60,9 @@ pub fn dropgate_egress(ctx: TcContext) -> i32 {
     // SAFETY: a live socket buffer.
     let (ifindex, from_ifindex) = unsafe { ((*ctx.skb.skb).ifindex, (*ctx.skb.skb).ingress_ifindex) };
     let at = Hook { hook: hook::EGRESS, ifindex, from_ifindex };
-    match judge(&Skb(&ctx), at) {
+    match judge(&Skb::<false>(ctx.skb.skb), at) {
         action::PASS => TCX_NEXT,
-        action::HOLD => hold::leaves(&ctx),
+        action::HOLD => hold::leaves::<false>(ctx.skb.skb),
         _ => TC_ACT_SHOT,
     }
 }
@@ -78,15 +78,15 @@ pub fn dropgate_sweep(_ctx: TcContext) -> i32 {
 }
 
 /// Where a program stands.
-struct Hook {
-    hook: u8,
-    ifindex: u32,
-    from_ifindex: u32,
+pub struct Hook {
+    pub hook: u8,
+    pub ifindex: u32,
+    pub from_ifindex: u32,
 }
 
 /// Reads what is in force once, walks the packet through the stages and gives the verdict.
 #[inline(always)]
-fn judge(frame: &impl Frame, at: Hook) -> u8 {
+pub fn judge<F: Frame>(frame: &F, at: Hook) -> u8 {
     let Some(control) = CONTROL.get(0) else { return action::DROP };
     let (slot, generation) = in_force(control);
     let Some(settings) = SETTINGS.get(slot) else { return action::DROP };
@@ -112,7 +112,11 @@ fn judge(frame: &impl Frame, at: Hook) -> u8 {
     if walk.family == 0 {
         walk.frame_len = frame.len();
     }
-    verdict::verdict(frame, walk, control, settings, decision)
+    if F::TOLD {
+        verdict::apart(frame, walk, &(control, settings), decision)
+    } else {
+        verdict::verdict(frame, walk, control, settings, decision)
+    }
 }
 
 /// The slot and the generation in force, for the time of a packet.

@@ -24,7 +24,7 @@ use crate::{
     hold::{self, HoldError, Holder},
     inspect::Signatures,
     netlink,
-    policy::{self, Diagnostic, Environment, Ids, Image, Policy, RulesChanged},
+    policy::{self, Diagnostic, Environment, Ids, Image, Policy, RulesChanged, compile::Build},
     view::subject,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -169,18 +169,16 @@ impl Gateway {
     /// Whether an interface of the policy has come or has another index than the one with programs.
     pub fn newcomer(&self) -> bool {
         let Some(current) = &self.current else { return false };
-        let attached = self.attached.interfaces();
         current.policy.interfaces().into_keys().any(|name| {
             let index = netlink::index(name);
-            index.is_some() && index.as_ref() != attached.get(name)
+            index.is_some() && index != self.attached.index(name)
         })
     }
 
     /// Names of interfaces of the policy in force that are not there, or take no programs.
     pub fn missing(&self) -> Vec<String> {
         let Some(current) = &self.current else { return Vec::new() };
-        let attached = self.attached.interfaces();
-        let there = |name: &&str| netlink::index(name).is_some_and(|index| attached.get(*name) == Some(&index));
+        let there = |name: &&str| netlink::index(name).is_some_and(|index| self.attached.index(name) == Some(index));
         current.policy.interfaces().into_keys().filter(|name| !there(name)).map(str::to_owned).collect()
     }
 
@@ -210,7 +208,10 @@ impl Gateway {
     /// Puts programs on the policy's interfaces that are there and have none; those that take none, and why.
     fn attach(&mut self, policy: &Policy, environment: &Environment) -> Vec<(String, AttachError)> {
         let there = policy.interfaces().into_keys();
-        let there = there.filter_map(|name| Some((name, environment.interfaces.get(name)?.index))).collect::<Vec<_>>();
+        let there = there.filter_map(|name| {
+            Some((name, environment.interfaces.get(name)?.index, Build::of(policy, environment, name)))
+        });
+        let there = there.collect::<Vec<_>>();
         self.attached.add(&mut self.object, &self.place.pins, &there)
     }
 
@@ -232,6 +233,9 @@ impl Gateway {
         self.forget_counters(&image)?;
         let first = self.current.is_none() && !self.adopted;
         if first {
+            if let Some(at) = image.interfaces.iter().find(|at| at.build.is_refused()) {
+                return Err(AttachError::Refused { interface: at.name.clone(), build: at.build }.into());
+            }
             self.adopt_for(image.adopt);
         }
         // a number is used up by the attempt: what failed half way must not share it with what comes next

@@ -58,6 +58,10 @@ pub const STATE_MAPS: &[&str] = &[
 pub mod program {
     pub const INGRESS: &str = "dropgate_ingress";
     pub const EGRESS: &str = "dropgate_egress";
+    pub const TCX_INGRESS: &str = "dropgate_tcx_ingress";
+    pub const TCX_EGRESS: &str = "dropgate_tcx_egress";
+    pub const BARE_INGRESS: &str = "dropgate_bare_ingress";
+    pub const BARE_EGRESS: &str = "dropgate_bare_egress";
     pub const SWEEP: &str = "dropgate_sweep";
     pub const HOLD: &str = "dropgate_hold";
     pub const RELEASE: &str = "dropgate_release";
@@ -169,11 +173,20 @@ impl Object {
         // Those that the daemon runs by `BPF_PROG_TEST_RUN` are of the type for tc: for one of XDP the kernel rewrites the calls of
         // all drivers and interrupts every CPU, before and after (`bpf_dispatcher_change_prog`, `kernel/bpf/dispatcher.c`).
         let asked = [program::SWEEP, program::SETTLE, program::REVIEW, program::TARGET];
+        let mut object = Self { ebpf, sizes };
         for name in [program::EGRESS, program::RELEASE].into_iter().chain(asked) {
-            let loaded: &mut SchedClassifier = find(&mut ebpf, name)?;
-            loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
+            object.classifier(name)?;
         }
-        Ok(Self { ebpf, sizes })
+        Ok(object)
+    }
+
+    /// A program of the type for tc, loaded now if it was not yet: those for devices without native XDP are where they are needed.
+    pub(crate) fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, ObjectError> {
+        let program: &mut SchedClassifier = find(&mut self.ebpf, name)?;
+        if program.fd().is_err() {
+            program.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
+        }
+        Ok(program)
     }
 
     /// The data of a map.

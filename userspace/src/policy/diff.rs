@@ -208,6 +208,7 @@ fn gateway(policy: &Policy) -> Words {
         ("adopt", duration(gateway.adopt)),
         ("ethertypes", joined(ethertypes)),
         ("dhcp", gateway.dhcp.to_string()),
+        ("tcx", joined(gateway.tcx.iter().map(|interface| &interface.name))),
         ("unsolicited", if gateway.drop_unsolicited { "drop" } else { "count" }.to_owned()),
         ("chatter", if gateway.quiet_chatter { "quiet" } else { "log" }.to_owned()),
     ])

@@ -84,6 +84,8 @@ pub struct Gateway {
     pub quiet_chatter: bool,
     /// The gateway gets its outside addresses by DHCP.
     pub dhcp: bool,
+    /// Interfaces where packets come in by tcx, whatever their drivers can do.
+    pub tcx: Vec<InterfaceName>,
 }
 
 /// `[zone.NAME]`.

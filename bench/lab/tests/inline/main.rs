@@ -43,5 +43,6 @@ mod signatures;
 mod signatures_load;
 mod spoken;
 mod starttls;
+mod tcx;
 mod traffic;
 mod workers;

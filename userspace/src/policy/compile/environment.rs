@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
 };
 
+use super::build::Link;
 use crate::policy::model::Policy;
 
 /// Interfaces of the machine (or of the network namespace) and their addresses.
@@ -26,6 +27,10 @@ pub struct Interface {
     pub vlan_of: Option<(u32, u16)>,
     /// Longest packet, bytes.
     pub mtu: u32,
+    /// What its packets begin with.
+    pub link: Link,
+    /// Its driver runs no XDP program.
+    pub no_xdp: bool,
 }
 
 impl Environment {

@@ -7,6 +7,7 @@ use dropgate_abi::policy::{
 };
 use dropgate_signatures::datagrams::Sieve;
 
+use super::build::Build;
 use crate::policy::{
     diagnostic::Diagnostic,
     model::{Expect, Proxied, Tells},
@@ -67,6 +68,7 @@ pub struct Attachment {
     pub outside: bool,
     /// On a bridge: index of the interface where its frames go on; 0: it is not there.
     pub peer: Option<u32>,
+    pub build: Build,
 }
 
 /// Names behind numbers.

@@ -49,7 +49,7 @@ impl Parser {
         if outside.is_none() {
             self.missing(&section, "outside", "outside = [\"wan0\"]");
         }
-        let outside = outside.map(|value| self.outside(value)).unwrap_or_default();
+        let outside = outside.map(|value| self.interfaces(value)).unwrap_or_default();
         let pairs = section.get("pairs");
         if pairs.is_none() && kind == Some(Kind::Bridge) {
             self.missing(&section, "pairs", "pairs = [[\"lan0\", \"wan0\"]]");
@@ -66,6 +66,7 @@ impl Parser {
         let chatter = [("quiet", true), ("log", false)];
         let quiet_chatter = section.get("chatter").and_then(|value| self.choice(value, "answer", &chatter));
         let dhcp = section.get("dhcp").and_then(|value| self.boolean(value));
+        let tcx = section.get("tcx").map(|value| self.interfaces(value)).unwrap_or_default();
         section.finish(self);
         Some(Gateway {
             kind: kind?,
@@ -82,10 +83,11 @@ impl Parser {
             drop_unsolicited: drop_unsolicited.unwrap_or(false),
             quiet_chatter: quiet_chatter.unwrap_or(true),
             dhcp: dhcp.unwrap_or(false),
+            tcx,
         })
     }
 
-    fn outside(&mut self, value: Value<'_>) -> Vec<InterfaceName> {
+    fn interfaces(&mut self, value: Value<'_>) -> Vec<InterfaceName> {
         let mut found: Vec<InterfaceName> = Vec::new();
         for element in self.one_or_many(value) {
             let Some(interface) = self.interface(element) else {
