@@ -11,6 +11,7 @@ pub mod ethtool;
 pub mod events;
 pub mod hold;
 pub mod inspect;
+pub mod netdev;
 pub mod netlink;
 pub mod policy;
 pub mod protocol;

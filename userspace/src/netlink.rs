@@ -12,7 +12,13 @@ use netlink_packet_route::{
 pub use netlink_packet_route::link::LinkFlags;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use crate::policy::{Environment, compile::Interface};
+use crate::{
+    netdev,
+    policy::{
+        Environment,
+        compile::{self, Interface},
+    },
+};
 
 /// Index of an interface, if there is one of this name.
 pub fn index(name: &str) -> Option<u32> {
@@ -92,6 +98,11 @@ pub fn environment() -> io::Result<Environment> {
             interface.addresses.push((own, address.header.prefix_len));
         }
     })?;
+    // where the kernel does not say, attaching a program tells
+    let without = netdev::without_xdp().unwrap_or_default();
+    for interface in found.interfaces.values_mut() {
+        interface.no_xdp = without.contains(&interface.index);
+    }
     Ok(found)
 }
 
@@ -131,7 +142,8 @@ pub fn set_flag(index: u32, flag: LinkFlags, on: bool) -> io::Result<()> {
 
 fn interface(link: &LinkMessage) -> (String, Interface) {
     let mut name = String::new();
-    let mut interface = Interface { index: link.header.index, ..Interface::default() };
+    let kind = compile::Link::of(link.header.link_layer_type.into());
+    let mut interface = Interface { index: link.header.index, link: kind, ..Interface::default() };
     let (mut parent, mut tag) = (None, None);
     for attribute in &link.attributes {
         match attribute {

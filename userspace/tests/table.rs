@@ -30,9 +30,21 @@ const STAGES: [(&str, &[Case]); 9] = [
     ("state", STATE),
 ];
 
+/// By the programs for native XDP.
 #[test]
 fn every_line() {
+    every_line_by(Real::new(&policy()));
+}
+
+/// By those for devices without it.
+#[test]
+fn every_line_without_xdp() {
     let mut real = Real::new(&policy());
+    real.bench.without_xdp().expect("the kernel takes the programs");
+    every_line_by(real);
+}
+
+fn every_line_by(mut real: Real) {
     let mut wrong = Vec::new();
     for (stage, cases) in STAGES {
         for case in cases {

@@ -248,7 +248,8 @@ fn credit(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Setting
         give_back(taken, segments);
         return open(setting::OPEN_CREDITS, Reason::hold_credits);
     }
-    Ok(Some(Place { taken, socket, device: port.device }))
+    let device = if walk.hook == hook::EGRESS { port.device } else { port.inward };
+    Ok(Some(Place { taken, socket, device }))
 }
 
 /// Writes down what goes with a packet and where it goes, for the entry point. Of its flow: what
@@ -301,12 +302,14 @@ fn hand_over(walk: &Walk, control: &Control, place: &Place, flow: Option<(&Subje
     HELD
 }
 
-/// The socket that serves a packet: that of its queue or, on its way out, the one behind the hold device.
+/// The socket that serves a packet: that of its queue or, from tcx, the one behind a hold device.
 #[inline(always)]
 fn socket(frame: &impl Frame, walk: &Walk, port: &HoldPort) -> Option<u32> {
     if walk.hook == hook::EGRESS {
         return (port.device != 0).then_some(port.device_socket);
     }
-    let queue = frame.queue();
-    (queue < port.queues).then(|| port.socket + queue)
+    match frame.queue() {
+        Some(queue) => (queue < port.queues).then(|| port.socket + queue),
+        None => (port.inward != 0).then_some(port.socket),
+    }
 }

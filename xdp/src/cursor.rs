@@ -3,9 +3,12 @@
 #[cfg(target_arch = "bpf")]
 use crate::forward::Route;
 
-/// A frame that starts at its Ethernet header.
+/// A frame that starts at its Ethernet header. A packet without one is seen as if it had one.
 #[allow(clippy::len_without_is_empty, reason = "no frame is empty")]
 pub trait Frame {
+    /// Its ethertype is told, and what is read of it copied first: what is done with it takes more of the stack.
+    const TOLD: bool = false;
+
     /// A value at `offset`, in network order as it lies there; `None` beyond the end. `T` is an integer or an array of them.
     fn read<T: Copy>(&self, offset: usize) -> Option<T>;
 
@@ -34,8 +37,8 @@ pub trait Frame {
     /// Bytes of payload in each of them, but the last; 0 if it is one.
     fn segment_size(&self) -> u32;
 
-    /// The receive queue that it came in by.
-    fn queue(&self) -> u32;
+    /// The receive queue that it came in by, where a socket there can be given it.
+    fn queue(&self) -> Option<u32>;
 
     /// Whether it can be sent from here: see [`crate::forward`].
     #[cfg(target_arch = "bpf")]
@@ -61,11 +64,11 @@ pub use kernel::{Skb, Xdp};
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use aya_ebpf::{
-        EbpfContext as _,
+        bindings::__sk_buff,
         helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
-        programs::{TcContext, XdpContext},
+        programs::XdpContext,
     };
-    use core::mem::{MaybeUninit, size_of};
+    use core::mem::{MaybeUninit, size_of, transmute_copy};
 
     use super::{Frame, WINDOW};
     use crate::forward::{self, Route};
@@ -132,9 +135,9 @@ mod kernel {
         }
 
         #[inline(always)]
-        fn queue(&self) -> u32 {
+        fn queue(&self) -> Option<u32> {
             // SAFETY: a live XDP context.
-            unsafe { (*self.0.ctx).rx_queue_index }
+            Some(unsafe { (*self.0.ctx).rx_queue_index })
         }
 
         #[inline(always)]
@@ -145,10 +148,21 @@ mod kernel {
         }
     }
 
-    /// A packet in tcx.
-    pub struct Skb<'a>(pub &'a TcContext);
+    /// Where the ethertype lies in an Ethernet header, and what follows it.
+    const TYPE: usize = 12;
+    const ETHERNET: usize = 14;
 
-    impl Frame for Skb<'_> {
+    /// A packet in tcx. `BARE`: of a device without link-layer header, seen as if it had one: the kernel says what the packet is,
+    /// and of the addresses nothing is known. By itself rather than by reference: the stack of the entry points is short.
+    pub struct Skb<const BARE: bool>(pub *mut __sk_buff);
+
+    impl<const BARE: bool> Skb<BARE> {
+        /// Bytes that every offset is more than where the byte lies.
+        const LACKS: usize = if BARE { ETHERNET } else { 0 };
+    }
+
+    impl<const BARE: bool> Frame for Skb<BARE> {
+        const TOLD: bool = BARE;
         const FORWARDS: bool = false;
 
         #[inline(always)]
@@ -156,60 +170,66 @@ mod kernel {
             if offset > WINDOW {
                 return None;
             }
+            if BARE && offset == TYPE && size_of::<T>() == size_of::<u16>() {
+                // SAFETY: a live socket buffer, whose field holds 16 bits in network order; `T` is of that size, of integers.
+                return Some(unsafe { transmute_copy(&((*self.0).protocol as u16)) });
+            }
             let mut value = MaybeUninit::<T>::uninit();
+            let at = offset.wrapping_sub(Self::LACKS) as u32;
             // SAFETY: `value` has room for `size_of::<T>()` bytes.
-            let failed = unsafe {
-                bpf_skb_load_bytes(self.0.as_ptr(), offset as u32, value.as_mut_ptr().cast(), size_of::<T>() as u32)
-            };
+            let failed =
+                unsafe { bpf_skb_load_bytes(self.0.cast(), at, value.as_mut_ptr().cast(), size_of::<T>() as u32) };
             // SAFETY: filled by the helper when it did not fail; `T` is made of integers.
             (failed == 0).then(|| unsafe { value.assume_init() })
         }
 
         #[inline(always)]
         unsafe fn copy(&self, offset: usize, to: *mut u8, len: usize) -> bool {
+            let at = offset.wrapping_sub(Self::LACKS) as u32;
             // SAFETY: a live socket buffer; the caller has room.
-            unsafe { bpf_skb_load_bytes(self.0.as_ptr(), offset as u32, to.cast(), len as u32) == 0 }
+            unsafe { bpf_skb_load_bytes(self.0.cast(), at, to.cast(), len as u32) == 0 }
         }
 
         #[inline(always)]
         fn holds(&self, len: usize) -> bool {
-            self.0.len() as usize >= len
+            self.len() as usize >= len
         }
 
         #[inline(always)]
         fn len(&self) -> u32 {
-            self.0.len()
+            // SAFETY: a live socket buffer.
+            unsafe { (*self.0).len + Self::LACKS as u32 }
         }
 
         #[inline(always)]
         fn tag(&self) -> Option<u16> {
             // SAFETY: a live socket buffer.
-            let (present, tci) = unsafe { ((*self.0.skb.skb).vlan_present, (*self.0.skb.skb).vlan_tci) };
+            let (present, tci) = unsafe { ((*self.0).vlan_present, (*self.0).vlan_tci) };
             (present != 0).then_some(tci as u16 & 0xfff)
         }
 
         #[inline(always)]
         fn merged(&self) -> bool {
             // SAFETY: a live socket buffer.
-            unsafe { (*self.0.skb.skb).gso_size > 0 }
+            unsafe { (*self.0).gso_size > 0 }
         }
 
         #[inline(always)]
         fn segments(&self) -> u32 {
             // SAFETY: a live socket buffer.
-            let segments = unsafe { (*self.0.skb.skb).gso_segs };
+            let segments = unsafe { (*self.0).gso_segs };
             if segments == 0 { 1 } else { segments }
         }
 
         #[inline(always)]
         fn segment_size(&self) -> u32 {
             // SAFETY: a live socket buffer.
-            unsafe { (*self.0.skb.skb).gso_size }
+            unsafe { (*self.0).gso_size }
         }
 
         #[inline(always)]
-        fn queue(&self) -> u32 {
-            0
+        fn queue(&self) -> Option<u32> {
+            None
         }
 
         #[inline(always)]
@@ -254,7 +274,7 @@ impl Frame for &[u8] {
         0
     }
 
-    fn queue(&self) -> u32 {
-        0
+    fn queue(&self) -> Option<u32> {
+        Some(0)
     }
 }

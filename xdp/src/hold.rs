@@ -1,23 +1,26 @@
 //! Where held packets go, and where they come back.
 //!
-//! In: XDP hands the frame to the AF_XDP socket of its queue. Out: tcx puts [`Held`] before the packet and redirects it to one
+//! In: XDP hands the frame to the AF_XDP socket of its queue. Out, and in where there is no native XDP: tcx puts [`Held`] before the packet and redirects it to one
 //! end of a pair of virtual devices; XDP at the other end hands it to the socket there. A packet that came in is released
 //! through that pair too, in the other direction, and tcx at its near end lets it come in again where it did.
 
 use core::mem::size_of;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, xdp_action},
+    bindings::{__sk_buff, TC_ACT_SHOT, xdp_action},
     helpers::{
         bpf_redirect,
-        generated::{bpf_skb_change_head, bpf_skb_store_bytes, bpf_xdp_adjust_head, bpf_xdp_adjust_meta},
+        generated::{
+            bpf_skb_change_head, bpf_skb_load_bytes, bpf_skb_store_bytes, bpf_skb_vlan_pop, bpf_xdp_adjust_head,
+            bpf_xdp_adjust_meta,
+        },
     },
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
 use dropgate_abi::{
     flow::{Bucket, Flow, GROUP, WAYS, place},
-    hold::{Held, ONE, SETTLED, Settle, settled, sieved, token},
+    hold::{Held, ONE, SETTLED, Settle, release, settled, sieved, token},
     opening::Opening,
     reason::Reason,
 };
@@ -30,6 +33,10 @@ use crate::{
 
 /// Bytes before a held frame.
 const HEAD: i32 = size_of::<Held>() as i32;
+/// Bytes of the addresses of an Ethernet header, of a VLAN tag, and of as many as there may be.
+const ADDRESSES: u32 = 12;
+const TAG: u32 = 4;
+const TAGS: u32 = 2 * TAG;
 /// `BPF_F_INGRESS` (`include/uapi/linux/bpf.h`).
 const INGRESS: u64 = 1;
 
@@ -42,16 +49,41 @@ pub fn came_in(ctx: &XdpContext) -> u32 {
     to_socket(ctx, held, socket)
 }
 
-/// Sends a packet that leaves to the hold device.
-#[inline(always)]
-pub fn leaves(ctx: &TcContext) -> i32 {
+/// Sends a packet that tcx has to the hold device, as a whole frame: `BARE` ones get an Ethernet header, and tags that travel
+/// beside the bytes their place among them. A function of its own for its stack.
+#[inline(never)]
+pub fn leaves<const BARE: bool>(skb: *mut __sk_buff) -> i32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return TC_ACT_SHOT };
-    // SAFETY: this CPU's own; a live socket buffer; the bytes stored are those of `held`.
+    // addresses, and what stands behind them
+    let mut link = [0u16; (ADDRESSES + TAGS) as usize / 2];
+    // SAFETY: this CPU's own; a live socket buffer; what is loaded and stored lies in `held` or in `link`.
     unsafe {
+        let at: *mut u16 = link.as_mut_ptr();
+        let stored = if BARE {
+            // no addresses; network order, as it lies in the packet
+            at.add(ADDRESSES as usize / 2).write((*skb).protocol as u16);
+            let length = ADDRESSES + size_of::<u16>() as u32;
+            bpf_skb_change_head(skb, HEAD as u32 + length, 0) == 0
+                && bpf_skb_store_bytes(skb.cast(), HEAD as u32, at.cast(), length, 0) == 0
+        } else {
+            let mut tags = 0;
+            while tags < TAGS && (*skb).vlan_present != 0 {
+                let tag = at.add((ADDRESSES + tags) as usize / 2);
+                tag.write((*skb).vlan_proto as u16);
+                tag.add(1).write(((*skb).vlan_tci as u16).to_be());
+                // the next one takes its place
+                if bpf_skb_vlan_pop(skb) != 0 {
+                    return TC_ACT_SHOT;
+                }
+                tags += TAG;
+            }
+            let moved = tags == 0 || bpf_skb_load_bytes(skb.cast(), 0, at.cast(), ADDRESSES) == 0;
+            moved
+                && bpf_skb_change_head(skb, HEAD as u32 + tags, 0) == 0
+                && (tags == 0 || bpf_skb_store_bytes(skb.cast(), HEAD as u32, at.cast(), ADDRESSES + tags, 0) == 0)
+        };
         let held = &raw const (*scratch).held;
-        if bpf_skb_change_head(ctx.skb.skb, HEAD as u32, 0) != 0
-            || bpf_skb_store_bytes(ctx.skb.skb.cast(), 0, held.cast(), HEAD as u32, 0) != 0
-        {
+        if !stored || bpf_skb_store_bytes(skb.cast(), 0, held.cast(), HEAD as u32, 0) != 0 {
             return TC_ACT_SHOT;
         }
         bpf_redirect((*scratch).device, 0) as i32
@@ -96,8 +128,8 @@ fn to_socket(ctx: &XdpContext, held: &Held, socket: u32) -> u32 {
     SOCKETS.redirect(socket, 0).unwrap_or(xdp_action::XDP_DROP)
 }
 
-/// At the near end of a hold device: what the inspector released comes in where it came in first. Anything else that is
-/// sent through the pair goes nowhere.
+/// At the near end of a hold device: what the inspector released comes in where it came in first, or leaves by the interface.
+/// Anything else that is sent through the pair goes nowhere.
 #[classifier]
 pub fn dropgate_release(ctx: TcContext) -> i32 {
     // SAFETY: a live socket buffer.
@@ -108,10 +140,13 @@ pub fn dropgate_release(ctx: TcContext) -> i32 {
     if mark != token(&control.secret) as u32 || port.release_into == 0 {
         return TC_ACT_SHOT;
     }
-    // SAFETY: a live socket buffer; the mark was ours, and nobody behind us is to see it.
+    // SAFETY: a live socket buffer; the mark was ours, and nobody behind our programs is to see it.
     unsafe {
-        (*ctx.skb.skb).mark = 0;
-        bpf_redirect(port.release_into, INGRESS) as i32
+        if port.release & release::MARKED == 0 {
+            (*ctx.skb.skb).mark = 0;
+        }
+        // of a device without link-layer header the kernel takes off what stands before the packet (`__bpf_redirect_no_mac`)
+        bpf_redirect(port.release_into, if port.release & release::OUTWARD == 0 { INGRESS } else { 0 }) as i32
     }
 }
 

@@ -1,7 +1,7 @@
 //! The life of a packet, in the kernel.
 //!
 //! Two programs run the same stages: `dropgate_ingress` (XDP) where a frame comes in, `dropgate_egress` (tcx) where a packet
-//! leaves. Each stage is a file; [`decide`] is their table of contents. `docs/ARCHITECTURE.md` tells the story in full.
+//! leaves; where there is no native XDP, their like of `tcx.rs`. Each stage is a file; [`decide`] is their table of contents. `docs/ARCHITECTURE.md` tells the story in full.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch, core_intrinsics), allow(internal_features))]
 #![cfg_attr(not(target_arch = "bpf"), allow(dead_code))]
@@ -53,6 +53,8 @@ mod state;
 mod table;
 #[cfg(target_arch = "bpf")]
 mod target;
+#[cfg(target_arch = "bpf")]
+mod tcx;
 #[cfg(target_arch = "bpf")]
 mod track;
 #[cfg(target_arch = "bpf")]

@@ -161,8 +161,9 @@ pub static TRACE: Array<Walk, 2, MMAPABLE> = Array::new();
 /// tunnel is dropped, `internal`.
 #[btf_map]
 pub static INSIDE_XDP: ProgramArray<1> = ProgramArray::new();
+/// 0: of Ethernet devices; 1: of those without link-layer header.
 #[btf_map]
-pub static INSIDE_TC: ProgramArray<1> = ProgramArray::new();
+pub static INSIDE_TC: ProgramArray<2> = ProgramArray::new();
 
 /// Where the sweep goes on: bucket of the flow table. Then the tick of the last sweep that a zone at its cap caused.
 #[btf_map]

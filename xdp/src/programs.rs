@@ -1,4 +1,4 @@
-//! Entry points: where a frame comes in, where a packet leaves, and the sweep.
+//! Entry points: where a frame comes in, where a packet leaves, and the sweep. Those for devices without native XDP: [`crate::tcx`].
 
 use aya_ebpf::{
     bindings::{TC_ACT_SHOT, xdp_action},
@@ -18,16 +18,16 @@ use crate::{
     anomaly, content,
     cursor::{Frame, Skb, Xdp},
     flow, forward, fragment, frame, hold, ingress, inside,
-    maps::{CONTROL, INSIDE_TC, INSIDE_XDP, SCRATCH, SETTINGS, clear},
+    maps::{CONTROL, INSIDE_XDP, SCRATCH, SETTINGS, clear},
     parse,
     policy::{self, Query},
     state,
     step::{Decision, Step},
-    verdict, zone,
+    tcx, verdict, zone,
 };
 
 /// The next program of the interface, or the stack (`include/uapi/linux/bpf.h`, `enum tcx_action_base`).
-const TCX_NEXT: i32 = -1;
+pub const TCX_NEXT: i32 = -1;
 /// Buckets freed by one run of the sweep.
 const SWEEP_BUCKETS: u64 = 16;
 
@@ -80,25 +80,20 @@ pub fn dropgate_egress(ctx: TcContext) -> i32 {
     // SAFETY: a live socket buffer.
     let (ifindex, from_ifindex) = unsafe { ((*ctx.skb.skb).ifindex, (*ctx.skb.skb).ingress_ifindex) };
     let at = Hook { hook: hook::EGRESS, ifindex, from_ifindex };
-    match judge(&Skb(&ctx), at) {
+    match judge(&Skb::<false>(ctx.skb.skb), at) {
         action::PASS => TCX_NEXT,
-        action::HOLD => hold::leaves(&ctx),
-        action::INSIDE => {
-            // SAFETY: what was found out so far lies in maps.
-            unsafe { INSIDE_TC.tail_call(&ctx, 0) };
-            verdict::unread();
-            TC_ACT_SHOT
-        }
+        action::HOLD => hold::leaves::<false>(ctx.skb.skb),
+        action::INSIDE => tcx::look_inside::<false>(ctx.skb.skb),
         _ => TC_ACT_SHOT,
     }
 }
 
-/// What is inside of a packet that leaves.
+/// What is inside of a packet that tcx has.
 #[classifier]
 pub fn dropgate_inside_leaving(ctx: TcContext) -> i32 {
-    match judge_inside(&Skb(&ctx)) {
-        action::PASS => TCX_NEXT,
-        action::HOLD => hold::leaves(&ctx),
+    match judge_inside(&Skb::<false>(ctx.skb.skb)) {
+        action::PASS => tcx::onward(ctx.skb.skb),
+        action::HOLD => hold::leaves::<false>(ctx.skb.skb),
         _ => TC_ACT_SHOT,
     }
 }
@@ -114,15 +109,15 @@ pub fn dropgate_sweep(_ctx: TcContext) -> i32 {
 }
 
 /// Where a program stands.
-struct Hook {
-    hook: u8,
-    ifindex: u32,
-    from_ifindex: u32,
+pub struct Hook {
+    pub hook: u8,
+    pub ifindex: u32,
+    pub from_ifindex: u32,
 }
 
 /// Reads what is in force once, walks the packet through the stages and gives the verdict.
 #[inline(always)]
-fn judge(frame: &impl Frame, at: Hook) -> u8 {
+pub fn judge<F: Frame>(frame: &F, at: Hook) -> u8 {
     let Some(control) = CONTROL.get(0) else { return action::DROP };
     let (slot, generation) = in_force(control);
     let Some(settings) = SETTINGS.get(slot) else { return action::DROP };
@@ -149,16 +144,17 @@ fn judge(frame: &impl Frame, at: Hook) -> u8 {
     if walk.family == 0 {
         walk.frame_len = frame.len();
     }
-    if decision.action() != action::INSIDE {
-        verdict::verdict(frame, walk, control, settings, decision);
+    match decision.action() {
+        action::INSIDE => action::INSIDE,
+        _ if F::TOLD => verdict::apart(frame, walk, &(control, settings), decision),
+        _ => verdict::verdict(frame, walk, control, settings, decision),
     }
-    decision.action()
 }
 
 /// Walks the packet inside of the one that was judged last through the stages, by the same generation, and gives the verdict about
 /// both.
 #[inline(always)]
-fn judge_inside(frame: &impl Frame) -> u8 {
+pub fn judge_inside<F: Frame>(frame: &F) -> u8 {
     let Some(control) = CONTROL.get(0) else { return action::DROP };
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return action::DROP };
     // SAFETY: this CPU's own, for the time of this packet.
@@ -180,7 +176,11 @@ fn judge_inside(frame: &impl Frame) -> u8 {
     if walk.family == 0 {
         walk.frame_len = frame.len();
     }
-    let action = verdict::verdict(frame, walk, control, settings, decision);
+    let action = if F::TOLD {
+        verdict::apart(frame, walk, &(control, settings), decision)
+    } else {
+        verdict::verdict(frame, walk, control, settings, decision)
+    };
     if action != action::DROP {
         verdict::carried();
     }

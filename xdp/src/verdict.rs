@@ -28,6 +28,12 @@ const SECOND: u32 = (1_000_000_000u64 >> TICK_SHIFT) as u32;
 /// itself, every 50 ms: waking it costs an interrupt and a switch of threads, for each connection.
 const MANY: u64 = 1 << 20;
 
+/// The same in a function of its own, for entry points whose stack is used up.
+#[inline(never)]
+pub fn apart<F: Frame>(frame: &F, walk: &mut Walk, with: &(&Control, &Settings), decision: Decision) -> u8 {
+    verdict(frame, walk, with.0, with.1, decision)
+}
+
 /// Counts the packet, tells of a drop, and returns the action.
 #[inline(always)]
 pub fn verdict(frame: &impl Frame, walk: &mut Walk, control: &Control, settings: &Settings, decision: Decision) -> u8 {

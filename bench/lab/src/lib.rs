@@ -24,6 +24,7 @@ mod raw;
 pub mod rules;
 mod servers;
 pub mod trafgen;
+mod tunnel;
 
 pub use cleanup::{Kept, clean_up_on_signals, kept, stay_if_interrupted, sweep, take_down};
 pub use error::{Error, Result};
@@ -32,3 +33,4 @@ pub use lab::{Lab, Options};
 pub use namespace::Namespace;
 pub use process::{Finished, Process, checked, run, wait_until};
 pub use raw::RawSocket;
+pub use tunnel::Tunnel;

@@ -26,7 +26,7 @@ use crate::{
     hold::{self, HoldError, Holder},
     inspect::Signatures,
     netlink,
-    policy::{self, Diagnostic, Environment, Ids, Image, Policy, RulesChanged},
+    policy::{self, Diagnostic, Environment, Ids, Image, Policy, RulesChanged, compile::Build},
     view::subject,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -175,24 +175,22 @@ impl Gateway {
     /// Sees to the interfaces by which packets are forwarded without the kernel's stack.
     fn follow_forward(&mut self, policy: &Policy) -> Result<(), ObjectError> {
         let wanted = policy.gateway.fast_forward;
-        self.forward.follow(&mut self.object, self.attached.interfaces().values().copied().filter(|_| wanted))
+        self.forward.follow(&mut self.object, self.attached.framed().filter(|_| wanted))
     }
 
     /// Whether an interface of the policy has come or has another index than the one with programs.
     pub fn newcomer(&self) -> bool {
         let Some(current) = &self.current else { return false };
-        let attached = self.attached.interfaces();
         current.policy.interfaces().into_keys().any(|name| {
             let index = netlink::index(name);
-            index.is_some() && index.as_ref() != attached.get(name)
+            index.is_some() && index != self.attached.index(name)
         })
     }
 
     /// Names of interfaces of the policy in force that are not there, or take no programs.
     pub fn missing(&self) -> Vec<String> {
         let Some(current) = &self.current else { return Vec::new() };
-        let attached = self.attached.interfaces();
-        let there = |name: &&str| netlink::index(name).is_some_and(|index| attached.get(*name) == Some(&index));
+        let there = |name: &&str| netlink::index(name).is_some_and(|index| self.attached.index(name) == Some(index));
         current.policy.interfaces().into_keys().filter(|name| !there(name)).map(str::to_owned).collect()
     }
 
@@ -222,7 +220,10 @@ impl Gateway {
     /// Puts programs on the policy's interfaces that are there and have none; those that take none, and why.
     fn attach(&mut self, policy: &Policy, environment: &Environment) -> Vec<(String, AttachError)> {
         let there = policy.interfaces().into_keys();
-        let there = there.filter_map(|name| Some((name, environment.interfaces.get(name)?.index))).collect::<Vec<_>>();
+        let there = there.filter_map(|name| {
+            Some((name, environment.interfaces.get(name)?.index, Build::of(policy, environment, name)))
+        });
+        let there = there.collect::<Vec<_>>();
         self.attached.add(&mut self.object, &self.place.pins, &there)
     }
 
@@ -244,6 +245,9 @@ impl Gateway {
         self.forget_counters(&image)?;
         let first = self.current.is_none() && !self.adopted;
         if first {
+            if let Some(at) = image.interfaces.iter().find(|at| at.build.is_refused()) {
+                return Err(AttachError::Refused { interface: at.name.clone(), build: at.build }.into());
+            }
             self.adopt_for(image.adopt);
         }
         // a number is used up by the attempt: what failed half way must not share it with what comes next
@@ -251,7 +255,7 @@ impl Gateway {
         self.generation = generation;
         self.hold(&policy, &image, generation)?;
         if image.looks_inside() {
-            self.object.look_inside()?;
+            self.object.look_inside(image.interfaces.iter().any(|at| at.build == Build::Bare))?;
         }
         let committed = self.slots.commit(&self.object, &image, generation)?;
         self.ids = ids;
@@ -271,7 +275,7 @@ impl Gateway {
         self.write_down(&path, &policy, &environment, &image)?;
         self.links.follow(&policy, &environment, &self.place.links()).map_err(fault("the links of the bridge"))?;
         self.follow_forward(&policy)?;
-        self.guard.follow(&policy, &environment, self.attached.interfaces());
+        self.guard.follow(&policy, &environment, |name| self.attached.index(name));
         let rules = rules_pushed(self.current.as_ref().map(|current| &current.policy), &policy);
         self.current = Some(Current { path, policy, environment, image });
         Ok(Pushed {
@@ -340,8 +344,7 @@ impl Gateway {
             && current.policy.gateway.fast_forward
             && self.forward.is_due()
         {
-            let there = self.attached.interfaces().values().copied();
-            self.forward.follow(&mut self.object, there)?;
+            self.forward.follow(&mut self.object, self.attached.framed())?;
         }
         if let Some(control) = self.slots.control().at(0) {
             // SAFETY: inside the mapping; an aligned word.

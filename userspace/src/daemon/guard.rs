@@ -5,7 +5,7 @@
 //! stays when the daemon ends; `stop --detach` takes it away.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt::Write as _,
     io::{self, Write as _},
     process::{Command, Stdio},
@@ -30,8 +30,8 @@ pub struct Guard {
 
 impl Guard {
     /// Makes the table fit, which must not keep anything else from happening: what goes wrong is said once, and `status` shows it.
-    /// `guarded`: interfaces with programs, and their indices.
-    pub fn follow(&mut self, policy: &Policy, environment: &Environment, guarded: &BTreeMap<String, u32>) {
+    /// `guarded`: index of an interface with programs.
+    pub fn follow(&mut self, policy: &Policy, environment: &Environment, guarded: impl Fn(&str) -> Option<u32>) {
         // nobody calls an interface by what means something else to nftables
         let plain = |name: &&str| !name.contains(['"', '\\', '*']);
         let names: Vec<&str> = policy.interfaces().into_keys().filter(plain).collect();
@@ -75,8 +75,8 @@ pub fn remove() {
 }
 
 /// Indices by which packets may come and go: interfaces with programs, and the VLAN devices on them, whose frames are judged there.
-fn here(names: &[&str], environment: &Environment, guarded: &BTreeMap<String, u32>) -> BTreeSet<u32> {
-    let own = names.iter().filter_map(|name| guarded.get(*name).copied());
+fn here(names: &[&str], environment: &Environment, guarded: impl Fn(&str) -> Option<u32>) -> BTreeSet<u32> {
+    let own = names.iter().filter_map(|name| guarded(name));
     own.flat_map(|index| environment.vlan_devices_on(index).into_iter().chain([index])).collect()
 }
 

@@ -9,10 +9,10 @@ use dropgate_abi::{
     reason::{Kind, REASONS, Reason},
 };
 
-use super::gateway::Gateway;
+use super::{attach::programs, gateway::Gateway};
 use crate::{
     clock::now_ns,
-    datapath::{Mapped, ObjectError, counters, program},
+    datapath::{Mapped, ObjectError, counters},
     events::{Names, Totals, eve::Count},
     hold, netlink,
     policy::model,
@@ -120,17 +120,18 @@ impl Gateway {
     pub fn status(&self, uptime_s: u64, unwritten: u64, names: &Names) -> Result<Status, ObjectError> {
         let totals = self.totals(uptime_s, unwritten)?;
         let own = crate::events::stats_own(&totals, names);
-        let there = self.attached.interfaces().iter().filter(|(name, index)| netlink::index(name) == Some(**index));
+        let there = self.attached.interfaces().iter().filter(|(name, (index, _))| netlink::index(name) == Some(*index));
         let fast = self.current.as_ref().is_some_and(|current| current.policy.gateway.fast_forward);
-        let attached = there.flat_map(|(interface, index)| {
-            [(program::INGRESS, "ingress", "native"), (program::EGRESS, "egress", "tcx")].map(|(name, hook, mode)| {
-                Attached {
-                    interface: interface.clone(),
-                    hook: hook.to_owned(),
-                    mode: mode.to_owned(),
-                    program_id: self.object.program_id(name).unwrap_or(0),
-                    fast_forward: (fast && name == program::EGRESS).then(|| self.forward.sends(*index)),
-                }
+        let attached = there.flat_map(|(interface, (index, build))| {
+            let (ingress, egress) = programs(*build);
+            let mode = if build.is_native() { "native" } else { "tcx" };
+            [(ingress, "ingress", mode), (egress, "egress", "tcx")].map(|(name, hook, mode)| Attached {
+                interface: interface.clone(),
+                hook: hook.to_owned(),
+                mode: mode.to_owned(),
+                why: Some(build.to_string()).filter(|why| hook == "ingress" && !why.is_empty()),
+                program_id: self.object.program_id(name).unwrap_or(0),
+                fast_forward: (fast && hook == "egress").then(|| self.forward.sends(*index)),
             })
         });
         let current = self.current.as_ref();
@@ -143,6 +144,7 @@ impl Gateway {
             generation: totals.generation,
             kind: current.map(|current| current.policy.gateway.kind.to_string()).unwrap_or_default(),
             attached: attached.collect(),
+            refused: self.attached.refused().clone(),
             missing: self.missing(),
             unguarded: self.guard.fault().map(str::to_owned),
             flows: totals.flows,

@@ -65,6 +65,8 @@ pub struct Bench {
     trace: Mapped<Walk>,
     /// What the programs tell, once somebody listens.
     ring: Option<RingBuf<MapData>>,
+    /// What comes in is judged as on a device without native XDP.
+    tcx: bool,
 }
 
 impl Bench {
@@ -109,7 +111,7 @@ impl Bench {
         let sizes = Sizes { flow_buckets: 1 << 12, fragment_buckets: small.fragment_buckets, ..sizes };
         let mut object = Object::load(sizes, pins, &[POLICY_MAPS])?;
         // nobody says here what the policy in force asks for
-        object.look_inside()?;
+        object.look_inside(false)?;
         let mut bench = Self::of(object)?;
         bench.control(|own| {
             *own = Control {
@@ -133,8 +135,21 @@ impl Bench {
             zone_flows: object.mapped("ZONE_FLOWS", MAX_ZONES)?,
             trace: object.mapped("TRACE", 2)?,
             ring: None,
+            tcx: false,
             object,
         })
+    }
+
+    /// From now on packets are judged by the programs of Ethernet devices without native XDP.
+    ///
+    /// # Errors
+    /// When the kernel does not take them.
+    pub fn without_xdp(&mut self) -> Result<(), BenchError> {
+        for name in [program::TCX_INGRESS, program::TCX_EGRESS] {
+            self.object.classifier(name)?;
+        }
+        self.tcx = true;
+        Ok(())
     }
 
     /// Puts a copy of a flow into the table; `false` when its buckets are full.
@@ -169,7 +184,7 @@ impl Bench {
     /// Puts `image` in force as `generation`.
     pub fn commit(&mut self, image: &Image, generation: u32) -> Result<(), BenchError> {
         if image.looks_inside() {
-            self.object.look_inside()?;
+            self.object.look_inside(false)?;
         }
         self.slots.commit(&self.object, image, generation)?;
         Ok(())
@@ -209,11 +224,14 @@ impl Bench {
         if frame.len() < SHORTEST {
             return Err(BenchError::Short(frame.len()));
         }
-        let ingress = hook == hook::INGRESS;
-        let (name, longest) =
-            if ingress { (program::INGRESS, LONGEST_INGRESS) } else { (program::EGRESS, LONGEST_EGRESS) };
+        let (name, longest) = match (hook == hook::INGRESS, self.tcx) {
+            (true, false) => (program::INGRESS, LONGEST_INGRESS),
+            (true, true) => (program::TCX_INGRESS, LONGEST_EGRESS),
+            (false, false) => (program::EGRESS, LONGEST_EGRESS),
+            (false, true) => (program::TCX_EGRESS, LONGEST_EGRESS),
+        };
         let shown = frame.get(..longest).unwrap_or(frame);
-        let merged = (!ingress && frame.len() > longest).then_some(SEGMENT);
+        let merged = (longest == LONGEST_EGRESS && frame.len() > longest).then_some(SEGMENT);
         let program = self.object.program_fd(name)?.as_fd();
         let ran = sys::test_run(program, shown, repeat, merged)
             .map_err(|source| BenchError::Run { len: frame.len(), source })?;

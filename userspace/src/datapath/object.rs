@@ -63,6 +63,11 @@ pub const STATE_MAPS: &[&str] = &[
 pub mod program {
     pub const INGRESS: &str = "dropgate_ingress";
     pub const EGRESS: &str = "dropgate_egress";
+    pub const TCX_INGRESS: &str = "dropgate_tcx_ingress";
+    pub const TCX_EGRESS: &str = "dropgate_tcx_egress";
+    pub const BARE_INGRESS: &str = "dropgate_bare_ingress";
+    pub const BARE_EGRESS: &str = "dropgate_bare_egress";
+    pub const BARE_INSIDE: &str = "dropgate_bare_inside";
     pub const SWEEP: &str = "dropgate_sweep";
     pub const HOLD: &str = "dropgate_hold";
     pub const RELEASE: &str = "dropgate_release";
@@ -176,37 +181,47 @@ impl Object {
         // Those that the daemon runs by `BPF_PROG_TEST_RUN` are of the type for tc: for one of XDP the kernel rewrites the calls of
         // all drivers and interrupts every CPU, before and after (`bpf_dispatcher_change_prog`, `kernel/bpf/dispatcher.c`).
         let asked = [program::SWEEP, program::SETTLE, program::REVIEW, program::TARGET];
+        let mut object = Self { ebpf, sizes };
         for name in [program::EGRESS, program::RELEASE].into_iter().chain(asked) {
-            let loaded: &mut SchedClassifier = find(&mut ebpf, name)?;
-            loaded.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
+            object.classifier(name)?;
         }
-        Ok(Self { ebpf, sizes })
+        Ok(object)
     }
 
-    /// Loads the programs that judge the packets in tunnels, if they are not there yet, and makes the others call them. They are as large as
-    /// the others, and most policies need none.
-    pub fn look_inside(&mut self) -> Result<(), ObjectError> {
-        if self.program_fd(program::INSIDE).is_ok() && self.program_fd(program::INSIDE_LEAVING).is_ok() {
-            return Ok(());
+    /// A program of the type for tc, loaded now if it was not yet: those for devices without native XDP are where they are needed.
+    pub(crate) fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, ObjectError> {
+        let program: &mut SchedClassifier = find(&mut self.ebpf, name)?;
+        if program.fd().is_err() {
+            program.load().map_err(|source| ObjectError::Program { name, source: Box::new(source) })?;
         }
-        let inside: &mut Xdp = find(&mut self.ebpf, program::INSIDE)?;
-        inside.load().map_err(|source| ObjectError::Program { name: program::INSIDE, source: Box::new(source) })?;
-        let leaving: &mut SchedClassifier = find(&mut self.ebpf, program::INSIDE_LEAVING)?;
-        leaving
-            .load()
-            .map_err(|source| ObjectError::Program { name: program::INSIDE_LEAVING, source: Box::new(source) })?;
-        self.call("INSIDE_XDP", program::INSIDE)?;
-        self.call("INSIDE_TC", program::INSIDE_LEAVING)
+        Ok(program)
     }
 
-    /// Makes a program the one that others call by `map`.
-    fn call(&mut self, map: &str, name: &'static str) -> Result<(), ObjectError> {
+    /// Loads the programs that judge the packets in tunnels, if they are not there yet, and makes the others call them: they are as large
+    /// as those, and most policies need none. `bare`: those for devices without link-layer header too.
+    pub fn look_inside(&mut self, bare: bool) -> Result<(), ObjectError> {
+        if self.program_fd(program::INSIDE).is_err() {
+            let inside: &mut Xdp = find(&mut self.ebpf, program::INSIDE)?;
+            inside.load().map_err(|source| ObjectError::Program { name: program::INSIDE, source: Box::new(source) })?;
+            self.call("INSIDE_XDP", 0, program::INSIDE)?;
+        }
+        for (at, name) in [(0, program::INSIDE_LEAVING), (1, program::BARE_INSIDE)] {
+            if (at == 0 || bare) && self.program_fd(name).is_err() {
+                self.classifier(name)?;
+                self.call("INSIDE_TC", at, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a program the one that others call by an entry of `map`.
+    fn call(&mut self, map: &str, at: u32, name: &'static str) -> Result<(), ObjectError> {
         let fault = |source| ObjectError::Map { name: map.to_owned(), source: Box::new(source) };
         let io = |source| ObjectError::Mmap { name: map.to_owned(), source };
         let program = self.program_fd(name)?.try_clone().map_err(io)?;
         let found = self.ebpf.map_mut(map).ok_or_else(|| ObjectError::Missing { name: map.to_owned() })?;
         let mut calls = ProgramArray::try_from(found).map_err(fault)?;
-        calls.set(0, &program, 0).map_err(fault)
+        calls.set(at, &program, 0).map_err(fault)
     }
 
     /// The data of a map.

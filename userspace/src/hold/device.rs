@@ -1,7 +1,8 @@
 //! Hold devices: a pair of virtual Ethernet devices for each interface. Held packets on their way out go in at the near end
-//! (`dgh`) and come to the inspector's socket at the far one (`dgi`); released packets go the other way.
+//! (`dgh`) and come to the inspector's socket at the far one (`dgi`); released packets go the other way. Where packets do not come
+//! in by native XDP there is a second pair (`dgj`, `dgk`), for those on their way in.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::{
@@ -25,25 +26,42 @@ pub struct Device {
 
 /// Whether an interface is an end of such a pair, by its name.
 pub fn is_device(name: &str) -> bool {
-    let index = name.strip_prefix(NEAR).or_else(|| name.strip_prefix(FAR));
-    index.is_some_and(|index| index.parse::<u32>().is_ok())
+    let mut ends = Use::ALL.into_iter().flat_map(Use::ends);
+    ends.any(|end| name.strip_prefix(end).is_some_and(|index| index.parse::<u32>().is_ok()))
 }
 
-/// Beginnings of the names of the ends; the index of the interface follows.
-const NEAR: &str = "dgh";
-const FAR: &str = "dgi";
+/// What a pair is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Use {
+    /// Held on its way out, released on its way in.
+    Out,
+    /// Held on its way in, released on its way out: in the place of the interface's own sockets.
+    In,
+}
 
-/// Names of the ends of the pair for interface `index`.
-fn names(index: u32) -> (String, String) {
-    (format!("{NEAR}{index}"), format!("{FAR}{index}"))
+impl Use {
+    const ALL: [Self; 2] = [Self::Out, Self::In];
+
+    /// Beginnings of the names of the ends, the near one first; the index of the interface follows.
+    const fn ends(self) -> [&'static str; 2] {
+        match self {
+            Self::Out => ["dgh", "dgi"],
+            Self::In => ["dgj", "dgk"],
+        }
+    }
+
+    /// Names of the ends of the pair for interface `index`.
+    fn names(self, index: u32) -> [String; 2] {
+        self.ends().map(|end| format!("{end}{index}"))
+    }
 }
 
 impl Device {
     /// Makes the pair for interface `index`, with room for frames of `mtu` and what goes before them. What comes to the far
     /// end comes by one queue; what is sent there may go by `senders` of them. A pair that an earlier daemon left is replaced.
-    pub fn make(index: u32, mtu: u32, senders: u32) -> io::Result<Self> {
-        let (near, far) = names(index);
-        remove(index)?;
+    pub fn make(index: u32, purpose: Use, mtu: u32, senders: u32) -> io::Result<Self> {
+        let [near, far] = purpose.names(index);
+        remove_one(&near)?;
         let mut peer = LinkMessage::default();
         peer.attributes = vec![
             LinkAttribute::IfName(far.clone()),
@@ -103,15 +121,21 @@ fn quiet(name: &str) -> io::Result<()> {
     }
 }
 
-/// Removes the pair of interface `index`, if there is one.
+/// Removes the pairs of interface `index`, as far as there are any.
 pub fn remove(index: u32) -> io::Result<()> {
-    netlink::index(&names(index).0).map_or(Ok(()), delete)
+    Use::ALL.into_iter().try_for_each(|purpose| remove_one(&purpose.names(index)[0]))
+}
+
+fn remove_one(near: &str) -> io::Result<()> {
+    netlink::index(near).map_or(Ok(()), delete)
 }
 
 /// Interfaces whose pairs stand in this network namespace.
 pub fn strays() -> io::Result<Vec<u32>> {
     let here = netlink::environment()?;
-    Ok(here.interfaces.keys().filter_map(|name| name.strip_prefix(NEAR)?.parse().ok()).collect())
+    let index = |name: &String| Use::ALL.iter().find_map(|purpose| name.strip_prefix(purpose.ends()[0])?.parse().ok());
+    let found: BTreeSet<u32> = here.interfaces.keys().filter_map(index).collect();
+    Ok(found.into_iter().collect())
 }
 
 fn delete(index: u32) -> io::Result<()> {

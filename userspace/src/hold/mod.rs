@@ -182,7 +182,7 @@ impl Holder {
         self.replaced.push(self.shared.rules.swap(Arc::new(more)));
         let mut served: Vec<Arc<Port>> = self.shared.ports.load().to_vec();
         served.retain(|port| {
-            let stays = plan.iter().any(|at| at.index == port.index);
+            let stays = plan.iter().any(|at| at.index == port.index && at.build == port.build);
             if !stays {
                 self.places.remove(&port.index);
                 let _ = self.ports.remove(&port.index);

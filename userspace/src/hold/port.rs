@@ -17,7 +17,7 @@ use aya::programs::{
 };
 use dropgate_abi::{
     control::Control,
-    hold::{HoldPort, token},
+    hold::{HoldPort, release, token},
 };
 
 use xdp::slab::Slab as _;
@@ -25,13 +25,16 @@ use xdp::slab::Slab as _;
 use super::{
     HoldError,
     credits::Credits,
-    device::Device,
+    device::{Device, Use},
     socket::{BATCH, Hands, Socket},
 };
 use crate::{
     datapath::{Object, find, program},
     ethtool, netlink,
-    policy::{compile::Attachment, model::Inspection},
+    policy::{
+        compile::{Attachment, Build},
+        model::Inspection,
+    },
 };
 
 /// Places in the maps of sockets that belong to one interface: the last one is the hold device's.
@@ -68,11 +71,14 @@ pub struct Receiver {
 /// The locks are there for the case that there are not; then, and only then, workers wait for each other.
 pub struct Port {
     pub index: u32,
+    /// How packets come in by it.
+    pub build: Build,
     /// Of the first socket's, in `SOCKETS` and `CREDITS`.
     first: u32,
     /// Most packets held at once on each socket.
     held: u32,
-    /// On the interface's queues: packets that came in are received here, packets on their way out sent.
+    /// On the interface's queues: packets that came in are received here, packets on their way out sent. Where they do not come in by
+    /// native XDP: behind a second hold device, one for each worker to send, the first one to receive.
     queues: Vec<Mutex<Socket>>,
     /// Behind the hold device, one for each worker to send packets that came in; the first one receives those on their way out.
     device: Vec<Mutex<Socket>>,
@@ -82,8 +88,8 @@ pub struct Port {
     pub zero_copy: usize,
     gone: AtomicBool,
     // in this order: the programs of the hold device end before it does
-    _links: (XdpLink, FdLink),
-    _device: Device,
+    _links: Vec<(XdpLink, FdLink)>,
+    _devices: Vec<Device>,
 }
 
 /// Where packets that came in by an interface leave.
@@ -131,34 +137,53 @@ impl Port {
         let mark = token(&control.secret) as u32;
         // what goes before a frame counts as part of it there
         let room = longest + LINK_HEADER + size_of::<dropgate_abi::hold::Held>() as u32;
-        let device = Device::make(at.index, room, workers).map_err(broken)?;
+        let device = Device::make(at.index, Use::Out, room, workers).map_err(broken)?;
+        let inward = (!at.build.is_native()).then(|| Device::make(at.index, Use::In, room, workers));
+        let inward = inward.transpose().map_err(broken)?;
         let open = |index: u32, name: &str, queue: u32| {
             let socket = Socket::open(index, queue, inspection.held, longest, mark);
             socket.map_err(|source| HoldError::Socket { interface: name.to_owned(), queue, source })
         };
-        let queues: Vec<Socket> = (0..count).map(|queue| open(at.index, &at.name, queue)).collect::<Result<_, _>>()?;
-        let behind: Vec<Socket> =
-            (0..workers).map(|queue| open(device.far_index, &device.far, queue)).collect::<Result<_, _>>()?;
-        let links = programs(object, &device)?;
+        let behind = |device: &Device| -> Result<Vec<Socket>, HoldError> {
+            (0..workers).map(|queue| open(device.far_index, &device.far, queue)).collect()
+        };
+        let queues: Vec<Socket> = match &inward {
+            None => (0..count).map(|queue| open(at.index, &at.name, queue)).collect::<Result<_, _>>()?,
+            Some(inward) => behind(inward)?,
+        };
+        let behind = behind(&device)?;
+        let links = [Some(&device), inward.as_ref()].into_iter().flatten();
+        let links = links.map(|device| programs(object, device)).collect::<Result<_, _>>()?;
         let first = slot * SLOTS_A_PORT;
         let last = first + SLOTS_A_PORT - 1;
-        let entries = vec![
+        let near = |release| HoldPort { release_into: at.index, release, ..HoldPort::default() };
+        let far = |socket| HoldPort { socket, queues: 1, longest, ..HoldPort::default() };
+        let marked = if inward.is_some() { release::MARKED } else { 0 };
+        let mut entries = vec![
             (
                 at.index,
                 HoldPort {
                     socket: first,
-                    queues: count,
+                    // none by itself, where packets come in by the second device
+                    queues: if inward.is_some() { 0 } else { count },
                     device: device.near_index,
-                    release_into: 0,
                     device_socket: last,
                     longest,
+                    inward: inward.as_ref().map_or(0, |inward| inward.near_index),
+                    ..HoldPort::default()
                 },
             ),
-            (device.near_index, HoldPort { release_into: at.index, ..HoldPort::default() }),
-            (device.far_index, HoldPort { socket: last, queues: 1, longest, ..HoldPort::default() }),
+            (device.near_index, near(marked)),
+            (device.far_index, far(last)),
         ];
+        if let Some(inward) = &inward {
+            entries.push((inward.near_index, near(marked | release::OUTWARD)));
+            entries.push((inward.far_index, far(first)));
+        }
+        // a device has one queue that it receives by
+        let receiving = if inward.is_some() { 1 } else { queues.len() };
         let mut receivers: Vec<Receiver> = (0..)
-            .zip(&queues)
+            .zip(queues.iter().take(receiving))
             .map(|(at, socket)| {
                 let descriptor = socket.descriptor();
                 Receiver { place: first + at, descriptor, way: Way::In, at: at as usize }
@@ -170,6 +195,7 @@ impl Port {
         }));
         let port = Self {
             index: at.index,
+            build: at.build,
             first,
             held: inspection.held,
             zero_copy: queues.iter().filter(|socket| socket.is_zero_copy()).count(),
@@ -179,7 +205,7 @@ impl Port {
             onward: ArcSwap::default(),
             gone: AtomicBool::new(false),
             _links: links,
-            _device: device,
+            _devices: [Some(device), inward].into_iter().flatten().collect(),
         };
         Ok((port, entries))
     }

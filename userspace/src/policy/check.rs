@@ -34,6 +34,9 @@ pub(super) fn check(policy: &Policy, complete: bool, diagnostics: &mut Diagnosti
     }
     checker.publish(complete);
     bridge::check(policy, complete, checker.diagnostics);
+    if complete {
+        checker.tcx();
+    }
     uninspected::warn(policy, checker.diagnostics);
     if complete {
         lockout::warn(policy, checker.diagnostics);
@@ -150,6 +153,19 @@ impl Checker<'_> {
             Diagnostic::new(&codes::OUTSIDE_PREFIXES, place, message)
                 .help("write `prefixes` without `\"auto\"`, or another interface, or a `vlan`")
         });
+    }
+
+    /// What is to have another build of the programs has one.
+    fn tcx(&mut self) {
+        let sides = self.policy.interfaces();
+        for interface in self.policy.gateway.tcx.iter().filter(|named| !sides.contains_key(named.name.as_str())) {
+            let place = self.place(interface.location);
+            self.diagnostics.add(&codes::TCX, || {
+                let message = format!("the interface {} is no side of the policy", quoted(&interface.name));
+                Diagnostic::new(&codes::TCX, place, message)
+                    .help("name it in `gateway.outside`, or as the `interface` of a zone".to_owned())
+            });
+        }
     }
 
     fn no_egress(&mut self, zone: &Zone) {

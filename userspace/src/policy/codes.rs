@@ -31,6 +31,7 @@ dropgate_signatures::diagnostic_codes! {
     PAIRS = "DG026" Error "an interface of a bridge that is not in one pair";
     PAIR_MTU = "DG027" Error "two sides of a bridge that take packets of different length";
     FAST_FORWARD = "DG028" Error "forwarding without the kernel where the kernel does not only route";
+    TCX = "DG032" Error "an interface for tcx that is no side of the policy";
     TRUNCATED = "DG049" Error "too many mistakes; the rest is not shown";
     SHARED_PREFIX = "DG050" Warning "zones on different sides hold the same prefix";
     DUPLICATE_SERVICE = "DG051" Warning "two services of a zone match the same packets";

@@ -210,6 +210,7 @@ fn gateway(policy: &Policy) -> Words {
         ("dhcp", gateway.dhcp.to_string()),
         ("pppoe", gateway.pppoe.map_or("drop", Tunnel::word).to_owned()),
         ("vxlan", joined(gateway.vxlan.iter())),
+        ("tcx", joined(gateway.tcx.iter().map(|interface| &interface.name))),
         ("unsolicited", if gateway.drop_unsolicited { "drop" } else { "count" }.to_owned()),
         ("chatter", if gateway.quiet_chatter { "quiet" } else { "log" }.to_owned()),
     ])

@@ -90,6 +90,8 @@ pub struct Gateway {
     pub pppoe: Option<Tunnel>,
     /// UDP ports of VXLAN; at most 8.
     pub vxlan: Vec<u16>,
+    /// Interfaces where packets come in by tcx, whatever their drivers can do.
+    pub tcx: Vec<InterfaceName>,
 }
 
 /// `[zone.NAME]`.

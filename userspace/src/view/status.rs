@@ -1,5 +1,7 @@
 //! What is attached and in force, for people and as JSON.
 
+use std::collections::BTreeMap;
+
 use super::text::{self, Table};
 use crate::events::eve::{Count, StatsOwn};
 use dropgate_abi::reason::REASONS;
@@ -24,6 +26,9 @@ pub struct Status {
     /// Why nftables does not keep interfaces without programs from forwarding; `None`: it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unguarded: Option<String>,
+    /// Those among them that take none, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, String>,
     pub flows: u64,
     pub flows_max: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +121,9 @@ pub struct Attached {
     pub hook: String,
     /// `native`, `tcx`.
     pub mode: String,
+    /// Why it is not native.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     pub program_id: u32,
     /// Where the policy wants it, of the egress: whether settled flows are forwarded by it without the kernel's stack.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,18 +198,19 @@ pub fn human(status: &Status, most: usize) -> String {
         format!("{} suppressed, {} lost, {} unwritten", own.events_suppressed, own.events_lost, own.events_unwritten),
     );
     out.push('\n');
-    let mut table = Table::new(&["interface", "hook", "mode", ">program", ""]);
+    let mut table = Table::new(&["interface", "hook", "mode", ">program", "why"]);
     for at in &status.attached {
         let forwards = match at.fast_forward {
             None => "",
             Some(true) => "forwarded to",
             Some(false) => "by the kernel: its driver cannot send from XDP",
         };
-        let id = at.program_id.to_string();
-        table.row([text::clean(&at.interface), at.hook.clone(), at.mode.clone(), id, forwards.to_owned()]);
+        let why = at.why.clone().unwrap_or_else(|| forwards.to_owned());
+        table.row([text::clean(&at.interface), at.hook.clone(), at.mode.clone(), at.program_id.to_string(), why]);
     }
     for name in &status.missing {
-        table.row([text::clean(name), "missing".to_owned(), String::new(), String::new(), String::new()]);
+        let why = status.refused.get(name).map(|why| text::clean(why)).unwrap_or_default();
+        table.row([text::clean(name), "missing".to_owned(), String::new(), String::new(), why]);
     }
     if table.is_empty() {
         out.push_str("nothing is attached\n");
@@ -234,7 +243,7 @@ fn related(status: &Status) -> Option<Related> {
     (related.accepted + related.refused_zone + related.refused_kernel > 0).then_some(related)
 }
 
-fn busiest(counts: &std::collections::BTreeMap<String, Count>, most: usize) -> Vec<(&String, &Count)> {
+fn busiest(counts: &BTreeMap<String, Count>, most: usize) -> Vec<(&String, &Count)> {
     let mut rows: Vec<_> = counts.iter().collect();
     rows.sort_by(|a, b| b.1.packets.cmp(&a.1.packets).then(a.0.cmp(b.0)));
     rows.truncate(most);

@@ -83,6 +83,18 @@ pub struct HoldPort {
     pub device_socket: u32,
     /// Bytes of the longest frame that can be held.
     pub longest: u32,
+    /// As `device`, for packets that are held on their way in where no XDP program hands them to a socket. 0: nowhere.
+    pub inward: u32,
+    /// Of a device with `release_into`: see [`release`].
+    pub release: u32,
+}
+
+/// Bits of [`HoldPort::release`].
+pub mod release {
+    /// What is released leaves by the interface, rather than comes in there.
+    pub const OUTWARD: u32 = 1;
+    /// The program of the interface sees it again, and knows it by its mark.
+    pub const MARKED: u32 = 2;
 }
 
 /// Most sockets.
@@ -203,4 +215,4 @@ pub mod target {
     pub const COUNTER: u32 = INSPECTED - 1;
 }
 
-plain!(Held = 112, HoldPort = 24, Credit = 128, Settle = 32, Target = 24);
+plain!(Held = 112, HoldPort = 32, Credit = 128, Settle = 32, Target = 24);

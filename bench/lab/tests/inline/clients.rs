@@ -155,7 +155,7 @@ pub fn published_and_hairpin(lab: &Gateway, daemon: &Daemon) {
 }
 
 /// What nobody asked for does not get in: from the outside to the gateway and to the zones.
-fn unsolicited(lab: &Gateway, daemon: &Daemon) {
+pub fn unsolicited(lab: &Gateway, daemon: &Daemon) {
     denied(&lab.servers, daemon, (SERVER, WAN), 22, "not_published");
     let wire = RawSocket::open(&lab.servers, "eth0").unwrap();
     let inside = RawSocket::open(&lab.office, "eth0").unwrap();

@@ -44,6 +44,7 @@ mod signatures;
 mod signatures_load;
 mod spoken;
 mod starttls;
+mod tcx;
 mod traffic;
 mod tunnels;
 mod workers;

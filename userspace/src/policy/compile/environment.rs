@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
 };
 
+use super::build::Link;
 use crate::policy::model::Policy;
 
 /// Interfaces of the machine (or of the network namespace) and their addresses.
@@ -28,6 +29,10 @@ pub struct Interface {
     pub mtu: u32,
     /// Hardware address; zero: none of Ethernet.
     pub mac: [u8; 6],
+    /// What its packets begin with.
+    pub link: Link,
+    /// Its driver runs no XDP program.
+    pub no_xdp: bool,
 }
 
 impl Environment {

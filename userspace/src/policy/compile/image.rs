@@ -8,6 +8,7 @@ use dropgate_abi::policy::{
 };
 use dropgate_signatures::datagrams::Sieve;
 
+use super::build::Build;
 use crate::policy::{
     diagnostic::Diagnostic,
     model::{Expect, Proxied, Tells},
@@ -76,6 +77,7 @@ pub struct Attachment {
     pub outside: bool,
     /// On a bridge: index of the interface where its frames go on; 0: it is not there.
     pub peer: Option<u32>,
+    pub build: Build,
 }
 
 /// Names behind numbers.

@@ -1,5 +1,6 @@
 //! A checked policy to the tables that `xdp/abi/src/policy.rs` describes.
 
+mod build;
 pub(super) mod cuts;
 mod datagrams;
 mod environment;
@@ -23,6 +24,7 @@ use dropgate_abi::policy::{
 };
 
 pub use self::{
+    build::{Build, Link, Why},
     environment::{Environment, Interface},
     ids::{Ids, Numbers, SERVICE_COUNTERS},
     image::{Attachment, Image, Names, PrefixEntry, ServiceName},

@@ -10,7 +10,7 @@ use dropgate_abi::{
     tuple::realm,
 };
 
-use super::{Environment, image::Attachment};
+use super::{Environment, build::Build, image::Attachment};
 use crate::policy::{
     codes,
     diagnostic::{Diagnostic, Diagnostics, Place, quoted},
@@ -51,7 +51,8 @@ pub fn attachments(policy: &Policy, environment: &Environment, diagnostics: &mut
                 let peer =
                     policy.peer(name).map(|peer| environment.interfaces.get(&peer.name).map_or(0, |peer| peer.index));
                 let (index, outside) = (device.index, policy.is_outside(name));
-                found.push(Attachment { name: name.to_owned(), index, outside, peer });
+                let build = Build::of(policy, environment, name);
+                found.push(Attachment { name: name.to_owned(), index, outside, peer, build });
             }
             None => diagnostics.add(&codes::INTERFACE, || no_interface(policy, environment, interface)),
         }

@@ -53,7 +53,7 @@ impl Parser {
         if outside.is_none() {
             self.missing(&section, "outside", "outside = [\"wan0\"]");
         }
-        let outside = outside.map(|value| self.outside(value)).unwrap_or_default();
+        let outside = outside.map(|value| self.interfaces(value)).unwrap_or_default();
         let pairs = section.get("pairs");
         if pairs.is_none() && kind == Some(Kind::Bridge) {
             self.missing(&section, "pairs", "pairs = [[\"lan0\", \"wan0\"]]");
@@ -80,6 +80,7 @@ impl Parser {
         let sessions = [("judge", Tunnel::Judge), ("opaque", Tunnel::Opaque), ("drop", Tunnel::Drop)];
         let pppoe = section.get("pppoe").and_then(|value| self.choice(value, "answer", &sessions));
         let vxlan = section.get("vxlan").map(|value| self.vxlan(value));
+        let tcx = section.get("tcx").map(|value| self.interfaces(value)).unwrap_or_default();
         section.finish(self);
         Some(Gateway {
             kind: kind?,
@@ -99,6 +100,7 @@ impl Parser {
             fast_forward,
             pppoe,
             vxlan: vxlan.unwrap_or_else(|| VXLAN_PORTS.to_vec()),
+            tcx,
         })
     }
 
@@ -117,7 +119,7 @@ impl Parser {
         found
     }
 
-    fn outside(&mut self, value: Value<'_>) -> Vec<InterfaceName> {
+    fn interfaces(&mut self, value: Value<'_>) -> Vec<InterfaceName> {
         let mut found: Vec<InterfaceName> = Vec::new();
         for element in self.one_or_many(value) {
             let Some(interface) = self.interface(element) else {
