@@ -373,3 +373,29 @@ fn at_egress() {
         real.egress("forwarded", WAN0, LAN0, &frame(54), "routed");
     }
 }
+
+/// The packet inside is held where it is to be inspected; nobody puts fragments of it together.
+#[test]
+fn what_is_inside_is_held() {
+    let mut real = Real::new(&(about("tunnel = \"judge\"") + "\n[inspection]\n"));
+    for net in [V4, V6] {
+        for (name, carrier) in CARRIERS {
+            real.fresh();
+            let carried = |packet: &[u8]| {
+                let (protocol, payload) = carrier(packet, net.out().ethertype());
+                net.out().frame(&[], protocol, &payload)
+            };
+            let packet = segment(&net.out(), 443, SYN);
+            let frame = carried(&packet);
+            let walk = real.inside(name, LAN0, &frame, "held");
+            let held = real.bench.hold(&walk).expect("its flow");
+            assert_eq!((held.flow, held.tunnel, held.network), (walk.flow_id, walk.tunnel, walk.network), "{name}");
+            assert_eq!(&frame[usize::from(held.inner)..], &packet, "{name}");
+            let payload = packets::tcp(40_001, 443, SYN, &[0; 12]);
+            let first = net.out().fragment(0, true, 9).packet(TCP, &payload[..24]);
+            real.inside(name, LAN0, &carried(&first), "tunnel_uninspected");
+            let later = net.out().fragment(24, false, 9).packet(TCP, &payload[24..]);
+            real.inside(name, LAN0, &carried(&later), "fragment_of_dropped");
+        }
+    }
+}
