@@ -24,13 +24,8 @@ fn about(tunnel: &str) -> String {
 
 /// The same parties in the other family.
 fn other(net: &Net) -> Net {
-    ALL.into_iter()
-        .find(|other| other.v4 != net.v4 && other.client().is_ipv4() != net.v4 && same_zone(other, net))
-        .unwrap()
-}
-
-fn same_zone(one: &Net, other: &Net) -> bool {
-    one.tags.len() == other.tags.len()
+    let same_zone = |other: &Net| other.v4 != net.v4 && other.tags.len() == net.tags.len();
+    ALL.into_iter().find(same_zone).expect("every form in both families")
 }
 
 /// A tunnel's header before a packet: the protocol of what carries it, and its payload.
@@ -109,7 +104,7 @@ fn a_packet_in_a_tunnel_is_judged() {
                 assert_eq!((first.sport, first.dport), (40_000, 443), "{what}");
                 let outer = real.bench.outer().expect("what carries it");
                 assert_ne!((outer.flow_id, outer.service), (first.flow_id, first.service), "{what}");
-                assert_eq!(real.bench.service_counter(outer.service).expect("a counter").packets > 0, true, "{what}");
+                assert!(real.bench.service_counter(outer.service).expect("a counter").packets > 0, "{what}");
                 let reply = real.inside(&what, WAN0, &back(&answer(&inner.back())), "flow");
                 assert_eq!(reply.flow_id, first.flow_id, "{what}");
                 real.inside(&what, LAN0, &out(&segment(&inner.out(), 443, ACK)), "flow");
@@ -371,5 +366,31 @@ fn at_egress() {
             assert_eq!(walk.reason.name(), reason, "{}, port {port}", net.name);
         }
         real.egress("forwarded", WAN0, LAN0, &frame(54), "routed");
+    }
+}
+
+/// The packet inside is held where it is to be inspected; nobody puts fragments of it together.
+#[test]
+fn what_is_inside_is_held() {
+    let mut real = Real::new(&(about("tunnel = \"judge\"") + "\n[inspection]\n"));
+    for net in [V4, V6] {
+        for (name, carrier) in CARRIERS {
+            real.fresh();
+            let carried = |packet: &[u8]| {
+                let (protocol, payload) = carrier(packet, net.out().ethertype());
+                net.out().frame(&[], protocol, &payload)
+            };
+            let packet = segment(&net.out(), 443, SYN);
+            let frame = carried(&packet);
+            let walk = real.inside(name, LAN0, &frame, "held");
+            let held = real.bench.hold(&walk).expect("its flow");
+            assert_eq!((held.flow, held.tunnel, held.network), (walk.flow_id, walk.tunnel, walk.network), "{name}");
+            assert_eq!(&frame[usize::from(held.inner)..], &packet, "{name}");
+            let payload = packets::tcp(40_001, 443, SYN, &[0; 12]);
+            let first = net.out().fragment(0, true, 9).packet(TCP, &payload[..24]);
+            real.inside(name, LAN0, &carried(&first), "tunnel_uninspected");
+            let later = net.out().fragment(24, false, 9).packet(TCP, &payload[24..]);
+            real.inside(name, LAN0, &carried(&later), "fragment_of_dropped");
+        }
     }
 }
