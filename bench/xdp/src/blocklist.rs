@@ -40,7 +40,7 @@ pub fn listed(ctx: XdpContext) -> u32 {
 
 #[inline(never)]
 fn holds(address: &Address) -> bool {
-    search(number(address), |at| INDEX.get(at).copied(), |at| LIST.get(at).copied())
+    search(number(address), |at| INDEX.get(at).copied(), |at| LIST.get(at).copied(), |number| number)
 }
 
 /// Looks it up in the trie of its family.

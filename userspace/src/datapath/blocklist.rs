@@ -68,7 +68,7 @@ mod tests {
     impl BlockTable {
         fn holds(&self, address: (u64, u64)) -> bool {
             let index = |at: u32| self.index().get(at as usize).copied();
-            search(address, index, |at| self.blocked().get(at as usize).copied())
+            search(address, index, |at| self.blocked().get(at as usize).copied(), |number| number)
         }
     }
 
