@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::events::Events;
 
-const START: Duration = Duration::from_secs(30);
+pub const START: Duration = Duration::from_secs(120);
 const COMMAND: Duration = Duration::from_secs(30);
 
 /// The program under test.
