@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     clients,
-    daemon::{Daemon, program},
+    daemon::{Daemon, START, program},
     frames::{ACK, Cable, Path, SYN},
     held::{ALL, nothing_lost},
     policies,
@@ -320,7 +320,7 @@ fn links_that_are_refused() {
     let lab = Lab::gateway(Kind::Bridge).unwrap();
     let _tunnel = tunnelled(&lab, "lan0");
     let policy = lab.write("policy.toml", &policies::clients(Kind::Bridge)).unwrap();
-    let refused = run(lab.gw.command(program()).args(["run", "--policy"]).arg(&policy), LIMIT).unwrap();
+    let refused = run(lab.gw.command(program()).args(["run", "--policy"]).arg(&policy), START).unwrap();
     assert_eq!(refused.code(), Some(3), "{refused:?}");
     assert!(refused.stderr.contains("`lan0`") && refused.stderr.contains("no Ethernet header"), "{refused:?}");
 }
