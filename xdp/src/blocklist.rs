@@ -12,18 +12,26 @@ use crate::{
 };
 
 /// Whether a blocked prefix of the slot and direction holds an address.
-#[inline(never)]
+#[inline(always)]
 pub fn holds(slot: u32, scope: u32, family: u8, address: &Address) -> bool {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return false };
+    let (high, low) = number(address);
+    dropgate_blocked(part(slot & (SLOTS - 1), scope, family), high, low) != 0
+}
+
+/// The same as a global function, which takes numbers only: the verifier walks it once, whoever calls it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn dropgate_blocked(part: u32, high: u64, low: u64) -> u32 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
     // SAFETY: this CPU's own; a field of a map value.
     let hidden = unsafe { &raw mut (*scratch).hidden };
-    let part = part(slot & (SLOTS - 1), scope, family);
-    search(
-        number(address),
+    let found = search(
+        (high, low),
         // SAFETY: entries of an inner map, which is not written while its slot is in force.
         |at| BLOCK_INDEX.get_value_ptr_mut(part, &at).map(|place| unsafe { *place }),
         // SAFETY: as above.
         |at| BLOCKED.get_value_ptr_mut(part, &at).map(|blocked| unsafe { *blocked }),
         |number| hide(hidden, number),
-    )
+    );
+    found as u32
 }
