@@ -24,6 +24,7 @@ mod frames;
 mod full;
 mod held;
 mod interfaces;
+mod jumbo;
 mod killed;
 mod life;
 mod memory;
