@@ -91,7 +91,7 @@ pub fn leaves<const BARE: bool>(skb: *mut __sk_buff) -> i32 {
 }
 
 /// At the far end of a hold device: what tcx sent there goes to the socket, anything else goes nowhere.
-#[xdp]
+#[xdp(frags)]
 pub fn dropgate_hold(ctx: XdpContext) -> u32 {
     let at = ctx.data();
     if at + size_of::<Held>() > ctx.data_end() {

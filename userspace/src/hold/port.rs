@@ -26,7 +26,7 @@ use super::{
     HoldError,
     credits::Credits,
     device::{Device, Use},
-    socket::{BATCH, Hands, Socket},
+    socket::{BATCH, Hands, LONGEST, Socket},
 };
 use crate::{
     datapath::{Object, find, program},
@@ -41,8 +41,6 @@ use crate::{
 pub const SLOTS_A_PORT: u32 = 128;
 /// Bytes before the IP packet: Ethernet and two VLAN tags.
 const LINK_HEADER: u32 = 22;
-/// Bytes of the longest frame that fits into one page of an AF_XDP socket's memory.
-const PAGE: u32 = 4096 - 256 - 96;
 
 /// Which way a held packet goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -133,7 +131,7 @@ impl Port {
         if count >= SLOTS_A_PORT {
             return Err(HoldError::Queues { interface: at.name.clone(), queues: count, most: SLOTS_A_PORT - 1 });
         }
-        let longest = (netlink::mtu(&at.name).map_err(broken)? + LINK_HEADER).min(PAGE);
+        let longest = (netlink::mtu(&at.name).map_err(broken)? + LINK_HEADER).min(LONGEST);
         let mark = token(&control.secret) as u32;
         // what goes before a frame counts as part of it there
         let room = longest + LINK_HEADER + size_of::<dropgate_abi::hold::Held>() as u32;

@@ -26,6 +26,8 @@ const HEAD_ROOM: u32 = 128;
 const _: () = assert!(size_of::<Held>() <= HEAD_ROOM as usize);
 /// Bytes of a frame's memory that belong to the kernel (`XDP_PACKET_HEADROOM`).
 const KERNEL_ROOM: u32 = 256;
+/// Bytes of the longest frame that fits into a socket's memory: a page of it for each.
+pub const LONGEST: u32 = 4096 - HEAD_ROOM - KERNEL_ROOM;
 /// Attempts to make the kernel take what is queued, before the rest is left for the next time.
 const KICKS: u32 = 64;
 

@@ -27,6 +27,7 @@ const NOT_BY_WIRE: &[(&str, &str)] = &[
         "icmp_type_unknown",
         "takes a zone that may send such types; what it is told apart by is that of `icmp_code_unknown`",
     ),
+    ("pppoe_opaque", "takes a policy that lets sessions pass: `userspace/tests/table/tunnels.rs`"),
     ("ttl_zero", "the kernel answers it, which counts too; its line in `userspace/tests/table/cases.rs` passes"),
     ("datagram_pieces", "takes more fragments than a datagram has: `userspace/tests/table/fragments.rs`"),
     ("fragment_source_limit", "takes more datagrams than one source may have: `userspace/tests/table/fragments.rs`"),

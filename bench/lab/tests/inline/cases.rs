@@ -53,6 +53,11 @@ pub fn frames(cable: &Cable) -> Vec<Case> {
         ("a second tag cut in two", "vlan_truncated", cut(&[0x88, 0xa8, 0, 100, 0x81, 0, 0, 10])),
         ("LLDP", "ethertype_denied", frame(cable, 0x88cc, &[0; 46])),
         ("LLDP behind a tag", "ethertype_denied", cut(&[&[0x81, 0, 0, 10, 0x88, 0xcc], &[0; 42][..]].concat())),
+        (
+            "a session of PPPoE",
+            "pppoe_unasked",
+            frame(cable, 0x8864, &[&[0x11, 0, 0, 1, 0, 4, 0, 0x21], &[0; 38][..]].concat()),
+        ),
         ("ARP that is cut short", "arp_malformed", frame(cable, 0x0806, &arp(1)[..27])),
         ("ARP of another network", "arp_malformed", frame(cable, 0x0806, &[&[0, 6], &arp(1)[2..]].concat())),
         (
