@@ -322,7 +322,12 @@ fn what_check_says_of_lines_is_so() {
         // sets that are asked each time have to answer as those that are copied
         let copied = if seed.is_multiple_of(2) { 0 } else { Bounds::default().copied };
         let bounds = Bounds { copied, ..Bounds::default() };
-        let Some(trial) = Trial::new(generate(&mut Rng(seed)), bounds) else { continue };
+        let mut policy = generate(&mut Rng(seed));
+        // which line has a packet is asked, not what becomes of a tunnel in it
+        let lines = policy.zones.iter_mut().flat_map(|zone| &mut zone.egress);
+        let lines = lines.chain(&mut policy.gateway_egress).chain(&mut policy.outside_egress);
+        lines.for_each(|service| service.tunnel = Some("opaque"));
+        let Some(trial) = Trial::new(policy, bounds) else { continue };
         tried += 1;
         packets += trial.cases.len();
         for finding in trial.findings.values().chain(&trial.parts) {
