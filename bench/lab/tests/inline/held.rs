@@ -140,14 +140,16 @@ fn the_inspector_gone() {
         daemon.signal(libc::SIGCONT);
         std::thread::sleep(Duration::from_millis(200));
         works(&lab.office, &fetch);
-        assert!(daemon.count("inspector_late") > 0);
+        let late = daemon.count("inspector_late");
+        assert!(late > 0);
 
         daemon.kill();
         assert_eq!(client(&lab.office, &fetch).success(), open, "killed, `{answer}`");
         // what is never inspected needs nobody
         works(&lab.office, &format!("ping -c 1 -W 2 {SERVER}"));
         daemon.restart();
-        assert!(daemon.count("inspector_absent") > 0);
+        // on a machine that does other things too its last sign of life is old by then
+        assert!(daemon.count("inspector_absent") > 0 || daemon.count("inspector_late") > late);
         works(&lab.office, &fetch);
         nothing_lost(&daemon);
     }
