@@ -31,7 +31,7 @@ const REST: Duration = Duration::from_millis(100);
 const FLOOD: Duration = Duration::from_millis(400);
 /// The parts of the curve.
 const CURVE: [f64; 12] = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1.0];
-const CONTENDERS: [Contender; 3] = [Contender::Kernel, Contender::Dropgate, Contender::Nftables];
+const CONTENDERS: [Contender; 4] = [Contender::Kernel, Contender::NoNapi, Contender::Dropgate, Contender::Nftables];
 
 /// One contender as one kind of gateway. Latencies in microseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -167,7 +167,8 @@ pub fn write(text: &mut String, latency: &Latency) -> fmt::Result {
     writeln!(
         text,
         "\n## Latency at half load\n\nFrom before a probe is handed to the kernel until it is at the servers' driver, microseconds; \
-         {}, load from one CPU, {RATE} probes a second from another, {} s a round. Most: what is forwarded of a flood, million \
+         {}; the kernel takes packets by NAPI, as \
+         from every NIC, and once as veth does by itself; load from one CPU, {RATE} probes a second from another, {} s a round. Most: what is forwarded of a flood, million \
          packets a second by the wall clock; the load is half of that. Lost: of the load, and of the probes. Median (min to max).\n",
         latency.driver, latency.seconds
     )?;
@@ -177,22 +178,20 @@ pub fn write(text: &mut String, latency: &Latency) -> fmt::Result {
          | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     )?;
     for row in &latency.rows {
-        let of =
-            |s: &Spread, digits: usize| format!("{:.digits$} ({:.digits$} to {:.digits$})", s.median, s.min, s.max);
         writeln!(
             text,
             "| {} | {} | {} | {} | {:.3} % | {} of {} | {} | {} | {} | {} |",
             row.kind,
             row.contender,
-            of(&row.most, 3),
-            of(&row.load, 3),
+            row.most.text(3),
+            row.load.text(3),
             row.load_lost.median * 100.0,
             row.probes_lost,
             row.probes,
-            of(&row.p50, 1),
-            of(&row.p90, 1),
-            of(&row.p99, 1),
-            of(&row.p999, 1)
+            row.p50.text(1),
+            row.p90.text(1),
+            row.p99.text(1),
+            row.p999.text(1)
         )?;
     }
     report::refused(text, &latency.refused)?;

@@ -5,7 +5,6 @@
 
 use std::{
     io,
-    net::Ipv4Addr,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     sync::{
         Arc,
@@ -17,20 +16,17 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use dropgate::datapath::Mapped;
 use dropgate_lab::{Gateway, Namespace};
-use etherparse::PacketBuilder;
 
-use crate::{forward, frames, packet::PROBES};
+use crate::{
+    forward,
+    frames::{self, CLIENT, FLOWS, PAYLOAD, PORT},
+    packet::PROBES,
+};
 
 /// Begins the payload of a probe: the same as in `bench/xdp/src/programs.rs`.
 const MAGIC: u32 = 0x6472_6f70;
-/// Where the payload begins, and where the checksum of UDP stands.
-const PAYLOAD: usize = 14 + 20 + 8;
-const CHECKSUM: usize = 14 + 20 + 6;
 /// The port that probes come from; those of the load are other ones.
 const PROBE_PORT: u16 = 30_000;
-/// Flows of the load, as in `allowed.cfg`.
-const FLOWS: u16 = 64;
-const LOAD_PORT: u16 = 20_000;
 /// A sender of many packets a second sleeps so long between two handfuls, ns.
 const PAUSE_NS: u64 = 50_000;
 /// Packets that are made up for at most after the sender did not get to run.
@@ -64,8 +60,8 @@ impl Paced {
         let ends = forward::ends(lab)?;
         let socket = open(&lab.office).context("a packet socket in the zone")?;
         let frames: Vec<Vec<u8>> = match content {
-            Content::Load => (0..FLOWS).map(|flow| frame(ends, LOAD_PORT + flow, 443)).collect(),
-            Content::Probes(port) => vec![frame(ends, PROBE_PORT, *port)],
+            Content::Load => (0..FLOWS).map(|flow| frames::udp(ends, (CLIENT, PORT + flow), 443)).collect(),
+            Content::Probes(port) => vec![frames::udp(ends, (CLIENT, PROBE_PORT), *port)],
         };
         let probes = matches!(content, Content::Probes(_));
         let stop = Arc::new(AtomicBool::new(false));
@@ -149,18 +145,6 @@ fn load(socket: &OwnedFd, frames: &[Vec<u8>], rate: f64, stop: &AtomicBool) -> i
         sleep_until(now_ns() + PAUSE_NS);
     }
     Ok(sent)
-}
-
-/// A packet of 60 bytes from the client of the zone to the servers. IPv4 lets a checksum of UDP be left out (RFC 768).
-fn frame([to, from]: [[u8; 6]; 2], source: u16, destination: u16) -> Vec<u8> {
-    let builder = PacketBuilder::ethernet2(from, to)
-        .ipv4(Ipv4Addr::new(10, 10, 0, 5).octets(), Ipv4Addr::new(203, 0, 113, 9).octets(), 64)
-        .udp(source, destination);
-    let mut frame = Vec::with_capacity(frames::LEN);
-    // writing to a vector does not fail
-    let _ = builder.write(&mut frame, &[0; frames::LEN - PAYLOAD]);
-    frame[CHECKSUM..CHECKSUM + 2].fill(0);
-    frame
 }
 
 fn open(host: &Namespace) -> Result<OwnedFd> {

@@ -102,8 +102,7 @@ pub fn write(text: &mut String, rows: &[Row]) -> fmt::Result {
          | load | contender | one queue | two queues | two by one |\n| --- | --- | --- | --- | --- |"
     )?;
     for row in rows {
-        let of = |s: &Spread| format!("{:.3} ({:.3} to {:.3})", s.median, s.min, s.max);
-        let (one, two, ratio) = (of(&row.one_queue), of(&row.two_queues), of(&row.ratio));
+        let (one, two, ratio) = (row.one_queue.text(3), row.two_queues.text(3), row.ratio.text(3));
         writeln!(text, "| {} | {} | {one} | {two} | {ratio} |", row.load, row.contender)?;
     }
     Ok(())

@@ -21,6 +21,17 @@ impl Spread {
         let median = (at(last / 2) + at(last.div_ceil(2))) / 2.0;
         Self { min: at(0), median, max: at(last), samples }
     }
+
+    /// Median (min to max), with so many digits behind the point.
+    pub fn text(&self, digits: usize) -> String {
+        format!("{:.digits$} ({:.digits$} to {:.digits$})", self.median, self.min, self.max)
+    }
+
+    /// The same in another unit, of which there are so many to one of this.
+    pub fn times(&self, times: f64) -> Self {
+        let samples = self.samples.iter().map(|sample| sample * times).collect();
+        Self { min: self.min * times, median: self.median * times, max: self.max * times, samples }
+    }
 }
 
 /// A figure held against its target.
@@ -54,5 +65,6 @@ mod tests {
         assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]).median, 2.0);
         assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]).median, 2.5);
         assert_eq!(Spread::of(vec![]).max, 0.0);
+        assert_eq!(Spread::of(vec![0.5, 0.01]).times(100.0).text(1), "25.5 (1.0 to 50.0)");
     }
 }

@@ -7,8 +7,8 @@ use dropgate_abi::{
 };
 
 use crate::{
-    maps::{BLOCK_INDEX, BLOCKED, SCRATCH},
-    table::hide,
+    hidden::Hidden,
+    maps::{BLOCK_INDEX, BLOCKED},
 };
 
 /// Whether a blocked prefix of the slot and direction holds an address.
@@ -22,16 +22,14 @@ pub fn holds(slot: u32, scope: u32, family: u8, address: &Address) -> bool {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn dropgate_blocked(part: u32, high: u64, low: u64) -> u32 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
-    // SAFETY: this CPU's own; a field of a map value.
-    let hidden = unsafe { &raw mut (*scratch).hidden };
+    let Some(hidden) = Hidden::new() else { return 0 };
     let found = search(
         (high, low),
         // SAFETY: entries of an inner map, which is not written while its slot is in force.
         |at| BLOCK_INDEX.get_value_ptr_mut(part, &at).map(|place| unsafe { *place }),
         // SAFETY: as above.
         |at| BLOCKED.get_value_ptr_mut(part, &at).map(|blocked| unsafe { *blocked }),
-        |number| hide(hidden, number),
+        |number| hidden.hide(number),
     );
     found as u32
 }

@@ -293,7 +293,7 @@ fn hand_over(walk: &Walk, control: &Control, place: &Place, flow: Option<(&Subje
     held.tunnel = walk.tunnel;
     held._pad = 0;
     held.network = walk.network;
-    held.opened = opening::of_flow(walk.flow_id, hash, control);
+    opening::of_flow(walk.flow_id, hash, control, &mut held.opened);
     // SAFETY: as above.
     unsafe {
         (*scratch).socket = place.socket;

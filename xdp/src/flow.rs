@@ -19,7 +19,9 @@ use crate::{
     atomic,
     content::{self, Subject},
     cursor::Frame,
-    datagram, inside,
+    datagram,
+    hidden::Hidden,
+    inside,
     maps::{CONTROL, SCRATCH, SETTINGS, SIDES, clear},
     parse::{self, protocol},
     policy::{self, Query},
@@ -46,9 +48,7 @@ pub fn flow<F: Frame>(
         return Ok(());
     }
     let (key, source_high) = key(walk);
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
-    // SAFETY: this CPU's own, for the time of this packet.
-    let hidden = unsafe { &raw mut (*scratch).hidden };
+    let (Some(scratch), Some(hidden)) = (SCRATCH.get_ptr_mut(0), Hidden::new()) else { return drop(Reason::internal) };
     let hash = key.hash(&control.secret);
     let Some(flow) = table::find(&key, hash, control.flow_mask, hidden) else {
         walk.found = found::MISS;
@@ -270,8 +270,8 @@ pub fn review(hash: u64, id: u64) -> Option<u32> {
     let settings = SETTINGS.get(slot)?;
     let scratch = SCRATCH.get_ptr_mut(0)?;
     // SAFETY: this CPU's own: programs of one CPU do not interrupt each other.
-    let (walk, query, hidden) = unsafe { (&mut (*scratch).walk, &mut (*scratch).query, &raw mut (*scratch).hidden) };
-    let flow = table::by_id(hash, id, control.flow_mask, hidden)?;
+    let (walk, query) = unsafe { (&mut (*scratch).walk, &mut (*scratch).query) };
+    let flow = table::by_id(hash, id, control.flow_mask, Hidden::new()?)?;
     clear(walk);
     walk.slot = slot;
     walk.generation = generation;
@@ -306,9 +306,9 @@ pub fn icmp_error<F: Frame>(
     control: &Control,
     settings: &Settings,
 ) -> Step {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return drop(Reason::internal) };
+    let (Some(scratch), Some(hidden)) = (SCRATCH.get_ptr_mut(0), Hidden::new()) else { return drop(Reason::internal) };
     // SAFETY: this CPU's own, for the time of this packet.
-    let (inner, hidden) = unsafe { (&mut (*scratch).inner, &raw mut (*scratch).hidden) };
+    let inner = unsafe { &mut (*scratch).inner };
     let (src, key, source_high) = quoted(frame, walk, inner)?;
     if !equal(&src, &walk.dst) {
         return drop(Reason::icmp_error_unrelated);

@@ -30,21 +30,18 @@ pub fn fragment(walk: &mut Walk, settings: &Settings) -> Step {
     check(walk, settings)
 }
 
-/// What is done with a fragment. In IPv6 the first fragment alone says of which protocol its datagram is, whatever the others say
-/// (RFC 8200, 4.5): where fragments of any protocol are tracked, none pass untracked.
+/// What is done with a fragment.
 #[inline(always)]
 fn mode(walk: &Walk, settings: &Settings) -> u8 {
-    let of = &settings.fragments;
-    let mode = match walk.protocol {
+    let [of4, of6] = &settings.fragments;
+    let of = if walk.family == V4 { of4 } else { of6 };
+    match walk.protocol {
         protocol::UDP => of[class::UDP],
         protocol::TCP => of[class::TCP],
         protocol::ICMP if walk.family == V4 => of[class::ICMP],
         protocol::ICMPV6 if walk.family != V4 => of[class::ICMP],
         _ => of[class::OTHER],
-    };
-    let tracks = |class: usize| of[class] == fragments::TRACK;
-    let any = tracks(class::UDP) || tracks(class::TCP) || tracks(class::ICMP) || tracks(class::OTHER);
-    if mode == fragments::PASS && walk.family != V4 && any { fragments::TRACK } else { mode }
+    }
 }
 
 #[inline(never)]

@@ -10,6 +10,8 @@ pub mod cursor;
 #[cfg(not(target_arch = "bpf"))]
 pub mod frame;
 #[cfg(not(target_arch = "bpf"))]
+mod hidden;
+#[cfg(not(target_arch = "bpf"))]
 pub mod parse;
 #[cfg(not(target_arch = "bpf"))]
 pub mod step;

@@ -39,13 +39,14 @@ pub fn asked(query: &Query, settings: &Settings) -> u8 {
 
 #[inline(always)]
 fn is_vxlan(settings: &Settings, port: u16) -> bool {
-    let mut found = false;
+    // one less than a difference of nothing has a sign: a comparison of each would be a branch for the verifier to walk
+    let mut found = 0u32;
     let mut at = 0;
     while at < settings.vxlan.len() {
-        found |= settings.vxlan[at] == port;
+        found |= ((settings.vxlan[at] ^ port) as u32).wrapping_sub(1);
         at += 1;
     }
-    found && port != 0
+    found >> 31 != 0 && port != 0
 }
 
 /// Notes what becomes of the packet inside; ends the walk of a tunnel that may not be.

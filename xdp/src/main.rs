@@ -9,6 +9,7 @@
 mod anomaly;
 mod cursor;
 mod frame;
+mod hidden;
 mod parse;
 mod step;
 mod tunnel;

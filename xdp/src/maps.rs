@@ -185,6 +185,19 @@ pub fn clear(walk: &mut Walk) {
     }
 }
 
+/// Copies a value word by word. (An assignment would call a loop over its bytes.)
+#[inline(always)]
+pub fn copy<T: Copy>(from: &T, to: &mut T) {
+    const { assert!(size_of::<T>().is_multiple_of(4) && align_of::<T>() >= 4) };
+    let (from, to) = (core::ptr::from_ref(from).cast::<u32>(), core::ptr::from_mut(to).cast::<u32>());
+    let mut at = 0;
+    while at < size_of::<T>() / 4 {
+        // SAFETY: inside both, which are aligned to words and of a size that is a multiple of them.
+        unsafe { to.add(at).write_volatile(from.add(at).read()) };
+        at += 1;
+    }
+}
+
 /// Value of [`SCRATCH`].
 #[repr(C)]
 pub struct Scratch {

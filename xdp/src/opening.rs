@@ -20,10 +20,11 @@ use crate::{
     content::{self, Subject},
     cursor::Frame,
     datagram, first,
-    maps::{FLOWS, SCRATCH},
+    hidden::Hidden,
+    maps::{FLOWS, SCRATCH, copy},
     parse::protocol,
     step::{Step, pass},
-    table::{self, hide},
+    table,
 };
 
 const SYN: u8 = tcp::SYN;
@@ -52,6 +53,8 @@ pub fn opening<F: Frame>(frame: &F, walk: &Walk, subject: &Subject, control: &Co
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return Ok(()) };
     // SAFETY: this CPU's own, for the time of this packet.
     let new = unsafe { &mut (*scratch).opening };
+    // it is not to be taken for the note of a flow that begins
+    new.flow = 0;
     let (first, _, tag) = place(subject.hash, control.flow_mask);
     let Some(bucket) = FLOWS.get_ptr_mut(first) else { return Ok(()) };
     let Some(words) = frame.read::<[u32; 4]>(walk.l4 as usize) else { return Ok(()) };
@@ -59,11 +62,13 @@ pub fn opening<F: Frame>(frame: &F, walk: &Walk, subject: &Subject, control: &Co
     let begins = walk.found == found::MISS || walk.found == found::REUSED;
     // SAFETY: a field of a map value; only packets of its flow change it.
     let known = unsafe { &mut (*bucket).opening };
+    // once for both sides: what reads options is much for the verifier to walk
+    let side = if begins { 0 } else { (walk.direction & 1) as usize };
+    if flags != ACK && !read(frame, walk, (seq, rest), &mut new.sides[side]) {
+        return Ok(());
+    }
     if begins {
-        if flags != SYN
-            || !read(frame, walk, (seq, rest), &mut new.sides[0])
-            || !table::may_open(bucket, first, control.flow_mask)
-        {
+        if flags != SYN || !table::may_open(bucket, first, control.flow_mask) {
             return Ok(());
         }
         // one that could not be held does not pass either
@@ -77,15 +82,11 @@ pub fn opening<F: Frame>(frame: &F, walk: &Walk, subject: &Subject, control: &Co
         return Ok(());
     }
     let passes = match (flags, walk.direction) {
-        (SYN, 0) => read(frame, walk, (seq, rest), &mut new.sides[0]) && says_again(client, &new.sides[0]),
-        (SYN_ACK, 1) if ack == client.seq.wrapping_add(1) => {
-            read(frame, walk, (seq, rest), &mut new.sides[1]) && noted(server, &new.sides[1])
-        }
+        (SYN, 0) => says_again(client, &new.sides[0]),
+        (SYN_ACK, 1) => ack == client.seq.wrapping_add(1) && noted(server, &new.sides[1]),
         (ACK, 0) => server.seen != 0 && seq == client.seq.wrapping_add(1) && ack == server.seq.wrapping_add(1),
         _ => false,
     };
-    // it is not to be taken for the note of a flow that begins
-    new.flow = 0;
     if passes { pass(subject.reason) } else { Ok(()) }
 }
 
@@ -116,13 +117,11 @@ fn read<F: Frame>(frame: &F, walk: &Walk, (seq, rest): (u32, u32), side: &mut Op
 /// Reads options up to the first one that makes no sense, as reassembly does. Whether there were not too many of them.
 #[inline(never)]
 fn options<F: Frame>(frame: &F, at: usize, end: usize, side: &mut Opened) -> bool {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return false };
-    // SAFETY: this CPU's own, for the time of this packet.
-    let hidden = unsafe { &raw mut (*scratch).hidden };
+    let Some(hidden) = Hidden::new() else { return false };
     let mut at = at as u32;
     let mut left = OPTIONS;
     while left > 0 {
-        at = hide(hidden, at);
+        at = hidden.hide(at);
         left -= 1;
         let offset = at as usize;
         if offset >= end {
@@ -183,11 +182,11 @@ pub fn watch<F: Frame>(frame: &F, walk: &Walk, subject: &Subject, control: &Cont
 
 /// What goes with a held packet: how its connection began, if that was noted.
 #[inline(always)]
-pub fn of_flow(flow: u64, hash: u64, control: &Control) -> [Opened; 2] {
+pub fn of_flow(flow: u64, hash: u64, control: &Control, to: &mut [Opened; 2]) {
     let (first, ..) = place(hash, control.flow_mask);
     match FLOWS.get_ptr_mut(first) {
         // SAFETY: a field of a map value.
-        Some(bucket) if unsafe { (*bucket).opening.flow } == flow => unsafe { (*bucket).opening.sides },
-        _ => [Opened::default(); 2],
+        Some(bucket) if unsafe { (*bucket).opening.flow } == flow => copy(unsafe { &(*bucket).opening.sides }, to),
+        _ => *to = [Opened::default(); 2],
     }
 }

@@ -11,6 +11,7 @@ use dropgate_abi::{
 
 use crate::{
     cursor::{Frame, be16},
+    hidden::Hidden,
     step::{Step, drop},
 };
 
@@ -163,7 +164,8 @@ pub fn extensions<F: Frame>(frame: &F, walk: &mut Walk, end: usize) -> Step {
     let mut at = walk.l3 as usize + 40;
     let mut next = walk.protocol;
     // bit 0 routing, 1 fragment, 2 authentication, 3 and 4 destination options
-    let mut seen = 0u8;
+    let mut seen = 0;
+    let Some(hidden) = Hidden::new() else { return drop(Reason::internal) };
     let mut count = 0;
     while count <= MAX_EXTENSIONS {
         let known = match next {
@@ -222,7 +224,8 @@ pub fn extensions<F: Frame>(frame: &F, walk: &mut Walk, end: usize) -> Step {
         if at + size > end {
             return cut(walk);
         }
-        at += size;
+        at = hidden.hide((at + size) as u32) as usize;
+        seen = hidden.hide(seen);
         next = head[0];
         count += 1;
     }

@@ -136,18 +136,11 @@ pub fn judge<F: Frame>(frame: &F, at: Hook) -> u8 {
         ifindex = control.port_ifindex;
         walk.from_ifindex = control.from_ifindex;
     }
-    let decision = match decide(frame, walk, query, (control, settings), ifindex) {
-        Err(decision) => decision,
-        Ok(()) => Decision::new(action::DROP, Reason::internal),
-    };
+    let decision = decided(decide(frame, walk, query, (control, settings), ifindex));
     let decision = forward::forward(frame, walk, settings, decision);
-    if walk.family == 0 {
-        walk.frame_len = frame.len();
-    }
     match decision.action() {
         action::INSIDE => action::INSIDE,
-        _ if F::TOLD => verdict::apart(frame, walk, &(control, settings), decision),
-        _ => verdict::verdict(frame, walk, control, settings, decision),
+        _ => conclude(frame, walk, control, settings, decision),
     }
 }
 
@@ -168,23 +161,33 @@ pub fn judge_inside<F: Frame>(frame: &F) -> u8 {
         }
         decided => decided,
     };
-    let decision = match answer {
-        Err(decision) => decision,
-        Ok(()) => Decision::new(action::DROP, Reason::internal),
-    };
-    let walk = &mut scratch.walk;
-    if walk.family == 0 {
-        walk.frame_len = frame.len();
-    }
-    let action = if F::TOLD {
-        verdict::apart(frame, walk, &(control, settings), decision)
-    } else {
-        verdict::verdict(frame, walk, control, settings, decision)
-    };
+    let action = conclude(frame, &mut scratch.walk, control, settings, decided(answer));
     if action != action::DROP {
         verdict::carried();
     }
     action
+}
+
+/// What the stages came to. One of them decides; if none did, that is a fault of ours.
+#[inline(always)]
+fn decided(answer: Step) -> Decision {
+    match answer {
+        Err(decision) => decision,
+        Ok(()) => Decision::new(action::DROP, Reason::internal),
+    }
+}
+
+/// Gives the verdict.
+#[inline(always)]
+fn conclude<F: Frame>(frame: &F, walk: &mut Walk, control: &Control, settings: &Settings, decision: Decision) -> u8 {
+    if walk.family == 0 {
+        walk.frame_len = frame.len();
+    }
+    if F::TOLD {
+        verdict::apart(frame, walk, &(control, settings), decision)
+    } else {
+        verdict::verdict(frame, walk, control, settings, decision)
+    }
 }
 
 /// The slot and the generation in force, for the time of a packet.

@@ -9,19 +9,20 @@ use dropgate_abi::{
 
 use crate::{
     atomic,
-    maps::{FLOWS, SCRATCH, ZONE_FLOWS},
+    hidden::Hidden,
+    maps::{FLOWS, SCRATCH, ZONE_FLOWS, copy},
     verdict,
 };
 
-/// The flow with this key, live or not. `hidden`: see [`hide`].
+/// The flow with this key, live or not.
 #[inline(always)]
-pub fn find(key: &FlowKey, hash: u64, mask: u32, hidden: *mut u64) -> Option<&'static mut Flow> {
+pub fn find(key: &FlowKey, hash: u64, mask: u32, hidden: Hidden) -> Option<&'static mut Flow> {
     let (first, second, tag) = place(hash, mask);
     let (index, way) = match find_in(key, first, tag) {
         Some(way) => (first, way),
         None => (second, find_in(key, second, tag)?),
     };
-    let way = hide(hidden, way) as usize & (WAYS - 1);
+    let way = hidden.hide(way) as usize & (WAYS - 1);
     // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
     Some(unsafe { &mut (*FLOWS.get_ptr_mut(index)?).ways[way] })
 }
@@ -41,15 +42,15 @@ fn find_in(key: &FlowKey, index: u32, tag: u32) -> Option<u32> {
     None
 }
 
-/// The flow of this hash and identity. `hidden`: see [`hide`].
+/// The flow of this hash and identity.
 #[inline(always)]
-pub fn by_id(hash: u64, id: u64, mask: u32, hidden: *mut u64) -> Option<&'static mut Flow> {
+pub fn by_id(hash: u64, id: u64, mask: u32, hidden: Hidden) -> Option<&'static mut Flow> {
     let (first, second, tag) = place(hash, mask);
     let (index, way) = match id_in(id, first, tag) {
         Some(way) => (first, way),
         None => (second, id_in(id, second, tag)?),
     };
-    let way = hide(hidden, way) as usize & (WAYS - 1);
+    let way = hidden.hide(way) as usize & (WAYS - 1);
     // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
     Some(unsafe { &mut (*FLOWS.get_ptr_mut(index)?).ways[way] })
 }
@@ -93,9 +94,9 @@ pub mod inserted {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn dropgate_insert(mask: u32, now: u32) -> u32 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return inserted::FULL };
+    let (Some(scratch), Some(hidden)) = (SCRATCH.get_ptr_mut(0), Hidden::new()) else { return inserted::FULL };
     // SAFETY: this CPU's own, for the time of this packet.
-    let (flow, hash, hidden) = unsafe { (&(*scratch).flow, (*scratch).hash, &raw mut (*scratch).hidden) };
+    let (flow, hash) = unsafe { (&(*scratch).flow, (*scratch).hash) };
     let (first, second, tag) = place(hash, mask);
     let (Some(guard), Some(one), Some(two)) =
         (FLOWS.get_ptr_mut(first & !(GROUP - 1)), FLOWS.get_ptr_mut(first), FLOWS.get_ptr_mut(second))
@@ -116,7 +117,7 @@ pub extern "C" fn dropgate_insert(mask: u32, now: u32) -> u32 {
         answer = inserted::BUSY;
     }
     if done {
-        replace(bucket, hide(hidden, chosen as u32 & 0xff), flow, tag);
+        replace(bucket, hidden.hide(chosen as u32 & 0xff), flow, tag);
     }
     unlock(guard);
     if done { inserted::DONE } else { answer }
@@ -135,7 +136,7 @@ fn open(bucket: *mut Bucket, index: u32, mask: u32) -> bool {
     if !may_open(bucket, index, mask) {
         return false;
     }
-    *opening = *new;
+    copy(new, opening);
     true
 }
 
@@ -148,7 +149,7 @@ const TAKEN: u32 = u32::MAX;
 
 /// The best way of a bucket: its rank, shifted left by eight, and its number.
 #[inline(never)]
-fn best(bucket: *mut Bucket, new: &Flow, tag: u32, now: u32, hidden: *mut u64) -> u64 {
+fn best(bucket: *mut Bucket, new: &Flow, tag: u32, now: u32, hidden: Hidden) -> u64 {
     let mut lowest = TAKEN;
     let mut chosen = 0;
     let mut taken = 0;
@@ -156,29 +157,19 @@ fn best(bucket: *mut Bucket, new: &Flow, tag: u32, now: u32, hidden: *mut u64) -
     while way < WAYS {
         // SAFETY: `way` is below the number of ways; the caller holds the group's lock.
         let (seen, old) = unsafe { ((*bucket).tags[way], &(*bucket).ways[way]) };
-        let rank = hide(hidden, rank(seen, tag, old, new, now));
-        taken += (seen != 0) as u32;
+        let rank = hidden.hide(rank(seen, tag, old, new, now));
+        taken = hidden.hide(taken + (seen != 0) as u32);
         if rank < lowest {
             lowest = rank;
             chosen = way as u32;
         }
+        chosen = hidden.hide(chosen);
         way += 1;
     }
     if lowest == FREE {
         lowest += taken;
     }
     (lowest as u64) << 8 | chosen as u64
-}
-
-/// Takes a number through memory. The verifier follows constants through branches, and would walk every combination of
-/// ranks; of a number from a map it knows nothing, and walks each way once.
-#[inline(always)]
-pub fn hide(hidden: *mut u64, value: u32) -> u32 {
-    // SAFETY: this CPU's own scratch word.
-    unsafe {
-        hidden.write_volatile(value as u64);
-        hidden.read_volatile() as u32
-    }
 }
 
 /// How good a way is for the new flow: lower is better.

@@ -12,8 +12,8 @@ use dropgate_abi::{
 
 use crate::{
     atomic, flow,
+    hidden::Hidden,
     maps::{CONTROL, FRAGMENT_SOURCES, FRAGMENTS, SCRATCH},
-    table::hide,
 };
 
 /// What [`dropgate_track`] is told of a fragment, and answers: [`fate`]'s values, and these.
@@ -67,11 +67,11 @@ pub const fn refusal(answer: u32) -> Option<Reason> {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn dropgate_track(told: u32, lifetime: u32) -> u32 {
-    let (Some(control), Some(scratch)) = (CONTROL.get(0), SCRATCH.get_ptr_mut(0)) else {
+    let (Some(control), Some(scratch), Some(hidden)) = (CONTROL.get(0), SCRATCH.get_ptr_mut(0), Hidden::new()) else {
         return refused(Reason::internal);
     };
     // SAFETY: this CPU's own, for the time of this packet.
-    let (walk, hidden) = unsafe { (&mut (*scratch).walk, &raw mut (*scratch).hidden) };
+    let walk = unsafe { &mut (*scratch).walk };
     let Some(bucket) = bucket(walk, control) else { return refused(Reason::internal) };
     // SAFETY: a field of a map value.
     let lock = unsafe { &raw mut (*bucket).lock };
@@ -88,7 +88,7 @@ fn locked(
     walk: &mut Walk,
     control: &Control,
     bucket: *mut FragmentBucket,
-    hidden: *mut u64,
+    hidden: Hidden,
     (told, lifetime): (u32, u32),
 ) -> u32 {
     let now = flow::tick(walk);
@@ -101,7 +101,7 @@ fn locked(
         // SAFETY: `way` is below the number of ways.
         let kept = unsafe { &(*bucket).ways[way] };
         let here = if same(walk, kept) {
-            before = hide(hidden, if lives(walk, kept, now) { kept.fate as u32 } else { told::UNKNOWN });
+            before = hidden.hide(if lives(walk, kept, now) { kept.fate as u32 } else { told::UNKNOWN });
             0
         } else if kept.used == 0 || expired(now, kept.last_seen, kept.timeout) {
             1
@@ -112,7 +112,7 @@ fn locked(
         } else {
             4
         };
-        let here = hide(hidden, here);
+        let here = hidden.hide(here);
         if here < rank {
             rank = here;
             chosen = way as u32;
@@ -123,7 +123,7 @@ fn locked(
     if looks && before == told::UNKNOWN {
         return told::UNKNOWN;
     }
-    let chosen = hide(hidden, chosen) as usize;
+    let chosen = hidden.hide(chosen) as usize;
     if chosen >= FRAGMENT_WAYS {
         return refused(Reason::fragment_table_full);
     }
@@ -139,7 +139,7 @@ fn locked(
         (told::PASSED, told::HELD | told::EARLY) => told::HELD,
         _ => told,
     };
-    let fate = hide(hidden, fate);
+    let fate = hidden.hide(fate);
     let joins = before != told::UNKNOWN && before != told::DROPPED && fate != told::DROPPED;
     if !joins {
         if let Err(answer) = begin(walk, control, kept, (now, lifetime)) {
@@ -170,9 +170,9 @@ fn take(walk: &Walk, kept: &mut Fragment, fate: u32) -> u32 {
     if kept.whole() {
         return fate;
     }
-    match kept.fit(from, end, more) {
-        Fit::Fits if !kept.add(from, end, more) => {}
-        Fit::Fits => {
+    match dropgate_fit(kept, from, end, more as u32) {
+        0 if !kept.add(from, end, more) => {}
+        0 => {
             leave(kept);
             kept.source = NOWHERE;
             kept.used = (fate != told::PASSED) as u8;
@@ -181,14 +181,30 @@ fn take(walk: &Walk, kept: &mut Fragment, fate: u32) -> u32 {
         }
         // who holds the others looks at the bytes
         _ if fate != told::PASSED => {}
-        Fit::Repeats => return refused(Reason::fragment_repeated),
-        Fit::Contradicts(reason) => {
-            kept.fate = fate::CONDEMNED;
-            kept.reason = reason;
+        reason => {
+            let reason = Reason(reason as u16);
+            // a copy ends nothing
+            if reason != Reason::fragment_repeated {
+                kept.fate = fate::CONDEMNED;
+                kept.reason = reason;
+            }
             return refused(reason);
         }
     }
     fate
+}
+
+/// [`Fragment::fit`] as a global function, which the verifier walks once: 0 if it fits, else the reason for which it does not.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn dropgate_fit(kept: *const Fragment, from: u32, end: u32, more: u32) -> u32 {
+    // SAFETY: the verifier holds every caller to a whole entry, or null.
+    let Some(kept) = (unsafe { kept.as_ref() }) else { return Reason::internal.0 as u32 };
+    match kept.fit(from, end, more != 0) {
+        Fit::Fits => 0,
+        Fit::Repeats => Reason::fragment_repeated.0 as u32,
+        Fit::Contradicts(reason) => reason.0 as u32,
+    }
 }
 
 /// Makes a way the entry of a datagram of which nothing has come. The answer, if its source has as many as it may.

@@ -2,12 +2,14 @@
 
 use dropgate_abi::{
     control::{Control, Counter, Limiter, mode},
-    event::{FLOW_END, FlowEnd, PACKET, PacketEvent, SHOWN, ShownEvent},
+    event::{FLOW_END, FlowEnd, PACKET, PacketEvent, SAID, SHOWN, ShownEvent},
     flow::{Flow, TICK_SHIFT},
     policy::{Settings, setting},
     reason::Reason,
     walk::{Walk, action, hook, parsed},
 };
+
+use core::mem::offset_of;
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
@@ -18,7 +20,9 @@ use aya_ebpf::{
 use crate::{
     cursor::Frame,
     flow,
-    maps::{CONTROL, EVENTS, LIMITERS, REASON_COUNTERS, SCRATCH, SERVICE_COUNTERS, TRACE, ZONE_COUNTERS},
+    maps::{
+        CONTROL, EVENTS, LIMITERS, REASON_COUNTERS, SCRATCH, SERVICE_COUNTERS, Scratch, TRACE, ZONE_COUNTERS, copy,
+    },
     step::Decision,
 };
 
@@ -61,8 +65,8 @@ pub fn verdict(frame: &impl Frame, walk: &mut Walk, control: &Control, settings:
     if control.mode & mode::TRACE != 0
         && let Some(trace) = TRACE.get_ptr_mut(0)
     {
-        // SAFETY: an aligned map value; tracing runs one packet at a time.
-        unsafe { *trace = *walk };
+        // SAFETY: a map value; tracing runs one packet at a time.
+        copy(walk, unsafe { &mut *trace });
     }
     decision.action()
 }
@@ -171,6 +175,10 @@ fn turn(walk: &Walk, settings: &Settings, reason: Reason) -> Option<&'static mut
     Some(limiter)
 }
 
+/// How a payload begins, in words.
+type Said = [u32; SAID / 4];
+const _: () = assert!(offset_of!(Scratch, said) % 4 == 0 && offset_of!(PacketEvent, said) % 4 == 0);
+
 /// Writes an event, all of it.
 ///
 /// # Safety
@@ -180,18 +188,23 @@ unsafe fn write(event: *mut PacketEvent, walk: &Walk, reason: Reason) {
     // SAFETY: the caller has room; scratch is this CPU's own.
     unsafe {
         (*event).kind = PACKET;
-        (*event).walk = *walk;
+        copy(walk, &mut (*event).walk);
         (*event).walk.reason = reason;
         (*event).said_len = 0;
         if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
-            (*event).said = (*scratch).said;
+            let (from, to) = (&raw const (*scratch).said, &raw mut (*event).said);
+            copy(&*from.cast::<Said>(), &mut *to.cast::<Said>());
             let outer = &raw const (*scratch).outer;
-            let carried = walk.tunnel != 0;
-            (*event).outer_src = if carried { (*outer).src } else { [0; 4] };
-            (*event).outer_dst = if carried { (*outer).dst } else { [0; 4] };
-            (*event).outer_family = if carried { (*outer).family } else { 0 };
-            (*event).outer_protocol = if carried { (*outer).protocol } else { 0 };
-            (*event)._pad = [0; 6];
+            let carried = (walk.tunnel != 0) as u32;
+            let mut at = 0;
+            while at < 4 {
+                (*event).outer_src[at] = (*outer).src[at] * carried;
+                (*event).outer_dst[at] = (*outer).dst[at] * carried;
+                at += 1;
+            }
+            (*event).outer_family = (*outer).family * carried as u8;
+            (*event).outer_protocol = (*outer).protocol * carried as u8;
+            (*event)._pad = [0; 3];
             if reason == Reason::first_byte_impossible {
                 (*event).said_len = (*scratch).said_len;
             }

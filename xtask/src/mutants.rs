@@ -49,11 +49,7 @@ const KERNEL: &[Mutant] = &[
     ),
     ("anomaly.rs", "if src >> 28 == 0xe {", "if src >> 28 == 0xf {"),
     ("anomaly.rs", "walk.sport == 0 || walk.dport == 0", "walk.sport == 0 && walk.dport == 0"),
-    (
-        "fragment.rs",
-        "if mode == fragments::PASS && walk.family != V4 && any { fragments::TRACK } else { mode }",
-        "if any { mode } else { mode }",
-    ),
+    ("fragment.rs", "let of = if walk.family == V4 { of4 } else { of6 };", "let _ = of6;\n    let of = of4;"),
     (
         "fragment.rs",
         "        fragments::TRACK if first => begins(settings),\n",

@@ -11,8 +11,10 @@ use crate::{daemon::Daemon, packet::Own};
 /// What decides about packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Contender {
-    /// Nothing: the kernel forwards (and translates, when masquerading), or bridges.
+    /// Nothing: the kernel forwards (and translates, when masquerading), or bridges. It takes packets by NAPI, as from every NIC.
     Kernel,
+    /// The same by interfaces as veth makes them: what is sent goes straight to the other end's backlog.
+    NoNapi,
     /// An XDP program that returns at once, on every interface: what having one costs on veth.
     Return,
     /// nftables, the same policy.
@@ -26,8 +28,9 @@ pub enum Contender {
 }
 
 /// In the order they run.
-pub const CONTENDERS: [Contender; 6] = [
+pub const CONTENDERS: [Contender; 7] = [
     Contender::Kernel,
+    Contender::NoNapi,
     Contender::Dropgate,
     Contender::Return,
     Contender::Nftables,
@@ -40,16 +43,18 @@ impl Contender {
     pub fn runs(self, gate: Gate, scenario: &str) -> bool {
         match self {
             Self::Kernel | Self::Dropgate => true,
+            Self::NoNapi => scenario == "allowed",
             Self::Nftables => gate != Gate::FastForward,
-            Self::Return => scenario == "allowed" && matches!(gate, Gate::Route | Gate::Masquerade),
-            Self::Drop => gate == Gate::Route && matches!(scenario, "denied" | "spoofed"),
-            Self::Redirect => scenario == "allowed" && matches!(gate, Gate::FastForward | Gate::Bridge),
+            Self::Return => scenario.starts_with("allowed") && matches!(gate, Gate::Route | Gate::Masquerade),
+            Self::Drop => gate == Gate::Route && ["denied", "spoofed"].iter().any(|one| scenario.starts_with(one)),
+            Self::Redirect => scenario.starts_with("allowed") && matches!(gate, Gate::FastForward | Gate::Bridge),
         }
     }
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel alone",
+            Self::NoNapi => "kernel alone, without NAPI",
             Self::Return => "XDP that returns at once",
             Self::Nftables => "nftables",
             Self::Dropgate => "Dropgate",
@@ -61,13 +66,18 @@ impl Contender {
     /// Puts it on the gateway.
     pub fn start(self, lab: &mut Gateway, own: &mut Own, gate: Gate, program: &Path) -> Result<Option<Daemon>> {
         match self {
-            Self::Kernel => gate.join(lab)?,
+            Self::NoNapi => gate.join(lab)?,
+            Self::Kernel => {
+                napi(lab)?;
+                gate.join(lab)?;
+            }
             Self::Return => {
                 for interface in ["lan0", "lan1", "wan0"] {
                     own.attach("at_once", &lab.gw, interface)?;
                 }
             }
             Self::Nftables => {
+                napi(lab)?;
                 gate.join(lab)?;
                 let rules = scenario::folder().join(gate.rules());
                 lab.gw.check("nft", ["-f".as_ref(), rules.as_os_str()])?;
@@ -81,4 +91,12 @@ impl Contender {
         }
         Ok(None)
     }
+}
+
+/// Has the gateway's interfaces take packets by NAPI: veth does when it merges them, or has a program.
+fn napi(lab: &Gateway) -> Result<()> {
+    for interface in ["lan0", "lan1", "wan0"] {
+        lab.gw.check("ethtool", ["-K", interface, "gro", "on"])?;
+    }
+    Ok(())
 }

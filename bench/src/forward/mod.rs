@@ -6,6 +6,7 @@
 //! on an idle machine is the wall clock and on a busy one leaves out who else ran.
 
 mod contender;
+mod driver;
 mod gate;
 mod scenario;
 
@@ -20,11 +21,14 @@ use anyhow::{Context as _, Result};
 use dropgate_lab::{Gateway, Namespace};
 use serde::Serialize;
 
-use self::scenario::Scenario;
 pub use self::{
     contender::{CONTENDERS, Contender},
     gate::{GATES, Gate, ends, refusals},
     scenario::folder,
+};
+use self::{
+    driver::Driver,
+    scenario::{Scenario, Source},
 };
 use crate::{
     cpu,
@@ -36,6 +40,9 @@ use crate::{
 const WARM_UP: Duration = Duration::from_millis(200);
 /// What trafgen may take to send its first packets.
 const START: Duration = Duration::from_secs(20);
+
+/// The scenario whose allowed packets come as from a driver.
+const BROUGHT: &str = "allowed, of a driver";
 
 /// How to run them.
 #[derive(Clone)]
@@ -164,7 +171,7 @@ fn one(load: &Load, gate: Gate, contender: Contender, scenarios: &[&Scenario]) -
     let daemon = contender.start(&mut lab, &mut own, gate, &load.dropgate)?;
     let mut all = Vec::new();
     for scenario in scenarios {
-        let sender = Sender::start(&lab, &scenario.path)?;
+        let sender = Sender::of(&lab, &own, &scenario.source)?;
         thread::sleep(WARM_UP);
         let group = [sender.group()];
         let before = Seen::read(&lab, &own, &group)?;
@@ -192,11 +199,22 @@ pub fn sink(lab: &Gateway, own: &mut Own) -> Result<()> {
     Ok(lab.gw.ip(&format!("neigh replace 203.0.113.9 lladdr {sink} dev wan0 nud permanent"))?)
 }
 
-/// A trafgen in zone `office` that sends at full speed on one core; it ends with this value.
-pub struct Sender(dropgate_lab::Process);
+/// What sends from zone `office` at full speed on one core; it ends with this value.
+pub enum Sender {
+    Trafgen(dropgate_lab::Process),
+    Driver(#[expect(dead_code, reason = "it ends with this value")] Driver),
+}
 
 impl Sender {
-    /// Starts it; returns once packets leave.
+    /// Starts what a scenario asks for; returns once packets leave.
+    fn of(lab: &Gateway, own: &Own, source: &Source) -> Result<Self> {
+        match source {
+            Source::Trafgen(config) => Self::start(lab, config),
+            Source::Driver(what) => Driver::start(lab, own, *what).map(Self::Driver),
+        }
+    }
+
+    /// Starts trafgen; returns once packets leave.
     pub fn start(lab: &Gateway, config: &Path) -> Result<Self> {
         Self::start_on(lab, config, 1)
     }
@@ -215,7 +233,7 @@ impl Sender {
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null());
         let [idle, _] = transmitted(&lab.office, "eth0")?;
-        let sender = Self(dropgate_lab::Process::spawn_group(&mut sender)?);
+        let sender = Self::Trafgen(dropgate_lab::Process::spawn_group(&mut sender)?);
         let started = Instant::now();
         while transmitted(&lab.office, "eth0")?[0] < idle + 1000 {
             anyhow::ensure!(started.elapsed() < START, "trafgen did not start to send `{}`", config.display());
@@ -224,9 +242,13 @@ impl Sender {
         Ok(sender)
     }
 
-    /// Its process group.
+    /// The process group that it is in.
     pub fn group(&self) -> u32 {
-        self.0.id()
+        match self {
+            Self::Trafgen(process) => process.id(),
+            // SAFETY: plain system call without arguments.
+            Self::Driver(_) => unsafe { libc::getpgrp() }.cast_unsigned(),
+        }
     }
 }
 
@@ -300,13 +322,17 @@ fn targets(rows: &[Row]) -> Vec<Target> {
             targets.push(Target::at_least(format!("{kind}: forwarded / the kernel alone"), on / off, bound, "times"));
         }
     }
-    for (kind, what, bound) in
-        [("fast-forward", "forwarded / the kernel's routing", 1.6), ("bridge", "forwarded / the kernel's bridge", 2.0)]
-    {
-        let on = rate("allowed", kind, Contender::Dropgate, true);
-        let off = rate("allowed", kind, Contender::Kernel, true);
-        if let (Some(on), Some(off)) = (on, off) {
-            targets.push(Target::at_least(format!("{kind}: {what}, 60 bytes"), on / off, bound, "times"));
+    for (scenario, by) in [("allowed", "of trafgen"), (BROUGHT, "of a driver")] {
+        for (kind, what, bound) in [
+            ("fast-forward", "forwarded / the kernel's routing", 1.6),
+            ("bridge", "forwarded / the kernel's bridge", 2.0),
+        ] {
+            let on = rate(scenario, kind, Contender::Dropgate, true);
+            let off = rate(scenario, kind, Contender::Kernel, true);
+            if let (Some(on), Some(off)) = (on, off) {
+                let what = format!("{kind}: {what}, 60 bytes {by}");
+                targets.push(Target::at_least(what, on / off, bound, "times"));
+            }
         }
     }
     for scenario in ["denied", "spoofed"] {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::gate::Gate;
+use super::{driver::Brought, gate::Gate};
 
 /// Where they are.
 pub fn folder() -> PathBuf {
@@ -19,10 +19,18 @@ pub fn folder() -> PathBuf {
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub name: String,
-    /// The trafgen configuration.
-    pub path: PathBuf,
+    pub source: Source,
     /// The kinds of gateway that it is sent through.
     pub gateways: Vec<Gate>,
+}
+
+/// Where its packets come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// trafgen, with this configuration.
+    Trafgen(PathBuf),
+    /// See [`super::driver`].
+    Driver(Brought),
 }
 
 #[derive(Deserialize)]
@@ -33,7 +41,9 @@ struct List {
 #[derive(Deserialize)]
 struct Entry {
     name: String,
+    #[serde(default)]
     file: PathBuf,
+    brought: Option<Brought>,
     gateways: Vec<Gate>,
 }
 
@@ -43,7 +53,9 @@ pub fn all() -> Result<Vec<Scenario>> {
     let path = folder.join("scenarios.toml");
     let text = fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))?;
     let list: List = toml::from_str(&text).with_context(|| format!("`{}`", path.display()))?;
-    let scenario =
-        |entry: Entry| Scenario { name: entry.name, path: folder.join(entry.file), gateways: entry.gateways };
+    let scenario = |entry: Entry| {
+        let source = entry.brought.map_or_else(|| Source::Trafgen(folder.join(entry.file)), Source::Driver);
+        Scenario { name: entry.name, source, gateways: entry.gateways }
+    };
     Ok(list.scenario.into_iter().map(scenario).collect())
 }

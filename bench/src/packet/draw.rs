@@ -11,12 +11,22 @@ use aya::{
 use dropgate::datapath::{BlockTable, Mapped, Ran, test_run};
 use dropgate_lab::Namespace;
 
+use crate::frames;
+
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("DROPGATE_BENCH_OBJECT"));
 
 /// Tuples drawn: a million, as a power of two.
 pub const TUPLES: u32 = 1 << 20;
 /// Hosts among them; the rest is ports.
 const HOST_BITS: u32 = 12;
+
+/// A frame that `bring` sends.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Frame([u32; frames::LEN / 4]);
+
+// SAFETY: words.
+unsafe impl dropgate_abi::Plain for Frame {}
 
 /// What the wrapper draws from: the same layout as `Draw` in `bench/xdp/src/programs.rs`.
 #[derive(Clone, Copy, Debug)]
@@ -62,10 +72,13 @@ pub struct Own {
     draw: Mapped<Draw>,
     arrived: Mapped<u64>,
     onward: Mapped<u32>,
+    brought: Mapped<Frame>,
 }
 
 /// Probes that are told apart: entries of `ARRIVED`.
 pub const PROBES: usize = 1 << 20;
+/// Frames that `bring` sends in turn: entries of `FRAMES`.
+pub const BROUGHT: usize = 1 << 16;
 
 impl Own {
     /// All of them, with the table of a million entries.
@@ -120,8 +133,9 @@ impl Own {
         }
         let draw = mapped(&ebpf, "DRAW", 1)?;
         let arrived = mapped(&ebpf, "ARRIVED", PROBES)?;
-        let onward = mapped(&ebpf, "ONWARD", 1)?;
-        Ok(Self { ebpf, draw, arrived, onward })
+        let onward = mapped(&ebpf, "ONWARD", 2)?;
+        let brought = mapped(&ebpf, "FRAMES", BROUGHT)?;
+        Ok(Self { ebpf, draw, arrived, onward, brought })
     }
 
     /// Frames that `count` has seen so far, probes left out.
@@ -138,9 +152,25 @@ impl Own {
 
     /// Where `redirect` sends frames.
     pub fn send_to(&self, namespace: &Namespace, interface: &str) -> Result<()> {
+        self.go_to(0, namespace, interface)
+    }
+
+    /// Where `bring` sends frames.
+    pub fn bring_to(&self, namespace: &Namespace, interface: &str) -> Result<()> {
+        self.go_to(1, namespace, interface)
+    }
+
+    fn go_to(&self, at: usize, namespace: &Namespace, interface: &str) -> Result<()> {
         let index = namespace.enter(|| dropgate::netlink::index(interface))?;
-        self.onward.set(0, index.with_context(|| format!("no interface `{interface}`"))?);
+        self.onward.set(at, index.with_context(|| format!("no interface `{interface}`"))?);
         Ok(())
+    }
+
+    /// A frame that `bring` sends, of [`frames::LEN`] bytes.
+    pub fn bring(&self, at: usize, frame: &[u8]) {
+        let (words, _) = frame.as_chunks();
+        let mut words = words.iter().map(|word| u32::from_ne_bytes(*word));
+        self.brought.set(at, Frame(std::array::from_fn(|_| words.next().unwrap_or_default())));
     }
 
     /// A program by name.

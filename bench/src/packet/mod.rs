@@ -20,7 +20,7 @@ use dropgate_abi::reason::Reason;
 use serde::Serialize;
 
 pub use commit::{Commit, run as commit};
-pub use draw::{Draw, Own, PROBES};
+pub use draw::{BROUGHT, Draw, Own, PROBES};
 pub use gateway::Gateway;
 pub use policies::compile_in;
 

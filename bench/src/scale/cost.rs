@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::ProgramFd;
 use dropgate::{datapath::BlockTable, policy::Image};
-use dropgate_abi::{policy::table, reason::Reason};
+use dropgate_abi::reason::Reason;
 use etherparse::PacketBuilder;
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ const CASES: [&str; 5] = [
 pub fn run(rounds: usize, with: &Image, without: &Image) -> Result<(Vec<Cost>, Vec<Target>)> {
     let with_list = Gateway::of(with)?;
     let without_list = Gateway::of(without)?;
-    let tables = BlockTable::all(&with.prefixes[table::BLOCKLIST as usize]);
+    let tables = BlockTable::all(&with.blocklist);
     let (mut costs, mut targets) = (Vec::new(), Vec::new());
     for (v6, table) in [false, true].into_iter().zip(&tables) {
         let mut own = Own::for_list(table.index().len(), table.blocked().len())?;

@@ -3,7 +3,7 @@
 use std::fmt::{Result, Write as _};
 
 use super::{Signatures, engine::Engine};
-use crate::{report, stats::Spread};
+use crate::report;
 
 /// All of them.
 pub fn write(text: &mut String, of: &Signatures) -> Result {
@@ -32,8 +32,8 @@ pub fn write(text: &mut String, of: &Signatures) -> Result {
                 "| {} | {} | {} | {} |",
                 row.scenario,
                 row.contender,
-                of_spread(&row.forwarded, 3),
-                of_spread(&row.ratio, 2)
+                row.forwarded.text(3),
+                row.ratio.text(2)
             )?;
         }
         if let Some(hits) = &datagrams.hits {
@@ -41,8 +41,8 @@ pub fn write(text: &mut String, of: &Signatures) -> Result {
                 text,
                 "\nOf those that each hit a rule, million a second by the clock: judged {}, dropped for want of credits {}; \
                  {} lost; {:.3} alerts written for each that was judged.",
-                of_spread(&hits.judged, 3),
-                of_spread(&hits.refused, 3),
+                hits.judged.text(3),
+                hits.refused.text(3),
                 hits.lost,
                 hits.alerts
             )?;
@@ -54,7 +54,7 @@ pub fn write(text: &mut String, of: &Signatures) -> Result {
             "\nTen pushes of the largest set under the keep-alive load: {} s each; {:.0} requests/s meanwhile, {} failed. Memory of \
              the daemon: {:.0} MB before ({:.0} with what it has mapped of the kernel's tables), {:.0} after one push, {:.0} after \
              ten more, {:.0} at most.",
-            of_spread(&pushes.push_s, 2),
+            pushes.push_s.text(2),
             pushes.requests,
             pushes.failed,
             pushes.before_mb,
@@ -84,20 +84,16 @@ fn engine(text: &mut String, all: &[Engine]) -> Result {
     writeln!(text, "\n| rules | conversation | us | without rules, us | alerts |\n| --- | --- | --- | --- | --- |")?;
     for one in all {
         for cost in &one.costs {
-            let (us, without) = (of_spread(&cost.us, 2), of_spread(&cost.without_us, 2));
+            let (us, without) = (cost.us.text(2), cost.without_us.text(2));
             writeln!(text, "| {} | {} | {us} | {without} | {} |", one.rules, cost.name, cost.alerts)?;
         }
     }
     writeln!(text, "\n| rules | buffer | holds | bytes | MB/s |\n| --- | --- | --- | --- | --- |")?;
     for one in all {
         for speed in &one.buffers {
-            let rate = of_spread(&speed.mb_s, 0);
+            let rate = speed.mb_s.text(0);
             writeln!(text, "| {} | {} | {} | {} | {rate} |", one.rules, speed.buffer, speed.holds, speed.bytes)?;
         }
     }
     Ok(())
-}
-
-fn of_spread(of: &Spread, digits: usize) -> String {
-    format!("{:.digits$} ({:.digits$} to {:.digits$})", of.median, of.min, of.max)
 }

@@ -8,6 +8,8 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 
+/// Words of a frame that [`bring`] sends.
+const FRAME: usize = 15;
 /// Bytes of Ethernet, IPv4 and both ports.
 const HEADERS: usize = 14 + 20 + 4;
 
@@ -61,9 +63,15 @@ static RECEIVED: PerCpuArray<u64, 1> = PerCpuArray::new();
 #[btf_map]
 static ARRIVED: Array<u64, 1048576, 1024> = Array::new();
 
-/// Index of the interface that [`redirect`] sends to.
+/// Indices of the interfaces that [`redirect`] and [`bring`] send to.
 #[btf_map]
-static ONWARD: Array<u32, 1, 1024> = Array::new();
+static ONWARD: Array<u32, 2, 1024> = Array::new();
+
+/// Frames that [`bring`] sends in turn, and whose turn it is.
+#[btf_map]
+static FRAMES: Array<[u32; FRAME], 65536, 1024> = Array::new();
+#[btf_map]
+static TURN: PerCpuArray<u32, 1> = PerCpuArray::new();
 
 /// The end of the way: counts, notes when a probe arrived, drops.
 #[xdp]
@@ -91,6 +99,31 @@ pub fn count(ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn redirect(_ctx: XdpContext) -> u32 {
     let Some(onward) = ONWARD.get(0) else { return xdp_action::XDP_ABORTED };
+    // SAFETY: only what the helper says of this frame changes.
+    unsafe { bpf_redirect(*onward, 0) as u32 }
+}
+
+/// Makes what it is given the next frame of [`FRAMES`], and sends it out by an interface. What a frame was when it was sent the
+/// last time may have been changed by then: all of it is written.
+#[xdp]
+pub fn bring(ctx: XdpContext) -> u32 {
+    let (Some(turn), Some(onward)) = (TURN.get_ptr_mut(0), ONWARD.get(1)) else { return xdp_action::XDP_ABORTED };
+    // SAFETY: this CPU's own.
+    let at = unsafe {
+        *turn = (*turn).wrapping_add(1);
+        *turn & 0xffff
+    };
+    let Some(frame) = FRAMES.get(at) else { return xdp_action::XDP_ABORTED };
+    let start = ctx.data();
+    if start + size_of_val(frame) > ctx.data_end() {
+        return xdp_action::XDP_ABORTED;
+    }
+    let to = start as *mut u32;
+    // word by word: the compiler makes one copy of it a call that copies bytes
+    for at in 0..FRAME {
+        // SAFETY: inside the frame, checked just now; frames begin at a multiple of four.
+        unsafe { to.add(at).write_volatile(frame[at]) };
+    }
     // SAFETY: only what the helper says of this frame changes.
     unsafe { bpf_redirect(*onward, 0) as u32 }
 }

@@ -173,8 +173,8 @@ impl Gateway {
     }
 
     /// Sees to the interfaces by which packets are forwarded without the kernel's stack.
-    fn follow_forward(&mut self, policy: &Policy) -> Result<(), ObjectError> {
-        let wanted = policy.gateway.fast_forward;
+    fn follow_forward(&mut self) -> Result<(), ObjectError> {
+        let wanted = self.current.as_ref().is_some_and(|current| current.policy.gateway.fast_forward);
         self.forward.follow(&mut self.object, self.attached.framed().filter(|_| wanted))
     }
 
@@ -274,10 +274,10 @@ impl Gateway {
             .map_err(fault(format!("`{}`", self.place.pins.display())))?;
         self.write_down(&path, &policy, &environment, &image)?;
         self.links.follow(&policy, &environment, &self.place.links()).map_err(fault("the links of the bridge"))?;
-        self.follow_forward(&policy)?;
         self.guard.follow(&policy, &environment, |name| self.attached.index(name));
         let rules = rules_pushed(self.current.as_ref().map(|current| &current.policy), &policy);
         self.current = Some(Current { path, policy, environment, image });
+        self.follow_forward()?;
         Ok(Pushed {
             generation,
             compile_ms: ms(compile),
@@ -340,11 +340,8 @@ impl Gateway {
             holder.forget();
         }
         self.guard.tick();
-        if let Some(current) = &self.current
-            && current.policy.gateway.fast_forward
-            && self.forward.is_due()
-        {
-            self.forward.follow(&mut self.object, self.attached.framed())?;
+        if self.forward.is_due() {
+            self.follow_forward()?;
         }
         if let Some(control) = self.slots.control().at(0) {
             // SAFETY: inside the mapping; an aligned word.

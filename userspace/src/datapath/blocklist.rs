@@ -15,7 +15,7 @@ pub struct BlockTable {
 }
 
 impl BlockTable {
-    /// The tables of a slot, by part, of the entries of [`dropgate_abi::policy::table::BLOCKLIST`].
+    /// The tables of a slot, by part, of the entries of [`Image::blocklist`](crate::policy::compile::Image).
     pub fn all(entries: &[PrefixEntry]) -> Vec<Self> {
         let mut parts = vec![Vec::new(); PARTS as usize];
         for entry in entries {

@@ -18,4 +18,4 @@ pub use object::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, program};
 pub use related::RelatedMap;
 pub use slots::{Committed, SlotError, Slots};
 pub(crate) use sys::detach_link;
-pub use sys::{Ran, test_run};
+pub use sys::{Ran, bring, test_run};

@@ -170,15 +170,13 @@ impl Slots {
         let first_bytes = sys::create_filled(Kind::Hash, &keys, &values).map_err(fault("FIRST_BYTES"))?;
         let mut prefixes = Vec::with_capacity(image.prefixes.len());
         for (number, entries) in (0u32..).zip(&image.prefixes) {
-            // those of the blocklist are in tables of their own
-            let entries = if number == table::BLOCKLIST { &[][..] } else { entries };
             let base = if number == table::RANGES { lists } else { 0 };
             let keys: Vec<_> = entries.iter().map(|entry| TrieKey { length: entry.length, key: entry.key }).collect();
             let values: Vec<_> = entries.iter().map(|entry| entry.value.wrapping_add(base)).collect();
             prefixes.push(sys::create_filled(Kind::LpmTrie, &keys, &values).map_err(fault("PREFIXES"))?);
         }
         let (mut block_index, mut blocked): (Vec<OwnedFd>, Vec<OwnedFd>) = (Vec::new(), Vec::new());
-        let tables = BlockTable::all(&image.prefixes[table::BLOCKLIST as usize]);
+        let tables = BlockTable::all(&image.blocklist);
         for (at, table) in tables.iter().enumerate() {
             // most name the same lists in both directions: one table is enough
             if let Some(same) = tables[..at].iter().position(|other| other == table) {

@@ -228,3 +228,19 @@ pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32, merged: Opti
     bpf(BPF_PROG_TEST_RUN, &mut attr)?;
     Ok(Ran { action: attr.retval, mean_ns: attr.duration })
 }
+
+/// Runs an XDP program on copies of a frame that are real frames, `count` of them, on this CPU and in this thread's network
+/// namespace: what the program says becomes of each. For loads; takes Linux 5.18.
+pub fn bring(program: BorrowedFd<'_>, frame: &[u8], count: u32) -> io::Result<()> {
+    /// `BPF_F_TEST_XDP_LIVE_FRAMES`.
+    const LIVE_FRAMES: u32 = 1 << 1;
+    let mut attr = TestRun {
+        prog_fd: program.as_raw_fd() as u32,
+        data_size_in: frame.len() as u32,
+        data_in: frame.as_ptr() as u64,
+        repeat: count,
+        flags: LIVE_FRAMES,
+        ..TestRun::default()
+    };
+    bpf(BPF_PROG_TEST_RUN, &mut attr).map(drop)
+}

@@ -3,6 +3,7 @@
 use std::{fmt::Write, net::IpAddr, path::Path, time::Instant};
 
 use dropgate::policy::{self, Diagnostic, Environment, Ids, Policy, Source, compile::Interface, diagnostic};
+use dropgate_abi::policy::table;
 
 fn parse(text: &str) -> (Option<Policy>, Vec<Diagnostic>) {
     policy::parse(Source::new("policy.toml", text), Path::new("."))
@@ -72,8 +73,8 @@ fn a_zone_without_its_interface_keeps_its_prefixes() {
         let entries = &image.prefixes[table as usize];
         entries.iter().filter(|entry| entry.key.address[0] == u32::from_ne_bytes([10, 99, 0, 0])).count()
     };
-    assert_eq!(held(dropgate_abi::policy::table::PEERS), 1);
-    assert_eq!(held(dropgate_abi::policy::table::SOURCES), 1);
+    assert_eq!(held(table::PEERS), 1);
+    assert_eq!(held(table::SOURCES), 1);
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn automatic_prefixes_follow_the_vlan_device() {
     assert_eq!(sides, [(2, 0, 1), (3, 0, 0), (3, 10, 0), (4, 0, 2)]);
     let office = image.names.zones.iter().find(|(_, name)| *name == "office").unwrap().0;
     let scope = image.sides[2].1.scope;
-    let sources: Vec<_> = image.prefixes[0]
+    let sources: Vec<_> = image.prefixes[table::SOURCES as usize]
         .iter()
         .filter(|entry| u32::from_be(entry.key.scope_be) >> 1 == scope)
         .map(|entry| (entry.length - 32, entry.value))
@@ -179,8 +180,8 @@ fn a_large_policy_compiles() {
         "parsed in {parsed:?}, compiled in {:?}: {} services, {} ranges, {} group prefixes",
         started.elapsed() - parsed,
         image.services.len(),
-        image.prefixes[4].len(),
-        image.prefixes[3].len()
+        image.prefixes[table::RANGES as usize].len(),
+        image.prefixes[table::GROUPS as usize].len()
     );
     assert_eq!(image.zones.len(), 256);
     assert_eq!(image.names.services.len(), 256 * 40);

@@ -41,7 +41,7 @@ pub fn peer(image: &Image, packet: &Packet) -> u16 {
 /// Whether an address is on the blocklist of one direction.
 pub fn blocked(image: &Image, scope: u32, family: u8, address: Address) -> bool {
     let key = PrefixKey::new(scope, family, address);
-    longest(&image.prefixes[table::BLOCKLIST as usize], PrefixKey::full(family), key).is_some()
+    longest(&image.blocklist, PrefixKey::full(family), key).is_some()
 }
 
 /// The counter of the service that allows a packet from `zone` to `peer`.

@@ -17,7 +17,7 @@ pub struct PacketEvent {
     pub outer_dst: Address,
     pub outer_family: u8,
     pub outer_protocol: u8,
-    pub _pad: [u8; 6],
+    pub _pad: [u16; 3],
 }
 
 /// Bytes of payload that an event shows.

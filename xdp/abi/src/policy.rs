@@ -79,14 +79,11 @@ pub mod table {
     pub const SOURCES: u32 = 0;
     /// Scope: [`super::DESTINATIONS_SCOPE`]; address: destination; value: zone, [`super::ZONE_SELF`].
     pub const PEERS: u32 = 1;
-    /// Scope: [`super::BLOCK_FROM`] or [`super::BLOCK_TO`]; value: 1. Not in a trie, which stays empty: see
-    /// [`crate::blocklist`].
-    pub const BLOCKLIST: u32 = 2;
     /// Scope: a destination group; address: destination; value: the service's place in its list, or [`super::NO_SERVICE`].
-    pub const GROUPS: u32 = 3;
+    pub const GROUPS: u32 = 2;
     /// Scope: `zone << 16 | peer`; address word 0: `protocol << 16 | port`, big endian; value: index into `LISTS`.
-    pub const RANGES: u32 = 4;
-    pub const TABLES: u32 = 5;
+    pub const RANGES: u32 = 3;
+    pub const TABLES: u32 = 4;
 }
 
 pub const DESTINATIONS_SCOPE: u32 = 0;
@@ -315,14 +312,15 @@ pub struct Settings {
     pub ethertype_count: u32,
     /// Non-IP ethertypes that pass; 0: frames that have none, but a length (IEEE 802.3).
     pub ethertypes: [u16; 16],
-    /// By [`class`]: 0 drop, 1 track, 2 pass.
-    pub fragments: [u8; 4],
+    /// Of IPv4, then of IPv6, by [`class`]: see [`fragments`].
+    pub fragments: [[u8; 4]; 2],
     /// In ticks of the flow clock, by [`timeout`].
     pub timeouts: [u32; 8],
     /// Events a second for each reason and CPU.
     pub event_rate: u32,
     /// UDP ports of VXLAN; 0: none.
     pub vxlan: [u16; 8],
+    pub _pad: u32,
     /// The inspector is late when its last sign of life is older, ns.
     pub late_ns: u64,
 }
@@ -420,6 +418,6 @@ plain!(
     FirstKey = 8,
     FirstBytes = 32,
     Sieve = 40960,
-    Settings = 112,
+    Settings = 120,
     Zone = 8,
 );

@@ -21,6 +21,8 @@ pub struct Image {
     pub sides: Vec<(PortKey, Side)>,
     /// Entries of the prefix tries, by [`table`].
     pub prefixes: [Vec<PrefixEntry>; table::TABLES as usize],
+    /// Blocked prefixes; scope: [`BLOCK_FROM`](dropgate_abi::policy::BLOCK_FROM) or [`BLOCK_TO`](dropgate_abi::policy::BLOCK_TO).
+    pub blocklist: Vec<PrefixEntry>,
     /// Entries of `SERVICES`.
     pub services: Vec<(ServiceKey, ServiceList)>,
     /// `LISTS`, by index.

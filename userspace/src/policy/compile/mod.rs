@@ -120,17 +120,18 @@ fn compile_with(
         prefixes[table::SOURCES as usize].extend(entries_of(side.side.scope, &side.sources));
     }
     prefixes[table::PEERS as usize].extend(entries_of(DESTINATIONS_SCOPE, &peers));
+    let mut blocklist = Vec::new();
     for (scope, flag, addresses) in
         [(BLOCK_FROM, setting::BLOCK_FROM, &policy.blocklist.from), (BLOCK_TO, setting::BLOCK_TO, &policy.blocklist.to)]
     {
         let blocked = widest(addresses.iter().flat_map(|set| policy.prefixes(set)).copied());
         settings.flags |= if blocked.is_empty() { 0 } else { flag };
-        prefixes[table::BLOCKLIST as usize].extend(blocked.into_iter().map(|prefix| entry(scope, prefix, 1)));
+        blocklist.extend(blocked.into_iter().map(|prefix| entry(scope, prefix, 1)));
     }
     prefixes[table::GROUPS as usize] = tables.groups.entries;
     settings.flags |= if tables.ranges.is_empty() { 0 } else { setting::RANGES };
     prefixes[table::RANGES as usize] = tables.ranges;
-    if prefixes.iter().map(Vec::len).sum::<usize>() > MAX_PREFIXES {
+    if blocklist.len() + prefixes.iter().map(Vec::len).sum::<usize>() > MAX_PREFIXES {
         report(policy, diagnostics, Full::Prefixes);
         return None;
     }
@@ -143,6 +144,7 @@ fn compile_with(
         datagrams,
         sides: sides.iter().map(|side| (side.port, side.side)).collect(),
         prefixes,
+        blocklist,
         services: tables.exact,
         lists: tables.lists,
         candidates: tables.candidates,

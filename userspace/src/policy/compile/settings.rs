@@ -45,6 +45,10 @@ pub fn settings(policy: &Policy) -> abi::Settings {
             Fragment::Pass => fragments::PASS,
         };
     }
+    // In IPv6 the first fragment alone says of which protocol its datagram is, whatever the others say (RFC 8200, 4.5): where
+    // fragments of any protocol are tracked, none pass untracked.
+    let any = by_class.contains(&fragments::TRACK);
+    let tracked = |mode| if any && mode == fragments::PASS { fragments::TRACK } else { mode };
     let mut timeouts = [0; 8];
     for (at, duration) in [
         (timeout::TCP_NEW, policy.timeouts.tcp_new),
@@ -68,9 +72,10 @@ pub fn settings(policy: &Policy) -> abi::Settings {
         flags,
         ethertype_count: gateway.ethertypes.len().min(ethertypes.len()) as u32,
         ethertypes,
-        fragments: by_class,
+        fragments: [by_class, by_class.map(tracked)],
         timeouts,
         vxlan: std::array::from_fn(|at| gateway.vxlan.get(at).copied().unwrap_or_default()),
+        _pad: 0,
         event_rate: policy.events.rate,
         late_ns: policy.inspection.unwrap_or_default().late.as_nanos() as u64,
     }
