@@ -1,6 +1,6 @@
-//! Which drivers take XDP programs: the `netdev` family of generic netlink (`Documentation/netlink/specs/netdev.yaml`), Linux 6.3.
+//! What drivers do with XDP: the `netdev` family of generic netlink (`Documentation/netlink/specs/netdev.yaml`), Linux 6.3.
 
-use std::{collections::BTreeSet, io};
+use std::{collections::BTreeMap, io};
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
@@ -13,8 +13,10 @@ const FAMILY_NAME: u16 = 2;
 const DEV_GET: u8 = 1;
 const IFINDEX: u16 = 1;
 const XDP_FEATURES: u16 = 3;
-/// `NETDEV_XDP_ACT_BASIC`: the driver runs XDP programs.
-const BASIC: u64 = 1;
+/// `NETDEV_XDP_ACT_BASIC`: the driver runs XDP programs (`include/uapi/linux/netdev.h`).
+pub const RUNS: u64 = 1;
+/// `NETDEV_XDP_ACT_NDO_XMIT`: it sends what XDP gives it.
+pub const SENDS: u64 = 1 << 2;
 /// Types of messages that end an answer (`include/uapi/linux/netlink.h`).
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -22,11 +24,11 @@ const DONE: u16 = 3;
 const HEADERS: usize = 20;
 const ATTRIBUTE: usize = 4;
 
-/// Indices of the devices whose drivers run no XDP program by themselves.
+/// What the drivers of all devices say that they do, by index: bits as [`RUNS`] and [`SENDS`].
 ///
 /// # Errors
 /// When the kernel does not say: one without the family, or one that gives no answer.
-pub fn without_xdp() -> io::Result<BTreeSet<u32>> {
+pub fn xdp_features() -> io::Result<BTreeMap<u32, u64>> {
     let mut socket = Socket::new(NETLINK_GENERIC)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -37,13 +39,13 @@ pub fn without_xdp() -> io::Result<BTreeSet<u32>> {
         family = find(attributes, FAMILY_ID).and_then(|id| Some(u16::from_ne_bytes(*id.first_chunk()?)));
     })?;
     let family = family.ok_or(io::ErrorKind::NotFound)?;
-    let mut without = BTreeSet::new();
+    let mut found = BTreeMap::new();
     ask(&socket, (family, DEV_GET), NLM_F_DUMP, &[], |attributes| {
         let index = find(attributes, IFINDEX).and_then(|index| Some(u32::from_ne_bytes(*index.first_chunk()?)));
         let features = find(attributes, XDP_FEATURES).and_then(|bits| Some(u64::from_ne_bytes(*bits.first_chunk()?)));
-        without.extend(index.filter(|_| features.is_some_and(|features| features & BASIC == 0)));
+        found.extend(index.zip(features));
     })?;
-    Ok(without)
+    Ok(found)
 }
 
 fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
@@ -122,6 +124,6 @@ mod tests {
     /// Of the loopback device the kernel says that it takes none.
     #[test]
     fn loopback_has_no_xdp() {
-        assert!(without_xdp().expect("an answer").contains(&1));
+        assert_eq!(xdp_features().expect("an answer").get(&1), Some(&0));
     }
 }

@@ -99,9 +99,9 @@ pub fn environment() -> io::Result<Environment> {
         }
     })?;
     // where the kernel does not say, attaching a program tells
-    let without = netdev::without_xdp().unwrap_or_default();
+    let features = netdev::xdp_features().unwrap_or_default();
     for interface in found.interfaces.values_mut() {
-        interface.no_xdp = without.contains(&interface.index);
+        interface.no_xdp = features.get(&interface.index).is_some_and(|features| features & netdev::RUNS == 0);
     }
     Ok(found)
 }

@@ -9,14 +9,14 @@ use std::{
 };
 
 use aya::maps::{MapError, xdp::DevMapHash};
-use xdp::nic::NicIndex;
 
-use crate::datapath::{Object, ObjectError};
+use crate::{
+    datapath::{Object, ObjectError},
+    netdev::{self, SENDS},
+};
 
 /// Between two times that drivers are asked.
 const PAUSE: Duration = Duration::from_secs(1);
-/// `NETDEV_XDP_ACT_NDO_XMIT` (`include/uapi/linux/netdev.h`).
-const SENDS: u64 = 1 << 2;
 
 /// What `FORWARD` holds.
 #[derive(Debug, Default)]
@@ -41,7 +41,10 @@ impl Forward {
         const NAME: &str = "FORWARD";
         let fault = |source: MapError| ObjectError::Map { name: NAME.to_owned(), source: Box::new(source) };
         self.asked = Some(Instant::now());
-        let mut able: BTreeSet<u32> = interfaces.filter(|index| can_send(*index)).collect();
+        // where the kernel does not say, none can
+        let features = netdev::xdp_features().unwrap_or_default();
+        let sends = |index: &u32| features.get(index).is_some_and(|features| features & SENDS != 0);
+        let mut able: BTreeSet<u32> = interfaces.filter(sends).collect();
         let map = object.ebpf.map_mut(NAME).ok_or_else(|| ObjectError::Missing { name: NAME.to_owned() })?;
         let mut map: DevMapHash<_> = map.try_into().map_err(fault)?;
         let held: BTreeSet<u32> = map.keys().filter_map(Result::ok).collect();
@@ -54,9 +57,4 @@ impl Forward {
         self.by = able;
         Ok(())
     }
-}
-
-/// Whether a driver says that it sends what XDP gives it.
-fn can_send(index: u32) -> bool {
-    NicIndex(index).query_capabilities().is_ok_and(|found| found.xdp_features.0 & SENDS != 0)
 }
