@@ -19,3 +19,4 @@ pub mod reassembly;
 #[cfg(test)]
 mod samples;
 pub mod view;
+pub mod xsk;

@@ -23,8 +23,11 @@ use crate::{
 
 /// TCP's ACK, alone.
 const ACK: u8 = 16;
-/// Bytes of a TCP header without options.
+/// Bytes of a TCP header without options, and of the most options.
 const TCP_HEADER: u32 = 20;
+const TCP_OPTIONS: u32 = 40;
+/// Bytes of two VLAN tags.
+const TAGS: u32 = 8;
 
 /// The packet is held.
 pub const HELD: Step = Err(Decision::new(action::HOLD, Reason::held));
@@ -123,18 +126,19 @@ pub fn undo(frame: &impl Frame, answer: Step, reason: Reason) -> Step {
     if answer == HELD
         && let Some(scratch) = SCRATCH.get_ptr_mut(0)
         // SAFETY: this CPU's own, for the time of this packet.
-        && let Some(credit) = CREDITS.get_ptr_mut(unsafe { (*scratch).socket })
+        && let (socket, buffers) = unsafe { ((*scratch).socket, (*scratch).held.buffers) }
+        && let Some(credit) = CREDITS.get_ptr_mut(socket)
     {
         // SAFETY: a word of a map value.
-        give_back(unsafe { &raw mut (*credit).taken }, frame.segments());
+        give_back(unsafe { &raw mut (*credit).taken }, frame.segments() * buffers as u32);
     }
     drop(reason)
 }
 
 /// Gives back credits that were taken for nothing. `taken`: see [`Place::taken`].
 #[inline(always)]
-fn give_back(taken: *mut u32, segments: u32) {
-    atomic::fetch_add(taken, 0u32.wrapping_sub(segments));
+fn give_back(taken: *mut u32, credits: u32) {
+    atomic::fetch_add(taken, 0u32.wrapping_sub(credits));
 }
 
 /// Behind translation, a packet from zone to zone passes two programs: only the first looks into it.
@@ -160,7 +164,7 @@ fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, s
     if sequence & (SETTLED | passes(walk.direction)) != 0 {
         // a moment ago, after everything held before this packet had left
         atomic::fetch_add(subject.hold(), 0u32.wrapping_sub(ONE * segments));
-        give_back(place.taken, segments);
+        give_back(place.taken, segments * place.buffers);
         return pass(subject.reason);
     }
     if sequence & CLEAR != 0 {
@@ -183,7 +187,7 @@ pub fn beside(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Set
 #[inline(never)]
 pub fn could_hold<F: Frame>(frame: &F, walk: &Walk, control: &Control, settings: &Settings) -> Step {
     if let Some(place) = credit(frame, walk, control, settings)? {
-        give_back(place.taken, frame.segments());
+        give_back(place.taken, frame.segments() * place.buffers);
     }
     Ok(())
 }
@@ -192,6 +196,8 @@ pub fn could_hold<F: Frame>(frame: &F, walk: &Walk, control: &Control, settings:
 struct Place {
     /// [`Credit::taken`](dropgate_abi::hold::Credit::taken) of the socket.
     taken: *mut u32,
+    /// Credits of each segment.
+    buffers: u32,
     socket: u32,
     device: u32,
 }
@@ -220,6 +226,14 @@ fn credit(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Setting
     if length > port.longest {
         return open(setting::OPEN_LONG, Reason::hold_too_long);
     }
+    // on its way through a hold device it has the tags that travelled beside it, and may be the longest of its segments
+    let more = match (frame.queue(), merged) {
+        (Some(_), _) => 0,
+        (None, true) => TCP_OPTIONS + TAGS,
+        (None, false) => TAGS,
+    };
+    let filled = length + more;
+    let buffers = if filled > port.buffer { (filled - 1).checked_div(port.buffer).unwrap_or(0) + 1 } else { 1 };
     let Some(credit) = CREDITS.get_ptr_mut(socket) else {
         return open(setting::OPEN_INSPECTOR, Reason::inspector_absent);
     };
@@ -242,14 +256,14 @@ fn credit(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Setting
     if SOCKETS.get(socket).is_none() {
         return open(setting::OPEN_INSPECTOR, Reason::inspector_absent);
     }
-    let segments = frame.segments();
-    let before = atomic::fetch_add(taken, segments);
-    if before.wrapping_sub(returned).wrapping_add(segments) > limit {
-        give_back(taken, segments);
+    let credits = frame.segments() * buffers;
+    let before = atomic::fetch_add(taken, credits);
+    if before.wrapping_sub(returned).wrapping_add(credits) > limit {
+        give_back(taken, credits);
         return open(setting::OPEN_CREDITS, Reason::hold_credits);
     }
     let device = if walk.hook == hook::EGRESS { port.device } else { port.inward };
-    Ok(Some(Place { taken, socket, device }))
+    Ok(Some(Place { taken, buffers, socket, device }))
 }
 
 /// Writes down what goes with a packet and where it goes, for the entry point. Of its flow: what
@@ -291,7 +305,7 @@ fn hand_over(walk: &Walk, control: &Control, place: &Place, flow: Option<(&Subje
     held.app = app;
     held.inner = if walk.tunnel != 0 { walk.l3 } else { 0 };
     held.tunnel = walk.tunnel;
-    held._pad = 0;
+    held.buffers = place.buffers as u8;
     held.network = walk.network;
     opening::of_flow(walk.flow_id, hash, control, &mut held.opened);
     // SAFETY: as above.

@@ -70,7 +70,7 @@ impl Worker {
         if held.part == part::FIRST {
             self.packet(&held, (&frame, &parts), place, (from, to), batch);
         } else {
-            parts.iter().for_each(|part| self.shared.totals.sent(to.send(&mut self.hands, part)));
+            parts.iter().for_each(|part| self.shared.totals.sent(to.send(part)));
         }
     }
 

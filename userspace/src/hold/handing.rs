@@ -44,7 +44,7 @@ impl Worker {
         }
         for part in parts {
             self.shared.totals.count(reason, part.len());
-            self.shared.totals.sent(to.send(&mut self.hands, part));
+            self.shared.totals.sent(to.send(part));
         }
     }
 }

@@ -20,13 +20,11 @@ use dropgate_abi::{
     hold::{HoldPort, release, token},
 };
 
-use xdp::slab::Slab as _;
-
 use super::{
     HoldError,
     credits::Credits,
     device::{Device, Use},
-    socket::{BATCH, Hands, LONGEST, Socket},
+    socket::{LONGEST, Socket, buffer},
 };
 use crate::{
     datapath::{Object, find, program},
@@ -35,6 +33,7 @@ use crate::{
         compile::{Attachment, Build},
         model::Inspection,
     },
+    xsk::Received,
 };
 
 /// Places in the maps of sockets that belong to one interface: the last one is the hold device's.
@@ -73,7 +72,7 @@ pub struct Port {
     pub build: Build,
     /// Of the first socket's, in `SOCKETS` and `CREDITS`.
     first: u32,
-    /// Most packets held at once on each socket.
+    /// Most chunks of each socket's memory in which packets are held at once.
     held: u32,
     /// On the interface's queues: packets that came in are received here, packets on their way out sent. Where they do not come in by
     /// native XDP: behind a second hold device, one for each worker to send, the first one to receive.
@@ -131,7 +130,7 @@ impl Port {
         if count >= SLOTS_A_PORT {
             return Err(HoldError::Queues { interface: at.name.clone(), queues: count, most: SLOTS_A_PORT - 1 });
         }
-        let longest = (netlink::mtu(&at.name).map_err(broken)? + LINK_HEADER).min(LONGEST);
+        let longest = netlink::mtu(&at.name).map_err(broken)?.saturating_add(LINK_HEADER).min(LONGEST);
         let mark = token(&control.secret) as u32;
         // what goes before a frame counts as part of it there
         let room = longest + LINK_HEADER + size_of::<dropgate_abi::hold::Held>() as u32;
@@ -155,7 +154,7 @@ impl Port {
         let first = slot * SLOTS_A_PORT;
         let last = first + SLOTS_A_PORT - 1;
         let near = |release| HoldPort { release_into: at.index, release, ..HoldPort::default() };
-        let far = |socket| HoldPort { socket, queues: 1, longest, ..HoldPort::default() };
+        let far = |socket| HoldPort { socket, queues: 1, ..HoldPort::default() };
         let marked = if inward.is_some() { release::MARKED } else { 0 };
         let mut entries = vec![
             (
@@ -167,6 +166,7 @@ impl Port {
                     device: device.near_index,
                     device_socket: last,
                     longest,
+                    buffer: buffer(longest),
                     inward: inward.as_ref().map_or(0, |inward| inward.near_index),
                     ..HoldPort::default()
                 },
@@ -258,15 +258,18 @@ impl Port {
         })
     }
 
-    /// Takes what came by a socket and leads nowhere; how many packets.
-    pub fn discard(&self, by: &Receiver, hands: &mut Hands) -> usize {
+    /// Takes what came by a socket and leads nowhere; how many packets, and their credits.
+    pub fn discard(&self, by: &Receiver, received: &mut Vec<Received>) -> (usize, usize) {
         let mut from = lock(if by.way == Way::In { &self.queues[by.at] } else { &self.device[by.at] });
-        let count = from.receive(hands, BATCH);
-        while let Some(packet) = hands.received.pop_back() {
+        let memory = from.memory();
+        from.receive(received, usize::MAX);
+        let (count, mut credits) = (received.len(), 0);
+        for mut packet in received.drain(..) {
+            credits += Socket::credits(&mut packet, &memory);
             from.free(packet);
         }
         from.refill();
-        count
+        (count, credits)
     }
 
     /// Packets may be held from now on.

@@ -60,7 +60,7 @@ pub struct Door {
 
 /// What one worker has received and another is to inspect.
 pub enum Handed {
-    /// A frame as it was received, with its credit.
+    /// A frame as it was received, with its credits.
     Frame {
         port: Arc<Port>,
         place: u32,
@@ -78,6 +78,23 @@ pub enum Handed {
     /// A packet of the flow is on its way, in fragments; or one that was has ended.
     Expected(Held),
     Ended(Held),
+}
+
+impl Handed {
+    /// Credits that are due when it has gone.
+    pub fn credits(&self) -> usize {
+        if let Self::Frame { held, .. } = self { held.buffers.into() } else { 0 }
+    }
+
+    /// What is to leave of it, if it does.
+    pub fn frames(&self) -> impl Iterator<Item = &[u8]> {
+        let (frame, parts) = match self {
+            Self::Frame { frame, .. } => (Some(frame), &[][..]),
+            Self::Whole { parts, .. } => (None, parts.as_slice()),
+            Self::Expected(_) | Self::Ended(_) => (None, &[][..]),
+        };
+        frame.into_iter().chain(parts).map(|frame| &**frame)
+    }
 }
 
 impl Shared {

@@ -1,217 +1,184 @@
-//! One AF_XDP socket with its memory and rings.
+//! A socket that packets are held on, or released by.
 
-use std::{
-    io,
-    os::fd::{AsRawFd as _, RawFd},
-};
+use std::{io, os::fd::RawFd, sync::Arc};
 
 use dropgate_abi::{
-    bytes_of, from_bytes,
+    from_bytes,
     hold::{Held, part},
-};
-use xdp::{
-    Packet, RingConfigBuilder, Umem, WakableRings,
-    nic::NicIndex,
-    slab::{HeapSlab, Slab as _},
-    socket::{XdpSocket, XdpSocketBuilder},
-    umem::{FrameSize, UmemCfgBuilder},
 };
 
 use super::card;
+use crate::xsk::{self, CHUNK_SIZES, Config, KERNEL_ROOM, Memory, Received};
 
 /// Packets taken at once.
 pub const BATCH: usize = 64;
 /// Room before a packet, for [`Held`].
 const HEAD_ROOM: u32 = 128;
-const _: () = assert!(size_of::<Held>() <= HEAD_ROOM as usize);
-/// Bytes of a frame's memory that belong to the kernel (`XDP_PACKET_HEADROOM`).
-const KERNEL_ROOM: u32 = 256;
-/// Bytes of the longest frame that fits into a socket's memory: a page of it for each.
-pub const LONGEST: u32 = 4096 - HEAD_ROOM - KERNEL_ROOM;
-/// Attempts to make the kernel take what is queued, before the rest is left for the next time.
-const KICKS: u32 = 64;
+/// Where that lies in the room.
+const HEAD: usize = HEAD_ROOM as usize - size_of::<Held>();
+/// Bytes of the longest frame that is held: the longest IP packet, Ethernet and two VLAN tags.
+pub const LONGEST: u32 = 0xffff + 22;
+
+/// Bytes of a chunk: one takes a frame of the link, if it can.
+const fn chunk_size(longest: u32) -> u32 {
+    let [small, large] = CHUNK_SIZES;
+    if longest + HEAD_ROOM + KERNEL_ROOM <= small { small } else { large }
+}
+
+/// Bytes of a received frame in one chunk, where frames have at most `longest`.
+pub const fn buffer(longest: u32) -> u32 {
+    chunk_size(longest) - HEAD_ROOM - KERNEL_ROOM
+}
 
 /// A socket. Frames to send are copied into its memory.
 pub struct Socket {
-    // the socket first: it is closed before its memory goes
-    socket: XdpSocket,
-    rings: WakableRings,
-    umem: Umem,
-    /// Frames given to the kernel to receive into, and frames that it has to send.
-    filled: usize,
-    sending: usize,
-    ring: usize,
+    socket: xsk::Socket,
     longest: usize,
-    /// Of [`Socket::dropped`], those that somebody has been told of.
+    /// Of the kernel's count of [`Socket::dropped`], those that somebody has been told of.
     told: u64,
 }
 
-/// Slabs that packets pass through on their way between rings; one pair serves every socket of a thread.
-pub struct Hands {
-    pub received: HeapSlab,
-    to_send: HeapSlab,
-}
-
-impl Hands {
-    pub fn new() -> Self {
-        Self { received: HeapSlab::with_capacity(BATCH), to_send: HeapSlab::with_capacity(1) }
-    }
-}
-
 impl Socket {
-    /// Opens a socket for `held` packets at once of at most `longest` bytes. `mark` goes with what it sends. The kernel
-    /// chooses zero-copy mode where the driver has it, and copies elsewhere.
+    /// Opens a socket for frames of at most `longest` bytes that fill `held` chunks at once. `mark` goes with what it sends.
+    ///
+    /// # Errors
+    /// See [`xsk::Socket::open`].
     pub fn open(ifindex: u32, queue: u32, held: u32, longest: u32, mark: u32) -> io::Result<Self> {
         let ring = (held + BATCH as u32).next_power_of_two();
-        let room = longest + HEAD_ROOM + KERNEL_ROOM;
-        let config = UmemCfgBuilder {
-            frame_size: if room <= 2048 { FrameSize::TwoK } else { FrameSize::FourK },
+        let socket = xsk::Socket::open(&Config {
+            ifindex,
+            queue,
+            ring,
+            chunks: 2 * ring + 2 * BATCH as u32,
+            chunk_size: chunk_size(longest),
             head_room: HEAD_ROOM,
-            frame_count: 2 * ring + 2 * BATCH as u32,
-            ..UmemCfgBuilder::default()
-        };
-        let mut umem = Umem::map(config.build().map_err(io::Error::other)?)?;
-        let mut builder = XdpSocketBuilder::new().map_err(io::Error::other)?;
-        let config = RingConfigBuilder { rx_count: ring, tx_count: ring, fill_count: ring, completion_count: ring };
-        let config = config.build().map_err(io::Error::other)?;
-        let (mut rings, flags) = builder.build_wakable_rings(&umem, config).map_err(io::Error::other)?;
-        // SAFETY: `umem` and the rings go into one value, which drops the socket first.
-        let filled = unsafe { rings.fill_ring.enqueue(&mut umem, ring as usize, false) }?;
-        let descriptor = builder.as_raw_fd();
-        option(descriptor, libc::SOL_SOCKET, libc::SO_MARK, mark)?;
-        let socket = builder.bind(NicIndex(ifindex), queue, flags).map_err(io::Error::other)?;
-        // frames that one call sends; an older kernel sends 32
-        let _ = option(descriptor, libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, 256);
-        Ok(Self { socket, rings, umem, filled, sending: 0, ring: ring as usize, longest: longest as usize, told: 0 })
+            several: longest > buffer(longest),
+            mark,
+        })?;
+        Ok(Self { socket, longest: longest as usize, told: 0 })
     }
 
     /// The descriptor, to poll and to put into the map of sockets; open as long as the socket.
     pub fn descriptor(&self) -> RawFd {
-        self.socket.raw_fd()
+        self.socket.descriptor()
     }
 
     /// Whether the driver reads and writes this socket's memory itself.
     pub fn is_zero_copy(&self) -> bool {
-        let (mut flags, mut length) = (0u32, size_of::<u32>() as libc::socklen_t);
-        // SAFETY: an open descriptor, and room of the length given.
-        let done = unsafe {
-            let room = (&raw mut flags).cast();
-            libc::getsockopt(self.socket.raw_fd(), libc::SOL_XDP, libc::XDP_OPTIONS, room, &raw mut length)
+        self.socket.is_zero_copy()
+    }
+
+    /// Where what is received here lies.
+    pub fn memory(&self) -> Arc<Memory> {
+        Arc::clone(self.socket.memory())
+    }
+
+    /// Takes what has come: at most [`BATCH`] packets, that fill at most `room` chunks.
+    pub fn receive(&mut self, into: &mut Vec<Received>, mut room: usize) {
+        if room < BATCH {
+            return;
+        }
+        let fits = |chunks: u32| {
+            let left = room.checked_sub(chunks as usize);
+            room = left.unwrap_or(room);
+            left.is_some()
         };
-        done == 0 && flags & libc::XDP_OPTIONS_ZEROCOPY != 0
+        self.socket.receive(BATCH, fits, into);
     }
 
-    /// Takes what has come, at most `most` packets.
-    pub fn receive(&mut self, hands: &mut Hands, most: usize) -> usize {
-        let Some(ring) = &mut self.rings.rx_ring else { return 0 };
-        if most < BATCH {
-            return 0;
-        }
-        // SAFETY: the packets are given back before this call's caller is done with the socket.
-        let count = unsafe { ring.recv(&self.umem, &mut hands.received) };
-        self.filled -= count;
-        count
-    }
-
-    /// What goes with a packet that was received here, and its bytes, as they would be on a wire.
-    pub fn read(packet: &mut Packet) -> Option<(Held, &[u8])> {
-        let head = size_of::<Held>();
-        packet.adjust_head(-(head as i32)).ok()?;
-        let held = packet.get(..head).and_then(from_bytes::<Held>);
-        packet.adjust_head(head as i32).ok()?;
-        let held = held?;
+    /// What goes with a packet that was received here, and its bytes, as they would be on a wire. `None`: it is not whole.
+    pub fn read<'a>(packet: &'a mut Received, memory: &'a Memory) -> Option<(Held, &'a [u8])> {
+        let (head, frame) = packet.bytes(memory, HEAD_ROOM).split_at_mut_checked(HEAD_ROOM as usize)?;
+        let held: Held = from_bytes(head.get(HEAD..)?)?;
         if matches!(held.part, part::WHOLE | part::ERROR) {
-            card::complete(packet);
+            card::complete(frame);
         }
-        Some((held, packet))
+        Some((held, frame))
     }
 
-    /// Gives a packet's memory back.
-    pub fn free(&mut self, packet: Packet) {
-        self.umem.free_packet(packet);
+    /// Credits of a packet that was received here, whole or not.
+    pub fn credits(packet: &mut Received, memory: &Memory) -> usize {
+        let head = match packet {
+            Received::Broken(head) => head,
+            whole => whole.bytes(memory, HEAD_ROOM),
+        };
+        let held: Option<Held> = head.get(HEAD..).and_then(from_bytes);
+        held.map_or(1, |held| held.buffers.into())
+    }
+
+    /// Takes back a packet's memory.
+    pub fn free(&mut self, packet: Received) {
+        self.socket.give_back(packet);
     }
 
     /// Gives the kernel memory to receive into, as much as there was at first. To be called before credits are returned.
     pub fn refill(&mut self) {
-        let missing = self.ring - self.filled;
-        if missing > 0 {
-            // SAFETY: the memory lives as long as the socket.
-            if let Ok(added) = unsafe { self.rings.fill_ring.enqueue(&mut self.umem, missing, true) } {
-                self.filled += added;
-            }
-        }
+        self.socket.refill();
     }
 
-    /// Frames that can be queued for sending now.
+    /// Chunks that can be queued for sending now.
     pub fn room(&mut self) -> usize {
-        self.sending -= self.rings.completion_ring.dequeue(&mut self.umem, self.ring);
-        self.ring - self.sending
+        self.socket.room() as usize
     }
 
-    /// Queues a frame; whether it was.
-    pub fn send(&mut self, hands: &mut Hands, bytes: &[u8]) -> bool {
-        if self.sending == self.ring || bytes.len() > self.longest {
+    /// Whether a frame can be queued now.
+    pub fn takes(&mut self, frame: &[u8]) -> bool {
+        self.room() >= self.socket.chunks(frame)
+    }
+
+    /// Queues a frame; whether it was, the whole of it.
+    pub fn send(&mut self, frame: &[u8]) -> bool {
+        if frame.len() > self.longest {
             return false;
         }
-        // SAFETY: the memory lives as long as the socket.
-        let Some(mut packet) = (unsafe { self.umem.alloc() }) else { return false };
-        if packet.append(bytes).is_err() {
-            self.umem.free_packet(packet);
-            return false;
-        }
-        let Some(ring) = &mut self.rings.tx_ring else { return false };
-        let _ = hands.to_send.push_front(packet);
-        // SAFETY: as above. Without a wake-up it cannot fail.
-        match unsafe { ring.send(&mut hands.to_send, false) } {
-            Ok(1) => {
-                self.sending += 1;
-                true
-            }
-            _ => {
-                if let Some(packet) = hands.to_send.pop_back() {
-                    self.umem.free_packet(packet);
-                }
-                false
-            }
-        }
+        self.socket.send(frame) || self.flush() && self.takes(frame) && self.socket.send(frame)
     }
 
     /// Makes the kernel send what is queued. Whether it took all of it.
     pub fn flush(&mut self) -> bool {
-        for _ in 0..KICKS {
-            // SAFETY: an open descriptor and no data.
-            let sent = unsafe {
-                libc::sendto(self.socket.raw_fd(), std::ptr::null(), 0, libc::MSG_DONTWAIT, std::ptr::null(), 0)
-            };
-            if sent >= 0 {
-                return true;
-            }
-            match io::Error::last_os_error().raw_os_error() {
-                // more to send than one call does, or the device was busy
-                Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS | libc::EINTR) => {}
-                _ => return false,
-            }
-        }
-        false
+        self.socket.flush()
     }
 
     /// Packets that the kernel had to drop because of this socket, since it was asked last: for want of room in a ring, or
     /// of memory.
     pub fn dropped(&mut self) -> u64 {
-        let all = self.socket.statistics().map_or(self.told, |found| {
-            found.rx_dropped + found.rx_ring_full + found.rx_fill_ring_empty_descs + found.tx_invalid_descs
-        });
+        let all = self.socket.dropped().unwrap_or(self.told);
         all.saturating_sub(std::mem::replace(&mut self.told, all))
     }
 }
 
-/// `include/uapi/linux/if_xdp.h`; Linux 6.17.
-const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xsk::MOST_SENT;
 
-fn option(descriptor: i32, level: libc::c_int, name: libc::c_int, value: u32) -> io::Result<()> {
-    // SAFETY: an open descriptor, and a value of the length given.
-    let done = unsafe {
-        libc::setsockopt(descriptor, level, name, bytes_of(&value).as_ptr().cast(), size_of::<u32>() as libc::socklen_t)
-    };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    #[test]
+    fn a_chunk_takes_a_frame_of_the_link_if_it_can() {
+        for (longest, chunk) in [(1522, 2048), (1664, 2048), (1665, 4096), (3712, 4096), (9022, 4096), (LONGEST, 4096)]
+        {
+            assert_eq!((chunk_size(longest), buffer(longest)), (chunk, chunk - 384), "{longest}");
+            assert_eq!(longest > buffer(longest), longest > 3712, "{longest}");
+        }
+    }
+
+    /// As many chunks as one socket buffer takes; and the program notes their number in a byte.
+    #[test]
+    fn the_longest_frame_can_be_sent() {
+        assert!(LONGEST.div_ceil(chunk_size(LONGEST)) <= MOST_SENT as u32);
+        assert!(u8::try_from(LONGEST.div_ceil(buffer(LONGEST))).is_ok());
+    }
+
+    /// What stands before a packet says what it has taken, also where nothing else of it is there.
+    #[test]
+    fn credits_of_what_is_not_whole() {
+        let memory = Memory::new(1, 2048).unwrap();
+        let held = Held { buffers: 3, ..Held::default() };
+        let head = [&[0; HEAD][..], dropgate_abi::bytes_of(&held)].concat();
+        assert_eq!(Socket::credits(&mut Received::Broken(head.clone().into()), &memory), 3);
+        assert!(Socket::read(&mut Received::Broken(head.clone().into()), &memory).is_none());
+        assert_eq!(Socket::credits(&mut Received::Broken(Box::default()), &memory), 1);
+        let mut whole = Received::Several([&head[..], b"a frame"].concat().into());
+        assert_eq!(Socket::credits(&mut whole, &memory), 3);
+        assert_eq!(Socket::read(&mut whole, &memory), Some((held, &b"a frame"[..])));
+    }
 }

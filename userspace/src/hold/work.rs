@@ -9,7 +9,6 @@ use dropgate_abi::{
     hold::{Held, Settle, part},
     reason::Reason,
 };
-use xdp::slab::Slab as _;
 
 use super::{
     port::{Port, Receiver, Way},
@@ -45,7 +44,7 @@ struct Left {
     port: Arc<Port>,
     /// Of the socket that it came by, and the credits that are due there.
     place: u32,
-    credit: usize,
+    credits: usize,
 }
 
 impl Worker {
@@ -62,15 +61,19 @@ impl Worker {
         let onward = port.onward();
         let Some(mut pair) = port.pair(&onward, by.way, Some(by), self.number) else { return self.nowhere(port, by) };
         let (from, to) = pair.ends();
-        let count = from.receive(&mut self.hands, to.room());
+        let mut received = std::mem::take(&mut self.received);
+        from.receive(&mut received, to.room());
+        let count = received.len();
         if count == 0 {
+            self.received = received;
             return false;
         }
-        let batch = self.batch();
-        let (mut bytes, mut handed) = (0, 0);
-        while let Some(mut packet) = self.hands.received.pop_back() {
-            if let Some((held, frame)) = Socket::read(&mut packet) {
+        let (batch, memory) = (self.batch(), from.memory());
+        let (mut bytes, mut handed, mut credits) = (0, 0, 0);
+        for mut packet in received.drain(..) {
+            if let Some((held, frame)) = Socket::read(&mut packet, &memory) {
                 bytes += frame.len() as u64;
+                credits += usize::from(held.buffers);
                 if held.part == part::FIRST {
                     self.announce(&held, &batch);
                 }
@@ -80,13 +83,18 @@ impl Worker {
                 } else {
                     let (port, place) = (Arc::clone(port), by.place);
                     match self.hand_over(receiver, Handed::Frame { port, place, held, frame: frame.into() }) {
-                        None => handed += 1,
+                        // its credits go with it
+                        None => (handed, credits) = (handed + 1, credits - usize::from(held.buffers)),
                         Some(frame) => self.backlogged(&frame, to, &batch),
                     }
                 }
+            } else {
+                credits += Socket::credits(&mut packet, &memory);
+                self.shared.totals.dropped.fetch_add(1, Ordering::Relaxed);
             }
             from.free(packet);
         }
+        self.received = received;
         self.open_other_way(&batch);
         if !to.flush() {
             self.unsent.push((Arc::clone(port), by.way));
@@ -94,7 +102,7 @@ impl Worker {
         from.refill();
         drop(pair);
         if !port.is_gone() {
-            self.shared.credits.give_back(by.place, count - handed);
+            self.shared.credits.give_back(by.place, credits);
         }
         self.shared.totals.packets.fetch_add(count as u64, Ordering::Relaxed);
         self.shared.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -105,9 +113,9 @@ impl Worker {
 
     /// Drops what one socket received, because the other side of the bridge is not there; whether there was anything.
     fn nowhere(&mut self, port: &Port, by: &Receiver) -> bool {
-        let count = port.discard(by, &mut self.hands);
+        let (count, credits) = port.discard(by, &mut self.received);
         if !port.is_gone() {
-            self.shared.credits.give_back(by.place, count);
+            self.shared.credits.give_back(by.place, credits);
         }
         (0..count).for_each(|_| self.shared.totals.count(Reason::bridge_peer_absent, 0));
         count > 0
@@ -133,8 +141,8 @@ impl Worker {
         self.open_other_way(&batch);
         self.unsent.extend(left.iter().map(|left| (Arc::clone(&left.port), left.port.way(left.place))));
         self.flush_again();
-        for Left { place, credit, .. } in left.iter().filter(|left| !left.port.is_gone()) {
-            self.shared.credits.give_back(*place, *credit);
+        for Left { place, credits, .. } in left.iter().filter(|left| !left.port.is_gone()) {
+            self.shared.credits.give_back(*place, *credits);
         }
         self.ring();
         any
@@ -155,27 +163,24 @@ impl Worker {
         };
         let onward = port.onward();
         let Some(mut pair) = port.pair(&onward, port.way(place), None, self.number) else {
-            let credit = usize::from(matches!(handed, Handed::Frame { .. }));
-            left.push(Left { port: Arc::clone(port), place, credit });
+            left.push(Left { port: Arc::clone(port), place, credits: handed.credits() });
             return true;
         };
         let (from, to) = pair.ends();
-        if to.room() == 0 {
+        if !handed.frames().all(|frame| to.takes(frame)) {
             return false;
         }
-        let credit = match handed {
+        match handed {
             Handed::Frame { held, frame, .. } => {
                 self.frame(held, frame, (port, place), (from, to), batch);
-                1
             }
             Handed::Whole { held, frame, parts, .. } => {
                 let parts: Vec<&[u8]> = parts.iter().map(|part| &**part).collect();
                 self.packet(held, (frame, &parts), place, (from, to), batch);
-                0
             }
-            Handed::Expected(_) | Handed::Ended(_) => 0,
-        };
-        left.push(Left { port: Arc::clone(port), place, credit });
+            Handed::Expected(_) | Handed::Ended(_) => {}
+        }
+        left.push(Left { port: Arc::clone(port), place, credits: handed.credits() });
         true
     }
 
@@ -250,7 +255,7 @@ impl Worker {
         }
         match answer {
             Answer::Release => match flow.refused(held.flow, shared) {
-                None => parts.iter().for_each(|part| shared.totals.sent(to.send(&mut self.hands, part))),
+                None => parts.iter().for_each(|part| shared.totals.sent(to.send(part))),
                 refused => ended = refused,
             },
             Answer::Wait => {
@@ -271,7 +276,7 @@ impl Worker {
         }
         for frame in judged.let_go.drain(..) {
             match flow.refused(held.flow, shared) {
-                None => shared.totals.sent(to.send(&mut self.hands, &frame)),
+                None => shared.totals.sent(to.send(&frame)),
                 Some(reason) => shared.totals.count(reason, frame.len()),
             }
         }
@@ -309,10 +314,10 @@ impl Worker {
         }
         let replies = std::mem::take(&mut judged.replies);
         if let Some(onward) = replies.onward {
-            to.send(&mut self.hands, &onward);
+            to.send(&onward);
         }
         if let Some(back) = replies.back.filter(|_| !replies.error || self.limiter.allows_error(batch.now_ns)) {
-            from.send(&mut self.hands, &back);
+            from.send(&back);
             let _ = from.flush();
         }
         let odd = judged.odd;
@@ -328,7 +333,7 @@ impl Worker {
         let context = Context { rules, peers: &shared.peers, full: false, now_ns: batch.now_ns, unix_s: batch.unix_s };
         let answer = inspect::judge_error(held, shown, &context, judged);
         if answer == Answer::Release {
-            shared.totals.sent(to.send(&mut self.hands, frame));
+            shared.totals.sent(to.send(frame));
             if !judged.tells() {
                 return;
             }
@@ -409,7 +414,7 @@ impl Worker {
                 let onward = port.onward();
                 let Some(mut pair) = port.pair(&onward, port.way(place), None, self.number) else { continue };
                 let (_, to) = pair.ends();
-                self.shared.totals.sent(to.send(&mut self.hands, &frame));
+                self.shared.totals.sent(to.send(&frame));
                 if !to.flush() {
                     self.unsent.push((Arc::clone(port), port.way(place)));
                 }

@@ -16,13 +16,13 @@ use super::{
     flows::Flows,
     port::{Port, Way},
     shared::{Handed, Shared},
-    socket::Hands,
     tell::Limiter,
 };
 use crate::{
     clock::now_ns,
     defragment::Defragment,
     inspect::{Awaited, Judged},
+    xsk::Received,
 };
 
 /// Longest that a worker waits for packets before it gives a sign of life.
@@ -53,7 +53,8 @@ pub struct Worker {
     pub(super) inbox: Receiver<Handed>,
     /// Taken out of `inbox`, in its order.
     pub(super) backlog: VecDeque<Handed>,
-    pub(super) hands: Hands,
+    /// What one socket has received, while it is inspected.
+    pub(super) received: Vec<Received>,
     pub(super) judged: Judged,
     pub(super) flows: Flows,
     pub(super) defragment: Defragment,
@@ -82,7 +83,7 @@ impl Worker {
             number,
             inbox,
             backlog: VecDeque::new(),
-            hands: Hands::new(),
+            received: Vec::new(),
             judged: Judged::default(),
             flows: Flows::new(Arc::clone(&shared.memory)),
             defragment: Defragment::default(),

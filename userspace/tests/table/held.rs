@@ -25,9 +25,9 @@ use crate::{
 /// Sets the one entry of `HOLD_PORTS` for an interface, and the credit of its socket.
 pub fn serve(real: &Real, ifindex: u32, longest: u32, credit: Credit) {
     let map = real.bench.object().share("HOLD_PORTS").expect("a map");
-    let mut ports: HashMap<_, u32, [u8; 32]> = map.try_into().expect("a hash map");
-    let port = HoldPort { socket: 0, queues: 1, longest, ..HoldPort::default() };
-    ports.insert(ifindex, bytes_of(&port).first_chunk().expect("32 bytes"), 0).expect("room");
+    let mut ports: HashMap<_, u32, [u8; size_of::<HoldPort>()]> = map.try_into().expect("a hash map");
+    let port = HoldPort { socket: 0, queues: 1, longest, buffer: longest, ..HoldPort::default() };
+    ports.insert(ifindex, bytes_of(&port).first_chunk().expect("all of it"), 0).expect("room");
     real.bench.object().mapped::<Credit>("CREDITS", 1).expect("memory").set(0, credit);
 }
 

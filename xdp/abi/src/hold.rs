@@ -42,7 +42,8 @@ pub struct Held {
     pub inner: u16,
     /// [`crate::walk::Walk::tunnel`] and [`crate::walk::Walk::network`].
     pub tunnel: u8,
-    pub _pad: u8,
+    /// Credits that were taken for it: as many as chunks of the socket's memory.
+    pub buffers: u8,
     pub network: u32,
 }
 
@@ -87,6 +88,9 @@ pub struct HoldPort {
     pub inward: u32,
     /// Of a device with `release_into`: see [`release`].
     pub release: u32,
+    /// Bytes of a frame in one chunk of its sockets' memory. A longer one takes several.
+    pub buffer: u32,
+    pub _pad: u32,
 }
 
 /// Bits of [`HoldPort::release`].
@@ -100,7 +104,7 @@ pub mod release {
 /// Most sockets.
 pub const MAX_SOCKETS: u32 = 4096;
 
-/// Packets that one socket holds. `CREDITS`, by socket.
+/// What one socket holds. `CREDITS`, by socket: a credit for each chunk of its memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C, align(64))]
 pub struct Credit {
@@ -215,4 +219,4 @@ pub mod target {
     pub const COUNTER: u32 = INSPECTED - 1;
 }
 
-plain!(Held = 112, HoldPort = 32, Credit = 128, Settle = 32, Target = 24);
+plain!(Held = 112, HoldPort = 40, Credit = 128, Settle = 32, Target = 24);
