@@ -31,7 +31,14 @@ const REST: Duration = Duration::from_millis(100);
 const FLOOD: Duration = Duration::from_millis(400);
 /// The parts of the curve.
 const CURVE: [f64; 12] = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1.0];
-const CONTENDERS: [Contender; 4] = [Contender::Kernel, Contender::NoNapi, Contender::Dropgate, Contender::Nftables];
+const CONTENDERS: [Contender; 6] = [
+    Contender::Kernel,
+    Contender::NoNapi,
+    Contender::Return,
+    Contender::Redirect,
+    Contender::Dropgate,
+    Contender::Nftables,
+];
 
 /// One contender as one kind of gateway. Latencies in microseconds.
 #[derive(Clone, Debug, Serialize)]
