@@ -126,19 +126,47 @@ pub fn undo(frame: &impl Frame, answer: Step, reason: Reason) -> Step {
     if answer == HELD
         && let Some(scratch) = SCRATCH.get_ptr_mut(0)
         // SAFETY: this CPU's own, for the time of this packet.
-        && let (socket, buffers) = unsafe { ((*scratch).socket, (*scratch).held.buffers) }
-        && let Some(credit) = CREDITS.get_ptr_mut(socket)
+        && let Some(credit) = CREDITS.get_ptr_mut(unsafe { (*scratch).socket })
     {
         // SAFETY: a word of a map value.
-        give_back(unsafe { &raw mut (*credit).taken }, frame.segments() * buffers as u32);
+        give_back(frame, unsafe { &raw mut (*credit).taken });
     }
     drop(reason)
 }
 
 /// Gives back credits that were taken for nothing. `taken`: see [`Place::taken`].
 #[inline(always)]
-fn give_back(taken: *mut u32, credits: u32) {
-    atomic::fetch_add(taken, 0u32.wrapping_sub(credits));
+fn give_back(frame: &impl Frame, taken: *mut u32) {
+    atomic::fetch_add(taken, 0u32.wrapping_sub(credits(frame)));
+}
+
+/// Credits of a packet for which [`credit`] has noted those of each segment: not on the stack, of which there is little.
+#[inline(always)]
+fn credits(frame: &impl Frame) -> u32 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
+    // SAFETY: this CPU's own, for the time of this packet.
+    frame.segments() * unsafe { (*scratch).held.buffers } as u32
+}
+
+/// Whether a packet is short enough to be held; notes the credits of each of its segments: the chunks that it fills. A function of its
+/// own for its stack.
+#[inline(never)]
+fn fits<F: Frame>(frame: &F, walk: &Walk, port: &HoldPort) -> bool {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return false };
+    // merged packets are cut up again on their way to the socket
+    let merged = walk.parsed & parsed::MERGED != 0;
+    let length = if merged { walk.l4 as u32 + TCP_HEADER + frame.segment_size() } else { frame.len() };
+    // on its way through a hold device it has the tags that travelled beside it, and may be the longest of its segments
+    let more = match (frame.queue(), merged) {
+        (Some(_), _) => 0,
+        (None, true) => TCP_OPTIONS + TAGS,
+        (None, false) => TAGS,
+    };
+    let (filled, buffer) = (length + more, port.buffer);
+    let buffers = if filled > buffer { (filled - 1).checked_div(buffer).unwrap_or(0) + 1 } else { 1 };
+    // SAFETY: this CPU's own, for the time of this packet.
+    unsafe { (*scratch).held.buffers = buffers as u8 };
+    length <= port.longest
 }
 
 /// Behind translation, a packet from zone to zone passes two programs: only the first looks into it.
@@ -155,16 +183,16 @@ fn acknowledges(frame: &impl Frame, walk: &Walk) -> bool {
     third && first::payload(frame, walk).is_none()
 }
 
-/// Holds a packet of a flow, with the number that it has there.
-#[inline(always)]
-fn hold(frame: &impl Frame, walk: &Walk, subject: &Subject, control: &Control, settings: &Settings) -> Step {
+/// Holds a packet of a flow, with the number that it has there. A function of its own for its stack.
+#[inline(never)]
+fn hold<F: Frame>(frame: &F, walk: &Walk, subject: &Subject, control: &Control, settings: &Settings) -> Step {
     let Some(place) = credit(frame, walk, control, settings)? else { return HELD };
     let segments = frame.segments();
     let sequence = atomic::fetch_add(subject.hold(), ONE * segments);
     if sequence & (SETTLED | passes(walk.direction)) != 0 {
         // a moment ago, after everything held before this packet had left
         atomic::fetch_add(subject.hold(), 0u32.wrapping_sub(ONE * segments));
-        give_back(place.taken, segments * place.buffers);
+        give_back(frame, place.taken);
         return pass(subject.reason);
     }
     if sequence & CLEAR != 0 {
@@ -187,7 +215,7 @@ pub fn beside(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Set
 #[inline(never)]
 pub fn could_hold<F: Frame>(frame: &F, walk: &Walk, control: &Control, settings: &Settings) -> Step {
     if let Some(place) = credit(frame, walk, control, settings)? {
-        give_back(place.taken, frame.segments() * place.buffers);
+        give_back(frame, place.taken);
     }
     Ok(())
 }
@@ -196,8 +224,6 @@ pub fn could_hold<F: Frame>(frame: &F, walk: &Walk, control: &Control, settings:
 struct Place {
     /// [`Credit::taken`](dropgate_abi::hold::Credit::taken) of the socket.
     taken: *mut u32,
-    /// Credits of each segment.
-    buffers: u32,
     socket: u32,
     device: u32,
 }
@@ -220,20 +246,9 @@ fn credit(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Setting
     let Some(socket) = socket(frame, walk, port) else {
         return open(setting::OPEN_INSPECTOR, Reason::inspector_absent);
     };
-    // merged packets are cut up again on their way to the socket
-    let merged = walk.parsed & parsed::MERGED != 0;
-    let length = if merged { walk.l4 as u32 + TCP_HEADER + frame.segment_size() } else { frame.len() };
-    if length > port.longest {
+    if !fits(frame, walk, port) {
         return open(setting::OPEN_LONG, Reason::hold_too_long);
     }
-    // on its way through a hold device it has the tags that travelled beside it, and may be the longest of its segments
-    let more = match (frame.queue(), merged) {
-        (Some(_), _) => 0,
-        (None, true) => TCP_OPTIONS + TAGS,
-        (None, false) => TAGS,
-    };
-    let filled = length + more;
-    let buffers = if filled > port.buffer { (filled - 1).checked_div(port.buffer).unwrap_or(0) + 1 } else { 1 };
     let Some(credit) = CREDITS.get_ptr_mut(socket) else {
         return open(setting::OPEN_INSPECTOR, Reason::inspector_absent);
     };
@@ -256,14 +271,14 @@ fn credit(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Setting
     if SOCKETS.get(socket).is_none() {
         return open(setting::OPEN_INSPECTOR, Reason::inspector_absent);
     }
-    let credits = frame.segments() * buffers;
+    let credits = credits(frame);
     let before = atomic::fetch_add(taken, credits);
     if before.wrapping_sub(returned).wrapping_add(credits) > limit {
-        give_back(taken, credits);
+        give_back(frame, taken);
         return open(setting::OPEN_CREDITS, Reason::hold_credits);
     }
     let device = if walk.hook == hook::EGRESS { port.device } else { port.inward };
-    Ok(Some(Place { taken, buffers, socket, device }))
+    Ok(Some(Place { taken, socket, device }))
 }
 
 /// Writes down what goes with a packet and where it goes, for the entry point. Of its flow: what
@@ -305,7 +320,6 @@ fn hand_over(walk: &Walk, control: &Control, place: &Place, flow: Option<(&Subje
     held.app = app;
     held.inner = if walk.tunnel != 0 { walk.l3 } else { 0 };
     held.tunnel = walk.tunnel;
-    held.buffers = place.buffers as u8;
     held.network = walk.network;
     opening::of_flow(walk.flow_id, hash, control, &mut held.opened);
     // SAFETY: as above.
