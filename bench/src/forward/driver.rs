@@ -98,6 +98,11 @@ impl Driver {
         }
     }
 
+    /// Whether frames are being brought.
+    pub fn brings(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     fn stop(mut self) -> Result<()> {
         self.end()
     }

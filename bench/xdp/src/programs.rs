@@ -120,9 +120,9 @@ pub fn bring(ctx: XdpContext) -> u32 {
     }
     let to = start as *mut u32;
     // word by word: the compiler makes one copy of it a call that copies bytes
-    for at in 0..FRAME {
+    for (at, word) in frame.iter().enumerate() {
         // SAFETY: inside the frame, checked just now; frames begin at a multiple of four.
-        unsafe { to.add(at).write_volatile(frame[at]) };
+        unsafe { to.add(at).write_volatile(*word) };
     }
     // SAFETY: only what the helper says of this frame changes.
     unsafe { bpf_redirect(*onward, 0) as u32 }
