@@ -2,6 +2,7 @@
 
 mod corpus;
 mod demo;
+mod halves;
 mod mutants;
 mod setup;
 mod shell;

@@ -11,9 +11,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
 
-use crate::shell;
+use crate::{halves, shell};
 
 #[path = "../../xdp/build_object.rs"]
 mod build_object;
@@ -144,7 +143,7 @@ pub fn run(first: usize) -> Result<()> {
     let before = first.saturating_sub(1);
     let mut alive = Vec::new();
     if before < KERNEL.len() {
-        let tests = tests(&root)?;
+        let tests = tests()?;
         let caught = || build(&tree, &work)?.map(|object| caught(&tests, &object)).transpose();
         each(&tree.join("xdp/src"), KERNEL, (0, before), &caught, &mut alive)?;
     }
@@ -229,24 +228,9 @@ fn copy(root: &Path, tree: &Path) -> Result<()> {
 }
 
 /// The binaries of the packet table and of the reference model.
-fn tests(root: &Path) -> Result<Vec<PathBuf>> {
-    let arguments = ["test", "--release", "--package", "dropgate", "--test", "model", "--test", "table", "--no-run"];
-    let built = Command::new(env!("CARGO"))
-        .args(arguments)
-        .arg("--message-format=json")
-        .current_dir(root)
-        .stderr(std::process::Stdio::inherit())
-        .output()?;
-    ensure!(built.status.success(), "the tests do not build");
-    let mut found = Vec::new();
-    for line in String::from_utf8(built.stdout)?.lines() {
-        let message: Value = serde_json::from_str(line).unwrap_or_default();
-        if message["profile"]["test"] == true
-            && let Some(path) = message["executable"].as_str()
-        {
-            found.push(PathBuf::from(path));
-        }
-    }
+fn tests() -> Result<Vec<PathBuf>> {
+    let arguments = ["test", "--release", "--package", "dropgate", "--test", "model", "--test", "table"];
+    let found: Vec<PathBuf> = halves::build(&arguments)?.into_iter().map(|program| program.path).collect();
     ensure!(found.len() == 2, "expected two test binaries, found {}", found.len());
     Ok(found)
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use crate::shell;
+use crate::{halves, shell};
 
 /// The eBPF crate is checked for its own target below.
 const USERSPACE: [&str; 3] = ["--workspace", "--exclude", "dropgate-xdp"];
@@ -29,7 +29,7 @@ pub fn run() -> Result<()> {
         ("examples in the documentation", &|| run_tests(&[&test[..], &["--doc"]].concat())),
         // Each has namespaces and a folder of its own, and waits for timers and servers most of the time. More than two at once
         // would be late themselves: they share the machine's cores with the traffic that they send.
-        ("integration tests", &|| run_tests(&[&test[..], &["--test", "*", "--", "--test-threads=2"]].concat())),
+        ("integration tests", &|| run_halves(&[&test[..], &["--test", "*"]].concat())),
     ];
     let mut report = String::new();
     let mut failed = 0;
@@ -50,8 +50,28 @@ pub fn run() -> Result<()> {
 
 /// Runs tests, none of which may be left out: a privileged test that is skipped proves nothing.
 fn run_tests(arguments: &[&str]) -> Result<()> {
-    let printed = shell::cargo_printing(arguments)?;
-    let (passed, ignored) = totals(&printed);
+    all_ran(&shell::cargo_printing(arguments)?)
+}
+
+/// The same, two tests at once, whatever fails on the way.
+fn run_halves(arguments: &[&str]) -> Result<()> {
+    let mut printed = String::new();
+    let mut failed = 0;
+    for program in halves::build(arguments)? {
+        match halves::run(&program) {
+            Ok(text) => printed.push_str(&text),
+            Err(error) => {
+                eprintln!("{error:#}");
+                failed += 1;
+            }
+        }
+    }
+    ensure!(failed == 0, "{failed} test programs failed");
+    all_ran(&printed)
+}
+
+fn all_ran(printed: &str) -> Result<()> {
+    let (passed, ignored) = totals(printed);
     ensure!(ignored == 0, "{ignored} tests were ignored; every test has to run");
     ensure!(passed > 0, "no test ran");
     eprintln!("    {passed} tests passed, none ignored");
