@@ -172,9 +172,14 @@ impl Gateway {
         self.links.follow(policy, environment, &self.place.links()).map_err(fault("the links of the bridge"))
     }
 
+    /// Whether the policy in force asks for forwarding without the kernel's stack.
+    pub(super) fn forwards(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.policy.gateway.fast_forward)
+    }
+
     /// Sees to the interfaces by which packets are forwarded without the kernel's stack.
     fn follow_forward(&mut self) -> Result<(), ObjectError> {
-        let wanted = self.current.as_ref().is_some_and(|current| current.policy.gateway.fast_forward);
+        let wanted = self.forwards();
         self.forward.follow(&mut self.object, self.attached.framed().filter(|_| wanted))
     }
 
@@ -340,7 +345,7 @@ impl Gateway {
             holder.forget();
         }
         self.guard.tick();
-        if self.forward.is_due() {
+        if self.forwards() && self.forward.is_due() {
             self.follow_forward()?;
         }
         if let Some(control) = self.slots.control().at(0) {

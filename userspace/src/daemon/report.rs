@@ -121,7 +121,7 @@ impl Gateway {
         let totals = self.totals(uptime_s, unwritten)?;
         let own = crate::events::stats_own(&totals, names);
         let there = self.attached.interfaces().iter().filter(|(name, (index, _))| netlink::index(name) == Some(*index));
-        let fast = self.current.as_ref().is_some_and(|current| current.policy.gateway.fast_forward);
+        let fast = self.forwards();
         let attached = there.flat_map(|(interface, (index, build))| {
             let (ingress, egress) = programs(*build);
             let mode = if build.is_native() { "native" } else { "tcx" };

@@ -230,9 +230,9 @@ fn a_large_list_compiles_and_is_shared() {
     let image = policy::compile(&policy, &Environment::synthetic(&policy), &mut Ids::default()).unwrap();
     println!("read in {parsed:?}, compiled in {:?}", started.elapsed() - parsed);
     let entries = policy.lists["bad"].prefixes.len();
-    assert_eq!(image.prefixes[2].len(), entries);
+    assert_eq!(image.blocklist.len(), entries);
     // the default routes of both families and the exceptions, once for all zones
-    assert_eq!(image.prefixes[3].len(), entries + 2);
+    assert_eq!(image.prefixes[table::GROUPS as usize].len(), entries + 2);
 }
 
 /// A gateway with an address on each of many VLANs: own addresses times sides must not fill the tables.
