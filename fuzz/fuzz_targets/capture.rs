@@ -24,7 +24,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             Ok(Record::Packet(packet)) => {
                 assert!(packet.frame.len() <= PADDED_MAX.max(bytes.len() + MADE));
                 assert!(packet.captured_len as usize <= bytes.len());
-                sides.sender_inside(&peek(&packet.frame));
+                sides.sender(&peek(&packet.frame));
                 packet.number
             }
             Ok(Record::Skipped(skipped)) => skipped.number,

@@ -69,7 +69,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         next[mine] = next[mine].wrapping_add(said.len() as u32 + u32::from(syn));
         let held = Held { service: 1, zone: FIRST_ZONE, sequence, direction: mine as u8, ..Held::default() };
         sequence += 1;
-        let context = Context { rules: &rules, peers: &peers, full: false, now_ns: u64::from(sequence) };
+        let context = Context { rules: &rules, peers: &peers, full: false, now_ns: u64::from(sequence), unix_s: 0 };
         let answer = judge(&held, &frame, &mut talk, &context, &mut judged);
         assert!(!ended || matches!(answer, Answer::Drop(_)), "a flow that ended goes on");
         ended |= judged.condemned.is_some();
