@@ -4,13 +4,12 @@
 //! other threads have open, and their ports with them.
 
 use std::{
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::Value;
 
 use crate::shell;
@@ -23,8 +22,8 @@ pub struct Program {
 
 /// Builds test programs; `arguments`: those of cargo that name them.
 pub fn build(arguments: &[&str]) -> Result<Vec<Program>> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).args(["--no-run", "--message-format=json"]).current_dir(shell::root());
+    let mut command = shell::cargo_command(arguments);
+    command.args(["--no-run", "--message-format=json"]).current_dir(shell::root());
     let built = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     ensure!(built.status.success(), "the tests do not build");
     let mut found = Vec::new();
@@ -75,20 +74,8 @@ impl Program {
 
     /// Runs the tests of these names, one after the other.
     fn run(&self, names: &[&str]) -> Result<String> {
-        let name = self.path.display();
         let mut command = self.command();
-        let mut child = command.args(["--test-threads=1", "--exact"]).args(names).stdout(Stdio::piped()).spawn()?;
-        let mut printed = String::new();
-        for text in child.stdout.take().into_iter().flat_map(|stdout| BufReader::new(stdout).split(b'\n')) {
-            let text = String::from_utf8_lossy(&text?).into_owned();
-            println!("{text}");
-            printed.push_str(&text);
-            printed.push('\n');
-        }
-        let status = child.wait()?;
-        if !status.success() {
-            bail!("`{name}` ended with {status}");
-        }
-        Ok(printed)
+        command.args(["--test-threads=1", "--exact"]).args(names);
+        shell::printing(&self.path.to_string_lossy(), &mut command)
     }
 }

@@ -37,15 +37,28 @@ pub fn output(program: &str, arguments: &[&str]) -> Option<String> {
 
 /// `cargo` of the toolchain that this workspace names.
 pub fn cargo(arguments: &[&str]) -> Result<()> {
-    call(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(arguments))
+    call(&mut cargo_command(arguments))
 }
 
 /// As [`cargo`]; what it prints to standard output is shown and handed back.
 pub fn cargo_printing(arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let line = line(command.args(arguments));
+    let mut command = cargo_command(arguments);
+    let line = line(&command);
     step(&line);
-    let starting = || format!("cannot start `{line}`");
+    printing(&line, &mut command)
+}
+
+/// As [`cargo`], not started yet.
+pub fn cargo_command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments);
+    command
+}
+
+/// Runs a program, and takes anything but success for an error; what it prints to standard output is shown as it comes, and handed
+/// back. `name`: what errors call it.
+pub fn printing(name: &str, command: &mut Command) -> Result<String> {
+    let starting = || format!("cannot start `{name}`");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(starting)?;
     let mut printed = String::new();
     for text in child.stdout.take().into_iter().flat_map(|stdout| BufReader::new(stdout).split(b'\n')) {
@@ -56,7 +69,7 @@ pub fn cargo_printing(arguments: &[&str]) -> Result<String> {
     }
     let status = child.wait()?;
     if !status.success() {
-        bail!("`{line}` ended with {status}");
+        bail!("`{name}` ended with {status}");
     }
     Ok(printed)
 }
