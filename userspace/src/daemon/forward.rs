@@ -41,10 +41,12 @@ impl Forward {
         const NAME: &str = "FORWARD";
         let fault = |source: MapError| ObjectError::Map { name: NAME.to_owned(), source: Box::new(source) };
         self.asked = Some(Instant::now());
-        // where the kernel does not say, none can
-        let features = netdev::xdp_features().unwrap_or_default();
-        let sends = |index: &u32| features.get(index).is_some_and(|features| features & SENDS != 0);
-        let mut able: BTreeSet<u32> = interfaces.filter(sends).collect();
+        let mut able: BTreeSet<u32> = interfaces.collect();
+        if !able.is_empty() {
+            // where the kernel does not say, none can
+            let features = netdev::xdp_features().unwrap_or_default();
+            able.retain(|index| features.get(index).is_some_and(|features| features & SENDS != 0));
+        }
         let map = object.ebpf.map_mut(NAME).ok_or_else(|| ObjectError::Missing { name: NAME.to_owned() })?;
         let mut map: DevMapHash<_> = map.try_into().map_err(fault)?;
         let held: BTreeSet<u32> = map.keys().filter_map(Result::ok).collect();
