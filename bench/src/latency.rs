@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::{
-    forward::{self, Contender, GATES, Gate, Load, Sender},
+    forward::{self, Contender, GATES, Gate, Load, REST, WARM_UP},
     packet::Own,
     probe::{self, Content, Paced},
     report,
@@ -23,10 +23,6 @@ use crate::{
 
 /// Probes a second.
 const RATE: f64 = 2000.0;
-/// Before counters are read.
-const WARM_UP: Duration = Duration::from_millis(200);
-/// For what is still under way.
-const REST: Duration = Duration::from_millis(100);
 /// What the most that is forwarded is measured over.
 const FLOOD: Duration = Duration::from_millis(400);
 /// The parts of the curve.
@@ -114,14 +110,7 @@ fn one(load: &Load, gate: Gate, contender: Contender) -> Result<Sample> {
     forward::sink(&lab, &mut own)?;
     let daemon = contender.start(&mut lab, &mut own, gate, &load.dropgate)?;
 
-    let flood = Sender::start(&lab, &forward::folder().join("allowed.cfg"))?;
-    thread::sleep(WARM_UP);
-    let (before, from) = (own.received()?, probe::now_ns());
-    thread::sleep(FLOOD);
-    let (after, until) = (own.received()?, probe::now_ns());
-    drop(flood);
-    thread::sleep(REST);
-    let most = (after - before) as f64 / (until - from) as f64 * 1e9;
+    let most = forward::arriving(&lab, &own, "allowed.cfg", 1, FLOOD)?;
     anyhow::ensure!(most > 0.0, "nothing that was sent arrived");
 
     let before = own.received()?;

@@ -2,7 +2,6 @@
 
 use std::{
     fmt::{self, Write as _},
-    thread,
     time::Duration,
 };
 
@@ -10,15 +9,11 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::{
-    forward::{self, Contender, Gate, Load, Sender},
+    forward::{self, Contender, Gate, Load},
     packet::Own,
-    probe,
     stats::Spread,
 };
 
-/// Before counters are read, and for what is still under way.
-const WARM_UP: Duration = Duration::from_millis(200);
-const REST: Duration = Duration::from_millis(100);
 const CONTENDERS: [Contender; 2] = [Contender::Kernel, Contender::Dropgate];
 /// Flows that are settled after the first packets, and new ones with every packet.
 const LOADS: [(&str, &str); 2] = [("settled flows", "allowed.cfg"), ("new flows", "syn.cfg")];
@@ -78,14 +73,8 @@ fn one(load: &Load, contender: Contender, queues: usize) -> Result<Vec<f64>> {
     let daemon = contender.start(&mut lab, &mut own, Gate::Route, &load.dropgate)?;
     let mut rates = Vec::new();
     for (_, file) in LOADS {
-        let sender = Sender::start_on(&lab, &forward::folder().join(file), 2)?;
-        thread::sleep(WARM_UP);
-        let (before, from) = (own.received()?, probe::now_ns());
-        thread::sleep(Duration::from_secs_f64(load.seconds));
-        let (after, until) = (own.received()?, probe::now_ns());
-        drop(sender);
-        thread::sleep(REST);
-        rates.push((after - before) as f64 / (until - from) as f64 * 1e3);
+        let lasts = Duration::from_secs_f64(load.seconds);
+        rates.push(forward::arriving(&lab, &own, file, 2, lasts)? / 1e6);
     }
     if let Some(daemon) = daemon {
         daemon.stop(&lab)?;

@@ -8,6 +8,9 @@ use dropgate_lab::Gateway;
 use super::{gate::Gate, scenario};
 use crate::{daemon::Daemon, packet::Own};
 
+/// The gateway's that packets come in by and leave by.
+const INTERFACES: [&str; 3] = ["lan0", "lan1", "wan0"];
+
 /// What decides about packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Contender {
@@ -72,7 +75,7 @@ impl Contender {
                 gate.join(lab)?;
             }
             Self::Return => {
-                for interface in ["lan0", "lan1", "wan0"] {
+                for interface in INTERFACES {
                     own.attach("at_once", &lab.gw, interface)?;
                 }
             }
@@ -95,7 +98,7 @@ impl Contender {
 
 /// Has the gateway's interfaces take packets by NAPI: veth does when it merges them, or has a program.
 fn napi(lab: &Gateway) -> Result<()> {
-    for interface in ["lan0", "lan1", "wan0"] {
+    for interface in INTERFACES {
         lab.gw.check("ethtool", ["-K", interface, "gro", "on"])?;
     }
     Ok(())

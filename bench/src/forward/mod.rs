@@ -37,14 +37,16 @@ use crate::{
 };
 
 /// Before the counters are read, from the first packets on.
-const WARM_UP: Duration = Duration::from_millis(200);
+pub const WARM_UP: Duration = Duration::from_millis(200);
+/// For what is still under way.
+pub const REST: Duration = Duration::from_millis(100);
 /// Times that a scenario is begun whose sender ends by itself.
 const ATTEMPTS: u32 = 3;
 /// What trafgen may take to send its first packets.
 const START: Duration = Duration::from_secs(20);
 
 /// The scenario whose allowed packets come as from a driver.
-const BROUGHT: &str = "allowed, of a driver";
+const OF_DRIVER: &str = "allowed, of a driver";
 
 /// How to run them.
 #[derive(Clone)]
@@ -173,27 +175,52 @@ fn one(load: &Load, gate: Gate, contender: Contender, scenarios: &[&Scenario]) -
     let daemon = contender.start(&mut lab, &mut own, gate, &load.dropgate)?;
     let mut all = Vec::new();
     for scenario in scenarios {
-        for attempt in 1.. {
-            let mut sender = Sender::of(&lab, &own, &scenario.source)?;
-            thread::sleep(WARM_UP);
-            let group = [sender.group()];
-            let before = Seen::read(&lab, &own, &group)?;
-            thread::sleep(Duration::from_secs_f64(load.seconds));
-            let after = Seen::read(&lab, &own, &group)?;
-            if sender.sends() {
-                all.push((scenario.name.clone(), after.since(&before)));
-                break;
-            }
-            anyhow::ensure!(attempt < ATTEMPTS, "what sends `{}` ends before its time, each time", scenario.name);
-            eprintln!("{}: the sender ended before its time; again", scenario.name);
-        }
-        // what is still under way ends
-        thread::sleep(Duration::from_millis(100));
+        let rates = under(
+            || Sender::of(&lab, &own, &scenario.source),
+            |sender| {
+                let group = [sender.group()];
+                let before = Seen::read(&lab, &own, &group)?;
+                thread::sleep(Duration::from_secs_f64(load.seconds));
+                Ok(Seen::read(&lab, &own, &group)?.since(&before))
+            },
+        );
+        all.push((scenario.name.clone(), rates.with_context(|| scenario.name.clone())?));
     }
     if let Some(daemon) = daemon {
         daemon.stop(&lab)?;
     }
     Ok(all)
+}
+
+/// Measures while a sender sends, which is over when this returns. One that ends by itself, as trafgen does now and then, is started
+/// again, and what was measured under it does not count.
+fn under<T>(start: impl Fn() -> Result<Sender>, measure: impl Fn(&Sender) -> Result<T>) -> Result<T> {
+    for _ in 0..ATTEMPTS {
+        let mut sender = start()?;
+        thread::sleep(WARM_UP);
+        let measured = measure(&sender)?;
+        let sends = sender.sends();
+        drop(sender);
+        // what is still under way ends
+        thread::sleep(REST);
+        if sends {
+            return Ok(measured);
+        }
+        eprintln!("the sender ended before its time; again");
+    }
+    anyhow::bail!("the sender ends before its time, each time")
+}
+
+/// Packets a second that arrive at the servers of what so many trafgen send, by the wall clock.
+pub fn arriving(lab: &Gateway, own: &Own, file: &str, cpus: u32, lasts: Duration) -> Result<f64> {
+    under(
+        || Sender::start_on(lab, &folder().join(file), cpus),
+        |_| {
+            let (before, from) = (own.received()?, Instant::now());
+            thread::sleep(lasts);
+            Ok((own.received()? - before) as f64 / from.elapsed().as_secs_f64())
+        },
+    )
 }
 
 /// Whatever reaches the servers is counted and ends there, before their kernel sees it.
@@ -338,7 +365,7 @@ fn targets(rows: &[Row]) -> Vec<Target> {
             targets.push(Target::at_least(format!("{kind}: forwarded / the kernel alone"), on / off, bound, "times"));
         }
     }
-    for (scenario, by) in [("allowed", "of trafgen"), (BROUGHT, "of a driver")] {
+    for (scenario, by) in [("allowed", "of trafgen"), (OF_DRIVER, "of a driver")] {
         for (kind, what, bound) in [
             ("fast-forward", "forwarded / the kernel's routing", 1.6),
             ("bridge", "forwarded / the kernel's bridge", 2.0),
