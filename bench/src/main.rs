@@ -53,7 +53,7 @@ struct Arguments {
     /// Only scenarios and loads whose names hold this; of forwarding and latency, kinds of gateway too.
     #[arg(long)]
     scenario: Option<String>,
-    /// Of the inspected gateway, only the contender of this name, beside the kernel alone; for profiles.
+    /// Only the contender of this name; of the inspected gateway, beside the kernel alone. For profiles.
     #[arg(long)]
     contender: Option<String>,
     /// Only cost-per-packet cases, and conversations and buffers of the rule engine, whose names hold one of these; for profiles.
@@ -114,6 +114,7 @@ fn main() -> Result<()> {
         rounds: arguments.rounds.div_ceil(2),
         seconds: arguments.seconds,
         only: arguments.scenario.clone(),
+        contender: arguments.contender.clone(),
         dropgate: arguments.dropgate.clone(),
     };
     if arguments.parts.contains(&Part::Forward) {

@@ -55,6 +55,8 @@ pub struct Load {
     pub seconds: f64,
     /// Only scenarios and kinds of gateway whose names hold this.
     pub only: Option<String>,
+    /// Only the contender of this name.
+    pub contender: Option<String>,
     pub dropgate: PathBuf,
 }
 
@@ -111,7 +113,8 @@ pub fn run(load: &Load) -> Result<Forward> {
     let refused = refusals(&GATES)?;
     for round in 1..=load.rounds {
         for gate in GATES {
-            for contender in CONTENDERS {
+            let named = |one: &Contender| load.contender.as_ref().is_none_or(|only| only == one.name());
+            for contender in CONTENDERS.into_iter().filter(named) {
                 if contender == Contender::Dropgate && refused.contains_key(&gate) {
                     continue;
                 }
