@@ -15,7 +15,7 @@ use crate::{
     atomic,
     cursor::Frame,
     datagram, first, fragment,
-    maps::{CREDITS, HOLD_PORTS, SCRATCH, SOCKETS},
+    maps::{CREDITS, HOLD_PORTS, SCRATCH, SOCKETS, copy},
     opening,
     parse::protocol,
     step::{Decision, Step, drop, pass},
@@ -295,14 +295,14 @@ fn hand_over(walk: &Walk, control: &Control, place: &Place, flow: Option<(&Subje
             held.flags = flow.flags;
             held.started = flow.started;
             held.packets = flow.packets();
-            held.bytes = flow.bytes;
+            copy(&flow.bytes, &mut held.bytes);
             (subject.hash, hold, flow.app)
         }
         None => {
             held.flags = 0;
             held.started = 0;
-            held.packets = [0; 2];
-            held.bytes = [0; 2];
+            copy(&[0; 2], &mut held.packets);
+            copy(&[0; 2], &mut held.bytes);
             (0, 0, 0)
         }
     };

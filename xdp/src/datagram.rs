@@ -91,7 +91,8 @@ fn keep(frame: &impl Frame, at: u32, length: u32) -> bool {
         }
         let mut behind = 0;
         while behind < BEHIND as usize {
-            to.add(length + behind).cast::<u64>().write_unaligned(u64::from_ne_bytes([PADDING; 8]));
+            // of any alignment, as in [`crate::cursor`]; volatile, because else it is a call of a loop over bytes
+            to.add(length + behind).cast::<u64>().write_volatile(u64::from_ne_bytes([PADDING; 8]));
             behind += 8;
         }
     }
@@ -166,7 +167,7 @@ impl Payload for Kept {
         // SAFETY: a mask that changes nothing for a place below `ROOM`, in the register that the verifier looks at. Not pure: words
         // that are kept for a second look would not fit on the stack.
         unsafe { core::arch::asm!("{0} &= {1}", inout(reg) bounded, const ROOM - 1, options(nomem, nostack)) };
-        // SAFETY: below `ROOM`, and `BEHIND` bytes more are there.
-        unsafe { self.0.add(bounded as usize).cast::<u64>().read_unaligned() }
+        // SAFETY: below `ROOM`, and `BEHIND` bytes more are there. Loads of any alignment: see [`crate::cursor`].
+        unsafe { *self.0.add(bounded as usize).cast::<u64>() }
     }
 }

@@ -115,16 +115,21 @@ pub fn rewrite(ctx: &XdpContext, walk: &Walk, route: &Route) -> bool {
     if ip + IP4 as usize > ctx.data_end() {
         return false;
     }
-    // SAFETY: inside the packet, checked just now.
+    // SAFETY: inside the packet, checked just now. Of any alignment, as in [`crate::cursor`].
     unsafe {
-        (at as *mut [u16; 3]).write_unaligned(route.dmac);
-        ((at + 6) as *mut [u16; 3]).write_unaligned(route.smac);
+        let mut part = 0;
+        while part < 3 {
+            // volatile, because else it is a call of a loop over bytes
+            (at as *mut u16).add(part).write_volatile(route.dmac[part]);
+            (at as *mut u16).add(3 + part).write_volatile(route.smac[part]);
+            part += 1;
+        }
         if walk.family == V4 {
             *((ip + 8) as *mut u8) -= 1;
-            let sum = ((ip + 10) as *mut u16).read_unaligned();
+            let sum = *((ip + 10) as *mut u16);
             let more = sum as u32 + 0x0100_u16.to_be() as u32;
             // all ones is the other zero
-            ((ip + 10) as *mut u16).write_unaligned((more + (more >= 0xffff) as u32) as u16);
+            *((ip + 10) as *mut u16) = (more + (more >= 0xffff) as u32) as u16;
         } else {
             *((ip + 7) as *mut u8) -= 1;
         }
