@@ -9,7 +9,7 @@ mod table;
 
 use std::collections::BTreeSet;
 
-use dropgate_abi::{reason::REASONS, walk::hook};
+use dropgate_abi::{flow::Group, reason::REASONS, walk::hook};
 use packets::{ACK, Ip, RST, SYN, TCP, UDP, ip};
 use table::{
     bench::Real,
@@ -398,17 +398,36 @@ fn reuse_in_a_zone_above_its_cap() {
     }
 }
 
+/// What groups of buckets say of them: of flows that were swept nothing is left.
+#[test]
+fn swept_buckets_are_empty() {
+    let mut real = Real::new(&policy());
+    real.fresh();
+    for sport in 1024..1200 {
+        real.ingress("some flows", LAN0, &lookup(sport), "allowed");
+    }
+    real.agree();
+    assert_ne!(real.bench.flows().groups().get(0).expect("a group").taken, 0);
+    real.now += 3_600_000_000_000;
+    // the clock goes on with what is judged
+    real.ingress("a late one", LAN0, &lookup(1), "allowed");
+    real.bench.object().sweep(64).expect("a sweep");
+    real.agree();
+    assert_eq!(real.bench.live_flows().len(), 1);
+    let taken = real.bench.flows().groups().get(0).expect("a group").taken;
+    assert_eq!(taken.count_ones(), 1, "{taken:#x}");
+    real.ingress("the late one", LAN0, &lookup(1), "flow");
+}
+
 /// A lock that is never given back (its CPU is gone) costs a flow, not the machine.
 #[test]
 fn a_lock_that_is_held() {
     let mut real = Real::new(&policy());
     real.fresh();
-    let flows = real.bench.flows();
-    let mut bucket = flows.get(0).expect("a bucket");
-    bucket.lock = 1;
-    flows.set(0, bucket);
+    let groups = real.bench.flows().groups();
+    let free = groups.get(0).expect("a group");
+    groups.set(0, Group { lock: 1, ..free });
     real.ingress("a start", LAN0, &lookup(1), "flow_table_busy");
-    bucket.lock = 0;
-    real.bench.flows().set(0, bucket);
+    real.bench.flows().groups().set(0, free);
     real.ingress("a start", LAN0, &lookup(1), "allowed");
 }

@@ -19,7 +19,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use dropgate_abi::{
-    flow::{Bucket, Flow, GROUP, WAYS, place},
+    flow::{Bucket, Flow, place},
     hold::{Held, ONE, SETTLED, Settle, release, settled, sieved, token},
     opening::Opening,
     reason::Reason,
@@ -27,7 +27,8 @@ use dropgate_abi::{
 
 use crate::{
     atomic, flow,
-    maps::{CONTROL, FLOWS, HOLD_PORTS, SCRATCH, SOCKETS},
+    hidden::Hidden,
+    maps::{CONTROL, FLOWS, HOLD_PORTS, SCRATCH, SOCKETS, copy},
     table,
 };
 
@@ -97,8 +98,12 @@ pub fn dropgate_hold(ctx: XdpContext) -> u32 {
     if at + size_of::<Held>() > ctx.data_end() {
         return xdp_action::XDP_DROP;
     }
-    // SAFETY: inside the packet, checked just now.
-    let held = unsafe { (at as *const Held).read_unaligned() };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return xdp_action::XDP_DROP };
+    // SAFETY: this CPU's own, for the time of this packet; inside the packet, checked just now, see [`crate::cursor::Xdp`] about loads.
+    let held = unsafe {
+        copy(&*(at as *const Held), &mut (*scratch).held);
+        &(*scratch).held
+    };
     // SAFETY: entries are only written by the daemon, whole.
     let port = unsafe { HOLD_PORTS.get(ctx.ingress_ifindex() as u32) };
     let (Some(control), Some(port)) = (CONTROL.get(0), port) else { return xdp_action::XDP_DROP };
@@ -109,7 +114,7 @@ pub fn dropgate_hold(ctx: XdpContext) -> u32 {
     if unsafe { bpf_xdp_adjust_head(ctx.ctx, HEAD) } != 0 {
         return xdp_action::XDP_DROP;
     }
-    to_socket(&ctx, &held, port.socket)
+    to_socket(&ctx, held, port.socket)
 }
 
 /// Writes what goes with a frame before it and gives it to a socket.
@@ -124,7 +129,7 @@ fn to_socket(ctx: &XdpContext, held: &Held, socket: u32) -> u32 {
         return xdp_action::XDP_DROP;
     }
     // SAFETY: inside the metadata, checked just now.
-    unsafe { (at as *mut Held).write_unaligned(*held) };
+    copy(held, unsafe { &mut *(at as *mut Held) });
     SOCKETS.redirect(socket, 0).unwrap_or(xdp_action::XDP_DROP)
 }
 
@@ -166,18 +171,19 @@ pub fn dropgate_settle(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn settle_asked(asked: &Settle) -> u32 {
     let Some(control) = CONTROL.get(0) else { return settled::GONE };
-    let (first, second, tag) = place(asked.hash, control.flow_mask);
-    let Some(guard) = FLOWS.get_ptr_mut(first & !(GROUP - 1)) else { return settled::GONE };
-    // SAFETY: a field of a map value.
-    let lock = unsafe { &raw mut (*guard).lock };
+    let (first, _, tag) = place(asked.hash, control.flow_mask);
+    let (Some(group), Some(home), Some(hidden)) = (table::group(first), FLOWS.get_ptr_mut(first), Hidden::new()) else {
+        return settled::GONE;
+    };
+    let lock = table::lock(group);
     // no flow comes into this place or leaves it meanwhile
     if !atomic::lock(lock) {
         return settled::BUSY;
     }
-    let mut answer = settle_in(first, (first, tag, control.flow_mask), asked);
-    if answer == settled::GONE {
-        answer = settle_in(second, (first, tag, control.flow_mask), asked);
-    }
+    let answer = match table::by_id(asked.hash, asked.flow, control.flow_mask, hidden) {
+        Some(flow) => settle(flow, (home, first, tag, control.flow_mask), asked),
+        None => settled::GONE,
+    };
     atomic::unlock(lock);
     answer
 }
@@ -194,22 +200,6 @@ pub fn dropgate_review(ctx: TcContext) -> i32 {
     // SAFETY: inside the packet, checked just now.
     let asked = unsafe { (at as *const Settle).read_unaligned() };
     flow::review(asked.hash, asked.flow).unwrap_or(gone) as i32
-}
-
-#[inline(never)]
-fn settle_in(index: u32, (first, tag, mask): (u32, u32, u32), asked: &Settle) -> u32 {
-    let Some(bucket) = FLOWS.get_ptr_mut(index) else { return settled::GONE };
-    let mut way = 0;
-    while way < WAYS {
-        // SAFETY: `way` is below the number of ways; the caller holds the group's lock.
-        let (seen, flow) = unsafe { ((*bucket).tags[way], &mut (*bucket).ways[way]) };
-        if seen == tag && flow.id == asked.flow {
-            let Some(home) = FLOWS.get_ptr_mut(first) else { return settled::GONE };
-            return settle(flow, (home, first, tag, mask), asked);
-        }
-        way += 1;
-    }
-    settled::GONE
 }
 
 #[inline(always)]

@@ -14,7 +14,7 @@ use dropgate_abi::{
     control::{Asked, Control, Counter, Limiter},
     datagrams::{Datagrams, ROOM},
     event::{PacketEvent, SAID},
-    flow::{Bucket, Flow},
+    flow::{Bucket, Flow, Group, Tags},
     fragment::{FragmentBucket, SOURCES, Source},
     hold::{Credit, Held, HoldPort, MAX_SOCKETS},
     opening::Opening,
@@ -91,6 +91,14 @@ pub static FIRST_BYTES: ArrayOfMaps<HashMap<FirstKey, FirstBytes, 64>, { SLOTS a
 /// Which datagrams no rule can match, by slot. Daemon writes the idle one.
 #[btf_map]
 pub static DATAGRAMS: Array<Datagrams, { SLOTS as usize }, MMAPABLE> = Array::new();
+
+/// Which flows lie in each bucket of `FLOWS`. The programs write, the daemon reads.
+#[btf_map]
+pub static FLOW_TAGS: Array<Tags, 64, MMAPABLE> = Array::new();
+
+/// What groups of buckets share. The programs write.
+#[btf_map]
+pub static FLOW_GROUPS: Array<Group, 1, MMAPABLE> = Array::new();
 
 /// Live and recently ended flows. The programs write, the daemon reads. Full: `flow_table_full`.
 #[btf_map]

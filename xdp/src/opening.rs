@@ -62,15 +62,20 @@ pub fn opening<F: Frame>(frame: &F, walk: &Walk, subject: &Subject, control: &Co
     let begins = walk.found == found::MISS || walk.found == found::REUSED;
     // SAFETY: a field of a map value; only packets of its flow change it.
     let known = unsafe { &mut (*bucket).opening };
+    let fits = if begins {
+        flags == SYN && table::may_open(bucket, first, control.flow_mask)
+    } else {
+        known.flow == walk.flow_id
+    };
+    if !fits {
+        return Ok(());
+    }
     // once for both sides: what reads options is much for the verifier to walk
     let side = if begins { 0 } else { (walk.direction & 1) as usize };
     if flags != ACK && !read(frame, walk, (seq, rest), &mut new.sides[side]) {
         return Ok(());
     }
     if begins {
-        if flags != SYN || !table::may_open(bucket, first, control.flow_mask) {
-            return Ok(());
-        }
         // one that could not be held does not pass either
         content::could_hold(frame, walk, control, settings)?;
         (new.flow, new.tag, new.said, new.settles_if) = (walk.flow_id, tag, 0, 0);
@@ -78,9 +83,6 @@ pub fn opening<F: Frame>(frame: &F, walk: &Walk, subject: &Subject, control: &Co
         return pass(subject.reason);
     }
     let [client, server] = &mut known.sides;
-    if known.flow != walk.flow_id {
-        return Ok(());
-    }
     let passes = match (flags, walk.direction) {
         (SYN, 0) => says_again(client, &new.sides[0]),
         (SYN_ACK, 1) => ack == client.seq.wrapping_add(1) && noted(server, &new.sides[1]),
@@ -187,6 +189,6 @@ pub fn of_flow(flow: u64, hash: u64, control: &Control, to: &mut [Opened; 2]) {
     match FLOWS.get_ptr_mut(first) {
         // SAFETY: a field of a map value.
         Some(bucket) if unsafe { (*bucket).opening.flow } == flow => copy(unsafe { &(*bucket).opening.sides }, to),
-        _ => *to = [Opened::default(); 2],
+        _ => copy(&[Opened::default(); 2], to),
     }
 }

@@ -3,14 +3,14 @@
 //! The layout and why it is not a kernel hash map: `docs/decisions/0002-flow-table.md`.
 
 use dropgate_abi::{
-    flow::{Bucket, Flow, GROUP, WAYS, expired, flag, place, second},
+    flow::{Bucket, Flow, GROUP, Group, Tags, WAYS, expired, flag, place, second},
     tuple::FlowKey,
 };
 
 use crate::{
     atomic,
     hidden::Hidden,
-    maps::{FLOWS, SCRATCH, ZONE_FLOWS, copy},
+    maps::{FLOW_GROUPS, FLOW_TAGS, FLOWS, SCRATCH, ZONE_FLOWS, copy},
     verdict,
 };
 
@@ -18,9 +18,10 @@ use crate::{
 #[inline(always)]
 pub fn find(key: &FlowKey, hash: u64, mask: u32, hidden: Hidden) -> Option<&'static mut Flow> {
     let (first, second, tag) = place(hash, mask);
-    let (index, way) = match find_in(key, first, tag) {
+    let taken = taken(first);
+    let (index, way) = match find_in(key, (first, taken), tag) {
         Some(way) => (first, way),
-        None => (second, find_in(key, second, tag)?),
+        None => (second, find_in(key, (second, taken), tag)?),
     };
     let way = hidden.hide(way) as usize & (WAYS - 1);
     // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
@@ -28,18 +29,34 @@ pub fn find(key: &FlowKey, hash: u64, mask: u32, hidden: Hidden) -> Option<&'sta
 }
 
 #[inline(always)]
-fn find_in(key: &FlowKey, index: u32, tag: u32) -> Option<u32> {
-    let bucket = FLOWS.get_ptr_mut(index)?;
+fn find_in(key: &FlowKey, (index, taken): (u32, u64), tag: u32) -> Option<u32> {
+    if taken & Group::bit(index) == 0 {
+        return None;
+    }
+    let (tags, bucket) = both(index)?;
     let mut way = 0;
     while way < WAYS {
         // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
-        let (seen, flow) = unsafe { ((*bucket).tags[way], &(*bucket).ways[way]) };
+        let (seen, flow) = unsafe { ((*tags).0[way], &(*bucket).ways[way]) };
         if seen == tag && flow.key.equals(key) {
             return Some(way as u32);
         }
         way += 1;
     }
     None
+}
+
+/// Which buckets of a bucket's group have flows: see [`Group::taken`].
+#[inline(always)]
+fn taken(index: u32) -> u64 {
+    // SAFETY: an aligned word of a map value.
+    group(index).map_or(0, |group| unsafe { (&raw const (*group).taken).read_volatile() })
+}
+
+/// A bucket and its tags.
+#[inline(always)]
+fn both(index: u32) -> Option<(*mut Tags, *mut Bucket)> {
+    Some((FLOW_TAGS.get_ptr_mut(index)?, FLOWS.get_ptr_mut(index)?))
 }
 
 /// The flow of this hash and identity.
@@ -57,11 +74,11 @@ pub fn by_id(hash: u64, id: u64, mask: u32, hidden: Hidden) -> Option<&'static m
 
 #[inline(always)]
 fn id_in(id: u64, index: u32, tag: u32) -> Option<u32> {
-    let bucket = FLOWS.get_ptr_mut(index)?;
+    let (tags, bucket) = both(index)?;
     let mut way = 0;
     while way < WAYS {
         // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
-        let (seen, flow) = unsafe { ((*bucket).tags[way], &(*bucket).ways[way]) };
+        let (seen, flow) = unsafe { ((*tags).0[way], &(*bucket).ways[way]) };
         if seen == tag && flow.id == id {
             return Some(way as u32);
         }
@@ -98,28 +115,29 @@ pub extern "C" fn dropgate_insert(mask: u32, now: u32) -> u32 {
     // SAFETY: this CPU's own, for the time of this packet.
     let (flow, hash) = unsafe { (&(*scratch).flow, (*scratch).hash) };
     let (first, second, tag) = place(hash, mask);
-    let (Some(guard), Some(one), Some(two)) =
-        (FLOWS.get_ptr_mut(first & !(GROUP - 1)), FLOWS.get_ptr_mut(first), FLOWS.get_ptr_mut(second))
-    else {
+    let (Some(group), Some(home)) = (group(first), FLOWS.get_ptr_mut(first)) else {
         return inserted::FULL;
     };
-    if !lock(guard) {
+    let lock = lock(group);
+    if !atomic::lock(lock) {
         return inserted::BUSY;
     }
     let mut answer = inserted::FULL;
-    let a = best(one, flow, tag, now, hidden);
-    let b = best(two, flow, tag, now, hidden);
+    let a = best(first, flow, tag, now, hidden);
+    let b = best(second, flow, tag, now, hidden);
     // the lower rank wins; of two equally good ways, the bucket with more room
-    let (bucket, chosen) = if b >> 8 < a >> 8 { (two, b) } else { (one, a) };
+    let (index, chosen) = if b >> 8 < a >> 8 { (second, b) } else { (first, a) };
     let mut done = chosen >> 8 != TAKEN as u64;
-    if done && !open(one, first, mask) {
+    if done && !open(home, first, mask) {
         done = false;
         answer = inserted::BUSY;
     }
     if done {
-        replace(bucket, hidden.hide(chosen as u32 & 0xff), flow, tag);
+        // SAFETY: a field of a map value, whose lock is held.
+        unsafe { (*group).taken |= Group::bit(index) };
+        replace(index, hidden.hide(chosen as u32 & 0xff), flow, tag);
     }
-    unlock(guard);
+    atomic::unlock(lock);
     if done { inserted::DONE } else { answer }
 }
 
@@ -149,14 +167,15 @@ const TAKEN: u32 = u32::MAX;
 
 /// The best way of a bucket: its rank, shifted left by eight, and its number.
 #[inline(never)]
-fn best(bucket: *mut Bucket, new: &Flow, tag: u32, now: u32, hidden: Hidden) -> u64 {
+fn best(index: u32, new: &Flow, tag: u32, now: u32, hidden: Hidden) -> u64 {
+    let Some((tags, bucket)) = both(index) else { return (TAKEN as u64) << 8 };
     let mut lowest = TAKEN;
     let mut chosen = 0;
     let mut taken = 0;
     let mut way = 0;
     while way < WAYS {
         // SAFETY: `way` is below the number of ways; the caller holds the group's lock.
-        let (seen, old) = unsafe { ((*bucket).tags[way], &(*bucket).ways[way]) };
+        let (seen, old) = unsafe { ((*tags).0[way], &(*bucket).ways[way]) };
         let rank = hidden.hide(rank(seen, tag, old, new, now));
         taken = hidden.hide(taken + (seen != 0) as u32);
         if rank < lowest {
@@ -193,10 +212,11 @@ fn rank(seen: u32, tag: u32, old: &Flow, new: &Flow, now: u32) -> u32 {
 
 /// Ends what a way holds and puts `flow` there.
 #[inline(always)]
-fn replace(bucket: *mut Bucket, way: u32, flow: &Flow, tag: u32) {
+fn replace(index: u32, way: u32, flow: &Flow, tag: u32) {
+    let Some((tags, bucket)) = both(index) else { return };
     let way = way as usize & (WAYS - 1);
     // SAFETY: `way` is below the number of ways; the caller holds the group's lock.
-    let (slot, place) = unsafe { (&mut (*bucket).tags[way], &mut (*bucket).ways[way]) };
+    let (slot, place) = unsafe { (&mut (*tags).0[way], &mut (*bucket).ways[way]) };
     if *slot != 0 {
         verdict::flow_end(place);
         count(place.zone, u64::MAX);
@@ -211,15 +231,12 @@ fn replace(bucket: *mut Bucket, way: u32, flow: &Flow, tag: u32) {
 /// Frees the expired flows of one bucket.
 #[inline(always)]
 pub fn sweep(index: u32, now: u32) {
-    let (Some(guard), Some(bucket)) = (FLOWS.get_ptr_mut(index & !(GROUP - 1)), FLOWS.get_ptr_mut(index)) else {
-        return;
-    };
+    let (Some(group), Some((tags, bucket))) = (group(index), both(index)) else { return };
+    let lock = lock(group);
     let mut way = 0;
     while way < WAYS {
         // SAFETY: `way` is below the number of ways.
-        let (tag, flow) = unsafe { (&mut (*bucket).tags[way], &mut (*bucket).ways[way]) };
-        // SAFETY: a field of a map value.
-        let lock = unsafe { &raw mut (*guard).lock };
+        let (tag, flow) = unsafe { (&mut (*tags).0[way], &mut (*bucket).ways[way]) };
         // a group that is busy is swept another time
         if *tag != 0 && expired(now, flow.last_seen, flow.timeout) && atomic::try_lock(lock) {
             // it may have been used again before we had the lock
@@ -227,11 +244,28 @@ pub fn sweep(index: u32, now: u32) {
                 *tag = 0;
                 verdict::flow_end(flow);
                 count(flow.zone, u64::MAX);
+                if is_empty(tags) {
+                    // SAFETY: a field of a map value, whose lock is held.
+                    unsafe { (*group).taken &= !Group::bit(index) };
+                }
             }
-            unlock(guard);
+            atomic::unlock(lock);
         }
         way += 1;
     }
+}
+
+/// Whether no way is taken.
+#[inline(always)]
+fn is_empty(tags: *const Tags) -> bool {
+    let mut any = 0;
+    let mut way = 0;
+    while way < WAYS {
+        // SAFETY: a field of a map value.
+        any |= unsafe { (*tags).0[way] };
+        way += 1;
+    }
+    any == 0
 }
 
 /// Live flows of a zone.
@@ -248,14 +282,15 @@ pub fn count(zone: u16, change: u64) {
     }
 }
 
+/// The group of a bucket.
 #[inline(always)]
-fn lock(bucket: *mut Bucket) -> bool {
-    // SAFETY: a field of a map value.
-    atomic::lock(unsafe { &raw mut (*bucket).lock })
+pub fn group(index: u32) -> Option<*mut Group> {
+    FLOW_GROUPS.get_ptr_mut(index / GROUP)
 }
 
+/// Its lock. Who has it may change which flows are in the group's buckets.
 #[inline(always)]
-fn unlock(bucket: *mut Bucket) {
+pub fn lock(group: *mut Group) -> *mut u32 {
     // SAFETY: a field of a map value.
-    atomic::unlock(unsafe { &raw mut (*bucket).lock });
+    unsafe { &raw mut (*group).lock }
 }

@@ -5,13 +5,7 @@ use std::os::fd::AsFd as _;
 
 use anyhow::Context as _;
 use aya::maps::{Map, MapData};
-use dropgate_abi::{
-    control::Control,
-    flow::{Bucket, Flow},
-    related::Related,
-    tuple::equal,
-    walk::Walk,
-};
+use dropgate_abi::{control::Control, flow::Flow, related::Related, tuple::equal, walk::Walk};
 
 use super::{
     place::{self, Place},
@@ -19,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::now_ns,
-    datapath::{Bench, Mapped, RelatedMap, program},
+    datapath::{Bench, FlowTable, Mapped, RelatedMap, flows, program},
     view::{
         cli,
         explain::PolicyText,
@@ -30,7 +24,7 @@ use crate::{
 /// The image of a gateway, to ask.
 struct Live {
     bench: Bench,
-    flows: Mapped<Bucket>,
+    flows: FlowTable,
     announced: RelatedMap,
 }
 
@@ -47,11 +41,8 @@ impl Judge for Live {
                     && [flow.key.low, flow.key.high].iter().any(|end| equal(end, &walk.src) || equal(end, &walk.dst))
             })
         };
-        for bucket in (0..self.flows.len()).filter_map(|index| self.flows.get(index)) {
-            let live = bucket.tags.iter().zip(&bucket.ways).filter(|(tag, flow)| **tag != 0 && ours(flow));
-            for (_, flow) in live {
-                self.bench.copy_flow(flow);
-            }
+        for flow in self.flows.flows().filter(ours) {
+            self.bench.copy_flow(&flow);
         }
         if let Some((key, entry)) = self.announced.of(&walk) {
             self.bench.announced()?.put(key, entry)?;
@@ -87,7 +78,9 @@ pub fn explain(args: &cli::ExplainArgs) -> anyhow::Result<std::process::ExitCode
     })?;
     let control: Mapped<Control> = Mapped::new(pinned(&place, "CONTROL")?.fd().as_fd(), 1)?;
     let control = control.get(0).context("`CONTROL` is empty")?;
-    let flows = Mapped::new(pinned(&place, "FLOWS")?.fd().as_fd(), state.sizes.flow_buckets as usize)?;
+    let [groups, tags, buckets] = flows::MAPS;
+    let maps = [pinned(&place, groups)?, pinned(&place, tags)?, pinned(&place, buckets)?];
+    let flows = FlowTable::new(maps.each_ref().map(|map| map.fd().as_fd()), state.sizes.flow_buckets as usize)?;
     let bench = Bench::beside(&place.pins, state.sizes, &control)?;
     let tag = bench.object().program_tag(program::INGRESS)?;
     anyhow::ensure!(

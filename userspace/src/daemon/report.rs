@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dropgate_abi::{
     control::{Counter, Limiter},
-    flow::{Bucket, expired},
+    flow::expired,
     policy::MAX_ZONES,
     reason::{Kind, REASONS, Reason},
 };
@@ -12,7 +12,7 @@ use dropgate_abi::{
 use super::{attach::programs, gateway::Gateway};
 use crate::{
     clock::now_ns,
-    datapath::{Mapped, ObjectError, counters},
+    datapath::{FlowTable, Mapped, ObjectError, counters},
     events::{Names, Totals, eve::Count},
     hold, netlink,
     policy::model,
@@ -159,18 +159,10 @@ impl Gateway {
 
     /// The live flows.
     pub fn flows(&self, names: &Names) -> Result<Vec<FlowView>, ObjectError> {
-        let buckets: Mapped<Bucket> = self.object.mapped("FLOWS", self.object.sizes().flow_buckets)?;
         let now = now_ns();
         let tick = (now >> dropgate_abi::flow::TICK_SHIFT) as u32;
-        let mut found = Vec::new();
-        for index in 0..buckets.len() {
-            let Some(bucket) = buckets.get(index) else { continue };
-            for (tag, flow) in bucket.tags.iter().zip(&bucket.ways) {
-                if *tag != 0 && !expired(tick, flow.last_seen, flow.timeout) {
-                    found.push(flows::view(flow, now, names));
-                }
-            }
-        }
-        Ok(found)
+        let table = FlowTable::of(&self.object)?;
+        let live = table.flows().filter(|flow| !expired(tick, flow.last_seen, flow.timeout));
+        Ok(live.map(|flow| flows::view(&flow, now, names)).collect())
     }
 }

@@ -8,7 +8,7 @@ use std::{io, path::Path};
 
 use dropgate_abi::{
     control::{Asked, Control, Counter, mode},
-    flow::{Bucket, Flow, place},
+    flow::Flow,
     fragment::{FragmentBucket, SOURCES, Source},
     policy::MAX_ZONES,
     related::RelatedKey,
@@ -16,7 +16,7 @@ use dropgate_abi::{
 };
 
 use super::{
-    Mapped, Object, ObjectError, Sizes, SlotError, Slots,
+    FlowTable, Mapped, Object, ObjectError, Sizes, SlotError, Slots,
     object::{POLICY_MAPS, program},
     sys,
 };
@@ -58,7 +58,7 @@ const SEGMENT: u32 = 1448;
 pub struct Bench {
     object: Object,
     slots: Slots,
-    flows: Mapped<Bucket>,
+    flows: FlowTable,
     fragments: Mapped<FragmentBucket>,
     fragment_sources: Mapped<Source>,
     zone_flows: Mapped<u64>,
@@ -129,7 +129,7 @@ impl Bench {
         let sizes = object.sizes();
         Ok(Self {
             slots: Slots::new(&object)?,
-            flows: object.mapped("FLOWS", sizes.flow_buckets)?,
+            flows: FlowTable::of(&object)?,
             fragments: object.mapped("FRAGMENTS", sizes.fragment_buckets)?,
             fragment_sources: object.mapped("FRAGMENT_SOURCES", SOURCES)?,
             zone_flows: object.mapped("ZONE_FLOWS", MAX_ZONES)?,
@@ -155,17 +155,7 @@ impl Bench {
     /// Puts a copy of a flow into the table; `false` when its buckets are full.
     pub fn copy_flow(&self, flow: &Flow) -> bool {
         let control = self.slots.control().get(0).unwrap_or_default();
-        let (first, second, tag) = place(flow.key.hash(&control.secret), control.flow_mask);
-        for index in [first, second] {
-            let Some(mut bucket) = self.flows.get(index as usize) else { continue };
-            if let Some(way) = bucket.tags.iter().position(|tag| *tag == 0) {
-                bucket.tags[way] = tag;
-                bucket.ways[way] = *flow;
-                self.flows.set(index as usize, bucket);
-                return true;
-            }
-        }
-        false
+        self.flows.put(flow.key.hash(&control.secret), flow)
     }
 
     /// Changes what steers the programs.
@@ -262,11 +252,7 @@ impl Bench {
     /// packets are judged.
     pub fn miscounted_zones(&self) -> Vec<(u16, u64, u64)> {
         let mut held = std::collections::BTreeMap::<u16, u64>::new();
-        for bucket in (0..self.flows.len()).filter_map(|index| self.flows.get(index)) {
-            for (_, flow) in bucket.tags.iter().zip(&bucket.ways).filter(|(tag, _)| **tag != 0) {
-                *held.entry(flow.zone).or_default() += 1;
-            }
-        }
+        self.flows.flows().for_each(|flow| *held.entry(flow.zone).or_default() += 1);
         let counts = (0..u16::MAX).map_while(|zone| Some((zone, self.zone_flows.get(zone.into())?)));
         counts
             .map(|(zone, count)| (zone, count, held.get(&zone).copied().unwrap_or_default()))
@@ -290,17 +276,13 @@ impl Bench {
 
     /// The flows in the table, those that began first coming first; expired ones are among them.
     pub fn live_flows(&self) -> Vec<Flow> {
-        let buckets = (0..self.flows.len()).filter_map(|index| self.flows.get(index));
-        let mut found: Vec<Flow> = buckets
-            .flat_map(|bucket| bucket.tags.into_iter().zip(bucket.ways))
-            .filter_map(|(tag, flow)| (tag != 0).then_some(flow))
-            .collect();
+        let mut found: Vec<Flow> = self.flows.flows().collect();
         found.sort_by_key(|flow| (flow.started, *flow.key.words()));
         found
     }
 
     /// The flow table.
-    pub const fn flows(&self) -> &Mapped<Bucket> {
+    pub const fn flows(&self) -> &FlowTable {
         &self.flows
     }
 

@@ -3,6 +3,7 @@
 mod bench;
 mod blocklist;
 pub mod counters;
+pub mod flows;
 mod mapped;
 mod object;
 mod related;
@@ -12,6 +13,7 @@ mod sys;
 pub use bench::{Bench, BenchError};
 pub use blocklist::BlockTable;
 pub(crate) use counters::Raw;
+pub use flows::FlowTable;
 pub use mapped::Mapped;
 pub(crate) use object::find;
 pub use object::{Object, ObjectError, POLICY_MAPS, STATE_MAPS, Sizes, program};

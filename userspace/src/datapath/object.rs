@@ -11,7 +11,7 @@ use aya::{
     maps::{Map, MapData, PerCpuArray, PerCpuValues, ProgramArray},
     programs::{ProgramFd, SchedClassifier, Xdp},
 };
-use dropgate_abi::{Plain, control::Counter, fragment::FRAGMENT_WAYS, policy::MAX_ZONES};
+use dropgate_abi::{Plain, control::Counter, flow::GROUP, fragment::FRAGMENT_WAYS, policy::MAX_ZONES};
 
 use super::{Mapped, counters::Raw, sys};
 
@@ -38,6 +38,8 @@ pub const POLICY_MAPS: &[&str] = &[
 /// Maps that the programs change, or that steer them. They outlive the daemon too.
 pub const STATE_MAPS: &[&str] = &[
     "CONTROL",
+    "FLOW_GROUPS",
+    "FLOW_TAGS",
     "FLOWS",
     "ZONE_FLOWS",
     "FRAGMENTS",
@@ -165,6 +167,8 @@ impl Object {
     ) -> Result<Self, ObjectError> {
         let mut loader = EbpfLoader::new();
         loader
+            .map_max_entries("FLOW_GROUPS", sizes.flow_buckets / GROUP)
+            .map_max_entries("FLOW_TAGS", sizes.flow_buckets)
             .map_max_entries("FLOWS", sizes.flow_buckets)
             .map_max_entries("FRAGMENTS", sizes.fragment_buckets)
             .map_max_entries("LISTS", 2 * sizes.lists)

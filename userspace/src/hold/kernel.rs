@@ -4,18 +4,17 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use dropgate_abi::{
     bytes_of,
-    flow::{Bucket, WAYS, place},
     hold::{PASSES, SETTLED, Settle, settled},
     opening::heard,
     reason::Reason,
 };
 
 use super::HoldError;
-use crate::datapath::{Mapped, Object, program, test_run};
+use crate::datapath::{FlowTable, Object, program, test_run};
 
 /// The programs that answer, and the flow table, which is only read.
 pub struct Kernel {
-    flows: Mapped<Bucket>,
+    flows: FlowTable,
     settle: OwnedFd,
     review: OwnedFd,
 }
@@ -24,8 +23,7 @@ impl Kernel {
     /// Those of an object.
     pub fn new(object: &Object) -> Result<Self, HoldError> {
         let program = |name| object.program_fd(name)?.as_fd().try_clone_to_owned().map_err(HoldError::Thread);
-        let flows = object.mapped("FLOWS", object.sizes().flow_buckets)?;
-        Ok(Self { flows, settle: program(program::SETTLE)?, review: program(program::REVIEW)? })
+        Ok(Self { flows: FlowTable::of(object)?, settle: program(program::SETTLE)?, review: program(program::REVIEW)? })
     }
 
     /// Asks `dropgate_settle`; see [`settled`].
@@ -35,8 +33,7 @@ impl Kernel {
 
     /// What the programs saw acknowledged of a flow whose other direction is held, and the window with it.
     pub fn acknowledged(&self, hash: u64, flow: u64) -> Option<(u32, u16)> {
-        let (first, ..) = place(hash, self.mask());
-        let bucket = self.flows.at(first as usize)?;
+        let bucket = self.flows.home(hash)?;
         // SAFETY: aligned words inside the mapping.
         let (owner, said) = unsafe {
             ((&raw const (*bucket).opening.flow).read_volatile(), (&raw const (*bucket).opening.said).read_volatile())
@@ -46,23 +43,9 @@ impl Kernel {
 
     /// Whether nothing of a flow is held any more, or it is gone.
     pub fn has_left(&self, hash: u64, flow: u64) -> bool {
-        let (first, second, tag) = place(hash, self.mask());
-        let buckets = [first, second].into_iter().filter_map(|index| self.flows.at(index as usize));
-        let hold = buckets.flat_map(|bucket| (0..WAYS).map(move |way| (bucket, way))).find_map(|(bucket, way)| {
-            // SAFETY: aligned words inside the mapping.
-            unsafe {
-                let entry = &raw const (*bucket).ways[way];
-                let ours = (&raw const (*bucket).tags[way]).read_volatile() == tag
-                    && (&raw const (*entry).id).read_volatile() == flow;
-                ours.then(|| (&raw const (*entry).hold).read_volatile())
-            }
-        });
+        // SAFETY: an aligned word inside the mapping.
+        let hold = self.flows.find(hash, flow).map(|entry| unsafe { (&raw const (*entry).hold).read_volatile() });
         hold.is_none_or(|hold| hold & SETTLED != 0)
-    }
-
-    /// The buckets of the flow table are a power of two.
-    const fn mask(&self) -> u32 {
-        self.flows.len() as u32 - 1
     }
 
     /// Asks `dropgate_review`: why the generation in force lets no packet of a flow pass.

@@ -80,8 +80,9 @@ impl Real {
         self.now += PAUSE;
     }
 
-    /// Holds the count of live flows of each zone against the table.
+    /// Holds the count of live flows of each zone, and what groups of buckets say of them, against the table.
     pub fn agree(&self) {
+        assert_eq!(self.bench.flows().misnoted(), [0u32; 0], "buckets of which their group says otherwise");
         assert_eq!(self.bench.miscounted_zones(), [], "zones whose live flows are miscounted");
     }
 

@@ -119,11 +119,11 @@ fn beginnings_that_rules_may_match() {
 
 /// Writes a flow where it is.
 fn set(real: &Real, flow: &Flow) {
-    for index in 0..real.bench.flows().len() {
-        let mut bucket = real.bench.flows().get(index).expect("inside");
+    for index in 0..real.bench.flows().buckets().len() {
+        let mut bucket = real.bench.flows().buckets().get(index).expect("inside");
         if let Some(way) = bucket.ways.iter().position(|one| one.id == flow.id) {
             bucket.ways[way] = *flow;
-            real.bench.flows().set(index, bucket);
+            real.bench.flows().buckets().set(index, bucket);
         }
     }
 }
@@ -152,8 +152,8 @@ fn an_opening_is_of_one_flow() {
     let left: Vec<Opening> = buckets(&real).map(|bucket| bucket.opening).collect();
     real.fresh();
     for (index, opening) in left.into_iter().enumerate() {
-        let bucket = real.bench.flows().get(index).expect("inside");
-        real.bench.flows().set(index, Bucket { opening, ..bucket });
+        let bucket = real.bench.flows().buckets().get(index).expect("inside");
+        real.bench.flows().buckets().set(index, Bucket { opening, ..bucket });
     }
     assert_eq!(begin(&mut real, 51_000), action::PASS);
 }
@@ -201,7 +201,7 @@ fn an_acknowledgement_settles() {
 }
 
 fn buckets(real: &Real) -> impl Iterator<Item = Bucket> {
-    (0..real.bench.flows().len()).filter_map(|index| real.bench.flows().get(index))
+    (0..real.bench.flows().buckets().len()).filter_map(|index| real.bench.flows().buckets().get(index))
 }
 
 /// Those that are somebody's.

@@ -1,7 +1,8 @@
 //! The flow table: buckets of eight ways, two candidate buckets a key, both in one lock group.
 //!
-//! A bucket is a line of tags, eight flows and an [`Opening`]. A look-up compares tags without a lock; inserting, evicting and removing
-//! take the lock of the group (the lock word of its first bucket). See `docs/decisions/0002-flow-table.md`.
+//! A bucket is eight flows and an [`Opening`]. Its tags lie in a table of their own, and a word of its group says whether it has any: most
+//! packets that belong to no flow are found out in little memory. A look-up takes no lock; inserting, evicting and removing take that of
+//! the group. See `docs/decisions/0002-flow-table.md`.
 
 use crate::{
     hold::{RELATED, SETTLED},
@@ -12,7 +13,7 @@ use crate::{
 
 /// Ways in a bucket.
 pub const WAYS: usize = 8;
-/// Buckets that share a lock; both candidate buckets of a key lie in one group.
+/// Buckets that share a lock and a word; both candidate buckets of a key lie in one group.
 pub const GROUP: u32 = 64;
 
 /// One unit of the flow clock is 2^20 ns (1.05 ms): `now_ns >> TICK_SHIFT`, truncated to 32 bits, which wraps after 52 days.
@@ -142,19 +143,39 @@ pub mod tcp {
     pub const CLOSED: u8 = 6;
 }
 
-/// A cache line of tags, eight flows, and what is noted of one that is inspected. A tag of zero is a free way.
+/// What the buckets of a group share.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Group {
+    /// By bucket, the first one in the lowest bit: whether any of its ways is taken. Changed under the lock.
+    pub taken: u64,
+    /// 0 free, 1 held.
+    pub lock: u32,
+    pub _pad: u32,
+}
+
+impl Group {
+    /// The bit of a bucket in [`Group::taken`].
+    #[inline(always)]
+    pub const fn bit(bucket: u32) -> u64 {
+        1 << (bucket % GROUP)
+    }
+}
+
+/// The tags of a bucket's ways. Zero: the way is free.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(32))]
+pub struct Tags(pub [u32; WAYS]);
+
+/// Eight flows, and what is noted of one that is inspected.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Bucket {
-    /// Lock of the group, in the group's first bucket: 0 free, 1 held.
-    pub lock: u32,
-    pub _pad: [u32; 7],
-    pub tags: [u32; WAYS],
     pub ways: [Flow; WAYS],
     pub opening: Opening,
 }
 
-plain!(Flow = 128, Bucket = 1152);
+plain!(Flow = 128, Group = 16, Tags = 32, Bucket = 1088);
 
 /// The two candidate buckets of a hash, and its tag (never zero). `mask` is the number of buckets less one.
 #[inline(always)]

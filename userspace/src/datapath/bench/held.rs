@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use dropgate_abi::{
     bytes_of,
     control::Control,
-    flow::place,
+    flow::Flow,
     hold::{CLEAR, Held, ONE, RELATED, SIEVED, Settle, part},
     tuple::FlowKey,
     walk::Walk,
@@ -35,16 +35,15 @@ impl Bench {
             return Some(held);
         }
         let control = self.slots.control().get(0)?;
-        let (index, way, hash) = self.find(walk, &control)?;
-        let mut bucket = self.flows.get(index)?;
-        let flow = bucket.ways.get_mut(way)?;
+        let (entry, hash) = self.find(walk, &control)?;
+        // SAFETY: an entry inside the mapping; nothing else changes this table.
+        let flow = unsafe { &mut *entry };
         let sequence = flow.hold / ONE;
         let announced = if flow.hold & RELATED != 0 { flow.app } else { 0 };
         let sieved = u8::from(flow.hold & SIEVED != 0);
         let (app, flags, started) = (flow.app, flow.flags, flow.started);
         let (packets, bytes) = (flow.packets(), flow.bytes);
         flow.hold = flow.hold.wrapping_add(ONE) & !CLEAR;
-        self.flows.set(index, bucket);
         Some(Held { hash, sequence, announced, sieved, app, flags, started, packets, bytes, ..held })
     }
 
@@ -68,19 +67,14 @@ impl Bench {
         Ok(ran.action)
     }
 
-    /// Bucket, way and hash of a packet's flow.
-    fn find(&self, walk: &Walk, control: &Control) -> Option<(usize, usize, u64)> {
+    /// A packet's flow, and its hash.
+    fn find(&self, walk: &Walk, control: &Control) -> Option<(*mut Flow, u64)> {
         let ends = [(walk.src, walk.sport), (walk.dst, walk.dport)];
         // the programs know which end is the low one; here either may be
         [(ends[0], ends[1]), (ends[1], ends[0])].into_iter().find_map(|((low, low_port), (high, high_port))| {
             let (protocol, family, realm) = (walk.protocol, walk.family, walk.realm);
             let hash = FlowKey { low, high, low_port, high_port, protocol, family, realm }.hash(&control.secret);
-            let (first, second, tag) = place(hash, control.flow_mask);
-            [first, second].into_iter().find_map(|index| {
-                let bucket = self.flows.get(index as usize)?;
-                let ours = |way: &usize| bucket.tags[*way] == tag && bucket.ways[*way].id == walk.flow_id;
-                Some((index as usize, (0..bucket.ways.len()).find(ours)?, hash))
-            })
+            Some((self.flows.find(hash, walk.flow_id)?, hash))
         })
     }
 }
