@@ -121,20 +121,28 @@ impl Model {
         })
     }
 
-    /// Why a tunnel that a service of this party lets through is dropped, if it is: what could be read needs a word of its line.
+    /// What becomes of the packets in a service's flows of a protocol to a port: nothing where there are none that could be read.
+    /// What a line does not say is dropped.
+    pub fn tunnel(&self, service: &Service, protocol: u8, port: u16) -> Option<&'static str> {
+        let readable = matches!(protocol, 4 | 41 | 47) || protocol == 17 && self.policy.vxlan.contains(&port);
+        readable.then(|| service.tunnel.unwrap_or("drop"))
+    }
+
+    /// Why a tunnel that a service of this party lets through is dropped, if it is.
     pub fn refused_tunnel(&self, party: &Party, service: Option<&str>, protocol: u8, port: u16) -> Option<Reason> {
-        let readable = matches!(protocol, 4 | 41 | 47) || protocol == 17 && matches!(port, 4789 | 8472);
         let services: &[Service] = match party {
-            _ if !readable => return None,
             Party::Zone(name) => &self.zone_named(name)?.egress,
             Party::Gateway => &self.policy.gateway_egress,
             Party::Outside => &self.policy.outside_egress,
             Party::Published | Party::Nameless => &[],
         };
-        match services.iter().find(|other| Some(other.name.as_str()) == service).and_then(|service| service.tunnel) {
-            Some("opaque") => None,
-            Some(_) => Some(Reason::tunnel_denied),
-            None => Some(Reason::tunnel_unasked),
+        let service = services.iter().find(|other| Some(other.name.as_str()) == service);
+        let silent = Service::default();
+        let service = service.unwrap_or(&silent);
+        match (self.tunnel(service, protocol, port)?, service.tunnel) {
+            ("opaque", _) => None,
+            (_, Some(_)) => Some(Reason::tunnel_denied),
+            (_, None) => Some(Reason::tunnel_unasked),
         }
     }
 

@@ -165,6 +165,8 @@ pub struct Policy {
     pub addresses: Vec<IpAddr>,
     pub ethertypes: Vec<u16>,
     pub drop_unsolicited: bool,
+    /// UDP ports of VXLAN.
+    pub vxlan: Vec<u16>,
     pub zones: Vec<Zone>,
     pub gateway_egress: Vec<Service>,
     pub outside_egress: Vec<Service>,
@@ -188,6 +190,7 @@ impl Default for Policy {
             addresses: Vec::new(),
             ethertypes: vec![0x0806],
             drop_unsolicited: false,
+            vxlan: vec![4789, 8472],
             zones: Vec::new(),
             gateway_egress: Vec::new(),
             outside_egress: Vec::new(),
@@ -229,6 +232,7 @@ impl Policy {
             .collect();
         writeln!(out, "ethertypes = {}", strings(&ethertypes))?;
         writeln!(out, "unsolicited = \"{}\"", if self.drop_unsolicited { "drop" } else { "count" })?;
+        writeln!(out, "vxlan = {:?}", self.vxlan)?;
         for zone in &self.zones {
             writeln!(out, "\n[zone.{}]\ninterface = \"{}\"", zone.name, zone.interface)?;
             match zone.vlan[..] {

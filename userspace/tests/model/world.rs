@@ -159,6 +159,7 @@ pub fn policy(rng: &mut Rng) -> Policy {
         other_fragments: fragments(rng),
         timeouts: Timeouts { tcp_established: 600_050, ..Timeouts::default() },
         inspection: false,
+        ..Policy::default()
     }
 }
 
