@@ -121,31 +121,6 @@ impl Model {
         })
     }
 
-    /// What becomes of the packets in a service's flows of a protocol to a port: nothing where there are none that could be read.
-    /// What a line does not say is dropped.
-    pub fn tunnel(&self, service: &Service, protocol: u8, port: u16) -> Option<&'static str> {
-        let readable = matches!(protocol, 4 | 41 | 47) || protocol == 17 && self.policy.vxlan.contains(&port);
-        readable.then(|| service.tunnel.unwrap_or("drop"))
-    }
-
-    /// Why a tunnel that a service of this party lets through is dropped, if it is.
-    pub fn refused_tunnel(&self, party: &Party, service: Option<&str>, protocol: u8, port: u16) -> Option<Reason> {
-        let services: &[Service] = match party {
-            Party::Zone(name) => &self.zone_named(name)?.egress,
-            Party::Gateway => &self.policy.gateway_egress,
-            Party::Outside => &self.policy.outside_egress,
-            Party::Published | Party::Nameless => &[],
-        };
-        let service = services.iter().find(|other| Some(other.name.as_str()) == service);
-        let silent = Service::default();
-        let service = service.unwrap_or(&silent);
-        match (self.tunnel(service, protocol, port)?, service.tunnel) {
-            ("opaque", _) => None,
-            (_, Some(_)) => Some(Reason::tunnel_denied),
-            (_, None) => Some(Reason::tunnel_unasked),
-        }
-    }
-
     /// Whether a service holds the start of a flow, whatever else does.
     pub fn holds(&self, service: &Service, start: &Start) -> bool {
         speaks(service, start) && reaches(service, &self.peer(start.dst), start.dst)

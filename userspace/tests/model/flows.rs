@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{
     decode::{Packet, Query},
     policy::Timeouts,
+    tunnels::Realm,
 };
 
 /// Where a packet comes from.
@@ -57,6 +58,8 @@ pub enum Tcp {
 pub struct Flow {
     /// After translation (masquerade, at an outside interface).
     pub translated: bool,
+    /// The tunnel that it is in.
+    pub realm: Option<Realm>,
     pub protocol: u8,
     /// ICMP: the query's type, and whether a reply was the first thing seen (of a translated flow).
     pub query: Option<Query>,
@@ -89,7 +92,10 @@ pub enum Direction {
 
 impl Flow {
     pub fn direction(&self, packet: &Packet, translated: bool) -> Option<Direction> {
-        if self.translated != translated || self.protocol != packet.protocol || packet.later_fragment() {
+        if (self.translated, &self.realm) != (translated, &packet.realm) {
+            return None;
+        }
+        if self.protocol != packet.protocol || packet.later_fragment() {
             return None;
         }
         let (from, to) = ((packet.src, packet.sport), (packet.dst, packet.dport));

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod allow;
+mod carried;
 pub mod datagrams;
 pub mod decode;
 pub mod flows;
@@ -14,6 +15,7 @@ pub mod policy;
 pub mod sequence;
 mod stages;
 mod start;
+pub mod tunnels;
 pub mod world;
 
 use std::net::IpAddr;
@@ -62,11 +64,15 @@ pub struct Verdict {
     /// Zone of the initiator: a name, `self` or `outside`; none where the walk ended before it was known.
     pub zone: Option<String>,
     pub service: Option<String>,
+    /// It passes, and what it carries is to be judged too.
+    pub inside: bool,
+    /// It is about a packet in a tunnel.
+    pub carried: bool,
 }
 
 impl Verdict {
     fn pass(reason: Reason) -> Self {
-        Self { pass: true, reason, also: Vec::new(), zone: None, service: None }
+        Self { pass: true, reason, also: Vec::new(), zone: None, service: None, inside: false, carried: false }
     }
 
     fn drop(reason: Reason) -> Self {
@@ -141,6 +147,7 @@ impl Model {
             {
                 return Verdict::drop(Reason::ethertype_denied);
             }
+            Content::Session(bytes) => return self.session(At { tags, ..at }, &bytes),
             Content::ArpMalformed => return Verdict::drop(Reason::arp_malformed),
             Content::Arp(operation, sender, target) => return self.arp(at, operation, sender, target),
             // parse
@@ -162,20 +169,25 @@ impl Model {
             Ok(place) => place,
             Err(verdict) => return verdict,
         };
+        self.packet(at, place, &packet)
+    }
+
+    /// A packet whose headers are in order, with what it carries.
+    fn packet(&mut self, at: At, place: Place, packet: &Packet) -> Verdict {
         // anomaly
-        let anomalies = self.anomalies(&packet);
+        let anomalies = self.anomalies(packet);
         if let Some(first) = anomalies.first() {
-            self.remember_malformed(at, &packet);
+            self.remember_malformed(at, packet);
             return Verdict::drop(*first).or(&anomalies);
         }
         // fragment
-        if let Some(verdict) = self.fragment(at, place, &packet) {
-            self.remember_malformed(at, &packet);
+        if let Some(verdict) = self.fragment(at, place, packet) {
+            self.remember_malformed(at, packet);
             return verdict;
         }
-        let verdict = self.whole(at, place, &packet);
-        self.remember_first(at, &packet, &verdict);
-        verdict
+        let verdict = self.whole(at, place, packet);
+        self.remember_first(at, packet, &verdict);
+        if verdict.inside { self.inside(at, place, packet) } else { verdict }
     }
 
     /// From the flow stage on: whole packets and first fragments.

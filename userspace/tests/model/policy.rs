@@ -167,6 +167,8 @@ pub struct Policy {
     pub drop_unsolicited: bool,
     /// UDP ports of VXLAN.
     pub vxlan: Vec<u16>,
+    /// `pppoe`: what becomes of sessions.
+    pub pppoe: Option<&'static str>,
     pub zones: Vec<Zone>,
     pub gateway_egress: Vec<Service>,
     pub outside_egress: Vec<Service>,
@@ -191,6 +193,7 @@ impl Default for Policy {
             ethertypes: vec![0x0806],
             drop_unsolicited: false,
             vxlan: vec![4789, 8472],
+            pppoe: None,
             zones: Vec::new(),
             gateway_egress: Vec::new(),
             outside_egress: Vec::new(),
@@ -233,6 +236,9 @@ impl Policy {
         writeln!(out, "ethertypes = {}", strings(&ethertypes))?;
         writeln!(out, "unsolicited = \"{}\"", if self.drop_unsolicited { "drop" } else { "count" })?;
         writeln!(out, "vxlan = {:?}", self.vxlan)?;
+        if let Some(pppoe) = self.pppoe {
+            writeln!(out, "pppoe = \"{pppoe}\"")?;
+        }
         for zone in &self.zones {
             writeln!(out, "\n[zone.{}]\ninterface = \"{}\"", zone.name, zone.interface)?;
             match zone.vlan[..] {

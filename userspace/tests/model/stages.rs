@@ -87,9 +87,11 @@ impl Model {
         let fits = self.fits(&self.flows[index], direction, place);
         let times = self.policy.timeouts.clone();
         let flow = &self.flows[index];
-        let refused = self
-            .refused_tunnel(&flow.party, flow.service.as_deref(), flow.protocol, flow.server.1)
-            .filter(|_| !flow.ledger && flow.service.is_some());
+        // what is recorded of a translation is judged on its other side
+        let carried = match flow.ledger || flow.service.is_none() {
+            true => Ok(false),
+            false => self.tunnelled((&flow.party, flow.service.as_deref()), flow.server.1, packet),
+        };
         let flow = &mut self.flows[index];
         let zone = flow.party.name();
         let mut verdict = if flow.revoked {
@@ -97,11 +99,14 @@ impl Model {
             if fits { verdict } else { verdict.or(&[Reason::wrong_side]) }
         } else if !fits {
             Verdict::drop(Reason::wrong_side)
-        } else if let Some(reason) = refused {
-            Verdict { service: flow.service.clone(), ..Verdict::drop(reason) }
         } else {
-            flow.update(direction, packet, &times, at.now);
-            Verdict { service: flow.service.clone(), ..Verdict::pass(Reason::flow) }
+            match carried {
+                Err(reason) => Verdict { service: flow.service.clone(), ..Verdict::drop(reason) },
+                Ok(inside) => {
+                    flow.update(direction, packet, &times, at.now);
+                    Verdict { service: flow.service.clone(), inside, ..Verdict::pass(Reason::flow) }
+                }
+            }
         };
         verdict.zone = zone;
         Some(verdict)
@@ -121,6 +126,7 @@ impl Model {
         let Some(quoted) = decode::quoted(body, packet.src.is_ipv4()) else {
             return Verdict::drop(Reason::icmp_error_malformed).or(&[Reason::icmp_error_unrelated]);
         };
+        let quoted = Packet { carried: packet.carried, realm: packet.realm.clone(), ..quoted };
         if quoted.later_fragment() {
             return Verdict::drop(Reason::icmp_error_unrelated).or(&[Reason::icmp_error_malformed]);
         }
@@ -224,6 +230,7 @@ impl Model {
     ) -> Flow {
         Flow {
             translated,
+            realm: packet.realm.clone(),
             protocol: packet.protocol,
             query: packet.query,
             message: packet.icmp_type.filter(|_| packet.query.is_none()),

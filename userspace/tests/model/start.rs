@@ -47,11 +47,13 @@ impl Model {
         }
         match self.allowed(party, &start) {
             Some(service) => {
-                if let Some(reason) = self.refused_tunnel(party, Some(&service), packet.protocol, packet.dport) {
-                    return Verdict::drop(reason);
-                }
+                let inside = match self.tunnelled((party, Some(&service)), packet.dport, packet) {
+                    Ok(inside) => inside,
+                    Err(reason) => return Verdict::drop(reason),
+                };
                 let flow = self.new_flow(translated, place, party.clone(), Some(service), packet);
-                self.admit(at, flow, packet, Reason::allowed)
+                let verdict = self.admit(at, flow, packet, Reason::allowed);
+                Verdict { inside: inside && verdict.pass, ..verdict }
             }
             None => self.denied(party, packet),
         }
@@ -116,9 +118,11 @@ impl Model {
             flow.loose = loose;
             return self.admit(at, flow, packet, good).or(&[Reason::adopted, Reason::loose]);
         }
-        // the other orientation: the sender is the server
+        // the other orientation: the sender is the server, and the one that the line speaks of. What the gateway puts into a
+        // tunnel of its own is the gateway's, whoever's address it has.
         let back = Start { src: packet.dst, dst: packet.src, dport: packet.sport, ..start.clone() };
-        if let (None, Some(service)) = (self.blocked(&back), self.allowed(&peer, &back)) {
+        let named = self.peer(packet.src) == *party;
+        if let (None, Some(service), true) = (self.blocked(&back), self.allowed(&peer, &back), named) {
             let mut flow = self.new_flow(translated, self.home(&peer), peer, Some(service), packet);
             (flow.client, flow.server) = (flow.server, flow.client);
             flow.peer = party.clone();

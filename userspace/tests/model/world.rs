@@ -147,6 +147,7 @@ pub fn policy(rng: &mut Rng) -> Policy {
         addresses: gateway_addresses(),
         ethertypes: rng.pick(&[vec![0x0806], vec![0x0806], vec![0x0806, 0x88cc], vec![0x88cc], vec![]]),
         drop_unsolicited: rng.percent(30),
+        pppoe: rng.pick(&[None, None, None, Some("judge"), Some("judge"), Some("opaque"), Some("drop")]),
         zones,
         gateway_egress: services(rng, &names, Speaker::Gateway, 3),
         outside_egress: services(rng, &names, Speaker::Outside(kind), 3),
@@ -204,11 +205,20 @@ fn service(rng: &mut Rng, zones: &[String], who: Speaker, at: usize) -> Service 
         _ => vec![(rng.pick(&PORTS), 0)],
     };
     let fix = |ranges: Vec<(u16, u16)>| ranges.into_iter().map(|(low, high)| (low, high.max(low))).collect();
-    match rng.below(8) {
+    match rng.below(9) {
         0..=2 => service.tcp = fix(ports(rng)),
         3 | 4 => service.udp = fix(ports(rng)),
         5 => (service.tcp, service.udp) = (fix(ports(rng)), fix(ports(rng))),
         6 => (service.icmp, service.icmpv6) = (vec![rng.pick(&[8, 13])], vec![128]),
+        8 => {
+            match rng.below(5) {
+                0 => service.udp = vec![(4789, 4789)],
+                1 => service.udp = fix(vec![(4000, 9000)]),
+                2 => service.protocol = vec![4, 41, 47],
+                _ => service.protocol = vec![rng.pick(&[4, 41, 47])],
+            }
+            service.tunnel = rng.pick(&[Some("judge"), Some("judge"), Some("judge"), Some("opaque"), None]);
+        }
         _ if rng.percent(50) => service.sctp = fix(ports(rng)),
         _ => {
             service.protocol = vec![rng.pick(&[4, 41, 47, 47, 50, 112])];
