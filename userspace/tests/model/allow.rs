@@ -56,7 +56,13 @@ impl Model {
         if prefixes.any(|prefix| prefix.broadcast() == Some(src)) {
             return Err(Reason::source_broadcast);
         }
-        let outside = self.is_outside(ifindex) && vlans == [0, 0];
+        let outside = self.faces_outside(ifindex, vlans);
+        if outside
+            && self.bridges()
+            && let Some(found) = self.source_beyond(ifindex, vlans, src)
+        {
+            return found;
+        }
         if let Some((bits, name)) = longest_of(&zones, src) {
             // Decided: at an outside interface a narrower prefix of a zone elsewhere has its addresses, as it does where they
             // are destinations. From there they are forged.
@@ -154,7 +160,7 @@ fn longest(zones: &[&Zone], address: IpAddr) -> Option<String> {
 }
 
 /// The same with the length of that prefix.
-fn longest_of(zones: &[&Zone], address: IpAddr) -> Option<(u32, String)> {
+pub(super) fn longest_of(zones: &[&Zone], address: IpAddr) -> Option<(u32, String)> {
     let mut best: Option<(u32, &str)> = None;
     for zone in zones {
         for prefix in zone.prefixes.iter().filter(|prefix| prefix.holds(address)) {

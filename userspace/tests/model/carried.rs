@@ -246,7 +246,7 @@ impl<'p> Maker<'p> {
             3 => bytes[5] = bytes[5].wrapping_sub(9),
             _ => {}
         }
-        let (mut at, mut tags) = world::seen_first(tunnel.talk.src, tunnel.talk.dst);
+        let (mut at, mut tags) = self.seen_first(tunnel.talk.src, tunnel.talk.dst);
         if self.rng.percent(4) {
             at = super::At::ingress(self.rng.pick(&[11, 12, 21, 99]), 0);
         }

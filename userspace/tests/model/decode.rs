@@ -4,7 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dropgate_abi::reason::Reason;
 
-use super::tunnels::{Carrier, Realm};
+use super::{
+    bridge::Link,
+    tunnels::{Carrier, Realm},
+};
 
 /// What stands behind the Ethernet header.
 #[derive(Clone, Debug)]
@@ -61,6 +64,8 @@ pub struct Packet {
     /// What it was found in, and the tunnel that its flows are of.
     pub carried: Option<Carrier>,
     pub realm: Option<Realm>,
+    /// The pair of a bridge that it crosses.
+    pub link: Link,
 }
 
 impl Packet {
@@ -260,6 +265,7 @@ fn transport(
         beyond: Vec::new(),
         carried: None,
         realm: None,
+        link: None,
     };
     if packet.later_fragment() {
         packet.transport.clear();
@@ -386,6 +392,7 @@ fn quoted_transport(src: IpAddr, dst: IpAddr, protocol: u8, later: bool, body: &
         beyond: Vec::new(),
         carried: None,
         realm: None,
+        link: None,
     };
     if later {
         return Some(packet);

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
+    bridge::Link,
     decode::{Packet, Query},
     policy::Timeouts,
     tunnels::Realm,
@@ -60,6 +61,7 @@ pub struct Flow {
     pub translated: bool,
     /// The tunnel that it is in.
     pub realm: Option<Realm>,
+    pub link: Link,
     pub protocol: u8,
     /// ICMP: the query's type, and whether a reply was the first thing seen (of a translated flow).
     pub query: Option<Query>,
@@ -92,7 +94,7 @@ pub enum Direction {
 
 impl Flow {
     pub fn direction(&self, packet: &Packet, translated: bool) -> Option<Direction> {
-        if (self.translated, &self.realm) != (translated, &packet.realm) {
+        if (self.translated, &self.realm, self.link) != (translated, &packet.realm, packet.link) {
             return None;
         }
         if self.protocol != packet.protocol || packet.later_fragment() {

@@ -101,7 +101,7 @@ impl<'p> Maker<'p> {
 
     /// A packet at its first hook, and where the gateway masquerades sometimes at its last.
     pub(super) fn send(&mut self, out: &mut Vec<Step>, talk: &Talk, ip: &Ip, payload: &[u8]) {
-        let (mut at, mut tags) = world::seen_first(talk.src, talk.dst);
+        let (mut at, mut tags) = self.seen_first(talk.src, talk.dst);
         let home = tags.clone();
         if at.hook == Hook::Ingress && at.ifindex == 21 && self.rng.percent(10) {
             at.ifindex = 22;
@@ -124,6 +124,24 @@ impl<'p> Maker<'p> {
             && !ip.ext.iter().any(|ext| matches!(ext, Ext::Fragment(..)))
         {
             out.push(Step { at, later: 0, frame: ip.frame(&tags, talk.protocol, payload) });
+        }
+        // a router beyond a bridge sends it to its own network, maybe by another pair
+        if self.policy.kind == Kind::Bridge
+            && let Some((lan, tags)) = world::home(talk.dst).filter(|(lan, _)| *lan < 21)
+            && self.rng.percent(15)
+        {
+            let at = At::ingress(lan + 10, 0);
+            out.push(Step { at, later: 0, frame: ip.frame(&tags, talk.protocol, payload) });
+        }
+    }
+
+    /// Where a packet comes in first. What comes by a bridge has the tags that it leaves with.
+    pub(super) fn seen_first(&mut self, src: IpAddr, dst: IpAddr) -> (At, Vec<u16>) {
+        let (at, tags) = world::seen_first(src, dst);
+        let beyond = (at.hook, at.ifindex) == (Hook::Ingress, 21) && self.policy.kind == Kind::Bridge;
+        match world::home(dst).filter(|_| beyond && self.rng.percent(85)) {
+            Some((lan, tags)) if lan < 21 => (At { ifindex: lan + 10, ..at }, tags),
+            _ => (at, tags),
         }
     }
 

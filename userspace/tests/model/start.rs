@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use dropgate_abi::reason::Reason;
 
 use super::{
-    At, Model, Verdict,
+    At, Hook, Model, Verdict,
     allow::Start,
     decode::Packet,
     flows::{Flow, Party, Place},
@@ -177,7 +177,10 @@ impl Model {
         });
         let pass = Verdict::pass(Reason::neighbour_discovery);
         // a link-local router tells its side by the port alone
-        let outside = self.is_outside(at.ifindex);
+        let outside = self.faces_outside(at.ifindex, at.tags);
+        if kind == 135 && at.hook == Hook::Ingress && self.bridges() {
+            self.asked.extend(target.map(|target| (target, at.ifindex, at.now)));
+        }
         match (kind, party) {
             (135, Party::Gateway) => {
                 self.asked.extend(target.map(|target| (target, at.ifindex, at.now)));
@@ -202,6 +205,9 @@ impl Model {
     fn dhcp(&self, at: At, party: &Party, packet: &Packet) -> Option<Verdict> {
         if packet.protocol != 17 {
             return None;
+        }
+        if self.bridges() {
+            return self.dhcp_across(at, packet);
         }
         let (client, server) = if packet.src.is_ipv4() { (68, 67) } else { (546, 547) };
         let relay: IpAddr = "ff02::1:2".parse().expect("an address");

@@ -1,6 +1,6 @@
 //! Packets in tunnels, as `docs/policy.md` has them: where the packet inside begins and ends, and what becomes of it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use dropgate_abi::reason::Reason;
 
@@ -216,8 +216,13 @@ impl Model {
             return Verdict::pass(Reason::pppoe_opaque);
         }
         match session(bytes) {
-            // it ends at the gateway and is a link: flows that come out of it are those of its interface
-            Ok((inside, beyond)) => self.carried(at, place, (&inside, beyond), None),
+            // it ends at the gateway and is a link: flows that come out of it are those of its interface. Across a bridge both
+            // of its ends are elsewhere.
+            Ok((inside, beyond)) => {
+                let ends = [Ipv4Addr::UNSPECIFIED.into(); 2];
+                let realm = Realm { ends, carrier: inside.carrier, network: inside.network, tags: [0; 2] };
+                self.carried(at, place, (&inside, beyond), self.bridges().then_some(realm))
+            }
             Err(verdict) => verdict,
         }
     }
@@ -229,13 +234,11 @@ impl Model {
             0x86dd => decode::ip6(bytes).map_err(Some),
             _ => Err(None),
         };
-        let told = |packet: Packet| Packet { carried: Some(inside.carrier), realm: realm.clone(), ..packet };
+        let (carried, link) = (Some(inside.carrier), self.link(at));
+        let told = |packet: Packet| Packet { carried, realm: realm.clone(), link, ..packet };
         let packet = match read(inside.packet) {
             Ok(packet) => told(packet),
-            Err(None) if self.policy.ethertypes.contains(&inside.ethertype) => {
-                return Verdict::pass(Reason::ethertype_allowed);
-            }
-            Err(None) => return Verdict::drop(Reason::ethertype_denied),
+            Err(None) => return self.ethertype(inside.ethertype),
             // Decided: of a packet that ends behind what carries it that is said, if all else of it is in order.
             Err(Some(reason)) => match read(&[inside.packet, beyond].concat()) {
                 Ok(longer) => {
