@@ -131,7 +131,8 @@ impl<'p> Maker<'p> {
         }
         let other = self.flags();
         let flags = if first { SYN } else { self.rng.pick(&[SYN | ACK, ACK, other]) };
-        for packet in self.packets_inside(&inner, tunnel.id, flags, back) {
+        let id = tunnel.id | (tunnel.network as u16 & 1) << 12;
+        for packet in self.packets_inside(&inner, id, flags, back) {
             if tunnel.session {
                 self.in_session(out, &tunnel, &inner, &packet);
             } else {
@@ -187,6 +188,10 @@ impl<'p> Maker<'p> {
 
     /// The tunnel's header around a packet, mostly in order.
     fn around(&mut self, tunnel: &Tunnel, inner: &Talk, packet: &[u8]) -> Vec<u8> {
+        let fragment = match inner.src.is_ipv4() {
+            true => packet[6..8] != [0, 0],
+            false => packet[6] == 44,
+        };
         let mut ethertype = if inner.src.is_ipv4() { packets::IPV4 } else { packets::IPV6 };
         let mut bytes = packet.to_vec();
         if self.rng.percent(3) {
@@ -218,7 +223,9 @@ impl<'p> Maker<'p> {
         }
         if !header.is_empty() && self.rng.percent(8) {
             let at = self.rng.below(header.len());
-            header[at] ^= 1 << self.rng.below(8);
+            let bit = 1 << self.rng.below(8);
+            // fragments of two tunnels are told apart by four bits of what tells the tunnels apart, and may meet by chance
+            header[at] ^= if fragment { 0 } else { bit };
         }
         let mut bytes = [header, bytes].concat();
         if self.rng.percent(6) {

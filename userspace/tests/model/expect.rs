@@ -179,7 +179,7 @@ fn later_fragments_follow_their_first_one() {
 #[test]
 fn generated_sequences_reach_the_reasons() {
     let mut seen = std::collections::BTreeMap::new();
-    for seed in 0..3000 {
+    for seed in 0..6000 {
         let mut rng = Rng(seed);
         let policy = world::policy(&mut rng);
         let mut steps = sequence(&mut rng, &policy, 10, policy.capped());
