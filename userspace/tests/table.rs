@@ -224,6 +224,7 @@ fn a_bridge() {
     let text = "[gateway]\nkind = \"bridge\"\noutside = \"wan0\"\npairs = [[\"lan0\", \"wan0\"]]\n\
         [zone.office]\ninterface = \"lan0\"\nprefixes = [\"10.10.0.0/24\", \"fd10::/64\"]\n\
         [[zone.office.egress]]\nname = \"web\"\ntcp = 443\n\
+        [[zone.office.egress]]\nname = \"near\"\ntcp = 22\nto = \"zone:office\"\n\
         [zone.tagged]\ninterface = \"lan0\"\nvlan = 20\nprefixes = [\"10.10.0.0/24\", \"fd10::/64\"]\n\
         [[zone.tagged.egress]]\nname = \"web\"\ntcp = 443\n";
     let mut real = Real::new(text);
@@ -240,6 +241,15 @@ fn a_bridge() {
             // nothing of it is forwarded by the kernel
             real.expect(net.name, hook::EGRESS, WAN0, LAN0, &out, "interface_unknown");
         }
+        // a host of the zone's network on the far side may answer, and nothing else
+        real.fresh();
+        let near = |from: u8, to: u8, sport, dport, flags| {
+            Ip::new(net.local(from), net.local(to)).frame(&[], TCP, &packets::tcp(sport, dport, flags, &[]))
+        };
+        real.ingress(net.name, LAN0, &near(5, 9, 40_000, 22, SYN), "allowed");
+        assert_eq!(real.ingress(net.name, WAN0, &near(9, 5, 22, 40_000, SYN | ACK), "flow").onward, LAN0);
+        real.ingress(net.name, WAN0, &near(5, 9, 40_000, 22, ACK), "wrong_side");
+        real.ingress(net.name, WAN0, &near(9, 5, 40_000, 22, SYN), "source_of_zone");
     }
     let tree = [&[1, 0x80, 0xc2, 0, 0, 0][..], &[2; 6], &[0, 38, 0x42, 0x42, 3], &[0; 35]].concat();
     assert_eq!(real.ingress("spanning tree", WAN0, &tree, "ethertype_allowed").onward, LAN0);

@@ -171,6 +171,11 @@ fn fits(walk: &Walk, flow: &mut Flow) -> bool {
     if to_server && flow.to_server_port != u64::MAX {
         return false;
     }
+    // what crossed a bridge to its server is answered from beyond, though the server have an address of the zone before it
+    if !to_server && walk.onward != 0 && walk.onward == flow.to_server_port as u32 {
+        flow.to_client_port = walk.port;
+        return true;
+    }
     let Ok(zone) = zone::of_source(walk) else { return false };
     if flow.flags & flag::LEDGER != 0 {
         if walk.side_kind != side::OUTSIDE {

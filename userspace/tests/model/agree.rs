@@ -16,7 +16,7 @@ use dropgate_abi::{
 
 use crate::reference::{
     At, Hook, Model, Verdict,
-    policy::Policy,
+    policy::{Kind, Policy},
     sequence::{Step, fragments, sequence},
     world::{self, INTERFACES, Rng, VLAN_DEVICES},
 };
@@ -257,6 +257,8 @@ fn successor(rng: &mut Rng, policy: &Policy) -> Policy {
                 zone.egress.truncate(keep);
             }
         }
+        // each interface of a pair stays a side
+        _ if next.kind == Kind::Bridge => next.zones.iter_mut().for_each(|zone| zone.egress.reverse()),
         _ => {
             let keep = 1 + rng.below(next.zones.len());
             next.zones.truncate(keep);

@@ -56,7 +56,13 @@ impl Model {
         if prefixes.any(|prefix| prefix.broadcast() == Some(src)) {
             return Err(Reason::source_broadcast);
         }
-        let outside = self.is_outside(ifindex) && vlans == [0, 0];
+        let outside = self.faces_outside(ifindex, vlans);
+        if outside
+            && self.bridges()
+            && let Some(found) = self.source_beyond(ifindex, vlans, src)
+        {
+            return found;
+        }
         if let Some((bits, name)) = longest_of(&zones, src) {
             // Decided: at an outside interface a narrower prefix of a zone elsewhere has its addresses, as it does where they
             // are destinations. From there they are forged.
@@ -121,23 +127,6 @@ impl Model {
         })
     }
 
-    /// Why a tunnel that a service of this party lets through is dropped, if it is: what could be read needs a word of its line.
-    pub fn refused_tunnel(&self, party: &Party, service: Option<&str>, protocol: u8, port: u16) -> Option<Reason> {
-        let readable = matches!(protocol, 4 | 41 | 47) || protocol == 17 && matches!(port, 4789 | 8472);
-        let services: &[Service] = match party {
-            _ if !readable => return None,
-            Party::Zone(name) => &self.zone_named(name)?.egress,
-            Party::Gateway => &self.policy.gateway_egress,
-            Party::Outside => &self.policy.outside_egress,
-            Party::Published | Party::Nameless => &[],
-        };
-        match services.iter().find(|other| Some(other.name.as_str()) == service).and_then(|service| service.tunnel) {
-            Some("opaque") => None,
-            Some(_) => Some(Reason::tunnel_denied),
-            None => Some(Reason::tunnel_unasked),
-        }
-    }
-
     /// Whether a service holds the start of a flow, whatever else does.
     pub fn holds(&self, service: &Service, start: &Start) -> bool {
         speaks(service, start) && reaches(service, &self.peer(start.dst), start.dst)
@@ -171,7 +160,7 @@ fn longest(zones: &[&Zone], address: IpAddr) -> Option<String> {
 }
 
 /// The same with the length of that prefix.
-fn longest_of(zones: &[&Zone], address: IpAddr) -> Option<(u32, String)> {
+pub(super) fn longest_of(zones: &[&Zone], address: IpAddr) -> Option<(u32, String)> {
     let mut best: Option<(u32, &str)> = None;
     for zone in zones {
         for prefix in zone.prefixes.iter().filter(|prefix| prefix.holds(address)) {

@@ -37,22 +37,13 @@ use crate::reference::{
     world::{INTERFACES, Rng},
 };
 
-/// What is done with a flow, on a port.
-fn treatment(service: &Service, protocol: u8, port: u16) -> Option<BTreeSet<String>> {
-    let any = || Some(BTreeSet::from(["any".to_owned()]));
-    if ![6, 17].contains(&protocol) {
-        return any();
-    }
-    match &service.expect {
-        _ if service.uninspected => None,
-        Some(Expect::Any) => any(),
-        Some(Expect::Only(names)) => Some(names.iter().map(ToString::to_string).collect()),
-        None => Some(registered(protocol == 17, port).iter().map(|known| known.name().to_owned()).collect()),
-    }
-}
+/// What is done with a flow, on a port: with the packets in its tunnel, and by inspection.
+type Treatment = (Option<&'static str>, Option<BTreeSet<String>>);
 
 /// A policy with everything that the model says of it.
 struct Trial {
+    policy: Policy,
+    /// Of this policy with every tunnel opaque: which line has a packet is asked, not what becomes of a tunnel.
     model: Model,
     cases: Vec<Case>,
     /// By case.
@@ -81,7 +72,7 @@ impl Trial {
         let of_parts = [codes::EMPTY_EXCEPTION.id, codes::EMPTY_PREFIX.id];
         let (parts, found): (Vec<_>, Vec<_>) =
             found.found.into_iter().partition(|finding| of_parts.contains(&finding.code.id));
-        let mut model = Model::new(policy, 1, &INTERFACES);
+        let mut model = Model::new(opaque(&policy), 1, &INTERFACES);
         let cases = universe(&model);
         let lines = cases.iter().map(|case| case.line(&mut model)).collect();
         let mut dead = BTreeSet::new();
@@ -94,15 +85,42 @@ impl Trial {
             dead.insert(key(finding));
         }
         let findings = found.into_iter().map(|finding| (key(&finding), finding)).collect();
-        Some(Self { model, cases, lines, findings, parts, dead })
+        Some(Self { policy, model, cases, lines, findings, parts, dead })
     }
 
     fn text(&self) -> String {
-        self.model.policy.text()
+        self.policy.text()
     }
 
     fn service(&self, line: &Line) -> Option<Service> {
-        services_of(&self.model.policy).into_iter().find(|(other, _)| other == line).map(|(_, service)| service)
+        services_of(&self.policy).into_iter().find(|(other, _)| other == line).map(|(_, service)| service)
+    }
+
+    /// What a service has done with a packet that it lets through.
+    fn treatment(&self, service: &Service, case: &Case) -> Treatment {
+        let any = || Some(BTreeSet::from(["any".to_owned()]));
+        let tunnel = self.model.tunnel(service, case.protocol, case.port);
+        // what carries packets that are judged is not inspected itself, and what is dropped neither
+        let inspected = self.policy.inspection && [6, 17].contains(&case.protocol);
+        if !inspected || tunnel.is_some_and(|tunnel| tunnel != "opaque") {
+            return (tunnel, any());
+        }
+        let expected = match &service.expect {
+            _ if service.uninspected => None,
+            Some(Expect::Any) => any(),
+            Some(Expect::Only(names)) => Some(names.iter().map(ToString::to_string).collect()),
+            None => {
+                let known = registered(case.protocol == 17, case.port).iter();
+                Some(known.map(|known| known.name().to_owned()).collect())
+            }
+        };
+        (tunnel, expected)
+    }
+
+    /// Whether two services of one owner have something else done with a packet.
+    fn differ(&self, winner: &Line, service: &Service, case: &Case) -> bool {
+        let other = self.service(winner);
+        other.is_some_and(|other| self.treatment(&other, case) != self.treatment(service, case))
     }
 
     /// Packets that reach the allowlist of a line's owner and that the line holds; and whose they are.
@@ -129,7 +147,7 @@ impl Trial {
     fn dead_lines(&self) {
         let decides: BTreeSet<&Line> = self.lines.iter().flatten().collect();
         let published = self.model.policy.publish.iter().map(|line| ("publish".to_owned(), line.name.clone()));
-        let services = services_of(&self.model.policy);
+        let services = services_of(&self.policy);
         for line in services.iter().map(|(line, _)| line.clone()).chain(published) {
             let dead = self.dead.contains(&line);
             if dead == decides.contains(&line) {
@@ -177,6 +195,11 @@ impl Trial {
                 let (case, taker) = self.find(witness, &line.0);
                 assert!(self.holds(line, &case), "{case:?}\n{}", context());
                 assert!(finding.others.contains(&taker), "{taker:?} has {case:?}\n{}", context());
+                let service = self.service(line).expect("a service");
+                let differs = self.held(line).any(|(case, winner)| self.differ(winner, &service, case));
+                let texts = finding.related.iter().map(|(_, text)| text).chain(&finding.help);
+                let told = texts.into_iter().any(|text| text.contains("something else"));
+                assert_eq!(told, differs, "something else is done\n{}", context());
             }
         }
     }
@@ -194,27 +217,26 @@ impl Trial {
 
     /// A contradiction is one, with its packet; and every one is told.
     fn contradictions(&self) {
-        for (line, service) in services_of(&self.model.policy) {
+        for (line, service) in services_of(&self.policy) {
             let told = self.findings.get(&line).filter(|finding| finding.code.id == codes::CONTRADICTION.id);
             if let Some(finding) = told {
                 let context = || format!("{line:?}: {}\n{}", finding.message, self.text());
                 let (case, winner) = self.find(&finding.witness.expect("a packet"), &line.0);
                 assert_eq!(finding.others, std::slice::from_ref(&winner), "{case:?}\n{}", context());
-                let other = self.service(&winner).expect("a service");
                 assert!(self.holds(&line, &case) && self.holds(&winner, &case), "{case:?}\n{}", context());
-                let [first, second] = [&other, &service].map(|service| treatment(service, case.protocol, case.port));
-                assert_ne!(first, second, "{case:?}\n{}", context());
+                assert!(self.differ(&winner, &service, &case), "{case:?}\n{}", context());
                 assert!(!self.is_exception(&winner, &line, &case), "{}", context());
             }
-            if told.is_some() || self.dead.contains(&line) || !self.model.policy.inspection {
+            if told.is_some() || self.dead.contains(&line) {
                 continue;
             }
             let mut seen = BTreeSet::new();
             for (case, winner) in self.held(&line).filter(|(_, winner)| **winner != line) {
-                let Some(other) = self.service(winner) else { continue };
-                let [first, second] = [&other, &service].map(|service| treatment(service, case.protocol, case.port));
+                if !self.differ(winner, &service, case) {
+                    continue;
+                }
                 let cell = (winner, case.protocol, format!("{:?}", self.model.peer(case.destination)));
-                if first != second && seen.insert(cell) {
+                if seen.insert(cell) {
                     let exception = self.is_exception(winner, &line, case);
                     assert!(exception, "{line:?} contradicts {winner:?}, such as {case:?}\n{}", self.text());
                 }
@@ -292,6 +314,15 @@ impl Trial {
     }
 }
 
+/// A policy all of whose lines let tunnels pass unread.
+fn opaque(policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    let lines = policy.zones.iter_mut().flat_map(|zone| &mut zone.egress);
+    let lines = lines.chain(&mut policy.gateway_egress).chain(&mut policy.outside_egress);
+    lines.for_each(|service| service.tunnel = Some("opaque"));
+    policy
+}
+
 /// A prefix as messages have it.
 fn shown(prefix: &Prefix) -> String {
     let whole = prefix.bits == if prefix.address.is_ipv4() { 32 } else { 128 };
@@ -322,11 +353,7 @@ fn what_check_says_of_lines_is_so() {
         // sets that are asked each time have to answer as those that are copied
         let copied = if seed.is_multiple_of(2) { 0 } else { Bounds::default().copied };
         let bounds = Bounds { copied, ..Bounds::default() };
-        let mut policy = generate(&mut Rng(seed));
-        // which line has a packet is asked, not what becomes of a tunnel in it
-        let lines = policy.zones.iter_mut().flat_map(|zone| &mut zone.egress);
-        let lines = lines.chain(&mut policy.gateway_egress).chain(&mut policy.outside_egress);
-        lines.for_each(|service| service.tunnel = Some("opaque"));
+        let policy = generate(&mut Rng(seed));
         let Some(trial) = Trial::new(policy, bounds) else { continue };
         tried += 1;
         packets += trial.cases.len();

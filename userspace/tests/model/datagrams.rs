@@ -8,6 +8,7 @@ use super::{
     At, Hook, Model, Verdict,
     decode::{Fragment, Packet},
     policy::Fragments,
+    tunnels::{Carrier, Realm},
 };
 
 /// Milliseconds in nanoseconds.
@@ -34,6 +35,8 @@ pub struct Datagram {
     pub protocol: Option<u8>,
     /// Hook, interface and tags it was seen at.
     pub seen_at: (Hook, u32, [u16; 2]),
+    /// What carries it.
+    pub within: (Option<Carrier>, Option<Realm>),
     pub generation: u32,
     pub seen: u64,
     pub fate: Fate,
@@ -188,6 +191,7 @@ impl Model {
         let key = (packet.src, packet.dst, id, identity(packet), (at.hook, at.ifindex, at.tags));
         self.datagrams.iter().rposition(|known| {
             (known.src, known.dst, known.id, known.protocol, known.seen_at) == key
+                && known.within == (packet.carried, packet.realm.clone())
                 && known.generation == self.generation
                 && at.now - known.seen <= self.policy.timeouts.fragment * NS
         })
@@ -218,6 +222,7 @@ impl Model {
             id: fragment.id,
             protocol: identity(packet),
             seen_at: (at.hook, at.ifindex, at.tags),
+            within: (packet.carried, packet.realm.clone()),
             generation: self.generation,
             seen: at.now,
             fate: if verdict.pass { Fate::Passed } else { Fate::Dropped },

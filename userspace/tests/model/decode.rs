@@ -4,6 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dropgate_abi::reason::Reason;
 
+use super::{
+    bridge::Link,
+    tunnels::{Carrier, Realm},
+};
+
 /// What stands behind the Ethernet header.
 #[derive(Clone, Debug)]
 pub enum Content {
@@ -11,6 +16,8 @@ pub enum Content {
     Arp(u16, IpAddr, IpAddr),
     ArpMalformed,
     Other(u16),
+    /// A session of PPPoE: what stands behind its ethertype.
+    Session(Vec<u8>),
     Ip(Packet),
     /// An IP packet that cannot be read, and why.
     Unreadable(Reason),
@@ -52,6 +59,13 @@ pub struct Packet {
     pub query: Option<Query>,
     /// The transport header and what follows; nothing for a later fragment.
     pub transport: Vec<u8>,
+    /// What stands in the frame behind its end.
+    pub beyond: Vec<u8>,
+    /// What it was found in, and the tunnel that its flows are of.
+    pub carried: Option<Carrier>,
+    pub realm: Option<Realm>,
+    /// The pair of a bridge that it crosses.
+    pub link: Link,
 }
 
 impl Packet {
@@ -98,6 +112,7 @@ pub fn frame(bytes: &[u8]) -> Result<Frame, Reason> {
         0x0806 => arp(rest),
         0x0800 => ip4(rest).map_or_else(Content::Unreadable, Content::Ip),
         0x86dd => ip6(rest).map_or_else(Content::Unreadable, Content::Ip),
+        0x8864 => Content::Session(rest.to_vec()),
         other => Content::Other(other),
     };
     Ok(([tags[0], tags[1]], content))
@@ -111,7 +126,7 @@ fn arp(bytes: &[u8]) -> Content {
     Content::Arp(number(&bytes[6..]), address(14), address(24))
 }
 
-fn ip4(bytes: &[u8]) -> Result<Packet, Reason> {
+pub fn ip4(bytes: &[u8]) -> Result<Packet, Reason> {
     if bytes.len() < 20 {
         return Err(Reason::ip4_truncated);
     }
@@ -138,10 +153,11 @@ fn ip4(bytes: &[u8]) -> Result<Packet, Reason> {
     });
     let src = Ipv4Addr::new(bytes[12], bytes[13], bytes[14], bytes[15]).into();
     let dst = Ipv4Addr::new(bytes[16], bytes[17], bytes[18], bytes[19]).into();
-    transport(src, dst, bytes[8], bytes[9], fragment, &bytes[header..total])
+    let packet = transport(src, dst, bytes[8], bytes[9], fragment, &bytes[header..total])?;
+    Ok(Packet { beyond: bytes[total..].to_vec(), ..packet })
 }
 
-fn ip6(bytes: &[u8]) -> Result<Packet, Reason> {
+pub fn ip6(bytes: &[u8]) -> Result<Packet, Reason> {
     if bytes.len() < 40 {
         return Err(Reason::ip6_truncated);
     }
@@ -158,7 +174,8 @@ fn ip6(bytes: &[u8]) -> Result<Packet, Reason> {
     if length > rest.len() {
         return Err(Reason::ip6_bad_payload_length);
     }
-    rest = &rest[..length];
+    let beyond;
+    (rest, beyond) = rest.split_at(length);
     let address = |at: usize| {
         let octets: [u8; 16] = bytes[at..at + 16].try_into().expect("sixteen bytes");
         IpAddr::V6(Ipv6Addr::from(octets))
@@ -219,7 +236,8 @@ fn ip6(bytes: &[u8]) -> Result<Packet, Reason> {
         }
         rest = &rest[size..];
     }
-    transport(src, dst, ttl, next, fragment, rest)
+    let packet = transport(src, dst, ttl, next, fragment, rest)?;
+    Ok(Packet { beyond: beyond.to_vec(), ..packet })
 }
 
 fn transport(
@@ -244,6 +262,10 @@ fn transport(
         icmp_type: None,
         query: None,
         transport: bytes.to_vec(),
+        beyond: Vec::new(),
+        carried: None,
+        realm: None,
+        link: None,
     };
     if packet.later_fragment() {
         packet.transport.clear();
@@ -367,6 +389,10 @@ fn quoted_transport(src: IpAddr, dst: IpAddr, protocol: u8, later: bool, body: &
         icmp_type: None,
         query: None,
         transport: Vec::new(),
+        beyond: Vec::new(),
+        carried: None,
+        realm: None,
+        link: None,
     };
     if later {
         return Some(packet);

@@ -179,7 +179,7 @@ fn later_fragments_follow_their_first_one() {
 #[test]
 fn generated_sequences_reach_the_reasons() {
     let mut seen = std::collections::BTreeMap::new();
-    for seed in 0..3000 {
+    for seed in 0..6000 {
         let mut rng = Rng(seed);
         let policy = world::policy(&mut rng);
         let mut steps = sequence(&mut rng, &policy, 10, policy.capped());
@@ -191,7 +191,8 @@ fn generated_sequences_reach_the_reasons() {
         for step in steps {
             now += step.later;
             let verdict = model.judge(At { now, ..step.at }, &step.frame);
-            *seen.entry(verdict.reason.name()).or_insert(0u32) += 1;
+            let inside = if verdict.carried { ", inside" } else { "" };
+            *seen.entry(format!("{}{inside}", verdict.reason.name())).or_insert(0u32) += 1;
         }
     }
     println!("{seen:#?}");
@@ -207,6 +208,22 @@ fn generated_sequences_reach_the_reasons() {
         "datagram_length",
         "icmp_error",
         "zone_flow_cap",
+        "allowed, inside",
+        "flow, inside",
+        "not_allowed, inside",
+        "icmp_error, inside",
+        "fragment_tracked, inside",
+        "pppoe_unasked",
+        "pppoe_opaque",
+        "ppp_control",
+        "tunnel_unasked",
+        "tunnel_denied",
+        "tunnel_nested, inside",
+        "tunnel_fragment",
+        "tunnel_truncated",
+        "tunnel_malformed",
+        "tunnel_unreadable",
+        "tunnel_payload",
     ] {
         assert!(seen.get(name).is_some_and(|count| *count > 5), "{name} is rare: {seen:#?}");
     }

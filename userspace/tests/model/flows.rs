@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use super::{
+    bridge::Link,
     decode::{Packet, Query},
     policy::Timeouts,
+    tunnels::Realm,
 };
 
 /// Where a packet comes from.
@@ -57,6 +59,9 @@ pub enum Tcp {
 pub struct Flow {
     /// After translation (masquerade, at an outside interface).
     pub translated: bool,
+    /// The tunnel that it is in.
+    pub realm: Option<Realm>,
+    pub link: Link,
     pub protocol: u8,
     /// ICMP: the query's type, and whether a reply was the first thing seen (of a translated flow).
     pub query: Option<Query>,
@@ -89,7 +94,10 @@ pub enum Direction {
 
 impl Flow {
     pub fn direction(&self, packet: &Packet, translated: bool) -> Option<Direction> {
-        if self.translated != translated || self.protocol != packet.protocol || packet.later_fragment() {
+        if (self.translated, &self.realm, self.link) != (translated, &packet.realm, packet.link) {
+            return None;
+        }
+        if self.protocol != packet.protocol || packet.later_fragment() {
             return None;
         }
         let (from, to) = ((packet.src, packet.sport), (packet.dst, packet.dport));

@@ -6,6 +6,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod allow;
+mod bridge;
+mod carried;
 pub mod datagrams;
 pub mod decode;
 pub mod flows;
@@ -14,6 +16,7 @@ pub mod policy;
 pub mod sequence;
 mod stages;
 mod start;
+pub mod tunnels;
 pub mod world;
 
 use std::net::IpAddr;
@@ -62,11 +65,15 @@ pub struct Verdict {
     /// Zone of the initiator: a name, `self` or `outside`; none where the walk ended before it was known.
     pub zone: Option<String>,
     pub service: Option<String>,
+    /// It passes, and what it carries is to be judged too.
+    pub inside: bool,
+    /// It is about a packet in a tunnel.
+    pub carried: bool,
 }
 
 impl Verdict {
     fn pass(reason: Reason) -> Self {
-        Self { pass: true, reason, also: Vec::new(), zone: None, service: None }
+        Self { pass: true, reason, also: Vec::new(), zone: None, service: None, inside: false, carried: false }
     }
 
     fn drop(reason: Reason) -> Self {
@@ -132,15 +139,18 @@ impl Model {
         let packet = match content {
             // Decided: `ethertypes` speaks of what comes in; what the gateway says on a link is its own affair.
             Content::Other(_) if at.hook == Hook::Egress => return Verdict::pass(Reason::ethertype_allowed),
-            Content::Other(ethertype) if self.policy.ethertypes.contains(&ethertype) => {
-                return Verdict::pass(Reason::ethertype_allowed);
+            Content::Arp(..) | Content::ArpMalformed | Content::Other(_)
+                if at.hook == Hook::Ingress && self.bridges() && self.across(at.ifindex).is_none() =>
+            {
+                return Verdict::drop(Reason::bridge_peer_absent).or(&[Reason::ethertype_denied]);
             }
-            Content::Other(_) => return Verdict::drop(Reason::ethertype_denied),
+            Content::Other(ethertype) => return self.ethertype(ethertype),
             Content::Arp(..) | Content::ArpMalformed
                 if at.hook == Hook::Ingress && !self.policy.ethertypes.contains(&0x0806) =>
             {
                 return Verdict::drop(Reason::ethertype_denied);
             }
+            Content::Session(bytes) => return self.session(At { tags, ..at }, &bytes),
             Content::ArpMalformed => return Verdict::drop(Reason::arp_malformed),
             Content::Arp(operation, sender, target) => return self.arp(at, operation, sender, target),
             // parse
@@ -148,6 +158,7 @@ impl Model {
             Content::Ip(packet) => packet,
         };
         let at = At { tags, ..at };
+        let packet = Packet { link: self.link(at), ..packet };
         if let Some(reason) = packet.wrong {
             let verdict = Verdict::drop(reason);
             self.remember_malformed(at, &packet);
@@ -162,20 +173,34 @@ impl Model {
             Ok(place) => place,
             Err(verdict) => return verdict,
         };
+        self.packet(at, place, &packet)
+    }
+
+    /// A packet whose headers are in order, with what it carries.
+    fn packet(&mut self, at: At, place: Place, packet: &Packet) -> Verdict {
         // anomaly
-        let anomalies = self.anomalies(&packet);
+        let anomalies = self.anomalies(packet);
         if let Some(first) = anomalies.first() {
-            self.remember_malformed(at, &packet);
+            self.remember_malformed(at, packet);
             return Verdict::drop(*first).or(&anomalies);
         }
         // fragment
-        if let Some(verdict) = self.fragment(at, place, &packet) {
-            self.remember_malformed(at, &packet);
+        if let Some(verdict) = self.fragment(at, place, packet) {
+            self.remember_malformed(at, packet);
             return verdict;
         }
-        let verdict = self.whole(at, place, &packet);
-        self.remember_first(at, &packet, &verdict);
-        verdict
+        let verdict = self.whole(at, place, packet);
+        self.remember_first(at, packet, &verdict);
+        if verdict.inside { self.inside(at, place, packet) } else { verdict }
+    }
+
+    /// A frame that holds no IP packet. Those with a length there have no ethertype.
+    fn ethertype(&self, ethertype: u16) -> Verdict {
+        let ethertype = if ethertype < 0x0600 { 0 } else { ethertype };
+        match self.policy.ethertypes.contains(&ethertype) {
+            true => Verdict::pass(Reason::ethertype_allowed),
+            false => Verdict::drop(Reason::ethertype_denied),
+        }
     }
 
     /// From the flow stage on: whole packets and first fragments.
@@ -228,6 +253,9 @@ impl Model {
             }
             return Verdict::pass(Reason::arp);
         }
+        if operation != 2 && self.bridges() {
+            self.asked.push((target, at.ifindex, at.now));
+        }
         let asked = self.was_asked(sender, at);
         if operation == 2 && !asked && self.policy.drop_unsolicited {
             return Verdict::drop(Reason::arp_unsolicited_dropped);
@@ -237,15 +265,21 @@ impl Model {
 
     /// Decided: the kernel asks three times, a second apart; after five seconds nobody waits for an answer.
     pub(self) fn was_asked(&self, address: IpAddr, at: At) -> bool {
+        // on a bridge it was asked on the other side
+        let there = self.across(at.ifindex).unwrap_or(at.ifindex);
         self.asked
             .iter()
-            .any(|(other, ifindex, when)| (*other, *ifindex) == (address, at.ifindex) && at.now - when < 5_000_000_000)
+            .any(|(other, ifindex, when)| (*other, *ifindex) == (address, there) && at.now - when < 5_000_000_000)
     }
 
     fn ingress(&self, at: At, tags: [u16; 2]) -> Result<Place, Verdict> {
         let here = |name: &String| self.ifindex(name) == at.ifindex;
         if at.hook == Hook::Egress && at.from != 0 && self.policy.kind == Kind::Route {
             return Err(Verdict::pass(Reason::routed));
+        }
+        if at.hook == Hook::Egress && at.from != 0 && self.bridges() {
+            // the kernel forwards nothing between the sides of a bridge
+            return Err(Verdict::drop(Reason::interface_unknown));
         }
         let outside = self.policy.outside.iter().any(here);
         let zones: Vec<_> = self.policy.zones.iter().filter(|zone| here(&zone.interface)).collect();
@@ -255,8 +289,8 @@ impl Model {
             let also: &[Reason] = if tagged { &[Reason::vlan_unknown] } else { &[] };
             return Err(Verdict::drop(Reason::interface_unknown).or(also));
         }
-        // the outside is untagged; a zone has the tags it names
-        let known = (outside && tags == [0, 0]) || zones.iter().any(|zone| allow::tags(zone) == tags);
+        // a zone has the tags it names
+        let known = self.faces_outside(at.ifindex, tags) || zones.iter().any(|zone| allow::tags(zone) == tags);
         if !known {
             return Err(Verdict::drop(Reason::vlan_unknown));
         }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{
     At, Hook,
+    policy::Kind,
     sequence::{Maker, Step},
     world,
 };
@@ -90,6 +91,10 @@ impl Maker<'_> {
     pub(super) fn local(&mut self, out: &mut Vec<Step>) {
         let host = self.host();
         let (mut at, tags) = world::seen_first(host, host);
+        if self.policy.kind == Kind::Bridge && at.hook == Hook::Ingress && at.ifindex < 21 && self.rng.percent(40) {
+            // the other side of its pair
+            at.ifindex += 10;
+        }
         let v6 = |text: &str| match ip(text) {
             IpAddr::V6(address) => address,
             IpAddr::V4(_) => unreachable!(),
@@ -122,6 +127,9 @@ impl Maker<'_> {
             4 => nd(ttl, "fd10::1", packets::neighbour(136, v6(self.rng.pick(&["fd10::5", "fe80::5"])))),
             5 => nd(ttl, "ff02::2", packets::router(self.rng.pick(&[133, 134, 137]))),
             6 => nd(1, "ff02::16", packets::listener(self.rng.pick(&[130, 131, 132, 143]))),
+            7 if self.rng.percent(30) => {
+                Ip::from("198.51.100.7", "255.255.255.255").frame(&tags, 17, &packets::udp(67, 68, &[0; 24]))
+            }
             7 => Ip::from("0.0.0.0", "255.255.255.255").frame(&tags, 17, &packets::udp(68, 67, &[0; 24])),
             8 => Ip::from("fe80::5", "ff02::1:2").frame(&tags, 17, &packets::udp(546, 547, &[0; 24])),
             _ if host.is_ipv4() => {
@@ -150,7 +158,7 @@ impl Maker<'_> {
     pub(super) fn odd(&mut self, out: &mut Vec<Step>) {
         let mut talk = self.talk();
         let v4 = talk.src.is_ipv4();
-        let (at, tags) = world::seen_first(talk.src, talk.dst);
+        let (at, tags) = self.seen_first(talk.src, talk.dst);
         let other = if v4 {
             self.rng.pick(&[
                 "0.0.0.0",

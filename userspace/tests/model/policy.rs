@@ -58,6 +58,7 @@ fn bit(address: IpAddr, at: u32) -> u8 {
 pub enum Kind {
     Route,
     Masquerade,
+    Bridge,
 }
 
 /// An entry of `to`.
@@ -162,9 +163,15 @@ impl Default for Timeouts {
 pub struct Policy {
     pub kind: Kind,
     pub outside: Vec<String>,
+    /// Of a bridge: the interfaces between which frames go on.
+    pub pairs: Vec<[String; 2]>,
     pub addresses: Vec<IpAddr>,
     pub ethertypes: Vec<u16>,
     pub drop_unsolicited: bool,
+    /// UDP ports of VXLAN.
+    pub vxlan: Vec<u16>,
+    /// `pppoe`: what becomes of sessions.
+    pub pppoe: Option<&'static str>,
     pub zones: Vec<Zone>,
     pub gateway_egress: Vec<Service>,
     pub outside_egress: Vec<Service>,
@@ -185,9 +192,12 @@ impl Default for Policy {
         Self {
             kind: Kind::Route,
             outside: vec!["wan0".into()],
+            pairs: Vec::new(),
             addresses: Vec::new(),
             ethertypes: vec![0x0806],
             drop_unsolicited: false,
+            vxlan: vec![4789, 8472],
+            pppoe: None,
             zones: Vec::new(),
             gateway_egress: Vec::new(),
             outside_egress: Vec::new(),
@@ -218,17 +228,28 @@ impl Policy {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        let kind = if self.kind == Kind::Route { "route" } else { "masquerade" };
+        let kind = format!("{:?}", self.kind).to_lowercase();
         writeln!(out, "[gateway]\nkind = \"{kind}\"")?;
         writeln!(out, "outside = {}", strings(&self.outside))?;
+        if !self.pairs.is_empty() {
+            writeln!(out, "pairs = {:?}", self.pairs)?;
+        }
         writeln!(out, "addresses = {}", strings(&self.addresses))?;
         let ethertypes: Vec<String> = self
             .ethertypes
             .iter()
-            .map(|number| if *number == 0x0806 { "arp".into() } else { format!("0x{number:04x}") })
+            .map(|number| match number {
+                0x0806 => "arp".into(),
+                0 => "llc".into(),
+                _ => format!("0x{number:04x}"),
+            })
             .collect();
         writeln!(out, "ethertypes = {}", strings(&ethertypes))?;
         writeln!(out, "unsolicited = \"{}\"", if self.drop_unsolicited { "drop" } else { "count" })?;
+        writeln!(out, "vxlan = {:?}", self.vxlan)?;
+        if let Some(pppoe) = self.pppoe {
+            writeln!(out, "pppoe = \"{pppoe}\"")?;
+        }
         for zone in &self.zones {
             writeln!(out, "\n[zone.{}]\ninterface = \"{}\"", zone.name, zone.interface)?;
             match zone.vlan[..] {

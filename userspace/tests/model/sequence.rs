@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{
     At, Hook,
+    carried::Tunnel,
     policy::{Kind, Policy, Service, To},
     world::{self, PORTS, Rng},
 };
@@ -18,7 +19,7 @@ pub struct Step {
 }
 
 /// Two parties that talk: the first one starts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Talk {
     pub src: IpAddr,
     pub dst: IpAddr,
@@ -28,7 +29,7 @@ pub(super) struct Talk {
 }
 
 impl Talk {
-    fn back(&self) -> Self {
+    pub(super) fn back(&self) -> Self {
         Self { src: self.dst, dst: self.src, protocol: self.protocol, sport: self.dport, dport: self.sport }
     }
 }
@@ -37,7 +38,8 @@ pub struct Maker<'a> {
     pub rng: &'a mut Rng,
     pub policy: &'a Policy,
     calm: bool,
-    talks: Vec<Talk>,
+    pub(super) talks: Vec<Talk>,
+    pub(super) tunnels: Vec<Tunnel>,
     /// Offset and identification of fragments under way.
     pub(super) fragments: Vec<(Talk, u16)>,
 }
@@ -48,7 +50,7 @@ const MS: u64 = 1_000_000;
 ///
 /// `calm`: nothing may expire. Where zones have caps, when an expired flow that nobody asks for makes room is not promised.
 pub fn sequence(rng: &mut Rng, policy: &Policy, steps: usize, calm: bool) -> Vec<Step> {
-    let mut maker = Maker { calm, rng, policy, talks: Vec::new(), fragments: Vec::new() };
+    let mut maker = Maker { calm, rng, policy, talks: Vec::new(), tunnels: Vec::new(), fragments: Vec::new() };
     let mut out = Vec::new();
     while out.len() < steps {
         maker.step(&mut out);
@@ -58,7 +60,7 @@ pub fn sequence(rng: &mut Rng, policy: &Policy, steps: usize, calm: bool) -> Vec
 
 /// A sequence of datagrams in pieces.
 pub fn fragments(rng: &mut Rng, policy: &Policy, steps: usize, calm: bool) -> Vec<Step> {
-    let mut maker = Maker { calm, rng, policy, talks: Vec::new(), fragments: Vec::new() };
+    let mut maker = Maker { calm, rng, policy, talks: Vec::new(), tunnels: Vec::new(), fragments: Vec::new() };
     let mut out = Vec::new();
     while out.len() < steps {
         maker.datagram(&mut out);
@@ -66,7 +68,7 @@ pub fn fragments(rng: &mut Rng, policy: &Policy, steps: usize, calm: bool) -> Ve
     out
 }
 
-impl Maker<'_> {
+impl<'p> Maker<'p> {
     pub(super) fn later(&mut self) -> u64 {
         if self.calm {
             return self.rng.below(3) as u64 * 100 * MS;
@@ -82,6 +84,9 @@ impl Maker<'_> {
     }
 
     fn step(&mut self, out: &mut Vec<Step>) {
+        if self.has_tunnels() && self.rng.percent(25) {
+            return self.tunnel(out);
+        }
         let fresh = self.talks.is_empty();
         match self.rng.below(100) {
             0..35 => self.start(out),
@@ -96,7 +101,7 @@ impl Maker<'_> {
 
     /// A packet at its first hook, and where the gateway masquerades sometimes at its last.
     pub(super) fn send(&mut self, out: &mut Vec<Step>, talk: &Talk, ip: &Ip, payload: &[u8]) {
-        let (mut at, mut tags) = world::seen_first(talk.src, talk.dst);
+        let (mut at, mut tags) = self.seen_first(talk.src, talk.dst);
         let home = tags.clone();
         if at.hook == Hook::Ingress && at.ifindex == 21 && self.rng.percent(10) {
             at.ifindex = 22;
@@ -119,6 +124,24 @@ impl Maker<'_> {
             && !ip.ext.iter().any(|ext| matches!(ext, Ext::Fragment(..)))
         {
             out.push(Step { at, later: 0, frame: ip.frame(&tags, talk.protocol, payload) });
+        }
+        // a router beyond a bridge sends it to its own network, maybe by another pair
+        if self.policy.kind == Kind::Bridge
+            && let Some((lan, tags)) = world::home(talk.dst).filter(|(lan, _)| *lan < 21)
+            && self.rng.percent(15)
+        {
+            let at = At::ingress(lan + 10, 0);
+            out.push(Step { at, later: 0, frame: ip.frame(&tags, talk.protocol, payload) });
+        }
+    }
+
+    /// Where a packet comes in first. What comes by a bridge has the tags that it leaves with.
+    pub(super) fn seen_first(&mut self, src: IpAddr, dst: IpAddr) -> (At, Vec<u16>) {
+        let (at, tags) = world::seen_first(src, dst);
+        let beyond = (at.hook, at.ifindex) == (Hook::Ingress, 21) && self.policy.kind == Kind::Bridge;
+        match world::home(dst).filter(|_| beyond && self.rng.percent(85)) {
+            Some((lan, tags)) if lan < 21 => (At { ifindex: lan + 10, ..at }, tags),
+            _ => (at, tags),
         }
     }
 
@@ -235,14 +258,8 @@ impl Maker<'_> {
         if !self.talks.is_empty() && self.rng.percent(15) {
             return self.rng.pick(&self.talks);
         }
-        let policy = self.policy;
-        let mut lines: Vec<(&str, &Service)> = Vec::new();
-        for zone in &policy.zones {
-            lines.extend(zone.egress.iter().map(|service| (zone.name.as_str(), service)));
-        }
-        lines.extend(policy.gateway_egress.iter().map(|service| ("self", service)));
-        lines.extend(policy.outside_egress.iter().map(|service| ("outside", service)));
-        if !policy.publish.is_empty() && self.rng.percent(25) {
+        let lines = self.lines();
+        if !self.policy.publish.is_empty() && self.rng.percent(25) {
             return self.published();
         }
         if lines.is_empty() || self.rng.percent(20) {
@@ -250,6 +267,18 @@ impl Maker<'_> {
         }
         let (who, service) = self.rng.pick(&lines);
         self.by_line(who, service).unwrap_or_else(|| self.stray())
+    }
+
+    /// Whose lines there are, and the lines.
+    pub(super) fn lines(&self) -> Vec<(&'p str, &'p Service)> {
+        let policy = self.policy;
+        let mut lines: Vec<(&str, &Service)> = Vec::new();
+        for zone in &policy.zones {
+            lines.extend(zone.egress.iter().map(|service| (zone.name.as_str(), service)));
+        }
+        lines.extend(policy.gateway_egress.iter().map(|service| ("self", service)));
+        lines.extend(policy.outside_egress.iter().map(|service| ("outside", service)));
+        lines
     }
 
     fn sport(&mut self) -> u16 {
@@ -288,7 +317,7 @@ impl Maker<'_> {
         Talk { src, dst, protocol: line.transport, sport: self.sport(), dport }
     }
 
-    fn by_line(&mut self, who: &str, service: &Service) -> Option<Talk> {
+    pub(super) fn by_line(&mut self, who: &str, service: &Service) -> Option<Talk> {
         let v4 = self.rng.percent(60);
         let src = match who {
             "self" => world::gateway_host(self.rng, v4),

@@ -84,12 +84,14 @@ impl Model {
             return None;
         }
         self.judge_again(index);
-        let fits = self.fits(&self.flows[index], direction, place);
+        let fits = self.fits(&self.flows[index], direction, place, packet);
         let times = self.policy.timeouts.clone();
         let flow = &self.flows[index];
-        let refused = self
-            .refused_tunnel(&flow.party, flow.service.as_deref(), flow.protocol, flow.server.1)
-            .filter(|_| !flow.ledger && flow.service.is_some());
+        // what is recorded of a translation is judged on its other side
+        let carried = match flow.ledger || flow.service.is_none() {
+            true => Ok(false),
+            false => self.tunnelled((&flow.party, flow.service.as_deref()), flow.server.1, packet),
+        };
         let flow = &mut self.flows[index];
         let zone = flow.party.name();
         let mut verdict = if flow.revoked {
@@ -97,11 +99,14 @@ impl Model {
             if fits { verdict } else { verdict.or(&[Reason::wrong_side]) }
         } else if !fits {
             Verdict::drop(Reason::wrong_side)
-        } else if let Some(reason) = refused {
-            Verdict { service: flow.service.clone(), ..Verdict::drop(reason) }
         } else {
-            flow.update(direction, packet, &times, at.now);
-            Verdict { service: flow.service.clone(), ..Verdict::pass(Reason::flow) }
+            match carried {
+                Err(reason) => Verdict { service: flow.service.clone(), ..Verdict::drop(reason) },
+                Ok(inside) => {
+                    flow.update(direction, packet, &times, at.now);
+                    Verdict { service: flow.service.clone(), inside, ..Verdict::pass(Reason::flow) }
+                }
+            }
         };
         verdict.zone = zone;
         Some(verdict)
@@ -121,6 +126,8 @@ impl Model {
         let Some(quoted) = decode::quoted(body, packet.src.is_ipv4()) else {
             return Verdict::drop(Reason::icmp_error_malformed).or(&[Reason::icmp_error_unrelated]);
         };
+        let (carried, realm, link) = (packet.carried, packet.realm.clone(), packet.link);
+        let quoted = Packet { carried, realm, link, ..quoted };
         if quoted.later_fragment() {
             return Verdict::drop(Reason::icmp_error_unrelated).or(&[Reason::icmp_error_malformed]);
         }
@@ -189,14 +196,19 @@ impl Model {
     /// To the server by where the client is; to the client by where its peer lives.
     ///
     /// What leaves was looked at where it came in, and the gateway does not forge its own packets.
-    fn fits(&self, flow: &Flow, direction: Direction, place: Place) -> bool {
+    fn fits(&self, flow: &Flow, direction: Direction, place: Place, packet: &Packet) -> bool {
         let Place::Port(ifindex, tags) = place else { return true };
         // Decided: a loose zone's packets may take any path.
         if flow.loose {
             return true;
         }
+        if self.bridges() {
+            return self.fits_bridge(flow, direction, place, packet);
+        }
         if flow.ledger {
-            return direction == Direction::ToClient && self.is_outside(ifindex);
+            // whatever was sent out there: a zone's addresses are forged on the outside
+            let answers = direction == Direction::ToClient && self.is_outside(ifindex);
+            return answers && self.source(place, packet.src).is_ok();
         }
         match (direction, &flow.peer) {
             (Direction::ToServer, _) => flow.came_in == place,
@@ -224,6 +236,8 @@ impl Model {
     ) -> Flow {
         Flow {
             translated,
+            realm: packet.realm.clone(),
+            link: packet.link,
             protocol: packet.protocol,
             query: packet.query,
             message: packet.icmp_type.filter(|_| packet.query.is_none()),

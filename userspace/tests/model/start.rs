@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use dropgate_abi::reason::Reason;
 
 use super::{
-    At, Model, Verdict,
+    At, Hook, Model, Verdict,
     allow::Start,
     decode::Packet,
     flows::{Flow, Party, Place},
@@ -47,11 +47,13 @@ impl Model {
         }
         match self.allowed(party, &start) {
             Some(service) => {
-                if let Some(reason) = self.refused_tunnel(party, Some(&service), packet.protocol, packet.dport) {
-                    return Verdict::drop(reason);
-                }
+                let inside = match self.tunnelled((party, Some(&service)), packet.dport, packet) {
+                    Ok(inside) => inside,
+                    Err(reason) => return Verdict::drop(reason),
+                };
                 let flow = self.new_flow(translated, place, party.clone(), Some(service), packet);
-                self.admit(at, flow, packet, Reason::allowed)
+                let verdict = self.admit(at, flow, packet, Reason::allowed);
+                Verdict { inside: inside && verdict.pass, ..verdict }
             }
             None => self.denied(party, packet),
         }
@@ -116,9 +118,11 @@ impl Model {
             flow.loose = loose;
             return self.admit(at, flow, packet, good).or(&[Reason::adopted, Reason::loose]);
         }
-        // the other orientation: the sender is the server
+        // the other orientation: the sender is the server, and the one that the line speaks of. What the gateway puts into a
+        // tunnel of its own is the gateway's, whoever's address it has.
         let back = Start { src: packet.dst, dst: packet.src, dport: packet.sport, ..start.clone() };
-        if let (None, Some(service)) = (self.blocked(&back), self.allowed(&peer, &back)) {
+        let named = self.peer(packet.src) == *party;
+        if let (None, Some(service), true) = (self.blocked(&back), self.allowed(&peer, &back), named) {
             let mut flow = self.new_flow(translated, self.home(&peer), peer, Some(service), packet);
             (flow.client, flow.server) = (flow.server, flow.client);
             flow.peer = party.clone();
@@ -173,7 +177,10 @@ impl Model {
         });
         let pass = Verdict::pass(Reason::neighbour_discovery);
         // a link-local router tells its side by the port alone
-        let outside = self.is_outside(at.ifindex);
+        let outside = self.faces_outside(at.ifindex, at.tags);
+        if kind == 135 && at.hook == Hook::Ingress && self.bridges() {
+            self.asked.extend(target.map(|target| (target, at.ifindex, at.now)));
+        }
         match (kind, party) {
             (135, Party::Gateway) => {
                 self.asked.extend(target.map(|target| (target, at.ifindex, at.now)));
@@ -198,6 +205,9 @@ impl Model {
     fn dhcp(&self, at: At, party: &Party, packet: &Packet) -> Option<Verdict> {
         if packet.protocol != 17 {
             return None;
+        }
+        if self.bridges() {
+            return self.dhcp_across(at, packet);
         }
         let (client, server) = if packet.src.is_ipv4() { (68, 67) } else { (546, 547) };
         let relay: IpAddr = "ff02::1:2".parse().expect("an address");

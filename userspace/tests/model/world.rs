@@ -19,7 +19,7 @@ pub const VLAN_DEVICES: [(u32, &str, u32, (u32, u16)); 3] =
 /// A zone that a policy may have: name, interface, tags, prefixes, a gateway address in each prefix.
 struct Template(&'static str, u32, &'static [u16], &'static [&'static str], &'static [&'static str]);
 
-const TEMPLATES: [Template; 6] = [
+const TEMPLATES: [Template; 7] = [
     Template("office", 11, &[], &["10.10.0.0/24", "fd10::/64"], &["10.10.0.1", "fd10::1"]),
     // at the same port, within the prefix of the one before
     Template("desk", 11, &[], &["10.10.0.128/25", "fd10::8000/113"], &[]),
@@ -28,21 +28,27 @@ const TEMPLATES: [Template; 6] = [
     // its prefix holds that of another zone elsewhere
     Template("guest", 12, &[], &["10.0.0.0/8", "fd40::/64"], &["10.40.0.1", "fd40::1"]),
     Template("partner", 21, &[], &["172.16.5.0/24", "fd50::/64"], &[]),
+    // behind a bridge: of the network before it
+    Template("router", 21, &[], &["10.10.0.9/32", "fd10::9/128"], &[]),
 ];
 
 const OUTSIDE: [&str; 6] =
     ["198.51.100.7", "198.51.100.8", "192.0.2.5", "2001:db8:1::7", "2001:db8:1::8", "2001:db8:2::5"];
 pub const WAN: [&str; 2] = ["203.0.113.1", "2001:db8:ffff::1"];
 /// Hosts of the zones, by template.
-const HOSTS: [&[&str]; 6] = [
+const HOSTS: [&[&str]; 7] = [
     &["10.10.0.5", "10.10.0.6", "fd10::5", "fd10::6"],
     &["10.10.0.130", "10.10.0.131", "fd10::8005"],
     &["10.20.0.5", "10.20.0.8", "fd20::5"],
     &["10.30.0.5", "10.30.255.5", "172.30.0.2"],
     &["10.40.0.5", "10.99.0.5", "fd40::5"],
     &["172.16.5.5", "fd50::5"],
+    &["10.10.0.9", "fd10::9"],
 ];
 pub const PORTS: [u16; 12] = [22, 53, 80, 443, 7999, 8000, 8005, 8010, 8011, 9100, 65535, 1];
+
+/// The pairs of a bridge, and the number of the first interface of each; the other one's is ten more.
+const PAIRS: [([&str; 2], u32); 2] = [(["lan0", "wan0"], 11), (["lan1", "wan1"], 12)];
 
 /// SplitMix64 (Steele, Lea, Flood 2014): a seed gives the same case for ever.
 pub struct Rng(pub u64);
@@ -116,14 +122,26 @@ pub fn gateway_host(rng: &mut Rng, v4: bool) -> IpAddr {
 }
 
 pub fn policy(rng: &mut Rng) -> Policy {
-    let kind = if rng.percent(60) { Kind::Route } else { Kind::Masquerade };
+    let kind = match rng.below(100) {
+        0..45 => Kind::Route,
+        45..75 => Kind::Masquerade,
+        _ => Kind::Bridge,
+    };
     let mut chosen: Vec<&Template> = TEMPLATES.iter().filter(|_| rng.percent(50)).collect();
     if kind == Kind::Masquerade {
         chosen.retain(|zone| zone.0 != "partner");
     }
+    if kind != Kind::Bridge {
+        chosen.retain(|zone| zone.0 != "router");
+    } else if !chosen.iter().any(|zone| zone.1 == 11) {
+        // each interface of a pair is a side
+        chosen.retain(|zone| zone.1 != 21);
+    }
     if chosen.is_empty() {
         chosen.push(&TEMPLATES[0]);
     }
+    let mut pairs = PAIRS.to_vec();
+    pairs.retain(|(_, lan)| kind == Kind::Bridge && chosen.iter().any(|zone| zone.1 == *lan));
     let names: Vec<String> = chosen.iter().map(|zone| zone.0.to_string()).collect();
     let dhcp = [rng.percent(50), rng.percent(50), rng.percent(50)];
     let zones = chosen
@@ -143,10 +161,23 @@ pub fn policy(rng: &mut Rng) -> Policy {
     let fragments = |rng: &mut Rng| rng.pick(&[Fragments::Drop, Fragments::Track, Fragments::Track, Fragments::Pass]);
     Policy {
         kind,
-        outside: if rng.percent(70) { vec!["wan0".into()] } else { vec!["wan0".into(), "wan1".into()] },
+        outside: match kind {
+            Kind::Bridge => pairs.iter().map(|([_, wan], _)| wan.to_string()).collect(),
+            _ if rng.percent(70) => vec!["wan0".into()],
+            _ => vec!["wan0".into(), "wan1".into()],
+        },
+        pairs: pairs.iter().map(|(names, _)| names.map(String::from)).collect(),
         addresses: gateway_addresses(),
-        ethertypes: rng.pick(&[vec![0x0806], vec![0x0806], vec![0x0806, 0x88cc], vec![0x88cc], vec![]]),
+        ethertypes: rng.pick(&[
+            vec![0, 0x0806, 0x88cc],
+            vec![0x0806],
+            vec![0x0806],
+            vec![0x0806, 0x88cc],
+            vec![0x88cc],
+            vec![],
+        ]),
         drop_unsolicited: rng.percent(30),
+        pppoe: rng.pick(&[None, None, None, Some("judge"), Some("judge"), Some("opaque"), Some("drop")]),
         zones,
         gateway_egress: services(rng, &names, Speaker::Gateway, 3),
         outside_egress: services(rng, &names, Speaker::Outside(kind), 3),
@@ -159,6 +190,7 @@ pub fn policy(rng: &mut Rng) -> Policy {
         other_fragments: fragments(rng),
         timeouts: Timeouts { tcp_established: 600_050, ..Timeouts::default() },
         inspection: false,
+        ..Policy::default()
     }
 }
 
@@ -203,11 +235,20 @@ fn service(rng: &mut Rng, zones: &[String], who: Speaker, at: usize) -> Service 
         _ => vec![(rng.pick(&PORTS), 0)],
     };
     let fix = |ranges: Vec<(u16, u16)>| ranges.into_iter().map(|(low, high)| (low, high.max(low))).collect();
-    match rng.below(8) {
+    match rng.below(9) {
         0..=2 => service.tcp = fix(ports(rng)),
         3 | 4 => service.udp = fix(ports(rng)),
         5 => (service.tcp, service.udp) = (fix(ports(rng)), fix(ports(rng))),
         6 => (service.icmp, service.icmpv6) = (vec![rng.pick(&[8, 13])], vec![128]),
+        8 => {
+            match rng.below(5) {
+                0 => service.udp = vec![(4789, 4789)],
+                1 => service.udp = fix(vec![(4000, 9000)]),
+                2 => service.protocol = vec![4, 41, 47],
+                _ => service.protocol = vec![rng.pick(&[4, 41, 47])],
+            }
+            service.tunnel = rng.pick(&[Some("judge"), Some("judge"), Some("judge"), Some("opaque"), None]);
+        }
         _ if rng.percent(50) => service.sctp = fix(ports(rng)),
         _ => {
             service.protocol = vec![rng.pick(&[4, 41, 47, 47, 50, 112])];
@@ -218,7 +259,7 @@ fn service(rng: &mut Rng, zones: &[String], who: Speaker, at: usize) -> Service 
     for _ in 0..entries {
         let zone = rng.pick(zones);
         let to = match (who, rng.below(6)) {
-            (Speaker::Outside(Kind::Route), 0..=3) => To::Zone(zone),
+            (Speaker::Outside(Kind::Route | Kind::Bridge), 0..=3) => To::Zone(zone),
             (Speaker::Outside(_), _) => To::Gateway,
             (_, 0 | 1) => To::Any,
             (_, 2) => To::Prefix(Prefix::new(rng.pick(&["198.51.100.0/29", "2001:db8:1::/64", "10.20.0.0/16"]))),

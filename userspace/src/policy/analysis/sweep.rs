@@ -60,9 +60,11 @@ impl Analysis<'_> {
         if ground.families.is_empty() {
             return;
         }
-        let Ok(()) = cut(claims.iter().map(|claim| claim.ports), |ports, open| {
+        let mut ranges: Vec<PortRange> = claims.iter().map(|claim| claim.ports).collect();
+        ranges.extend(self.treatments.ports(cell.2));
+        let Ok(()) = cut(ranges.into_iter(), |ports, open| {
             if let Some(first) = first_asked(cell.2, ports).filter(|_| !self.budget.is_spent()) {
-                let open: Vec<Claim> = open.iter().map(|at| claims[*at]).collect();
+                let open: Vec<Claim> = open.iter().filter_map(|at| claims.get(*at)).copied().collect();
                 let stretch =
                     Stretch { ground: &ground, ports: PortRange { first, ..ports }, cell: claims, mixed: false };
                 self.stretch(stretch, &open);
@@ -96,7 +98,7 @@ impl Analysis<'_> {
 
     fn treatment(&self, stretch: &Stretch<'_>, line: u32) -> u32 {
         let (_, peer, protocol) = stretch.ground.cell;
-        self.treatments.of(line, protocol, peer == ZONE_SELF)
+        self.treatments.of(line, protocol, stretch.ports, peer == ZONE_SELF)
     }
 
     /// A target that a proxy is asked for by name is an outside address that no prefix names: the first line that holds all

@@ -126,7 +126,7 @@ impl Analysis<'_> {
                 (&codes::SHADOWED, message)
             }
             Fault::Contradicted(contradiction) => {
-                let [first, second] = contradiction.treatments.map(|key| self.treatments.words(key));
+                let [first, second] = self.treatments.words(contradiction.treatments);
                 let by = named(contradiction.by);
                 help = Some(format!(
                     "{by} has {first}, {name} has {second}; name the packets in one of them only, or put the narrower one first"

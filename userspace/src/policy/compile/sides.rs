@@ -227,12 +227,13 @@ pub fn sides(policy: &Policy, environment: &Environment, zones: &[Placed], own: 
         let is_outside = outside.contains(ifindex) && (*outer == 0 || across.is_some() && here.is_empty());
         let mut sources = BTreeMap::new();
         if is_outside {
-            for zone in zones {
-                // a router beyond a bridge may send by one pair what came to it by another
-                let routed = across.is_some() && zone.port.map(words) != across;
-                let number = if routed { zone.number } else { ZONE_NONE };
-                sources.extend(zone.prefixes.iter().map(|prefix| (*prefix, number)));
-            }
+            // a router beyond a bridge may send by one pair what came to it by another. What lies before it is forged there, whoever
+            // else has the same prefix.
+            let (routed, forged): (Vec<&Placed>, Vec<_>) =
+                zones.iter().partition(|zone| across.is_some() && zone.port.map(words) != across);
+            claim(&mut sources, routed);
+            let forged = forged.into_iter().flat_map(|zone| &zone.prefixes);
+            sources.extend(forged.map(|prefix| (*prefix, ZONE_NONE)));
         }
         claim(&mut sources, here.iter().copied());
         if let ([zone], false) = (here.as_slice(), is_outside) {

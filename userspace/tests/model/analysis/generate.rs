@@ -93,6 +93,7 @@ pub fn generate(rng: &mut Rng) -> Policy {
     Policy {
         kind,
         outside: vec!["wan0".into()],
+        vxlan: rng.pick(&[vec![4789, 8472], vec![53], vec![53, 443], vec![]]),
         addresses: OWN.iter().map(|text| packets::ip(text)).collect(),
         gateway_egress: services(rng, &names, "self", inspection),
         outside_egress: services(rng, &names, if kind == Kind::Route { "outside" } else { "masquerade" }, inspection),
@@ -128,8 +129,9 @@ fn service(rng: &mut Rng, zones: &[String], (who, inspection): (&str, bool), at:
         6 => (service.tcp, service.udp) = (ports(rng), ports(rng)),
         7 => service.icmp = vec![rng.pick(&[0, 5, 8, 11])],
         8 => (service.icmp, service.icmpv6) = (vec![8], vec![rng.pick(&[1, 128, 133, 143])]),
-        _ => service.protocol = vec![rng.pick(&[47, 51])],
+        _ => service.protocol = vec![rng.pick(&[4, 47, 47, 51])],
     }
+    service.tunnel = rng.pick(&[None, Some("judge"), Some("opaque"), Some("opaque"), Some("drop")]);
     for _ in 0..1 + rng.below(3) {
         let zone = if zones.is_empty() { String::new() } else { rng.pick(zones) };
         let to = match (who, rng.below(8)) {

@@ -140,7 +140,7 @@ pub fn universe(model: &Model) -> Vec<Case> {
     let mut kinds: Vec<(u8, u16)> = ports.iter().flat_map(|port| [(6, *port), (17, *port)]).collect();
     kinds.extend([0, 5, 8, 11].map(|kind| (1, kind)));
     kinds.extend([1, 128, 133, 143].map(|kind| (58, kind)));
-    kinds.extend([(47, 0), (51, 0)]);
+    kinds.extend([(4, 0), (47, 0), (51, 0)]);
 
     let mut cases = Vec::new();
     for (at, tags, place) in places(model) {
