@@ -6,8 +6,9 @@ use crate::forward::Route;
 /// A frame that starts at its Ethernet header. A packet without one is seen as if it had one.
 #[allow(clippy::len_without_is_empty, reason = "no frame is empty")]
 pub trait Frame {
-    /// Its ethertype is told, and what is read of it copied first: what is done with it takes more of the stack.
-    const TOLD: bool = false;
+    /// Bytes of a link-layer header that it lacks. Its ethertype is told then, and what is read of it copied first: what is done with it
+    /// takes more of the stack.
+    const LACKS: usize = 0;
 
     /// A value at `offset`, in network order as it lies there; `None` beyond the end. `T` is an integer or an array of them.
     fn read<T: Copy>(&self, offset: usize) -> Option<T>;
@@ -156,13 +157,8 @@ mod kernel {
     /// and of the addresses nothing is known. By itself rather than by reference: the stack of the entry points is short.
     pub struct Skb<const BARE: bool>(pub *mut __sk_buff);
 
-    impl<const BARE: bool> Skb<BARE> {
-        /// Bytes that every offset is more than where the byte lies.
-        const LACKS: usize = if BARE { ETHERNET } else { 0 };
-    }
-
     impl<const BARE: bool> Frame for Skb<BARE> {
-        const TOLD: bool = BARE;
+        const LACKS: usize = if BARE { ETHERNET } else { 0 };
         const FORWARDS: bool = false;
 
         #[inline(always)]

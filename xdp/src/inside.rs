@@ -120,15 +120,18 @@ fn apart(outer: &Walk, found: &tunnel::Inside, secret: &[u32; 10]) -> u16 {
     let mut both = FlowKey {
         low: outer.src,
         high: outer.dst,
-        low_port: (found.network as u16) ^ found.vlan[0],
-        high_port: ((found.network >> 16) as u16) ^ found.vlan[1] << 4,
+        low_port: found.network as u16,
+        high_port: (found.network >> 16) as u16,
         protocol: found.kind,
         family: outer.family,
         realm: outer.realm,
     };
     let there = both.hash(secret);
     (both.low, both.high) = (outer.dst, outer.src);
-    (there.wrapping_add(both.hash(secret)) >> 32) as u16 | realm::TUNNEL
+    // tags by a product of their own: of whatever else they were mixed into, some networks would meet for every secret
+    let tags = (found.vlan[0] as u64 | (found.vlan[1] as u64) << 12)
+        .wrapping_mul((secret[6] as u64) << 32 | secret[7] as u64 | 1);
+    (there.wrapping_add(both.hash(secret)).wrapping_add(tags) >> 32) as u16 | realm::TUNNEL
 }
 
 /// Whether the packet inside ends where what carries it does, or before.

@@ -183,7 +183,7 @@ fn conclude<F: Frame>(frame: &F, walk: &mut Walk, control: &Control, settings: &
     if walk.family == 0 {
         walk.frame_len = frame.len();
     }
-    if F::TOLD {
+    if F::LACKS != 0 {
         verdict::apart(frame, walk, &(control, settings), decision)
     } else {
         verdict::verdict(frame, walk, control, settings, decision)

@@ -139,7 +139,7 @@ fn show<F: Frame>(frame: &F, walk: &Walk, settings: &Settings) {
         return;
     };
     let event = entry.as_mut_ptr();
-    let length = frame.len();
+    let length = frame.len() - F::LACKS as u32;
     let mut last = length.wrapping_sub(1);
     if last > SHOWN - 1 {
         last = SHOWN - 1;
@@ -149,8 +149,8 @@ fn show<F: Frame>(frame: &F, walk: &Walk, settings: &Settings) {
     // SAFETY: room for one event. What is not written of its frame is not read: `frame_len` says so.
     unsafe {
         write((&raw mut (*event).event).cast(), walk, walk.reason);
-        (*event)._pad = 0;
-        let copied = frame.copy(0, (&raw mut (*event).frame).cast(), last as usize + 1);
+        (*event).lacks = F::LACKS as u32;
+        let copied = frame.copy(F::LACKS, (&raw mut (*event).frame).cast(), last as usize + 1);
         (*event).frame_len = if copied { length } else { 0 };
     }
     entry.submit(0);

@@ -148,11 +148,12 @@ fn run(real: &mut Real, case: &Case, log: &mut Option<String>) -> Option<(usize,
             return Some((number, what));
         }
     }
-    let miscounted = real.bench.miscounted_zones();
-    (!miscounted.is_empty()).then(|| {
-        let last = case.steps.len().saturating_sub(1);
-        (last, "live flows of a zone, as counted and as in the table".to_owned())
-    })
+    let last = case.steps.len().saturating_sub(1);
+    if !real.bench.miscounted_zones().is_empty() {
+        return Some((last, "live flows of a zone, as counted and as in the table".to_owned()));
+    }
+    let misnoted = real.bench.flows().misnoted();
+    (!misnoted.is_empty()).then(|| (last, "buckets, as their tags and as their groups have them".to_owned()))
 }
 
 /// Leaves out steps as long as the same difference remains, and says how it goes.

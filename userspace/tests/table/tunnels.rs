@@ -129,6 +129,28 @@ fn a_packet_in_a_tunnel_is_judged() {
     }
 }
 
+/// Networks and tags that fold into one number under exclusive or are as far apart as any others.
+#[test]
+fn networks_of_one_tunnel_are_apart() {
+    let mut real = Real::new(&about("tunnel = \"judge\""));
+    let net = &V4;
+    let carried = |network: u32, tags: &[u16], flags| {
+        let frame = packets::ethernet(tags, IPV4, &segment(&net.out(), 443, flags));
+        let (protocol, payload) = vxlan(0x0800_0000, network << 8, &frame);
+        net.out().frame(net.tags, protocol, &payload)
+    };
+    let networks: [(u32, &[u16]); 5] = [(7, &[5]), (2, &[]), (7, &[]), (0x50_007, &[]), (7, &[5, 5])];
+    for (network, tags) in networks {
+        real.fresh();
+        real.inside("a start", LAN0, &carried(network, tags, SYN), "allowed");
+        for other in networks {
+            let reason = if other == (network, tags) { "flow" } else { "tcp_no_flow" };
+            let what = format!("{other:?} after {network} {tags:?}");
+            real.inside(&what, LAN0, &carried(other.0, other.1, ACK), reason);
+        }
+    }
+}
+
 #[test]
 fn what_the_policy_says_of_a_tunnel() {
     let packet = segment(&V4.out(), 444, SYN);

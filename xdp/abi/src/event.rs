@@ -30,7 +30,8 @@ pub struct ShownEvent {
     pub event: PacketEvent,
     /// Bytes of the frame. Of a longer one than there is room for, those that are there are no whole packet.
     pub frame_len: u32,
-    pub _pad: u32,
+    /// Bytes of the link-layer header that a frame of its device does not have.
+    pub lacks: u32,
     pub frame: [u8; SHOWN as usize],
 }
 

@@ -52,7 +52,7 @@ fn start(kind: Kind, rules: &str) -> (Gateway, Daemon) {
 }
 
 /// The first alert of a rule.
-fn alert(daemon: &Daemon, mark: u64, sid: u64) -> Value {
+pub fn alert(daemon: &Daemon, mark: u64, sid: u64) -> Value {
     let mut found = None;
     let waited = wait_until("an alert", LIMIT, || {
         found = daemon.events.since(mark).into_iter().find(|event| event["alert"]["signature_id"] == sid);

@@ -12,6 +12,7 @@ use crate::{
     held::{ALL, nothing_lost},
     policies,
     setup::Connection,
+    signatures,
     traffic::*,
 };
 
@@ -291,6 +292,21 @@ fn unasked_by_a_tunnel() {
         let _ = tunnel.inject(&short);
         wait_until("the drop", LIMIT, || Ok(from == SERVER || daemon.count(reason) == before + 1)).unwrap();
     }
+}
+
+/// What is dropped there is shown to rules all the same, behind the header that it lacks.
+#[test]
+fn dropped_packets_of_a_tunnel_are_shown_to_rules() {
+    let rules = "alert icmp any any -> any any (msg:\"a way round\"; itype:5; content:\"quoted\"; sid:51;)\n";
+    let lab = Lab::gateway(Kind::Route).unwrap();
+    let tunnel = tunnelled(&lab, "wan0");
+    lab.write("own.rules", rules).unwrap();
+    let daemon = Daemon::start(&lab, &policies::office(Kind::Route, &signatures::lines(&["own.rules"])));
+    let mark = daemon.events.mark();
+    let path = Path::new(SERVER, OFFICE, (4_000, 80));
+    tunnel.inject(&path.icmp(&[&[5, 1, 0, 0, 192, 0, 2, 99][..], &path.udp(b"quoted")].concat())).unwrap();
+    let told = signatures::alert(&daemon, mark, 51);
+    assert_eq!((&told["alert"]["action"], &told["icmp_type"]), (&"blocked".into(), &5.into()), "{told}");
 }
 
 #[test]
