@@ -45,6 +45,10 @@ pub trait Frame {
     #[cfg(target_arch = "bpf")]
     const FORWARDS: bool;
 
+    /// Whether all of it lies in its first buffer.
+    #[cfg(target_arch = "bpf")]
+    fn is_linear(&self) -> bool;
+
     /// Asks the kernel's routes; whether it can be sent as they say.
     #[cfg(target_arch = "bpf")]
     fn route(&self, route: &mut Route) -> bool;
@@ -142,10 +146,13 @@ mod kernel {
         }
 
         #[inline(always)]
+        fn is_linear(&self) -> bool {
+            self.0.data() + self.len() as usize <= self.0.data_end()
+        }
+
+        #[inline(always)]
         fn route(&self, route: &mut Route) -> bool {
-            // in further buffers not every driver can send it
-            let whole = self.0.data() + self.len() as usize <= self.0.data_end();
-            whole && forward::look_up(self.0, route)
+            forward::look_up(self.0, route)
         }
     }
 
@@ -226,6 +233,11 @@ mod kernel {
         #[inline(always)]
         fn queue(&self) -> Option<u32> {
             None
+        }
+
+        #[inline(always)]
+        fn is_linear(&self) -> bool {
+            false
         }
 
         #[inline(always)]

@@ -15,8 +15,8 @@ use dropgate_abi::{
 use crate::{
     anomaly::tcp,
     cursor::Frame,
-    ingress,
-    maps::{FORWARD, SCRATCH},
+    flow, ingress,
+    maps::{FORWARD, SCRATCH, Scratch},
     parse::protocol,
     step::Decision,
 };
@@ -29,6 +29,32 @@ const IP4: u16 = 20;
 const IP6: u16 = 40;
 /// The part of the first word of an IPv6 header that routes may depend on (RFC 6437): all but the version.
 const FLOWINFO: u32 = 0x0fff_ffff;
+
+/// Ticks for which an answer of the kernel's routes is used for further packets like the one that asked: 4 ms, and until the clock's
+/// next step. Asking takes as long as all stages.
+const FRESH: u32 = 4;
+/// Answers remembered; a power of two.
+pub const WAYS: usize = 256;
+
+/// An answer of the kernel's routes.
+#[repr(C)]
+pub struct Way {
+    /// Identity of the flow, and in the lowest bit the direction.
+    of: u64,
+    /// When it was asked for: see [`flow::tick`].
+    asked: u32,
+    /// [`Route::class`].
+    class: [u8; 4],
+    /// Where the packet leaves.
+    ifindex: u32,
+    /// Bytes of the packet that asked: a longer one may be too long.
+    length: u16,
+    smac: [u16; 3],
+    dmac: [u16; 3],
+    _pad: [u16; 3],
+}
+
+const _: () = assert!(size_of::<Way>() == 40);
 
 /// What is asked of the kernel's routes, and its answer: `struct bpf_fib_lookup` (`include/uapi/linux/bpf.h`).
 #[repr(C)]
@@ -72,31 +98,63 @@ fn is_plain(walk: &Walk) -> bool {
     walk.l3 == ETHERNET && walk.l4 == ETHERNET + header && walk.parsed & parsed::FRAGMENT == 0 && walk.ttl > 1 && !ends
 }
 
-/// The interface by which a packet leaves, or 0: it goes by the kernel. What its new link header says stays in [`SCRATCH`].
+/// The interface by which a packet leaves, or 0: it goes by the kernel. What its new link header says stays in [`SCRATCH`], see [`way`].
 #[inline(never)]
 fn route<F: Frame>(frame: &F, walk: &Walk) -> u32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
     // SAFETY: this CPU's own, for the time of this packet.
-    let route = unsafe { &mut (*scratch).route };
+    let scratch = unsafe { &mut *scratch };
     let (Some(to), Some(first)) = (frame.read::<[u16; 3]>(0), frame.read::<u32>(ETHERNET.into())) else { return 0 };
-    // a frame for another host, on an interface that takes them all
-    if ingress::mac(walk) != Some(to) {
+    // a frame for another host, on an interface that takes them all; one in further buffers, which not every driver can send
+    if ingress::mac(walk) != Some(to) || !frame.is_linear() {
         return 0;
     }
+    let first = u32::from_be(first);
+    let class = if walk.family == V4 { [(first >> 16) as u8, 0, 0, 0] } else { (first & FLOWINFO).to_be_bytes() };
+    let way = way(&mut scratch.ways, walk);
+    let fresh = flow::tick(walk).wrapping_sub(way.asked) < FRESH;
+    let known = way.of == of(walk) && fresh && way.class == class && walk.ip_len <= way.length;
+    if !known && !ask(frame, walk, class, &mut scratch.route, way) {
+        return 0;
+    }
+    if FORWARD.redirect(way.ifindex, 0).is_ok() { way.ifindex } else { 0 }
+}
+
+/// Whose answer it is.
+#[inline(always)]
+fn of(walk: &Walk) -> u64 {
+    walk.flow_id << 1 | (walk.direction & 1) as u64
+}
+
+/// Where the answer for a packet is kept.
+#[inline(always)]
+fn way<'s>(ways: &'s mut [Way; WAYS], walk: &Walk) -> &'s mut Way {
+    &mut ways[of(walk) as usize & (WAYS - 1)]
+}
+
+/// Asks the kernel's routes about a packet, and keeps what they say. Whether it can be sent.
+#[inline(always)]
+fn ask<F: Frame>(frame: &F, walk: &Walk, class: [u8; 4], route: &mut Route, way: &mut Way) -> bool {
     route.family = if walk.family == V4 { 2 } else { 10 };
     route.protocol = walk.protocol;
     route.sport = walk.sport.to_be();
     route.dport = walk.dport.to_be();
     route.length = walk.ip_len;
     route.ifindex = walk.port as u32;
-    let first = u32::from_be(first);
-    route.class = if walk.family == V4 { [(first >> 16) as u8, 0, 0, 0] } else { (first & FLOWINFO).to_be_bytes() };
+    route.class = class;
     route.src = walk.src;
     route.dst = walk.dst;
-    if !frame.route(route) || FORWARD.redirect(route.ifindex, 0).is_err() {
-        return 0;
+    if !frame.route(route) {
+        return false;
     }
-    route.ifindex
+    way.of = of(walk);
+    way.asked = flow::tick(walk);
+    way.class = class;
+    way.ifindex = route.ifindex;
+    way.length = walk.ip_len;
+    way.smac = route.smac;
+    way.dmac = route.dmac;
+    true
 }
 
 /// Asks the kernel's routes; whether a packet in one piece can be sent as they say.
@@ -109,7 +167,9 @@ pub fn look_up(ctx: &XdpContext, route: &mut Route) -> bool {
 
 /// Makes the packet one that this gateway sends: link header, TTL, checksum (RFC 1624). Whether it lies where it is expected.
 #[inline(always)]
-pub fn rewrite(ctx: &XdpContext, walk: &Walk, route: &Route) -> bool {
+pub fn rewrite(ctx: &XdpContext, scratch: &mut Scratch) -> bool {
+    let walk = &scratch.walk;
+    let way = way(&mut scratch.ways, walk);
     let at = ctx.data();
     let ip = at + ETHERNET as usize;
     if ip + IP4 as usize > ctx.data_end() {
@@ -120,8 +180,8 @@ pub fn rewrite(ctx: &XdpContext, walk: &Walk, route: &Route) -> bool {
         let mut part = 0;
         while part < 3 {
             // volatile, because else it is a call of a loop over bytes
-            (at as *mut u16).add(part).write_volatile(route.dmac[part]);
-            (at as *mut u16).add(3 + part).write_volatile(route.smac[part]);
+            (at as *mut u16).add(part).write_volatile(way.dmac[part]);
+            (at as *mut u16).add(3 + part).write_volatile(way.smac[part]);
             part += 1;
         }
         if walk.family == V4 {

@@ -28,7 +28,11 @@ use dropgate_abi::{
     walk::Walk,
 };
 
-use crate::{datagram::BEHIND, forward::Route, policy::Query};
+use crate::{
+    datagram::BEHIND,
+    forward::{Route, WAYS, Way},
+    policy::Query,
+};
 
 /// `BPF_F_MMAPABLE`: userspace reads and fills these without a system call an entry.
 const MMAPABLE: usize = 1 << 10;
@@ -236,8 +240,9 @@ pub struct Scratch {
     pub said: [u8; SAID],
     pub said_len: u32,
     pub _pad: u32,
-    /// Where a packet leaves that is forwarded here: see [`crate::forward`].
+    /// What is asked about a packet that may be forwarded here, and what was answered of late: see [`crate::forward`].
     pub route: Route,
+    pub ways: [Way; WAYS],
     /// The payload of a datagram that rules may match: see [`crate::datagram`].
     pub payload: [u64; (ROOM + BEHIND) as usize / 8],
     /// A number on its way past the verifier: see [`crate::table`].

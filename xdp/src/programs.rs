@@ -63,11 +63,11 @@ pub fn dropgate_inside(ctx: XdpContext) -> u32 {
 fn onward(ctx: &XdpContext) -> u32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return xdp_action::XDP_DROP };
     // SAFETY: this CPU's own, for the time of this packet.
-    let (walk, route) = unsafe { (&(*scratch).walk, &(*scratch).route) };
-    match (walk.onward, walk.reason) {
+    let scratch = unsafe { &mut *scratch };
+    match (scratch.walk.onward, scratch.walk.reason) {
         (0, _) => xdp_action::XDP_PASS,
         // where to has been said
-        (_, Reason::forwarded) if forward::rewrite(ctx, walk, route) => xdp_action::XDP_REDIRECT,
+        (_, Reason::forwarded) if forward::rewrite(ctx, scratch) => xdp_action::XDP_REDIRECT,
         (_, Reason::forwarded) => xdp_action::XDP_DROP,
         // SAFETY: only what the helper says of this packet changes.
         (ifindex, _) => unsafe { bpf_redirect(ifindex, 0) as u32 },
