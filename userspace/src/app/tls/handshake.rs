@@ -74,8 +74,11 @@ impl Handshake {
         }
     }
 
-    /// Takes in what was said.
+    /// Takes in what was said; nothing more once it is broken, in the same segment as in later ones.
     pub fn hear(&mut self, direction: Direction, said: Said<'_>) {
+        if self.broken {
+            return;
+        }
         match said {
             Said::Version(version) => {
                 let side = self.side(direction);

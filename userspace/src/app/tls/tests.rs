@@ -278,6 +278,21 @@ fn what_is_wrong_is_noted() {
 }
 
 #[test]
+fn nothing_is_read_behind_what_ends_it() {
+    let [hello, ..] = usual();
+    let refused = [record(21, &[2, 40]), hello.clone()].concat();
+    let odd = [record(22, &certificates(&[b"nothing"])), hello].concat();
+    for said in [&refused, &odd] {
+        for cut in 1..=said.len() {
+            let mut tls = Tls::new();
+            said.chunks(cut).for_each(|part| tls.hear(ToServer, part));
+            assert_eq!(text(only(&tls), TlsSni, ToServer, 0), None, "in parts of {cut}");
+        }
+        cut_anywhere(Tls::new, &[(ToServer, said)]);
+    }
+}
+
+#[test]
 fn hello_of_ssl_2() {
     let hello = [&[0x80, 28, 1, 0, 2, 0, 3, 0, 0, 0, 16][..], &[7, 0, 0xc0], &[9; 16]].concat();
     let tls = say(Tls::new(), &[(ToServer, &hello)]);
