@@ -31,7 +31,7 @@ const IP6: u16 = 40;
 const FLOWINFO: u32 = 0x0fff_ffff;
 
 /// Ticks for which an answer of the kernel's routes is used for further packets like the one that asked: 4 ms, and until the clock's
-/// next step. Asking takes as long as all stages.
+/// next step. Asking is a fifth of what a packet costs that is forwarded.
 const FRESH: u32 = 4;
 /// Answers remembered; a power of two.
 pub const WAYS: usize = 256;
@@ -103,7 +103,7 @@ fn is_plain(walk: &Walk) -> bool {
 fn route<F: Frame>(frame: &F, walk: &Walk) -> u32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
     // SAFETY: this CPU's own, for the time of this packet.
-    let scratch = unsafe { &mut *scratch };
+    let (ways, asked) = unsafe { (&mut (*scratch).ways, &mut (*scratch).route) };
     let (Some(to), Some(first)) = (frame.read::<[u16; 3]>(0), frame.read::<u32>(ETHERNET.into())) else { return 0 };
     // a frame for another host, on an interface that takes them all; one in further buffers, which not every driver can send
     if ingress::mac(walk) != Some(to) || !frame.is_linear() {
@@ -111,10 +111,10 @@ fn route<F: Frame>(frame: &F, walk: &Walk) -> u32 {
     }
     let first = u32::from_be(first);
     let class = if walk.family == V4 { [(first >> 16) as u8, 0, 0, 0] } else { (first & FLOWINFO).to_be_bytes() };
-    let way = way(&mut scratch.ways, walk);
+    let way = way(ways, walk);
     let fresh = flow::tick(walk).wrapping_sub(way.asked) < FRESH;
     let known = way.of == of(walk) && fresh && way.class == class && walk.ip_len <= way.length;
-    if !known && !ask(frame, walk, class, &mut scratch.route, way) {
+    if !known && !ask(frame, walk, class, asked, way) {
         return 0;
     }
     if FORWARD.redirect(way.ifindex, 0).is_ok() { way.ifindex } else { 0 }

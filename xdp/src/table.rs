@@ -17,19 +17,32 @@ use crate::{
 /// The flow with this key, live or not.
 #[inline(always)]
 pub fn find(key: &FlowKey, hash: u64, mask: u32, hidden: Hidden) -> Option<&'static mut Flow> {
+    located(hash, mask, hidden, |flow| flow.key.equals(key))
+}
+
+/// The flow of this hash and identity.
+#[inline(always)]
+pub fn by_id(hash: u64, id: u64, mask: u32, hidden: Hidden) -> Option<&'static mut Flow> {
+    located(hash, mask, hidden, |flow| flow.id == id)
+}
+
+/// The flow of this hash that is the one.
+#[inline(always)]
+fn located(hash: u64, mask: u32, hidden: Hidden, is: impl Fn(&Flow) -> bool) -> Option<&'static mut Flow> {
     let (first, second, tag) = place(hash, mask);
     let taken = taken(first);
-    let (index, way) = match find_in(key, (first, taken), tag) {
+    let (index, way) = match way_in((first, taken), tag, &is) {
         Some(way) => (first, way),
-        None => (second, find_in(key, (second, taken), tag)?),
+        None => (second, way_in((second, taken), tag, &is)?),
     };
     let way = hidden.hide(way) as usize & (WAYS - 1);
     // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
     Some(unsafe { &mut (*FLOWS.get_ptr_mut(index)?).ways[way] })
 }
 
+/// The way of a bucket that has this tag and is the one. `taken`: see [`Group::taken`].
 #[inline(always)]
-fn find_in(key: &FlowKey, (index, taken): (u32, u64), tag: u32) -> Option<u32> {
+fn way_in((index, taken): (u32, u64), tag: u32, is: &impl Fn(&Flow) -> bool) -> Option<u32> {
     if taken & Group::bit(index) == 0 {
         return None;
     }
@@ -38,7 +51,7 @@ fn find_in(key: &FlowKey, (index, taken): (u32, u64), tag: u32) -> Option<u32> {
     while way < WAYS {
         // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
         let (seen, flow) = unsafe { ((*tags).0[way], &(*bucket).ways[way]) };
-        if seen == tag && flow.key.equals(key) {
+        if seen == tag && is(flow) {
             return Some(way as u32);
         }
         way += 1;
@@ -59,40 +72,17 @@ fn both(index: u32) -> Option<(*mut Tags, *mut Bucket)> {
     Some((FLOW_TAGS.get_ptr_mut(index)?, FLOWS.get_ptr_mut(index)?))
 }
 
-/// The flow of this hash and identity.
-#[inline(always)]
-pub fn by_id(hash: u64, id: u64, mask: u32, hidden: Hidden) -> Option<&'static mut Flow> {
-    let (first, second, tag) = place(hash, mask);
-    let (index, way) = match id_in(id, first, tag) {
-        Some(way) => (first, way),
-        None => (second, id_in(id, second, tag)?),
-    };
-    let way = hidden.hide(way) as usize & (WAYS - 1);
-    // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
-    Some(unsafe { &mut (*FLOWS.get_ptr_mut(index)?).ways[way] })
-}
-
-#[inline(always)]
-fn id_in(id: u64, index: u32, tag: u32) -> Option<u32> {
-    let (tags, bucket) = both(index)?;
-    let mut way = 0;
-    while way < WAYS {
-        // SAFETY: `way` is below the number of ways; the map's memory lives as long as the program.
-        let (seen, flow) = unsafe { ((*tags).0[way], &(*bucket).ways[way]) };
-        if seen == tag && flow.id == id {
-            return Some(way as u32);
-        }
-        way += 1;
-    }
-    None
-}
-
 /// Whether the opening of a bucket is nobody's: that of none of the flows in the table.
 #[inline(never)]
 pub fn may_open(bucket: *mut Bucket, index: u32, mask: u32) -> bool {
     // SAFETY: fields of a map value.
     let (flow, tag) = unsafe { ((*bucket).opening.flow, (*bucket).opening.tag) };
-    flow == 0 || id_in(flow, index, tag).is_none() && id_in(flow, second(index, tag, mask), tag).is_none()
+    if flow == 0 {
+        return true;
+    }
+    let taken = taken(index);
+    let gone = |index| way_in((index, taken), tag, &|one: &Flow| one.id == flow).is_none();
+    gone(index) && gone(second(index, tag, mask))
 }
 
 /// What came of an insertion.
@@ -244,28 +234,17 @@ pub fn sweep(index: u32, now: u32) {
                 *tag = 0;
                 verdict::flow_end(flow);
                 count(flow.zone, u64::MAX);
-                if is_empty(tags) {
-                    // SAFETY: a field of a map value, whose lock is held.
-                    unsafe { (*group).taken &= !Group::bit(index) };
+                // SAFETY: fields of map values, whose lock is held.
+                unsafe {
+                    if (*tags).is_empty() {
+                        (*group).taken &= !Group::bit(index);
+                    }
                 }
             }
             atomic::unlock(lock);
         }
         way += 1;
     }
-}
-
-/// Whether no way is taken.
-#[inline(always)]
-fn is_empty(tags: *const Tags) -> bool {
-    let mut any = 0;
-    let mut way = 0;
-    while way < WAYS {
-        // SAFETY: a field of a map value.
-        any |= unsafe { (*tags).0[way] };
-        way += 1;
-    }
-    any == 0
 }
 
 /// Live flows of a zone.

@@ -109,12 +109,12 @@ pub fn run(load: &Load) -> Result<Forward> {
         let named = |only: &String| scenario.name.contains(only) || gate.name().contains(only);
         scenario.gateways.contains(&gate) && load.only.as_ref().is_none_or(named)
     };
+    let asked_for = |one: &Contender| load.contender.as_ref().is_none_or(|only| only == one.name());
     let mut samples: Vec<(Row, Vec<Rates>)> = Vec::new();
     let refused = refusals(&GATES)?;
     for round in 1..=load.rounds {
         for gate in GATES {
-            let named = |one: &Contender| load.contender.as_ref().is_none_or(|only| only == one.name());
-            for contender in CONTENDERS.into_iter().filter(named) {
+            for contender in CONTENDERS.into_iter().filter(asked_for) {
                 if contender == Contender::Dropgate && refused.contains_key(&gate) {
                     continue;
                 }

@@ -1,4 +1,5 @@
-//! The flow table: its buckets, the tags that say which of their ways are taken, and what their groups share. The programs alone change it while packets are judged.
+//! The flow table: its buckets, the tags that say which of their ways are taken, and what their groups share. The programs alone
+//! change it while packets are judged.
 
 use std::{io, os::fd::BorrowedFd};
 
@@ -46,7 +47,7 @@ impl FlowTable {
     /// Copies of all flows in it; expired ones are among them.
     pub fn flows(&self) -> impl Iterator<Item = Flow> {
         let taken = |index: usize| Some((self.tags.get(index)?, index));
-        (0..self.tags.len()).filter_map(taken).filter(|(tags, _)| tags.0 != [0; WAYS]).flat_map(|(tags, index)| {
+        (0..self.tags.len()).filter_map(taken).filter(|(tags, _)| !tags.is_empty()).flat_map(|(tags, index)| {
             let ways = self.buckets.get(index).map(|bucket| bucket.ways).into_iter().flatten();
             tags.0.into_iter().zip(ways).filter_map(|(tag, flow)| (tag != 0).then_some(flow))
         })
@@ -109,7 +110,7 @@ impl FlowTable {
         let noted = |bucket: u32| {
             self.groups.get((bucket / GROUP) as usize).is_some_and(|of| of.taken & Group::bit(bucket) != 0)
         };
-        let taken = |bucket: u32| self.tags.get(bucket as usize).is_some_and(|tags| tags.0 != [0; WAYS]);
+        let taken = |bucket: u32| self.tags.get(bucket as usize).is_some_and(|tags| !tags.is_empty());
         (0..self.tags.len() as u32).filter(|bucket| noted(*bucket) != taken(*bucket)).collect()
     }
 

@@ -241,8 +241,7 @@ impl<'p> Maker<'p> {
     fn in_session(&mut self, out: &mut Vec<Step>, tunnel: &Tunnel, inner: &Talk, packet: &[u8]) {
         let protocol = if inner.src.is_ipv4() { 0x0021u16 } else { 0x0057 };
         let protocol = if self.rng.percent(6) { self.rng.pick(&[0xc021, 0x8057, 0x80fd, 0x0021]) } else { protocol };
-        let length = (packet.len() as u16 + 2).to_be_bytes();
-        let mut bytes = [&[0x11, 0, 0, 9][..], &length, &protocol.to_be_bytes(), packet].concat();
+        let mut bytes = packets::session(protocol, packet);
         match self.rng.below(16) {
             0 => {
                 let at = self.rng.below(6);

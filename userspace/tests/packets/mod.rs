@@ -33,6 +33,12 @@ pub fn ethernet(tags: &[u16], ethertype: u16, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// A PPPoE session's payload: header, protocol and what that carries.
+pub fn session(protocol: u16, inner: &[u8]) -> Vec<u8> {
+    let length = (inner.len() as u16 + 2).to_be_bytes();
+    [&[0x11, 0, 0, 9][..], &length, &protocol.to_be_bytes(), inner].concat()
+}
+
 /// An ARP packet: 1 asks, 2 answers.
 pub fn arp(operation: u16, sender: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
     let mut packet = vec![0, 1, 8, 0, 6, 4];

@@ -55,14 +55,8 @@ const CARRIERS: [(&str, Carrier); 8] = [
     }),
 ];
 
-/// A PPPoE session's payload: header, protocol and what that carries.
-fn session(protocol: u16, inner: &[u8]) -> Vec<u8> {
-    let length = (inner.len() as u16 + 2).to_be_bytes();
-    [&[0x11, 0, 0, 9][..], &length, &protocol.to_be_bytes(), inner].concat()
-}
-
 fn ppp(inner: &[u8], ethertype: u16) -> Vec<u8> {
-    session(if ethertype == IPV4 { 0x0021 } else { 0x0057 }, inner)
+    packets::session(if ethertype == IPV4 { 0x0021 } else { 0x0057 }, inner)
 }
 
 impl Real {
@@ -331,8 +325,8 @@ fn sessions() {
             let frames = [
                 ppp(&inner(net, 443), ethertype),
                 ppp(&inner(net, 444), ethertype),
-                session(0xc021, &[1, 1, 0, 4]),
-                session(0x80fd, &[1, 1, 0, 4]),
+                packets::session(0xc021, &[1, 1, 0, 4]),
+                packets::session(0x80fd, &[1, 1, 0, 4]),
             ];
             for (payload, reason) in frames.iter().zip(reasons) {
                 real.inside(key, LAN0, &packets::ethernet(net.tags, 0x8864, payload), reason);
@@ -341,7 +335,7 @@ fn sessions() {
                 continue;
             }
             for control in [0x8021, 0x8057, 0xc023, 0xc223] {
-                let frame = packets::ethernet(net.tags, 0x8864, &session(control, &[1, 1, 0, 4]));
+                let frame = packets::ethernet(net.tags, 0x8864, &packets::session(control, &[1, 1, 0, 4]));
                 real.inside("control", LAN0, &frame, "ppp_control");
             }
             // a session that ends at the gateway is a link: what comes out of it is answered without

@@ -167,6 +167,20 @@ impl Group {
 #[repr(C, align(32))]
 pub struct Tags(pub [u32; WAYS]);
 
+impl Tags {
+    /// Whether no way is taken. (A comparison with an array of zeros would be a branch for each of them.)
+    #[inline(always)]
+    pub const fn is_empty(&self) -> bool {
+        let mut any = 0;
+        let mut way = 0;
+        while way < WAYS {
+            any |= self.0[way];
+            way += 1;
+        }
+        any == 0
+    }
+}
+
 /// Eight flows, and what is noted of one that is inspected.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
