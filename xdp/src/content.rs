@@ -8,6 +8,7 @@ use dropgate_abi::{
     policy::{FIRST_ZONE, Settings, setting},
     reason::Reason,
     tunnel::inside::JUDGE,
+    tuple::realm,
     walk::{Walk, action, hook, parsed},
 };
 
@@ -321,6 +322,7 @@ fn hand_over(walk: &Walk, control: &Control, place: &Place, flow: Option<(&Subje
     held.inner = if walk.tunnel != 0 { walk.l3 } else { 0 };
     held.tunnel = walk.tunnel;
     held.network = walk.network;
+    held.realm = realm::of_tunnel(walk.realm);
     opening::of_flow(walk.flow_id, hash, control, &mut held.opened);
     // SAFETY: as above.
     unsafe {

@@ -10,7 +10,7 @@ use dropgate_abi::{
         timeout,
     },
     reason::Reason,
-    tuple::{FlowKey, V4, V6, equal},
+    tuple::{FlowKey, V4, V6, equal, realm},
     walk::{Walk, found, hook, parsed},
 };
 
@@ -200,6 +200,7 @@ fn older(walk: &mut Walk, flow: &mut Flow, query: &mut Query, settings: &Setting
     query.set(walk, settings);
     query.zone = flow.zone;
     query.protocol = flow.key.protocol;
+    query.realm = realm::of_tunnel(flow.key.realm);
     query.port = if high { flow.key.low_port } else { flow.key.high_port };
     query.src = if high { flow.key.high } else { flow.key.low };
     query.dst = if high { flow.key.low } else { flow.key.high };

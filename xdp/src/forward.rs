@@ -45,13 +45,14 @@ pub struct Way {
     asked: u32,
     /// [`Route::class`].
     class: [u8; 4],
-    /// Where the packet leaves.
+    /// Where the packet came in, and where it leaves.
+    from: u32,
     ifindex: u32,
     /// Bytes of the packet that asked: a longer one may be too long.
     length: u16,
     smac: [u16; 3],
     dmac: [u16; 3],
-    _pad: [u16; 3],
+    _pad: u16,
 }
 
 const _: () = assert!(size_of::<Way>() == 40);
@@ -113,7 +114,8 @@ fn route<F: Frame>(frame: &F, walk: &Walk) -> u32 {
     let class = if walk.family == V4 { [(first >> 16) as u8, 0, 0, 0] } else { (first & FLOWINFO).to_be_bytes() };
     let way = way(ways, walk);
     let fresh = flow::tick(walk).wrapping_sub(way.asked) < FRESH;
-    let known = way.of == of(walk) && fresh && way.class == class && walk.ip_len <= way.length;
+    let alike = way.from == walk.port as u32 && way.class == class && walk.ip_len <= way.length;
+    let known = way.of == of(walk) && fresh && alike;
     if !known && !ask(frame, walk, class, asked, way) {
         return 0;
     }
@@ -150,6 +152,7 @@ fn ask<F: Frame>(frame: &F, walk: &Walk, class: [u8; 4], route: &mut Route, way:
     way.of = of(walk);
     way.asked = flow::tick(walk);
     way.class = class;
+    way.from = walk.port as u32;
     way.ifindex = route.ifindex;
     way.length = walk.ip_len;
     way.smac = route.smac;

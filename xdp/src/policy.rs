@@ -19,7 +19,7 @@ use dropgate_abi::{
         ZONE_NONE, ZONE_OUTSIDE, ZONE_SELF, setting, side, table,
     },
     reason::Reason,
-    tuple::{Address, V4, V6},
+    tuple::{Address, V4, V6, realm},
     walk::{Walk, hook, parsed},
 };
 
@@ -50,6 +50,8 @@ pub struct Query {
     pub port: u16,
     pub family: u8,
     pub protocol: u8,
+    /// [`realm::of_tunnel`]
+    pub realm: u16,
     pub src: Address,
     pub dst: Address,
     /// Filled in by [`allowed`].
@@ -72,6 +74,7 @@ impl Query {
         self.port = walk.dport;
         self.family = walk.family;
         self.protocol = walk.protocol;
+        self.realm = realm::of_tunnel(walk.realm);
         self.src = walk.src;
         self.dst = walk.dst;
         (self.related, self.app) = (false, 0);

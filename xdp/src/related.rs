@@ -71,6 +71,7 @@ fn announced(query: &Query, dst: &Address) -> Option<*mut Related> {
     key.port = query.port;
     key.protocol = query.protocol;
     key.family = query.family;
+    key.realm = query.realm;
     key._pad = 0;
     let key: &RelatedKey = key;
     RELATED.get_ptr_mut(key)

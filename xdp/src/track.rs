@@ -6,7 +6,7 @@ use dropgate_abi::{
     flow::{TICK_SHIFT, expired},
     fragment::{FRAGMENT_WAYS, Fit, Fragment, FragmentBucket, SOURCES, fate},
     reason::Reason,
-    tuple::{Address, FlowKey, V4, equal},
+    tuple::{Address, FlowKey, V4, equal, realm},
     walk::{Walk, parsed},
 };
 
@@ -226,6 +226,7 @@ fn begin(walk: &Walk, control: &Control, kept: &mut Fragment, (now, lifetime): (
     kept.family = walk.family;
     kept.used = 1;
     kept.port = place(walk);
+    kept.realm = realm::of_tunnel(walk.realm);
     kept.last_seen = now;
     kept.timeout = lifetime;
     kept.generation = walk.generation;
@@ -292,7 +293,8 @@ fn source(walk: &Walk, control: &Control) -> u32 {
 /// What fragments of one datagram have in common (RFC 791, RFC 8200, 4.5), as a key for the hash.
 #[inline(always)]
 fn bucket(walk: &Walk, control: &Control) -> Option<*mut FragmentBucket> {
-    let key = key(walk, walk.dst, walk.fragment_id, protocol_key(walk));
+    let realm = realm::of_tunnel(walk.realm);
+    let key = FlowKey { realm, ..key(walk, walk.dst, walk.fragment_id, protocol_key(walk)) };
     FRAGMENTS.get_ptr_mut((key.hash(&control.secret) >> 32) as u32 & control.fragment_mask)
 }
 
@@ -316,11 +318,10 @@ fn protocol_key(walk: &Walk) -> u8 {
 }
 
 /// Where a fragment was seen. What the gateway sends is no part of a datagram that comes in there, and neither is what is in a
-/// tunnel: identifiers of VLANs have twelve bits, and leave room for some of its realm.
+/// tunnel: identifiers of VLANs have twelve bits, and leave room for its kind.
 #[inline(always)]
 fn place(walk: &Walk) -> u64 {
-    let tunnel = if walk.tunnel == 0 { 0 } else { walk.realm as u64 };
-    walk.port | (walk.hook as u64) << 31 | (walk.tunnel as u64 & 0xf) << 44 | (tunnel & 0xf) << 60
+    walk.port | (walk.hook as u64) << 31 | (walk.tunnel as u64 & 0xf) << 44
 }
 
 #[inline(always)]
@@ -329,6 +330,7 @@ fn same(walk: &Walk, kept: &Fragment) -> bool {
         && kept.id == walk.fragment_id
         && kept.protocol == protocol_key(walk)
         && kept.family == walk.family
+        && kept.realm == realm::of_tunnel(walk.realm)
         && kept.port == place(walk)
         && equal(&kept.src, &walk.src)
         && equal(&kept.dst, &walk.dst)

@@ -107,6 +107,8 @@ const KERNEL: &[Mutant] = &[
     ("related.rs", "atomic::exchange_if(begun, 0, 1) || flags & flag::ONCE == 0", "true"),
     ("related.rs", "!is_late(related, now) && allowed(query, related)", "allowed(query, related)"),
     ("related.rs", "zone == ZONE_NONE || zone != related.zone", "zone == ZONE_NONE"),
+    ("related.rs", "key.realm = query.realm;", "key.realm = 0;"),
+    ("flow.rs", "query.realm = realm::of_tunnel(flow.key.realm);", "query.realm = 0;"),
     ("target.rs", "if !named && policy::blocked(query).is_some() {", "if false {"),
 ];
 
@@ -128,6 +130,7 @@ const USERSPACE: &[Mutant] = &[
     ("defragment/left.rs", "self.keys.contains(&key.anywhere())", "false"),
     ("inspect/related/mod.rs", "word.address.is_none_or(|address| address == responder.0)", "true"),
     ("inspect/related/mod.rs", "(own && port >= PRIVILEGED)", "own"),
+    ("inspect/related/mod.rs", "realm: held.realm,", "realm: 0,"),
     ("inspect/talk.rs", "        self.noted = self.app;\n", ""),
     ("inspect/expect.rs", "(Some(listed), Some(spoken)) => listed.contains(&spoken),", "(Some(_), Some(_)) => true,"),
 ];

@@ -3,6 +3,7 @@
 use aya::maps::{HashMap, Map, MapData};
 use dropgate_abi::{
     related::{Related, RelatedKey},
+    tuple::realm,
     walk::Walk,
 };
 
@@ -28,7 +29,8 @@ impl RelatedMap {
     /// What was announced about the flow of a packet, whichever end sent it; with its key.
     pub fn of(&self, walk: &Walk) -> Option<(RelatedKey, Related)> {
         let (protocol, family) = (walk.protocol, walk.family);
-        let there = RelatedKey { src: walk.src, dst: walk.dst, port: walk.dport, protocol, family, _pad: 0 };
+        let realm = realm::of_tunnel(walk.realm);
+        let there = RelatedKey { src: walk.src, dst: walk.dst, port: walk.dport, protocol, family, realm, _pad: 0 };
         let back = RelatedKey { src: walk.dst, dst: walk.src, port: walk.sport, ..there };
         [there, back].into_iter().find_map(|key| Some((key, self.get(&key)?)))
     }

@@ -9,6 +9,7 @@ use std::{
 use dropgate_abi::{
     flow::TICK_SHIFT,
     related::{MAX_RELATED, Related, RelatedKey, SOMEBODY, flag},
+    tuple::realm::INSIDE,
 };
 
 use super::HoldError;
@@ -104,7 +105,7 @@ impl Announcer {
         }
         let end_ns = now_ns.saturating_add(PATIENCE.as_nanos() as u64);
         let (key, value) = entry(announced, end_ns);
-        if announced.from_server {
+        if announced.from_server && announced.realm == INSIDE {
             // behind translation it comes to the gateway's own address first
             let _ = map.put(RelatedKey { dst: SOMEBODY, ..key }, value);
         }
@@ -134,7 +135,15 @@ fn entry(announced: &Announced, end_ns: u64) -> (RelatedKey, Related) {
     let transport = |udp: bool| if udp { UDP } else { TCP };
     let (family, src) = abi_address(announced.initiator);
     let (_, dst) = abi_address(announced.responder);
-    let key = RelatedKey { src, dst, port: announced.port, protocol: transport(announced.udp), family, _pad: 0 };
+    let key = RelatedKey {
+        src,
+        dst,
+        port: announced.port,
+        protocol: transport(announced.udp),
+        family,
+        realm: announced.realm,
+        _pad: 0,
+    };
     let value = Related {
         expires: (end_ns >> TICK_SHIFT) as u32,
         begun: 0,

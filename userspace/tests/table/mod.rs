@@ -1,5 +1,6 @@
 //! The packet table's parts.
 
+mod apart;
 pub mod bench;
 mod blocked;
 pub mod cases;

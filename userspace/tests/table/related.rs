@@ -5,6 +5,7 @@ use dropgate::view::text::abi_address;
 use dropgate_abi::{
     bytes_of,
     related::{Related, RelatedKey, flag},
+    tuple::realm::INSIDE,
 };
 use std::net::IpAddr;
 
@@ -23,11 +24,13 @@ const MINUTE: u64 = 60_000_000_000;
 const TICKS: u32 = 57_221;
 
 /// What the inspector writes: `src` may reach `dst` at a port within a minute, as 443 at the server was allowed to `zone`.
-fn announce(real: &Real, (src, dst): (IpAddr, IpAddr), (port, protocol): (u16, u8), value: Related) {
+/// `place`: the port, its protocol, and where the flow is ([`RelatedKey::realm`]).
+pub(super) fn announce(real: &Real, (src, dst): (IpAddr, IpAddr), place: (u16, u8, u16), value: Related) {
+    let (port, protocol, realm) = place;
     let map = real.bench.object().share("RELATED").expect("a map");
     let mut related: HashMap<_, [u8; 40], [u8; 16]> = map.try_into().expect("a hash map");
     let ((family, src), (_, dst)) = (abi_address(src), abi_address(dst));
-    let key = RelatedKey { src, dst, port, protocol, family, _pad: 0 };
+    let key = RelatedKey { src, dst, port, protocol, family, realm, _pad: 0 };
     let expires = (real.now >> 20) as u32 + TICKS;
     let value = Related { expires, port: 443, protocol: TCP, ..value };
     let (key, value) = (bytes_of(&key).first_chunk().expect("40 bytes"), bytes_of(&value).first_chunk().expect("16"));
@@ -54,7 +57,7 @@ fn what_another_flow_announced() {
 
         // from the client, one flow, which nobody looks into
         real.ingress(net.name, LAN0, &from_client(net, 1000, 5000, SYN), "not_allowed");
-        announce(&real, parties, (5000, TCP), once);
+        announce(&real, parties, (5000, TCP, INSIDE), once);
         real.ingress(net.name, LAN0, &from_client(net, 1000, 5001, SYN), "not_allowed");
         real.ingress(net.name, LAN0, &from_client(net, 1000, 5000, ACK), "tcp_no_flow");
         let walk = real.ingress(net.name, LAN0, &from_client(net, 1000, 5000, SYN), "related");
@@ -69,9 +72,9 @@ fn what_another_flow_announced() {
         // from the server, several, which are looked into; what begins them need not be what the service expects
         let media = Related { zone, flags: flag::FROM_SERVER, app: 3, ..Related::default() };
         real.ingress(net.name, WAN0, &from_server(net, 2000, 6000), "not_allowed");
-        announce(&real, parties, (6000, UDP), media);
+        announce(&real, parties, (6000, UDP, INSIDE), media);
         real.ingress(net.name, WAN0, &from_server(net, 2000, 6000), "not_allowed");
-        announce(&real, (parties.1, parties.0), (6000, UDP), media);
+        announce(&real, (parties.1, parties.0), (6000, UDP, INSIDE), media);
         for port in [2000, 2001] {
             real.ingress(net.name, WAN0, &from_server(net, port, 6000), "held");
         }
@@ -80,19 +83,19 @@ fn what_another_flow_announced() {
         real.ingress(net.name, WAN0, &from_server(net, 2000, 6001), "not_allowed");
 
         // of another zone, or no more
-        announce(&real, parties, (7000, TCP), Related { zone: zone + 1, ..once });
+        announce(&real, parties, (7000, TCP, INSIDE), Related { zone: zone + 1, ..once });
         real.ingress(net.name, LAN0, &from_client(net, 1000, 7000, SYN), "not_allowed");
-        announce(&real, parties, (7001, TCP), once);
+        announce(&real, parties, (7001, TCP, INSIDE), once);
         real.now += MINUTE + 2_000_000;
         real.ingress(net.name, LAN0, &from_client(net, 1000, 7001, SYN), "not_allowed");
 
         // a commit: what was announced stands or falls with the service that allowed the flow which did
-        announce(&real, parties, (8100, TCP), once);
+        announce(&real, parties, (8100, TCP, INSIDE), once);
         real.ingress(net.name, LAN0, &from_client(net, 1000, 8100, SYN), "related");
         real.now += MINUTE + 2_000_000;
         real.commit(&with);
         real.ingress(net.name, LAN0, &from_client(net, 1000, 5000, ACK), "flow");
-        announce(&real, parties, (8101, TCP), once);
+        announce(&real, parties, (8101, TCP, INSIDE), once);
         real.commit(&without);
         real.ingress(net.name, LAN0, &from_client(net, 1000, 5000, ACK), "flow_revoked");
         real.ingress(net.name, LAN0, &from_client(net, 1000, 8101, SYN), "not_allowed");
@@ -116,7 +119,7 @@ fn what_is_announced_begins_as_it_likes() {
         real.ingress(net.name, LAN0, &from_client(net, 1000, 443, SYN), "held");
         real.ingress(net.name, LAN0, &says(1000, 443), "first_byte_impossible");
         let parties = (net.client(), net.server());
-        announce(&real, parties, (5000, TCP), Related { zone, app: 3, ..Related::default() });
+        announce(&real, parties, (5000, TCP, INSIDE), Related { zone, app: 3, ..Related::default() });
         real.ingress(net.name, LAN0, &from_client(net, 1000, 5000, SYN), "held");
         real.ingress(net.name, LAN0, &says(1000, 5000), "held");
     }

@@ -13,7 +13,7 @@ const SIT: u8 = 41;
 const VXLAN: u16 = 4789;
 
 /// The network's policy with one line for tunnels, which says `tunnel` of them.
-fn about(tunnel: &str) -> String {
+pub(super) fn about(tunnel: &str) -> String {
     policy()
         .replace(
             "name = \"vpn\"\nprotocol = [\"gre\"]\ntunnel = \"opaque\"",
@@ -35,7 +35,7 @@ fn gre(flags: u16, ethertype: u16, options: &[u8], inner: &[u8]) -> (u8, Vec<u8>
     (GRE, [&flags.to_be_bytes()[..], &ethertype.to_be_bytes(), options, inner].concat())
 }
 
-fn vxlan(flags: u32, network: u32, inner: &[u8]) -> (u8, Vec<u8>) {
+pub(super) fn vxlan(flags: u32, network: u32, inner: &[u8]) -> (u8, Vec<u8>) {
     let header = [flags.to_be_bytes(), network.to_be_bytes()].concat();
     (UDP, packets::udp(VXLAN, VXLAN, &[&header[..], inner].concat()))
 }
@@ -61,7 +61,7 @@ fn ppp(inner: &[u8], ethertype: u16) -> Vec<u8> {
 
 impl Real {
     /// Judges a frame whose verdict is about a packet in it: reason and action, and that nothing else is counted.
-    fn inside(&mut self, what: &str, ifindex: u32, frame: &[u8], name: &str) -> Walk {
+    pub(super) fn inside(&mut self, what: &str, ifindex: u32, frame: &[u8], name: &str) -> Walk {
         let before = self.counter(name);
         let walk = self.bench.run(hook::INGRESS, ifindex, 0, self.now, frame).expect("test run");
         assert_eq!(walk.reason.name(), name, "{what}: reason");
@@ -70,7 +70,7 @@ impl Real {
     }
 }
 
-fn segment(ip: &Ip, dport: u16, flags: u8) -> Vec<u8> {
+pub(super) fn segment(ip: &Ip, dport: u16, flags: u8) -> Vec<u8> {
     ip.packet(TCP, &packets::tcp(40_000, dport, flags, &[]))
 }
 
@@ -119,28 +119,6 @@ fn a_packet_in_a_tunnel_is_judged() {
                 real.inside(&what, LAN0, &elsewhere, "tcp_no_flow");
                 real.agree();
             }
-        }
-    }
-}
-
-/// Networks and tags that fold into one number under exclusive or are as far apart as any others.
-#[test]
-fn networks_of_one_tunnel_are_apart() {
-    let mut real = Real::new(&about("tunnel = \"judge\""));
-    let net = &V4;
-    let carried = |network: u32, tags: &[u16], flags| {
-        let frame = packets::ethernet(tags, IPV4, &segment(&net.out(), 443, flags));
-        let (protocol, payload) = vxlan(0x0800_0000, network << 8, &frame);
-        net.out().frame(net.tags, protocol, &payload)
-    };
-    let networks: [(u32, &[u16]); 5] = [(7, &[5]), (2, &[]), (7, &[]), (0x50_007, &[]), (7, &[5, 5])];
-    for (network, tags) in networks {
-        real.fresh();
-        real.inside("a start", LAN0, &carried(network, tags, SYN), "allowed");
-        for other in networks {
-            let reason = if other == (network, tags) { "flow" } else { "tcp_no_flow" };
-            let what = format!("{other:?} after {network} {tags:?}");
-            real.inside(&what, LAN0, &carried(other.0, other.1, ACK), reason);
         }
     }
 }

@@ -54,7 +54,9 @@ pub struct Fragment {
     pub window: u32,
     /// Entries of `pieces` in use.
     pub count: u32,
-    pub _pad: u32,
+    /// Of one in a tunnel: [`crate::tuple::realm::of_tunnel`].
+    pub realm: u16,
+    pub _pad: u16,
     /// What has come, in units of 8 bytes (RFC 791; RFC 8200, 4.5), in the order in which it came: the first unit in the low
     /// half, the one behind the last in the high half. None lies over another.
     pub pieces: [u32; PIECES],

@@ -45,6 +45,9 @@ pub struct Held {
     /// Credits that were taken for it: as many as chunks of the socket's memory.
     pub buffers: u8,
     pub network: u32,
+    /// [`crate::tuple::realm::of_tunnel`]
+    pub realm: u16,
+    pub _pad: [u16; 3],
 }
 
 /// Values of [`Held::part`]: what a frame is to its flow.
@@ -219,4 +222,4 @@ pub mod target {
     pub const COUNTER: u32 = INSPECTED - 1;
 }
 
-plain!(Held = 112, HoldPort = 40, Credit = 128, Settle = 32, Target = 24);
+plain!(Held = 120, HoldPort = 40, Credit = 128, Settle = 32, Target = 24);

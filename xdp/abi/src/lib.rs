@@ -21,7 +21,7 @@ pub mod tuple;
 pub mod walk;
 
 /// Version of everything in this crate. A daemon refuses pinned maps of another version.
-pub const VERSION: u32 = 13;
+pub const VERSION: u32 = 14;
 
 /// Types whose every bit pattern is valid and that hold no padding.
 ///

@@ -18,7 +18,9 @@ pub struct RelatedKey {
     pub port: u16,
     pub protocol: u8,
     pub family: u8,
-    pub _pad: u32,
+    /// Of a flow in a tunnel, which is that of the control flow: [`crate::tuple::realm::of_tunnel`].
+    pub realm: u16,
+    pub _pad: u16,
 }
 
 /// Who has announced it, and for how long that is good. Value of `RELATED`.

@@ -45,6 +45,12 @@ pub mod realm {
     /// In a tunnel: this bit, and a keyed hash of the tunnel in the others, so that its packets meet none outside of it and, but for
     /// chance, none of another one.
     pub const TUNNEL: u16 = 1 << 15;
+
+    /// The same for packets in a tunnel, [`INSIDE`] for all others.
+    #[inline(always)]
+    pub const fn of_tunnel(realm: u16) -> u16 {
+        if realm & TUNNEL != 0 { realm } else { INSIDE }
+    }
 }
 
 /// Whether two addresses are the same, word by word: comparing arrays would call a byte-wise loop in BPF.

@@ -8,7 +8,7 @@ use dropgate_abi::{
     control::Control,
     flow::Flow,
     hold::{CLEAR, Held, ONE, RELATED, SIEVED, Settle, part},
-    tuple::FlowKey,
+    tuple::{FlowKey, realm},
     walk::Walk,
 };
 
@@ -29,6 +29,7 @@ impl Bench {
             inner: if walk.tunnel == 0 { 0 } else { walk.l3 },
             tunnel: walk.tunnel,
             network: walk.network,
+            realm: realm::of_tunnel(walk.realm),
             ..Held::default()
         };
         if !matches!(walk.part, part::WHOLE | part::FIRST) {

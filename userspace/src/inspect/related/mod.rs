@@ -40,6 +40,8 @@ pub struct Announced {
     pub control_udp: bool,
     /// Zone of the control flow's initiator.
     pub zone: u16,
+    /// Where its packets are, as the control flow's: [`dropgate_abi::tuple::realm::of_tunnel`].
+    pub realm: u16,
 }
 
 /// What was said about a flow to come.
@@ -113,6 +115,7 @@ impl Control {
                 control_port: server.1,
                 control_udp: walk.protocol == super::UDP,
                 zone: held.zone,
+                realm: held.realm,
             })
         }));
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use dropgate_abi::reason::Reason;
 
-use super::wire::{CLIENT, SERVER, Wire, ZONE, expecting};
+use super::wire::{CLIENT, REALM, SERVER, Wire, ZONE, expecting};
 use crate::{
     inspect::{Announced, Answer},
     protocol::{
@@ -75,6 +75,7 @@ fn passive_is_announced_with_the_packet_that_says_so() {
             control_port: 21,
             control_udp: false,
             zone: ZONE,
+            realm: REALM,
         };
         assert_eq!(wire.judged.announced, [expected]);
         wire.client(b"NOOP\r\n");

@@ -17,6 +17,8 @@ pub const SERVER: [u8; 4] = [203, 0, 113, 9];
 pub const SERVICE: u32 = 7;
 /// A zone of the policy.
 pub const ZONE: u16 = 16;
+/// Of a tunnel.
+pub const REALM: u16 = 0x8005;
 
 /// The rules of a service that expects these.
 pub fn expecting(protocols: &[Protocol]) -> Rules {
@@ -154,6 +156,7 @@ impl Wire {
             sequence: self.sequence,
             direction: direction as u8,
             generation: 1,
+            realm: REALM,
             ..Held::default()
         };
         self.sequence += 1;
