@@ -233,10 +233,6 @@ struct Place {
 #[inline(always)]
 fn credit(frame: &impl Frame, walk: &Walk, control: &Control, settings: &Settings) -> Step<Option<Place>> {
     let open = |flag: u32, reason: Reason| if settings.flags & flag != 0 { pass(reason) } else { drop(reason) };
-    // nobody puts the fragments of such a packet together
-    if walk.tunnel != 0 && !matches!(walk.part, part::WHOLE | part::ERROR) {
-        return drop(Reason::tunnel_uninspected);
-    }
     // SAFETY: entries are only written by the daemon, whole.
     let Some(port) = (unsafe { HOLD_PORTS.get(walk.port as u32) }) else {
         if control.mode & mode::BENCH != 0 {

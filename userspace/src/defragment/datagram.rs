@@ -39,7 +39,7 @@ impl Datagram {
 
     /// Bytes of memory that its fragments take.
     pub fn bytes(&self) -> usize {
-        self.fragments.iter().map(cost).sum()
+        self.fragments.iter().map(Fragment::cost).sum()
     }
 
     /// Its fragments, in their order, which it has no longer.
@@ -90,11 +90,6 @@ impl Datagram {
     }
 }
 
-/// Bytes of memory that a fragment takes, about.
-pub fn cost(fragment: &Fragment) -> usize {
-    fragment.frame.len() + size_of::<Fragment>()
-}
-
 /// Bytes of an IPv6 header, and of a fragment header.
 const IPV6: usize = 40;
 const FRAGMENT_HEADER: usize = 8;
@@ -107,7 +102,7 @@ const FRAGMENT: u8 = 44;
 /// The reason to drop it for: no packet is that long, or what it is put together to contradicts itself.
 pub fn put_together(fragments: &[Fragment]) -> Result<Vec<u8>, Reason> {
     let first = fragments.first().ok_or(Reason::internal)?;
-    let headers = first.frame.get(..first.payload.start).ok_or(Reason::internal)?;
+    let headers = first.shown().get(..first.payload.start).ok_or(Reason::internal)?;
     let length: usize = fragments.iter().map(|fragment| fragment.payload.len()).sum();
     let mut frame = Vec::with_capacity(headers.len() + length);
     frame.extend_from_slice(headers);

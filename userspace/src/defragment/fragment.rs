@@ -1,6 +1,6 @@
 //! A held fragment, its headers read by the very stages that XDP runs.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use dropgate_abi::{
     hold::Held,
@@ -23,6 +23,8 @@ pub struct Key {
     pub generation: u32,
     /// Where it came in, or leaves, by the caller's numbers.
     pub origin: u64,
+    /// [`Held::realm`]
+    pub realm: u16,
 }
 
 impl Key {
@@ -38,24 +40,26 @@ pub struct Fragment {
     pub held: Held,
     pub key: Key,
     pub frame: Box<[u8]>,
+    /// Of one in a tunnel, what is read in its place: the packet inside.
+    inner: Option<Box<[u8]>>,
     /// Of its payload in that of the datagram, bytes.
     pub offset: usize,
     /// More of the datagram comes behind it.
     pub more: bool,
-    /// Of the IP header in the frame.
+    /// Of the IP header in what is [`shown`](Self::shown).
     pub l3: usize,
-    /// Of what it carries, behind the IP header or the IPv6 fragment header.
+    /// Of what it carries there, behind the IP header or the IPv6 fragment header.
     pub payload: Range<usize>,
 }
 
 impl Fragment {
-    /// Reads a held frame that came by `origin`.
+    /// Reads a held frame that came by `origin`. `shown`: what is read of it, the packet inside if it is in a tunnel.
     ///
     /// # Errors
     /// The reason to drop it for: what the stages say of it, and [`Reason::internal`] of what is no fragment, which no
     /// program holds as one.
-    pub fn read(held: &Held, origin: u64, frame: &[u8]) -> Result<Self, Reason> {
-        let (walk, answer) = dropgate_xdp::read(frame);
+    pub fn read(held: &Held, origin: u64, frame: &[u8], shown: Cow<'_, [u8]>) -> Result<Self, Reason> {
+        let (walk, answer) = dropgate_xdp::read(&shown);
         answer.map_err(|decision| decision.reason())?;
         let Walk { src, dst, family, protocol, vlan, fragment_id: id, .. } = walk;
         if walk.parsed & parsed::FRAGMENT == 0 {
@@ -69,7 +73,7 @@ impl Fragment {
         let end = l3 + usize::from(walk.ip_len);
         let start = end.checked_sub(walk.fragment_len.into()).ok_or(Reason::internal)?;
         let (offset, more) = (usize::from(walk.fragment_offset), walk.parsed & parsed::MORE != 0);
-        if end > frame.len() || start < l3 {
+        if end > shown.len() || start < l3 {
             return Err(Reason::internal);
         }
         if start == end || more && (end - start) % 8 != 0 {
@@ -79,13 +83,28 @@ impl Fragment {
             return Err(Reason::fragment_too_long);
         }
         let protocol = if family == V4 { protocol } else { 0 };
-        let key = Key { src, dst, id, protocol, family, vlan, generation: held.generation, origin };
-        Ok(Self { held: *held, key, frame: frame.into(), offset, more, l3, payload: start..end })
+        let (generation, realm) = (held.generation, held.realm);
+        let key = Key { src, dst, id, protocol, family, vlan, generation, origin, realm };
+        let inner = match shown {
+            Cow::Owned(inner) => Some(inner.into()),
+            Cow::Borrowed(_) => None,
+        };
+        Ok(Self { held: *held, key, frame: frame.into(), inner, offset, more, l3, payload: start..end })
+    }
+
+    /// What is read of it.
+    pub fn shown(&self) -> &[u8] {
+        self.inner.as_ref().unwrap_or(&self.frame)
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub fn cost(&self) -> usize {
+        self.frame.len() + self.inner.as_ref().map_or(0, |inner| inner.len()) + size_of::<Self>()
     }
 
     /// What it carries.
     pub fn carries(&self) -> &[u8] {
-        self.frame.get(self.payload.clone()).unwrap_or_default()
+        self.shown().get(self.payload.clone()).unwrap_or_default()
     }
 
     /// Where in the datagram's payload it ends.

@@ -13,6 +13,7 @@ mod left;
 mod tests;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     time::Duration,
 };
@@ -25,7 +26,7 @@ use dropgate_abi::{
 
 pub use self::fragment::Fragment;
 use self::{
-    datagram::{Datagram, Fit, cost, put_together},
+    datagram::{Datagram, Fit, put_together},
     fragment::Key,
     left::Left,
 };
@@ -67,9 +68,9 @@ impl Default for Limits {
 /// A datagram of which every fragment is there.
 #[derive(Clone, Debug)]
 pub struct Whole {
-    /// What goes with its first fragment.
+    /// What goes with its first fragment, and with `frame` in place of that.
     pub held: Held,
-    /// The packet, as if it had come in one frame.
+    /// The packet, as if it had come in one frame, and in no tunnel.
     pub frame: Vec<u8>,
     /// What it came in, the first one first.
     pub fragments: Vec<Fragment>,
@@ -115,18 +116,18 @@ impl Defragment {
         Self { limits, ..Self::default() }
     }
 
-    /// Takes a held frame that came by `origin` (any number that tells interfaces and their directions apart). `now_ns`: a
+    /// Takes a held frame, and what is shown of it ([`Fragment::read`]), that came by `origin` (any number that tells interfaces and their directions apart). `now_ns`: a
     /// clock that goes on; `lifetime`: how long its datagram may take, from its first fragment that comes. Answers with the
     /// packet once all of it is there; what ends instead goes into `ended`.
     pub fn take(
         &mut self,
-        (held, frame): (&Held, &[u8]),
+        (held, frame, shown): (&Held, &[u8], Cow<'_, [u8]>),
         origin: u64,
         (now_ns, lifetime): (u64, Duration),
         ended: &mut Vec<Ended>,
     ) -> Option<Whole> {
         self.expire(now_ns, ended);
-        let fragment = match Fragment::read(held, origin, frame) {
+        let fragment = match Fragment::read(held, origin, frame, shown) {
             Ok(fragment) => fragment,
             Err(reason) => {
                 ended.push(Ended { held: *held, frame: frame.into(), reason, at_fault: true });
@@ -155,7 +156,7 @@ impl Defragment {
             ended.push(end(fragment, reason, true));
             return None;
         }
-        let bytes = cost(&fragment);
+        let bytes = fragment.cost();
         let fit = waiting.datagram.add(fragment);
         if waiting.datagram.has_first() {
             self.early.remove(&waiting.number);
@@ -210,7 +211,7 @@ impl Defragment {
         let known = self.waiting.get(&fragment.key);
         let judged = fragment.offset == 0 || known.is_some_and(|waiting| waiting.datagram.has_first());
         let new = known.is_none();
-        let bytes = cost(fragment);
+        let bytes = fragment.cost();
         let of_source = self.sources.get(&source(&fragment.key)).copied().unwrap_or_default();
         if of_source + bytes > self.limits.source_bytes {
             return Err(Reason::datagram_source_limit);
@@ -239,7 +240,7 @@ impl Defragment {
         match answer {
             Ok(frame) => {
                 self.left.add(*key, now_ns, &self.limits);
-                Some(Whole { held, frame, fragments })
+                Some(Whole { held: Held { inner: 0, ..held }, frame, fragments })
             }
             Err(reason) => {
                 let numbered = fragments.into_iter().enumerate();

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use dropgate_abi::hold::{Held, part};
+use dropgate_abi::{
+    hold::{Held, part},
+    reason::Reason,
+};
 
 use super::{
     port::{Port, SLOTS_A_PORT},
@@ -40,17 +43,20 @@ impl Worker {
         let Some(rules) = batch.rules.of(held.generation) else { return };
         let (shared, judged) = (&self.shared, &mut self.judged);
         let context = Context { rules, peers: &shared.peers, full: false, now_ns: batch.now_ns, unix_s: batch.unix_s };
-        let answer = inspect::judge_fragment(held, frame, &context, judged);
+        let Some(shown) = inspect::shown(held, frame) else {
+            return self.shared.totals.count(Reason::tunnel_uninspected, frame.len());
+        };
+        let answer = inspect::judge_fragment(held, &shown, &context, judged);
         if judged.tells() {
             judged.walk.port = shared.interface(place).into();
-            let about = judged.about(held, frame, Arc::default(), answer, rules);
+            let about = judged.about(held, &shown, Arc::default(), answer, rules);
             tell(shared, &about, &mut judged.watched, batch.now_ns);
         }
         if let Answer::Drop(reason) = answer {
             return self.ended(vec![Ended { held: *held, frame: frame.into(), reason, at_fault: false }], batch);
         }
         let (time, mut ended) = ((batch.now_ns, rules.fragments), Vec::new());
-        let whole = self.defragment.take((held, frame), origin(place), time, &mut ended);
+        let whole = self.defragment.take((held, frame, shown), origin(place), time, &mut ended);
         self.ended(ended, batch);
         let Some(Whole { held, frame, fragments }) = whole else { return };
         let owner = self.shared.owner(&held);
@@ -85,8 +91,7 @@ impl Worker {
     /// Counts fragments that end here. A first one had a number among its flow's packets, so that the flow is told.
     fn ended(&mut self, ended: Vec<Ended>, batch: &Batch) {
         for Ended { held, frame, reason, at_fault } in ended {
-            let (walk, _) = dropgate_xdp::read(&frame);
-            let about = Arc::new(About::new(&held, &walk, &frame));
+            let about = Arc::new(About::of(&held, &frame));
             self.dropped(&about, reason, frame.len(), batch.now_ns);
             if at_fault {
                 self.noticed(&about, reason, batch);

@@ -37,9 +37,8 @@ impl Worker {
             self.shared.kernel.review(held.hash, held.flow)
         };
         if !open || refused.is_some() {
-            let (walk, _) = dropgate_xdp::read(frame);
             let reason = refused.unwrap_or(reason);
-            let about = Arc::new(About::new(held, &walk, frame));
+            let about = Arc::new(About::of(held, frame));
             return parts.iter().for_each(|part| self.dropped(&about, reason, part.len(), batch.now_ns));
         }
         for part in parts {

@@ -212,8 +212,7 @@ impl Worker {
         match held.part {
             part::WHOLE | part::ERROR => {
                 let Some(shown) = inspect::shown(held, frame) else {
-                    self.shared.totals.count(Reason::tunnel_uninspected, frame.len());
-                    return;
+                    return self.shared.totals.count(Reason::tunnel_uninspected, frame.len());
                 };
                 match held.part {
                     part::ERROR => self.error(held, (&shown, frame), place, to, batch),

@@ -1,6 +1,6 @@
 //! What goes with everything that is told of a packet: the packet, and what is known of its flow.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use dropgate_abi::{hold::Held, reason::Reason, walk::Walk};
 use dropgate_signatures::{
@@ -9,6 +9,8 @@ use dropgate_signatures::{
     rule::Rule,
     subject::Direction,
 };
+
+use super::inner::{shown, walk};
 
 /// Bytes of a frame that events show of every packet: its headers.
 const HEADERS: usize = 128;
@@ -39,6 +41,12 @@ impl About {
     pub fn new(held: &Held, walk: &Walk, frame: &[u8]) -> Self {
         let frame = frame[..frame.len().min(HEADERS)].into();
         Self { held: *held, walk: *walk, frame, ..Self::default() }
+    }
+
+    /// A held frame that ends before it is judged.
+    pub fn of(held: &Held, frame: &[u8]) -> Self {
+        let shown = shown(held, frame).unwrap_or(Cow::Borrowed(frame));
+        Self::new(held, &walk(held, &shown), &shown)
     }
 
     /// The same, with all of it if `whole`.

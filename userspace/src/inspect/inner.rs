@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use dropgate_abi::hold::Held;
+use dropgate_abi::{
+    hold::{Held, part},
+    walk::Walk,
+};
 
 use super::Packet;
 
@@ -10,7 +13,7 @@ use super::Packet;
 const ADDRESSES: usize = 12;
 
 /// What is inspected of a held frame: itself or, of one whose inner packet was judged, that packet behind the frame's hardware
-/// addresses. `None`: there is none that can be read, and the frame must not leave.
+/// addresses. `None`: there is none that can be read, and the frame must not leave. Fragments are read where they are put together.
 pub fn shown<'a>(held: &Held, frame: &'a [u8]) -> Option<Cow<'a, [u8]>> {
     if held.inner == 0 {
         return Some(Cow::Borrowed(frame));
@@ -22,8 +25,16 @@ pub fn shown<'a>(held: &Held, frame: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         _ => return None,
     };
     let shown = [addresses, &ethertype, inner].concat();
-    Packet::read(&shown)?;
+    if matches!(held.part, part::WHOLE | part::ERROR) {
+        Packet::read(&shown)?;
+    }
     Some(Cow::Owned(shown))
+}
+
+/// What there is to read in what is [`shown`], and the tunnel that it was in.
+pub(super) fn walk(held: &Held, shown: &[u8]) -> Walk {
+    let (walk, _) = dropgate_xdp::read(shown);
+    Walk { tunnel: held.tunnel, network: held.network, ..walk }
 }
 
 #[cfg(test)]

@@ -231,7 +231,7 @@ pub fn judge_parts(
     if stays(held, talk, rules) {
         out.noted = talk.note();
     }
-    if held.inner != 0 {
+    if held.tunnel != 0 {
         // nobody writes the tunnel's headers before them
         out.replies = Replies::default();
     }
@@ -264,7 +264,7 @@ pub fn judge_error(held: &Held, frame: &[u8], context: &Context<'_>, out: &mut J
 pub fn judge_fragment(held: &Held, frame: &[u8], context: &Context<'_>, out: &mut Judged) -> Answer {
     out.clear();
     let Some(signatures) = &context.rules.signatures else { return Answer::Release };
-    (out.walk, _) = dropgate_xdp::read(frame);
+    out.walk = inner::walk(held, frame);
     watch::fragment(held, frame, signatures, context.now_ns, out)
 }
 

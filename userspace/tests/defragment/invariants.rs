@@ -78,7 +78,7 @@ pub fn check(bytes: &[u8]) {
         let held = Held { part: what % 4, generation: u32::from(what >> 7), ..Held::default() };
         let frame = frame(&mut script);
         taken += 1;
-        if let Some(whole) = all.take((&held, &frame), 0, (now_ns, LIFETIME), &mut ended) {
+        if let Some(whole) = all.take((&held, &frame, (&frame).into()), 0, (now_ns, LIFETIME), &mut ended) {
             released += whole.fragments.len();
             let mut behind = 0;
             for fragment in &whole.fragments {

@@ -73,7 +73,7 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("tunnel_malformed", "`table/tunnels.rs`"),
     ("tunnel_unreadable", "`table/tunnels.rs`"),
     ("tunnel_payload", "`table/tunnels.rs`"),
-    ("tunnel_uninspected", "`table/tunnels.rs`"),
+    ("tunnel_uninspected", "userspace: `inspect/inner.rs`; no program holds such a frame"),
     ("ppp_control", "`table/tunnels.rs`"),
     ("internal", "a defect; no packet may show it"),
 ];

@@ -1,6 +1,9 @@
 //! Tunnels: what is inside is judged, passed unread or dropped, as the policy says, and nothing of it passes unread by chance.
 
-use dropgate_abi::walk::{Walk, action, hook};
+use dropgate_abi::{
+    hold::part,
+    walk::{Walk, action, hook},
+};
 
 use super::{
     bench::Real,
@@ -363,7 +366,7 @@ fn at_egress() {
     }
 }
 
-/// The packet inside is held where it is to be inspected; nobody puts fragments of it together.
+/// The packet inside is held where it is to be inspected, and so are its fragments.
 #[test]
 fn what_is_inside_is_held() {
     let mut real = Real::new(&(about("tunnel = \"judge\"") + "\n[inspection]\n"));
@@ -381,10 +384,18 @@ fn what_is_inside_is_held() {
             assert_eq!((held.flow, held.tunnel, held.network), (walk.flow_id, walk.tunnel, walk.network), "{name}");
             assert_eq!(&frame[usize::from(held.inner)..], &packet, "{name}");
             let payload = packets::tcp(40_001, 443, SYN, &[0; 12]);
-            let first = net.out().fragment(0, true, 9).packet(TCP, &payload[..24]);
-            real.inside(name, LAN0, &carried(&first), "tunnel_uninspected");
-            let later = net.out().fragment(24, false, 9).packet(TCP, &payload[24..]);
-            real.inside(name, LAN0, &carried(&later), "fragment_of_dropped");
+            for (id, order) in [(9, [part::FIRST, part::LATER]), (10, [part::LATER, part::FIRST])] {
+                for part in order {
+                    let (offset, more, bytes) =
+                        if part == part::FIRST { (0, true, &payload[..24]) } else { (24, false, &payload[24..]) };
+                    let frame = carried(&net.out().fragment(offset, more, id).packet(TCP, bytes));
+                    let walk = real.inside(name, LAN0, &frame, "held");
+                    let held = real.bench.hold(&walk).expect("what goes with it");
+                    assert_eq!((held.part, held.realm), (part, walk.realm), "{name}");
+                    let packet = &frame[usize::from(held.inner)..];
+                    assert!(packet.ends_with(bytes), "{name}");
+                }
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     thread,
     time::Duration,
 };
@@ -15,6 +15,7 @@ use crate::{
     frames::Path,
     policies,
     setup::{Wire, with_servers},
+    signatures::alert,
     traffic::works,
 };
 
@@ -115,12 +116,88 @@ fn vxlan_inspected() {
     assert!(daemon.flow(SERVED, 8080).is_some(), "{:?}", daemon.flows());
 }
 
+/// Datagrams in fragments inside are put together and judged, and leave in the frames that they came in.
+#[test]
+fn fragments_in_vxlan() {
+    let lab = with_devices();
+    let rule = "drop udp any any -> any any (msg:\"across fragments\"; content:\"forbidden\"; sid:71;)\n";
+    lab.write("own.rules", rule).unwrap();
+    let more = format!(
+        "\n[[zone.office.egress]]\nname = \"talk\"\nudp = [7001]\nto = [\"{SERVED}\"]\n\
+         \n[fragments]\nudp = \"track\"\n\n[inspection]\n\n[signatures]\nfiles = [\"own.rules\"]\n"
+    );
+    let daemon = Daemon::start(&lab, &(vxlan("tunnel = \"judge\"", "") + &more));
+    let server = lab.servers.enter(|| UdpSocket::bind((SERVED, 7001)).unwrap()).unwrap();
+    let asks = |question: &[u8], limit| {
+        let client = lab.office.enter(|| UdpSocket::bind((CLIENT, 0)).unwrap()).unwrap();
+        for socket in [&client, &server] {
+            socket.set_read_timeout(Some(limit)).unwrap();
+        }
+        client.send_to(question, (SERVED, 7001)).unwrap();
+        let mut got = [0; 8000];
+        let (length, from) = server.recv_from(&mut got).ok()?;
+        assert_eq!(&got[..length], question);
+        // the answer comes in fragments, too
+        server.send_to(&got[..length], from).unwrap();
+        let length = client.recv(&mut got).ok()?;
+        Some(got[..length] == *question)
+    };
+    let mut question: Vec<u8> = (0..4000).map(|at| (at % 251) as u8).collect();
+    assert_eq!(asks(&question, LIMIT), Some(true), "{}", daemon.status());
+    // six fragments, three each way
+    assert!(daemon.count("held") >= 6, "{}", daemon.status());
+    // the device's 1,450 bytes take 1,416 of them behind the headers
+    question[1412..1421].copy_from_slice(b"forbidden");
+    let mark = daemon.events.mark();
+    assert_eq!(asks(&question, PATIENCE), None, "{}", daemon.status());
+    let told = alert(&daemon, mark, 71);
+    assert_eq!((&told["src_ip"], &told["dest_ip"]), (&CLIENT.into(), &SERVED.into()), "{told}");
+    assert_eq!(told["tunnel"]["depth"], 1, "{told}");
+}
+
 /// Of each carrier: the protocol, and its payload around an inner packet.
 fn carriers(inner: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let v4 = inner[0] >> 4 == 4;
     let ethertype: [u8; 2] = if v4 { [0x08, 0] } else { [0x86, 0xdd] };
     let gre = |flags: [u8; 2], options: &[u8]| [&flags[..], &ethertype, options, inner].concat();
     vec![(if v4 { 4 } else { 41 }, inner.to_vec()), (47, gre([0, 0], &[])), (47, gre([0x20, 0], &[0, 0, 0, 9]))]
+}
+
+/// Fragments inside wait for each other in whatever order they come, those of each tunnel for their own.
+#[test]
+fn raw_fragments() {
+    let wire = Wire::new(
+        "\n[[zone.office.egress]]\nname = \"tunnel\"\nprotocol = [\"gre\", \"ipip\", \"ipv6\"]\ntunnel = \"judge\"\n\
+         \n[[zone.office.egress]]\nname = \"inside\"\nudp = [7001]\n\
+         \n[fragments]\nudp = \"track\"\n\n[inspection]\n",
+    );
+    let mut number = 0u64;
+    for (from, to) in [(OFFICE, SERVER), (OFFICE6, SERVER6)] {
+        let outer = Path::new(from, to, (0, 0));
+        for (source, destination) in [(OFFICE, FAR), (OFFICE6, FAR6)] {
+            let inner = Path::new(source, destination, (4000, 7001));
+            let carried = |packet: &[u8], tunnel: usize| {
+                let (protocol, payload) = &carriers(packet)[tunnel];
+                outer.packet(*protocol, payload)
+            };
+            // a datagram of the same identification in each tunnel
+            let datagrams = [0, 1, 2].map(|tunnel| {
+                number += 1;
+                let payload: Vec<u8> = (0..9).flat_map(|at| (number << 8 | at).to_be_bytes()).collect();
+                inner.fragments(9, &payload, 32).iter().map(|part| carried(part, tunnel)).collect::<Vec<_>>()
+            });
+            for part in [2, 0] {
+                datagrams.iter().for_each(|parts| wire.send(&[], &parts[part]));
+            }
+            assert!(!wire.arrives(&datagrams[0][0], PATIENCE), "{from}, {source}: {}", wire.daemon.status());
+            for (tunnel, parts) in datagrams.iter().enumerate() {
+                wire.send(&[], &parts[1]);
+                for part in parts {
+                    assert!(wire.arrives(part, LIMIT), "{from}, {source}, {tunnel}: {}", wire.daemon.status());
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -28,6 +28,30 @@ fn in_every_order() {
     }
 }
 
+/// The packet inside is put together, of fragments in one tunnel; what leaves is what carried them.
+#[test]
+fn in_a_tunnel() {
+    for family in [V4, V6] {
+        let mut all = Defragment::default();
+        let ((parts, whole), mut ended) = (three(family, 7), Vec::new());
+        let mut take = |realm, at: usize| {
+            let part = if at == 0 { part::FIRST } else { part::LATER };
+            let held = Held { part, realm, inner: 14 + 24, tunnel: 1, ..Held::default() };
+            let frame = [&parts[at][..14], &[realm as u8; 24], &parts[at][14..]].concat();
+            let whole = all.take((&held, &frame, parts[at].clone().into()), 0, (0, LIFETIME), &mut ended);
+            (frame, whole)
+        };
+        for (realm, at) in [(0x8001, 0), (0x8002, 1), (0x8001, 2), (0x8002, 2)] {
+            assert!(take(realm, at).1.is_none(), "{family:?}");
+        }
+        let (last, done) = take(0x8001, 1);
+        let done = done.expect("the datagram");
+        assert_eq!((&done.frame, done.held.inner, done.held.tunnel), (&whole, 0, 1), "{family:?}");
+        assert_eq!(*done.fragments[1].frame, last, "{family:?}");
+        assert!(ended.is_empty(), "{family:?}: {ended:?}");
+    }
+}
+
 #[test]
 fn a_copy_is_dropped_alone() {
     for family in [V4, V6] {

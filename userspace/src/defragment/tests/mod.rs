@@ -100,7 +100,7 @@ impl Taker {
         let part = if walk.fragment_offset == 0 { part::FIRST } else { part::LATER };
         let held = Held { part, generation, sequence: self.number, ..Held::default() };
         self.number += 1;
-        self.all.take((&held, frame), origin, (self.now_ns, LIFETIME), &mut self.ended)
+        self.all.take((&held, frame, frame.into()), origin, (self.now_ns, LIFETIME), &mut self.ended)
     }
 
     /// Why fragments ended since this was asked last.

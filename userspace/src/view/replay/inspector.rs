@@ -89,27 +89,23 @@ impl Inspector {
 
     /// Takes a packet that is held. `origin`: a number that tells interfaces and their directions apart.
     pub fn take<J: Judge>(&mut self, held: &Held, frame: &[u8], origin: u64, outside: &mut Outside<'_, '_, J>) {
+        let Some(shown) = inspect::shown(held, frame) else {
+            return outside.lines.dropped(frame, Reason::tunnel_uninspected);
+        };
         match held.part {
-            part::WHOLE | part::ERROR => {
-                let Some(shown) = inspect::shown(held, frame) else {
-                    return outside.lines.dropped(frame, Reason::tunnel_uninspected);
-                };
-                return match held.part {
-                    part::ERROR => self.error(held, (&shown, frame), origin, outside),
-                    _ => self.packet(held, (&shown, &[frame]), origin, outside),
-                };
-            }
+            part::WHOLE => return self.packet(held, (&shown, &[frame]), origin, outside),
+            part::ERROR => return self.error(held, (&shown, frame), origin, outside),
             _ => {}
         }
         if held.part == part::FIRST {
             // what comes behind it is not the flow's beginning
             subject(&mut self.flows, held, outside.now_ns);
         }
-        if self.fragment(held, frame, origin, outside) != Answer::Release {
+        if self.fragment(held, (&shown, frame), origin, outside) != Answer::Release {
             return;
         }
         let (time, mut ended) = ((outside.now_ns, outside.rules.fragments), Vec::new());
-        let whole = self.defragment.take((held, frame), origin, time, &mut ended);
+        let whole = self.defragment.take((held, frame, shown), origin, time, &mut ended);
         self.ended(ended, outside);
         let Some(Whole { held, frame, fragments }) = whole else { return };
         let parts: Vec<&[u8]> = fragments.iter().map(|fragment| &*fragment.frame).collect();
@@ -154,7 +150,7 @@ impl Inspector {
     fn fragment<J: Judge>(
         &mut self,
         held: &Held,
-        frame: &[u8],
+        (shown, frame): (&[u8], &[u8]),
         origin: u64,
         outside: &mut Outside<'_, '_, J>,
     ) -> Answer {
@@ -165,10 +161,10 @@ impl Inspector {
             now_ns: outside.now_ns,
             unix_s: outside.clock.unix_s(outside.now_ns),
         };
-        let answer = inspect::judge_fragment(held, frame, &context, &mut self.judged);
+        let answer = inspect::judge_fragment(held, shown, &context, &mut self.judged);
         if self.judged.tells() {
             self.judged.walk.port = origin;
-            let about = self.judged.about(held, frame, Arc::default(), answer, outside.rules);
+            let about = self.judged.about(held, shown, Arc::default(), answer, outside.rules);
             outside.watched(&about, &mut self.judged.watched, &mut self.limited);
         }
         if let Answer::Drop(reason) = answer {
@@ -278,8 +274,7 @@ impl Inspector {
     /// Fragments that end here.
     fn ended<J: Judge>(&mut self, ended: Vec<Ended>, outside: &mut Outside<'_, '_, J>) {
         for Ended { held, frame, reason, at_fault } in ended {
-            let (walk, _) = dropgate_xdp::read(&frame);
-            let about = About::new(&held, &walk, &frame);
+            let about = About::of(&held, &frame);
             outside.dropped(&about, reason, &frame);
             if at_fault {
                 outside.noticed(&about, reason, (&mut self.judged.watched, &mut self.limited));
