@@ -43,7 +43,7 @@ fn with_devices() -> Gateway {
     for (node, own, other, inner) in [(&lab.office, OFFICE, SERVER, CLIENT), (&lab.servers, SERVER, OFFICE, SERVED)] {
         works(node, &format!("ip link add vx0 type vxlan id {NETWORK} local {own} remote {other} dstport 4789"));
         works(node, &format!("ip address add {inner}/32 dev vx0"));
-        works(node, "ip link set vx0 up");
+        works(node, "ip link set vx0 mtu 1450 up");
     }
     works(&lab.office, &format!("ip route add {SERVED}/32 dev vx0 src {CLIENT}"));
     works(&lab.servers, &format!("ip route add {CLIENT}/32 dev vx0 src {SERVED}"));
