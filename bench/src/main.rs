@@ -104,11 +104,12 @@ fn main() -> Result<()> {
         (arguments.rounds, arguments.seconds, arguments.pushes) = (1, 0.3, 100);
     }
     let mut report = report::Report::new(machine::Machine::read()?, arguments.rounds);
+    let mut failed = 0;
     if arguments.parts.contains(&Part::Packet) {
-        report.packet = Some(packet::run(arguments.rounds, &arguments.case).context("cost per packet")?);
+        report.packet = kept(packet::run(arguments.rounds, &arguments.case).context("cost per packet"), &mut failed);
     }
     if arguments.parts.contains(&Part::Commit) {
-        report.commit = Some(packet::commit(arguments.rounds).context("commit")?);
+        report.commit = kept(packet::commit(arguments.rounds).context("commit"), &mut failed);
     }
     let load = forward::Load {
         rounds: arguments.rounds.div_ceil(2),
@@ -118,20 +119,20 @@ fn main() -> Result<()> {
         dropgate: arguments.dropgate.clone(),
     };
     if arguments.parts.contains(&Part::Forward) {
-        report.forward = Some(forward::run(&load).context("scenarios")?);
+        report.forward = kept(forward::run(&load).context("scenarios"), &mut failed);
     }
     if arguments.parts.contains(&Part::Latency) {
         let load = forward::Load { seconds: 2.0 * load.seconds, ..load.clone() };
-        report.latency = Some(latency::run(&load).context("latency")?);
+        report.latency = kept(latency::run(&load).context("latency"), &mut failed);
     }
     if arguments.parts.contains(&Part::Push) {
-        report.push = Some(push::run(&load, arguments.pushes).context("pushes under load")?);
+        report.push = kept(push::run(&load, arguments.pushes).context("pushes under load"), &mut failed);
     }
     if arguments.parts.contains(&Part::Scale) {
-        report.scale = Some(scale::run(&load, arguments.blocked).context("the policy at the limit")?);
+        report.scale = kept(scale::run(&load, arguments.blocked).context("the policy at the limit"), &mut failed);
     }
     if arguments.parts.contains(&Part::Queues) {
-        report.queues = Some(queues::run(&load).context("two queues")?);
+        report.queues = kept(queues::run(&load).context("two queues"), &mut failed);
     }
     let inspect = inspect::Options {
         rounds: arguments.rounds.div_ceil(2),
@@ -142,12 +143,12 @@ fn main() -> Result<()> {
         rules: None,
     };
     if arguments.parts.contains(&Part::Inspect) {
-        report.inspect = Some(inspect::run(&inspect).context("inspected gateway")?);
+        report.inspect = kept(inspect::run(&inspect).context("inspected gateway"), &mut failed);
     }
     if arguments.parts.contains(&Part::Signatures) {
         let options =
             signatures::Options { rounds: arguments.rounds, inspect, cases: arguments.case, given: arguments.rules };
-        report.signatures = Some(signatures::run(&options).context("signatures")?);
+        report.signatures = kept(signatures::run(&options).context("signatures"), &mut failed);
     }
     let text = report.write(&arguments.out, &arguments.name)?;
     println!("{text}");
@@ -159,5 +160,16 @@ fn main() -> Result<()> {
     if let Some(push) = &report.push {
         ensure!(push.violations == 0, "{} probes were judged by a policy that was no longer in force", push.violations);
     }
+    ensure!(failed == 0, "{failed} parts failed, and are left out");
     Ok(())
+}
+
+/// What was measured. A part that fails costs no other.
+fn kept<T>(measured: Result<T>, failed: &mut usize) -> Option<T> {
+    measured
+        .inspect_err(|error| {
+            eprintln!("failed: {error:#}");
+            *failed += 1;
+        })
+        .ok()
 }

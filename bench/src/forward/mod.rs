@@ -42,6 +42,8 @@ pub const WARM_UP: Duration = Duration::from_millis(200);
 pub const REST: Duration = Duration::from_millis(100);
 /// Times that a scenario is begun whose sender ends by itself.
 const ATTEMPTS: u32 = 3;
+/// Has trafgen send by a call for each packet: a rate that is never reached.
+const BLOCKING: &[&str] = &["-b", "1000000000pps"];
 /// What trafgen may take to send its first packets.
 const START: Duration = Duration::from_secs(20);
 
@@ -257,13 +259,14 @@ impl Sender {
         Self::start_on(lab, config, 1)
     }
 
-    /// The same on several CPUs.
+    /// The same on several CPUs. They wait for the kernel to take each packet: through its ring trafgen ends when memory for one is short.
     pub fn start_on(lab: &Gateway, config: &Path, cpus: u32) -> Result<Self> {
         let [gateway, client] = ends(lab)?.map(|mac| text(&mac));
         let mut sender = lab.office.command("trafgen");
         sender
             .args(["-p", "-D", &format!("GATEWAY={gateway}"), "-D", &format!("CLIENT={client}")])
             .args(["-P", &cpus.to_string()])
+            .args(if cpus > 1 { BLOCKING } else { &[] })
             .args(["-C", "-i"])
             .arg(config)
             .args(["-o", "eth0"])
