@@ -1,7 +1,8 @@
 //! How long a packet takes through the gateway while it is half loaded.
 //!
 //! For each kind of gateway and contender: what it forwards at most (trafgen at full speed, by the wall clock), then half of
-//! that at a steady pace from one CPU, and 2,000 probes a second from the other.
+//! that at a steady pace from one CPU, and 2,000 probes a second from the other. With a receive queue for each CPU, as cards have
+//! them, and with one for both.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +18,7 @@ use crate::{
     forward::{self, Contender, GATES, Gate, Load, REST, WARM_UP},
     packet::Own,
     probe::{self, Content, Paced},
-    report,
+    queues, report,
     stats::{Spread, Target},
 };
 
@@ -25,6 +26,8 @@ use crate::{
 const RATE: f64 = 2000.0;
 /// What the most that is forwarded is measured over.
 const FLOOD: Duration = Duration::from_millis(400);
+/// Receive queues of every interface.
+const QUEUES: [usize; 2] = [2, 1];
 /// The parts of the curve.
 const CURVE: [f64; 12] = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1.0];
 const CONTENDERS: [Contender; 6] = [
@@ -40,6 +43,7 @@ const CONTENDERS: [Contender; 6] = [
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     pub kind: &'static str,
+    pub queues: usize,
     pub contender: &'static str,
     /// What it forwards at most, million packets a second by the wall clock.
     pub most: Spread,
@@ -80,7 +84,7 @@ struct Sample {
 pub fn run(load: &Load) -> Result<Latency> {
     dropgate_lab::clean_up_on_signals().context("signals")?;
     let refused = forward::refusals(&GATES)?;
-    let mut samples: BTreeMap<(usize, usize), Vec<Sample>> = BTreeMap::new();
+    let mut samples: BTreeMap<(usize, usize, usize), Vec<Sample>> = BTreeMap::new();
     for round in 1..=load.rounds {
         for (at, gate) in GATES.into_iter().enumerate() {
             for (of, contender) in CONTENDERS.into_iter().enumerate() {
@@ -92,20 +96,26 @@ pub fn run(load: &Load) -> Result<Latency> {
                     continue;
                 }
                 eprintln!("round {round} of {}: latency, {}, {}", load.rounds, gate.name(), contender.name());
-                let sample =
-                    one(load, gate, contender).with_context(|| format!("{}, {}", gate.name(), contender.name()))?;
-                samples.entry((at, of)).or_default().push(sample);
+                for (with, queues) in QUEUES.into_iter().enumerate() {
+                    let sample = one(load, gate, queues, contender)
+                        .with_context(|| format!("{}, {}", gate.name(), contender.name()))?;
+                    samples.entry((at, with, of)).or_default().push(sample);
+                }
             }
         }
     }
-    let rows: Vec<Row> = samples.iter().map(|((at, of), samples)| row(GATES[*at], CONTENDERS[*of], samples)).collect();
+    let row = |((at, with, of), samples): (&(usize, usize, usize), &Vec<Sample>)| {
+        row(GATES[*at], QUEUES[*with], CONTENDERS[*of], samples)
+    };
+    let rows: Vec<Row> = samples.iter().map(row).collect();
     let targets = targets(&rows);
     let refused = forward::named(refused);
     Ok(Latency { driver: "veth, native XDP", seconds: load.seconds, rows, refused, targets })
 }
 
-fn one(load: &Load, gate: Gate, contender: Contender) -> Result<Sample> {
+fn one(load: &Load, gate: Gate, queues: usize, contender: Contender) -> Result<Sample> {
     let mut lab = gate.lab()?;
+    queues::set(&lab, queues)?;
     let mut own = Own::small()?;
     forward::sink(&lab, &mut own)?;
     let daemon = contender.start(&mut lab, &mut own, gate, &load.dropgate)?;
@@ -136,7 +146,7 @@ fn one(load: &Load, gate: Gate, contender: Contender) -> Result<Sample> {
     })
 }
 
-fn row(gate: Gate, contender: Contender, samples: &[Sample]) -> Row {
+fn row(gate: Gate, queues: usize, contender: Contender, samples: &[Sample]) -> Row {
     let of = |value: &dyn Fn(&Sample) -> f64| Spread::of(samples.iter().map(value).collect());
     let part = |part: f64| of(&|sample| probe::percentile(&sample.latencies, part) as f64 / 1e3);
     let mut all: Vec<u64> = samples.iter().flat_map(|sample| sample.latencies.iter().copied()).collect();
@@ -144,6 +154,7 @@ fn row(gate: Gate, contender: Contender, samples: &[Sample]) -> Row {
     let probes = samples.iter().map(|sample| sample.probes).sum();
     Row {
         kind: gate.name(),
+        queues,
         contender: contender.name(),
         most: of(&|sample| sample.most),
         load: of(&|sample| sample.load),
@@ -164,20 +175,21 @@ pub fn write(text: &mut String, latency: &Latency) -> fmt::Result {
         text,
         "\n## Latency at half load\n\nFrom before a probe is handed to the kernel until it is at the servers' driver, microseconds; \
          {}; the kernel takes packets by NAPI, as \
-         from every NIC, and once as veth does by itself; load from one CPU, {RATE} probes a second from another, {} s a round. Most: what is forwarded of a flood, million \
+         from every NIC, and once as veth does by itself; load from one CPU, {RATE} probes a second from another, {} s a round; a receive queue for each CPU, or one for both. Most: what is forwarded of a flood, million \
          packets a second by the wall clock; the load is half of that. Lost: of the load, and of the probes. Median (min to max).\n",
         latency.driver, latency.seconds
     )?;
     writeln!(
         text,
-        "| kind | contender | most | load | lost | probes lost | p50 | p90 | p99 | p99.9 |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+        "| kind | queues | contender | most | load | lost | probes lost | p50 | p90 | p99 | p99.9 |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     )?;
     for row in &latency.rows {
         writeln!(
             text,
-            "| {} | {} | {} | {} | {:.3} % | {} of {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {:.3} % | {} of {} | {} | {} | {} | {} |",
             row.kind,
+            row.queues,
             row.contender,
             row.most.text(3),
             row.load.text(3),
@@ -195,13 +207,15 @@ pub fn write(text: &mut String, latency: &Latency) -> fmt::Result {
 }
 
 fn targets(rows: &[Row]) -> Vec<Target> {
-    let found = |kind: &str, contender: Contender| {
-        rows.iter().find(|row| row.kind == kind && row.contender == contender.name())
+    let found = |gate: Gate, queues: usize, contender: Contender| {
+        let sought = (gate.name(), queues, contender.name());
+        rows.iter().find(|row| (row.kind, row.queues, row.contender) == sought)
     };
-    let ratio = |gate: Gate| {
-        let (own, kernel) = (found(gate.name(), Contender::Dropgate)?, found(gate.name(), Contender::Kernel)?);
-        let what = format!("{}: 99th percentile at half load / the kernel alone", gate.name());
+    let ratio = |(gate, queues): (Gate, usize)| {
+        let (own, kernel) = (found(gate, queues, Contender::Dropgate)?, found(gate, queues, Contender::Kernel)?);
+        let with = if queues == 1 { "" } else { ", a queue for each CPU" };
+        let what = format!("{}: 99th percentile at half load{with} / the kernel alone", gate.name());
         Some(Target::at_most(what, own.p99.median / kernel.p99.median, 1.0, "times"))
     };
-    GATES.into_iter().filter_map(ratio).collect()
+    QUEUES.into_iter().flat_map(|queues| GATES.map(|gate| (gate, queues))).filter_map(ratio).collect()
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use dropgate_lab::Gateway;
 use serde::Serialize;
 
 use crate::{
@@ -58,16 +59,7 @@ pub fn run(load: &Load) -> Result<Vec<Row>> {
 /// What arrives at the servers of each load, million packets a second.
 fn one(load: &Load, contender: Contender, queues: usize) -> Result<Vec<f64>> {
     let mut lab = Gate::Route.lab()?;
-    let queues = queues.to_string();
-    for (host, interface) in [(&lab.gw, "lan0"), (&lab.gw, "wan0"), (&lab.office, "eth0"), (&lab.servers, "eth0")] {
-        // as many as that may be set already, which is refused
-        let _ = host.check("ethtool", ["-L", interface, "rx", &queues, "tx", &queues]);
-        let said = host.check("ethtool", ["-l", interface])?;
-        let set = said.split("Current").nth(1).is_some_and(|now| {
-            now.lines().any(|line| line.strip_prefix("RX:").is_some_and(|count| count.trim() == queues))
-        });
-        anyhow::ensure!(set, "`{interface}` does not take {queues} queues:\n{said}");
-    }
+    set(&lab, queues)?;
     let mut own = Own::small()?;
     forward::sink(&lab, &mut own)?;
     let daemon = contender.start(&mut lab, &mut own, Gate::Route, &load.dropgate)?;
@@ -80,6 +72,21 @@ fn one(load: &Load, contender: Contender, queues: usize) -> Result<Vec<f64>> {
         daemon.stop(&lab)?;
     }
     Ok(rates)
+}
+
+/// Gives the interfaces on the way from `office` to the servers so many receive queues.
+pub fn set(lab: &Gateway, queues: usize) -> Result<()> {
+    let queues = queues.to_string();
+    for (host, interface) in [(&lab.gw, "lan0"), (&lab.gw, "wan0"), (&lab.office, "eth0"), (&lab.servers, "eth0")] {
+        // as many as that may be set already, which is refused
+        let _ = host.check("ethtool", ["-L", interface, "rx", &queues, "tx", &queues]);
+        let said = host.check("ethtool", ["-l", interface])?;
+        let set = said.split("Current").nth(1).is_some_and(|now| {
+            now.lines().any(|line| line.strip_prefix("RX:").is_some_and(|count| count.trim() == queues))
+        });
+        anyhow::ensure!(set, "`{interface}` does not take {queues} queues:\n{said}");
+    }
+    Ok(())
 }
 
 /// The section of the report.

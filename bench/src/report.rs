@@ -106,11 +106,15 @@ impl Report {
             files.push(("stopped", chart::bars("Handled: what the policy does not allow", unit, &stopped)?));
         }
         if let Some(latency) = &self.latency {
-            for kind in latency.rows.chunk_by(|one, other| one.kind == other.kind) {
+            let kinds = latency.rows.chunk_by(|one, other| (one.kind, one.queues) == (other.kind, other.queues));
+            for kind in kinds.filter(|rows| rows[0].queues > 1) {
                 let curve = |row: &latency::Row| Curve { name: row.contender, points: row.curve.clone() };
                 let curves: Vec<Curve> = kind.iter().map(curve).collect();
                 let kind = kind[0].kind;
-                files.push((kind, chart::curves(&format!("Latency at half load: {kind}"), &curves)?));
+                files.push((
+                    kind,
+                    chart::curves(&format!("Latency at half load, a queue for each CPU: {kind}"), &curves)?,
+                ));
             }
         }
         let mut text = String::new();
