@@ -116,9 +116,9 @@ impl Defragment {
         Self { limits, ..Self::default() }
     }
 
-    /// Takes a held frame, and what is shown of it ([`Fragment::read`]), that came by `origin` (any number that tells interfaces and their directions apart). `now_ns`: a
-    /// clock that goes on; `lifetime`: how long its datagram may take, from its first fragment that comes. Answers with the
-    /// packet once all of it is there; what ends instead goes into `ended`.
+    /// Takes a held frame, and what is shown of it ([`Fragment::read`]), that came by `origin` (any number that tells interfaces
+    /// and their directions apart). `now_ns`: a clock that goes on; `lifetime`: how long its datagram may take, from its first
+    /// fragment that comes. Answers with the packet once all of it is there; what ends instead goes into `ended`.
     pub fn take(
         &mut self,
         (held, frame, shown): (&Held, &[u8], Cow<'_, [u8]>),

@@ -1,11 +1,8 @@
 //! Held fragments: put together, judged as the packet that they are, released as they came.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use dropgate_abi::{
-    hold::{Held, part},
-    reason::Reason,
-};
+use dropgate_abi::hold::{Held, part};
 
 use super::{
     port::{Port, SLOTS_A_PORT},
@@ -35,7 +32,7 @@ impl Worker {
     pub(super) fn fragment(
         &mut self,
         held: &Held,
-        frame: &[u8],
+        (shown, frame): (Cow<'_, [u8]>, &[u8]),
         (port, place): (&Arc<Port>, u32),
         (from, to): (&mut Socket, &mut Socket),
         batch: &Batch,
@@ -43,9 +40,6 @@ impl Worker {
         let Some(rules) = batch.rules.of(held.generation) else { return };
         let (shared, judged) = (&self.shared, &mut self.judged);
         let context = Context { rules, peers: &shared.peers, full: false, now_ns: batch.now_ns, unix_s: batch.unix_s };
-        let Some(shown) = inspect::shown(held, frame) else {
-            return self.shared.totals.count(Reason::tunnel_uninspected, frame.len());
-        };
         let answer = inspect::judge_fragment(held, &shown, &context, judged);
         if judged.tells() {
             judged.walk.port = shared.interface(place).into();

@@ -209,17 +209,13 @@ impl Worker {
         (from, to): (&mut Socket, &mut Socket),
         batch: &Batch,
     ) {
+        let Some(shown) = inspect::shown(held, frame) else {
+            return self.shared.totals.count(Reason::tunnel_uninspected, frame.len());
+        };
         match held.part {
-            part::WHOLE | part::ERROR => {
-                let Some(shown) = inspect::shown(held, frame) else {
-                    return self.shared.totals.count(Reason::tunnel_uninspected, frame.len());
-                };
-                match held.part {
-                    part::ERROR => self.error(held, (&shown, frame), place, to, batch),
-                    _ => self.packet(held, (&shown, &[frame]), place, (from, to), batch),
-                }
-            }
-            _ => self.fragment(held, frame, (port, place), (from, to), batch),
+            part::WHOLE => self.packet(held, (&shown, &[frame]), place, (from, to), batch),
+            part::ERROR => self.error(held, (&shown, frame), place, to, batch),
+            _ => self.fragment(held, (shown, frame), (port, place), (from, to), batch),
         }
     }
 
